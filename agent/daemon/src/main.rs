@@ -1,0 +1,2 @@
+//! Parses, wires and runs.
+fn main() {}

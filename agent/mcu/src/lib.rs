@@ -1,0 +1,1 @@
+//! Adapters that every bare-metal board shares: TLS, HTTP, MQTT, flash.

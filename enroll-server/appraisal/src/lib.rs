@@ -1,0 +1,1 @@
+//! Appraisal of evidence against endorsements, reference values and policy; pure.

@@ -1,0 +1,1 @@
+//! The certificate authority: profile, lint, issuer, CRL; no HTTP, no SQL.

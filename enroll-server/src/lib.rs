@@ -1,0 +1,1 @@
+//! The enrollment server: appraises evidence, signs CSRs, keeps the inventory.

@@ -1,0 +1,1 @@
+//! Devices without hardware: factory, host simulator, fleets and the demonstration.

@@ -1,0 +1,9 @@
+//! Evidence: what a device signs about itself (RFC 9334), as an EAT (RFC 9711).
+
+mod claims;
+mod confirmation;
+mod measurement;
+
+pub use claims::{Claims, DebugStatus, Ueid};
+pub use confirmation::{Thumbprint, key_thumbprint};
+pub use measurement::{Digest, Measurement};

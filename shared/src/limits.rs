@@ -1,0 +1,40 @@
+//! Every size and depth cap of the protocol, in one place. Bytes unless it says otherwise.
+//!
+//! A device holds one whole answer in RAM, so the caps of answers are the memory budget of the smallest device.
+
+/// Longest request body a server reads.
+pub const MAX_REQUEST: usize = 8 * 1024;
+/// Longest answer body a device must be able to hold.
+pub const MAX_ANSWER: usize = 6 * 1024;
+/// Deepest nesting of CBOR containers; the outermost counts as one.
+pub const MAX_DEPTH: usize = 8;
+/// Longest certificate in DER.
+pub const MAX_CERTIFICATE: usize = 1536;
+/// Most certificates in one chain, leaf included, trust anchor excluded.
+pub const MAX_CHAIN: usize = 4;
+/// Most trust anchors in a trust bundle.
+pub const MAX_ANCHORS: usize = 4;
+/// Longest PKCS#10 request in DER; ours are about 250 bytes.
+pub const MAX_CSR: usize = 1024;
+/// Longest COSE_Sign1 that carries evidence.
+pub const MAX_EVIDENCE: usize = 2 * 1024;
+/// Longest signed trust bundle.
+pub const MAX_TRUST_BUNDLE: usize = 4 * 1024;
+/// Length of a server nonce (RFC 9711, section 4.1, allows 8 to 64).
+pub const NONCE: usize = 32;
+/// Longest device identifier, in characters; leaves room in an X.509 common name (64).
+pub const MAX_DEVICE_ID: usize = 48;
+/// Longest one-time token, in characters.
+pub const MAX_TOKEN: usize = 64;
+/// Longest host name (RFC 1035, section 2.3.4).
+pub const MAX_HOST: usize = 253;
+/// Longest MQTT topic in broker settings.
+pub const MAX_TOPIC: usize = 128;
+/// Longest sentence in an answer.
+pub const MAX_SENTENCE: usize = 200;
+/// Most measured components in one EAT.
+pub const MAX_MEASUREMENTS: usize = 4;
+/// Most evidence kinds a device offers.
+pub const MAX_KINDS: usize = 8;
+/// Longest short text in a claim (model, software name, versions).
+pub const MAX_CLAIM_TEXT: usize = 64;
