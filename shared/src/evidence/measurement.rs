@@ -3,7 +3,7 @@
 use minicbor::decode::Error as CborError;
 use minicbor::{Decoder, Encoder};
 
-use crate::codec::{DecodeError, MapReader, check};
+use crate::codec::{DecodeError, MapReader};
 use crate::limits::{MAX_CLAIM_TEXT, MAX_EVIDENCE};
 
 /// A SHA-256 digest.
@@ -43,7 +43,6 @@ impl<'a> Measurement<'a> {
     }
 
     pub(super) fn decode(bytes: &'a [u8]) -> Result<Self, DecodeError> {
-        check(bytes, MAX_EVIDENCE)?;
         let mut map = MapReader::open(bytes, MAX_EVIDENCE, "measurement")?;
         let (component, version) = map.required(COMPONENT, "component", |d| {
             pair(d)?;
