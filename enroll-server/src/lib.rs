@@ -1,1 +1,14 @@
-//! The enrollment server: appraises evidence, signs CSRs, keeps the inventory.
+//! The enrollment server: challenges devices, has their evidence appraised, issues LDevIDs, keeps the
+//! inventory, publishes revocations.
+//!
+//! As a library it runs inside another process exactly as it runs in production: see [`startup::Server`]. It
+//! appraises no evidence and signs no certificate itself; that is done by the crates `appraisal` and `ca`,
+//! which know neither HTTP nor SQL.
+
+#![forbid(unsafe_code)]
+
+pub mod admin;
+pub mod clock;
+pub mod config;
+pub mod startup;
+pub mod store;

@@ -1,0 +1,170 @@
+//! The server's settings, read from one TOML file.
+//!
+//! All errors of a file are reported at once, each with file, line and field. Every field but the tenant's
+//! name has a default that works. Relative paths are taken from the folder of the file. The policy of the
+//! appraisal is a file of its own and is not read here.
+
+mod error;
+mod read;
+mod reader;
+
+use core::net::SocketAddr;
+use core::time::Duration;
+use std::path::PathBuf;
+
+pub use error::{ConfigError, Mistake};
+
+/// Longest lifetime of an LDevID.
+pub const MAX_LIFETIME: Duration = Duration::from_secs(180 * 86_400);
+
+/// All settings. The fields are public so that a program which runs the server inside itself can adapt them.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The organisation whose devices these are: letters and digits; `O` of every certificate.
+    pub tenant: String,
+    /// Where to listen.
+    pub listen: Listen,
+    /// Keys, certificates, policy and database.
+    pub files: Files,
+    /// What is put into certificates, and for how long.
+    pub certificates: Certificates,
+    /// What devices are told about the MQTT broker.
+    pub broker: Broker,
+    /// The revocation list.
+    pub crl: Crl,
+    /// How long a nonce is taken.
+    pub nonce_lifetime: Duration,
+    /// How long a device waits before it asks again whether it was approved.
+    pub approval_retry: Duration,
+    /// How long a device waits when the server cannot store or sign.
+    pub busy_retry: Duration,
+    /// Caps and deadlines.
+    pub limits: Limits,
+    /// SHA-256 of the bearer token of the admin API; without it the API refuses everything.
+    pub admin_token_sha256: Option<[u8; 32]>,
+    /// The log.
+    pub log: Log,
+}
+
+/// Where the server listens. Port 0 takes any free port; the bound address is reported.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listen {
+    /// The native protocol, over TLS 1.3.
+    pub https: SocketAddr,
+    /// Health, metrics and the revocation list, without TLS; `None` turns the listener off.
+    pub http: Option<SocketAddr>,
+}
+
+/// Files the server reads and writes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Files {
+    /// Certificate of the root CA, PEM.
+    pub root_certificate: PathBuf,
+    /// Certificate of the issuing CA, PEM.
+    pub issuing_certificate: PathBuf,
+    /// Private key of the issuing CA, PEM.
+    pub issuing_key: PathBuf,
+    /// Certificate chain of the HTTPS listener, PEM, leaf first.
+    pub server_certificate: PathBuf,
+    /// Private key of the HTTPS listener, PEM.
+    pub server_key: PathBuf,
+    /// The signed trust bundle that devices get.
+    pub trust_bundle: PathBuf,
+    /// Key of the nonces; the same on every replica.
+    pub nonce_key: PathBuf,
+    /// The policy.
+    pub policy: PathBuf,
+    /// The SQLite database.
+    pub store: PathBuf,
+}
+
+/// What is put into LDevIDs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Certificates {
+    /// Lifetime of an LDevID, at most [`MAX_LIFETIME`].
+    pub lifetime: Duration,
+    /// How long after its end an LDevID may still renew.
+    pub grace: Duration,
+    /// Private enterprise number of the tenant, for the device's URN (RFC 9039, section 4.4).
+    pub pen: u32,
+    /// CRL distribution point, if certificates carry one.
+    pub crl_url: Option<String>,
+}
+
+/// What devices are told about the MQTT broker. `{id}` in a topic stands for the device's identifier.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Broker {
+    /// Host name or address, and the name its certificate carries.
+    pub host: String,
+    /// TCP port of MQTT over TLS.
+    pub port: u16,
+    /// Where a device publishes its measurements.
+    pub telemetry_topic: String,
+    /// Where it keeps its status.
+    pub status_topic: String,
+    /// Where it receives commands.
+    pub command_topic: String,
+    /// MQTT keep-alive, whole seconds.
+    pub keep_alive: Duration,
+}
+
+/// The revocation list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Crl {
+    /// The published file in DER.
+    pub der: PathBuf,
+    /// The published file in PEM.
+    pub pem: PathBuf,
+    /// From `thisUpdate` to `nextUpdate`; a new list is made when half of it has passed.
+    pub valid: Duration,
+    /// Command that is run after each publication, for example to make a broker read the list again.
+    pub hook: Vec<String>,
+}
+
+/// Caps and deadlines of one server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Connections open at once on the HTTPS listener.
+    pub connections: usize,
+    /// Time for the TLS handshake.
+    pub handshake: Duration,
+    /// Time for the headers of a request, and the longest pause between two requests.
+    pub header: Duration,
+    /// Time for the body of a request.
+    pub body: Duration,
+    /// Time for a request as a whole, its answer included.
+    pub request: Duration,
+    /// Longest life of a connection.
+    pub connection: Duration,
+    /// How long a shutdown waits for requests under way.
+    pub shutdown: Duration,
+    /// Largest database in MiB; when it is full, devices are told to come back later.
+    pub store_mib: Option<u32>,
+}
+
+/// The log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Log {
+    /// Filter in the syntax of `tracing`, for example `info` or `enroll_server=debug`.
+    pub filter: String,
+    /// One JSON object a line instead of text.
+    pub json: bool,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 2_000,
+            handshake: Duration::from_secs(10),
+            header: Duration::from_secs(10),
+            body: Duration::from_secs(10),
+            request: Duration::from_secs(20),
+            connection: Duration::from_secs(120),
+            shutdown: Duration::from_secs(10),
+            store_mib: None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,272 @@
+//! Which fields there are, what they may hold and their defaults.
+
+use core::net::SocketAddr;
+use core::time::Duration;
+use std::path::{Path, PathBuf};
+
+use shared::limits::{MAX_HOST, MAX_TOPIC};
+
+use super::reader::{Reader, Section, duration, flag, number, text, texts};
+use super::{Broker, Certificates, Config, ConfigError, Crl, Files, Limits, Listen, Log, MAX_LIFETIME};
+
+const SECOND: Duration = Duration::from_secs(1);
+const HOUR: Duration = Duration::from_secs(3_600);
+const DAY: Duration = Duration::from_secs(86_400);
+
+impl Config {
+    /// Reads the file at `path`.
+    ///
+    /// # Errors
+    /// Where it cannot be read, or has mistakes: all of them.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let unreadable = |source| ConfigError::Unreadable { path: path.to_owned(), source };
+        let text = std::fs::read_to_string(path).map_err(unreadable)?;
+        let folder = std::path::absolute(path).map_err(unreadable)?;
+        Self::parse(&text, path, folder.parent().unwrap_or_else(|| Path::new("/")))
+    }
+
+    /// Reads `text`, which is known as `path` in messages; relative paths are taken from `folder`.
+    ///
+    /// # Errors
+    /// All mistakes of the text.
+    pub fn parse(text: &str, path: &Path, folder: &Path) -> Result<Self, ConfigError> {
+        let (mut reader, mut root) = Reader::open(text);
+        let tenant = tenant(&mut reader, &mut root);
+        let config = Self {
+            tenant,
+            listen: listen(&mut reader, &mut root),
+            files: files(&mut reader, &mut root, folder),
+            certificates: certificates(&mut reader, &mut root),
+            broker: broker(&mut reader, &mut root),
+            crl: crl(&mut reader, &mut root, folder),
+            nonce_lifetime: top(&mut reader, &mut root, "nonce_lifetime", 5 * 60, 10, HOUR),
+            approval_retry: top(&mut reader, &mut root, "approval_retry", 60, 1, DAY),
+            busy_retry: top(&mut reader, &mut root, "busy_retry", 5, 1, HOUR),
+            limits: limits(&mut reader, &mut root),
+            admin_token_sha256: admin(&mut reader, &mut root),
+            log: log(&mut reader, &mut root),
+        };
+        reader.close(
+            root,
+            "tenant, nonce_lifetime, approval_retry, busy_retry and the tables listen, files, certificates, \
+             broker, crl, limits, admin, log",
+        );
+        let mistakes = reader.finish();
+        if mistakes.is_empty() {
+            Ok(config)
+        } else {
+            Err(ConfigError::Mistakes { path: path.to_owned(), mistakes })
+        }
+    }
+}
+
+/// Whether `text` can be a tenant's name: 1 to 64 letters and digits (RFC 5280, upper bound of `O`).
+#[must_use]
+pub(crate) fn is_tenant(text: &str) -> bool {
+    (1..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric())
+}
+
+const TENANT: &str = "1 to 64 letters and digits, such as \"Acme\"";
+
+fn tenant<'t>(reader: &mut Reader<'t>, root: &mut Section<'t>) -> String {
+    let mut seen = false;
+    let found = reader.field(root, "tenant", |value| {
+        seen = true;
+        text(value, TENANT, |found| is_tenant(found).then(|| found.to_owned()))
+    });
+    if !seen {
+        reader.missing(root, "tenant", TENANT);
+    }
+    found.unwrap_or_default()
+}
+
+fn top<'t>(
+    reader: &mut Reader<'t>,
+    root: &mut Section<'t>,
+    name: &str,
+    default: u64,
+    low: u64,
+    high: Duration,
+) -> Duration {
+    reader
+        .field(root, name, |value| duration(value, Duration::from_secs(low), high))
+        .unwrap_or_else(|| Duration::from_secs(default))
+}
+
+fn listen<'t>(reader: &mut Reader<'t>, root: &mut Section<'t>) -> Listen {
+    let mut section = reader.section(root, "listen");
+    let expected = "an address with a port, such as \"0.0.0.0:8443\"";
+    let address = |found: &str| found.parse::<SocketAddr>().ok();
+    let https = reader.field(&mut section, "https", |value| text(value, expected, address));
+    let http = reader.field(&mut section, "http", |value| {
+        text(value, "an address with a port, or \"off\"", |found| {
+            if found == "off" { Some(None) } else { address(found).map(Some) }
+        })
+    });
+    reader.close(section, "https and http");
+    Listen {
+        https: https.unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 8443))),
+        http: http.unwrap_or_else(|| Some(SocketAddr::from(([127, 0, 0, 1], 8080)))),
+    }
+}
+
+fn path<'t>(
+    reader: &mut Reader<'t>,
+    section: &mut Section<'t>,
+    folder: &Path,
+    name: &str,
+    default: &str,
+) -> PathBuf {
+    let found = reader.field(section, name, |value| {
+        text(value, "a path", |found| (!found.is_empty()).then(|| folder.join(found)))
+    });
+    found.unwrap_or_else(|| folder.join(default))
+}
+
+fn files<'t>(reader: &mut Reader<'t>, root: &mut Section<'t>, folder: &Path) -> Files {
+    let mut section = reader.section(root, "files");
+    let mut file = |name, default| path(reader, &mut section, folder, name, default);
+    let files = Files {
+        root_certificate: file("root_certificate", "root-ca.crt"),
+        issuing_certificate: file("issuing_certificate", "issuing-ca.crt"),
+        issuing_key: file("issuing_key", "issuing-ca.key"),
+        server_certificate: file("server_certificate", "server.crt"),
+        server_key: file("server_key", "server.key"),
+        trust_bundle: file("trust_bundle", "trust.bundle"),
+        nonce_key: file("nonce_key", "nonce.key"),
+        policy: file("policy", "policy.toml"),
+        store: file("store", "store.sqlite"),
+    };
+    reader.close(
+        section,
+        "root_certificate, issuing_certificate, issuing_key, server_certificate, server_key, trust_bundle, \
+         nonce_key, policy and store",
+    );
+    files
+}
+
+fn certificates<'t>(reader: &mut Reader<'t>, root: &mut Section<'t>) -> Certificates {
+    let mut section = reader.section(root, "certificates");
+    let lifetime = reader
+        .field(&mut section, "lifetime", |value| duration(value, Duration::from_secs(60), MAX_LIFETIME));
+    let grace = reader.field(&mut section, "grace", |value| duration(value, Duration::ZERO, 3650 * DAY));
+    let pen = reader.field(&mut section, "pen", |value| number(value, 1, u64::from(u32::MAX)));
+    let crl_url = reader.field(&mut section, "crl_url", |value| {
+        text(value, "an http:// address without spaces", |found| {
+            let plain = found.bytes().all(|byte| byte.is_ascii_graphic());
+            (found.starts_with("http://") && plain && found.len() <= 200).then(|| found.to_owned())
+        })
+    });
+    reader.close(section, "lifetime, grace, pen and crl_url");
+    Certificates {
+        lifetime: lifetime.unwrap_or(90 * DAY),
+        grace: grace.unwrap_or(30 * DAY),
+        // The number that RFC 5612 sets aside for documentation.
+        pen: pen.and_then(|pen| u32::try_from(pen).ok()).unwrap_or(32473),
+        crl_url,
+    }
+}
+
+fn broker<'t>(reader: &mut Reader<'t>, root: &mut Section<'t>) -> Broker {
+    let mut section = reader.section(root, "broker");
+    let host = reader.field(&mut section, "host", |value| {
+        text(value, "a host name or an IP address", |found| is_host(found).then(|| found.to_owned()))
+    });
+    let port = reader.field(&mut section, "port", |value| number(value, 1, 65_535));
+    let mut topic = |name: &str, default: &str| {
+        let found = reader.field(&mut section, name, |value| {
+            text(value, "a topic with \"{id}\", without \"+\" and \"#\"", |found| {
+                is_topic(found).then(|| found.to_owned())
+            })
+        });
+        found.unwrap_or_else(|| default.to_owned())
+    };
+    let telemetry_topic = topic("telemetry_topic", "devices/{id}/telemetry");
+    let status_topic = topic("status_topic", "devices/{id}/status");
+    let command_topic = topic("command_topic", "devices/{id}/command");
+    let keep_alive =
+        reader.field(&mut section, "keep_alive", |value| duration(value, 5 * SECOND, 65_535 * SECOND));
+    reader.close(section, "host, port, telemetry_topic, status_topic, command_topic and keep_alive");
+    Broker {
+        host: host.unwrap_or_else(|| "localhost".to_owned()),
+        port: port.and_then(|port| u16::try_from(port).ok()).unwrap_or(8883),
+        telemetry_topic,
+        status_topic,
+        command_topic,
+        keep_alive: keep_alive.unwrap_or(60 * SECOND),
+    }
+}
+
+/// Whether `text` can be a host name or an IP address.
+#[must_use]
+pub(crate) fn is_host(text: &str) -> bool {
+    let characters = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b':');
+    (1..=MAX_HOST).contains(&text.len()) && text.bytes().all(characters)
+}
+
+fn is_topic(text: &str) -> bool {
+    let longest = text.len() + shared::limits::MAX_DEVICE_ID;
+    text.contains("{id}")
+        && longest <= MAX_TOPIC
+        && !text.contains(['+', '#'])
+        && !text.contains(char::is_control)
+}
+
+fn crl<'t>(reader: &mut Reader<'t>, root: &mut Section<'t>, folder: &Path) -> Crl {
+    let mut section = reader.section(root, "crl");
+    let der = path(reader, &mut section, folder, "der", "crl.der");
+    let pem = path(reader, &mut section, folder, "pem", "crl.pem");
+    let valid = reader.field(&mut section, "valid", |value| duration(value, 60 * SECOND, 30 * DAY));
+    let hook = reader.field(&mut section, "hook", texts);
+    reader.close(section, "der, pem, valid and hook");
+    Crl { der, pem, valid: valid.unwrap_or(DAY), hook: hook.unwrap_or_default() }
+}
+
+fn limits<'t>(reader: &mut Reader<'t>, root: &mut Section<'t>) -> Limits {
+    let default = Limits::default();
+    let mut section = reader.section(root, "limits");
+    let connections = reader.field(&mut section, "connections", |value| number(value, 1, 1_000_000));
+    let mut deadline = |name: &str, default: Duration| {
+        let found =
+            reader.field(&mut section, name, |value| duration(value, Duration::from_millis(100), HOUR));
+        found.unwrap_or(default)
+    };
+    let limits = Limits {
+        connections: connections.and_then(|n| usize::try_from(n).ok()).unwrap_or(default.connections),
+        handshake: deadline("handshake", default.handshake),
+        header: deadline("header", default.header),
+        body: deadline("body", default.body),
+        request: deadline("request", default.request),
+        connection: deadline("connection", default.connection),
+        shutdown: deadline("shutdown", default.shutdown),
+        store_mib: None,
+    };
+    let store_mib = reader.field(&mut section, "store_mib", |value| number(value, 1, 1_000_000));
+    reader
+        .close(section, "connections, handshake, header, body, request, connection, shutdown and store_mib");
+    Limits { store_mib: store_mib.and_then(|mib| u32::try_from(mib).ok()), ..limits }
+}
+
+fn admin<'t>(reader: &mut Reader<'t>, root: &mut Section<'t>) -> Option<[u8; 32]> {
+    let mut section = reader.section(root, "admin");
+    let hash = reader.field(&mut section, "token_sha256", |value| {
+        text(value, "64 hexadecimal digits", |found| {
+            let mut hash = [0; 32];
+            hex::decode_to_slice(found, &mut hash).ok().map(|()| hash)
+        })
+    });
+    reader.close(section, "token_sha256");
+    hash
+}
+
+fn log<'t>(reader: &mut Reader<'t>, root: &mut Section<'t>) -> Log {
+    let mut section = reader.section(root, "log");
+    let filter = reader.field(&mut section, "filter", |value| {
+        text(value, "a filter such as \"info\"", |found| {
+            found.parse::<tracing_subscriber::EnvFilter>().ok().map(|_| found.to_owned())
+        })
+    });
+    let json = reader.field(&mut section, "json", flag);
+    reader.close(section, "filter and json");
+    Log { filter: filter.unwrap_or_else(|| "info".to_owned()), json: json.unwrap_or(false) }
+}

@@ -1,0 +1,306 @@
+//! What the store keeps, as domain types; no SQL here.
+
+use shared::message::latest::{EvidenceKind, Nonce};
+use shared::{DeviceId, UnixTime};
+
+/// SHA-256 of something.
+pub type Sha256 = [u8; 32];
+/// Serial number of a certificate: 16 random bytes, positive, as they stand in the certificate.
+pub type Serial = [u8; 16];
+
+/// How a device stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DeviceState {
+    /// Known from the inventory; never enrolled.
+    Registered,
+    /// Waits for an operator's approval.
+    Held,
+    /// Has a certificate.
+    Enrolled,
+    /// Revoked for good: gets nothing any more.
+    Revoked,
+}
+
+impl DeviceState {
+    /// All states.
+    pub const ALL: [Self; 4] = [Self::Registered, Self::Held, Self::Enrolled, Self::Revoked];
+
+    /// The stable name, as in the database, in metrics and in JSON.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Registered => "registered",
+            Self::Held => "held",
+            Self::Enrolled => "enrolled",
+            Self::Revoked => "revoked",
+        }
+    }
+}
+
+/// One device.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Device {
+    /// Its identifier.
+    #[serde(serialize_with = "as_text")]
+    pub device: DeviceId,
+    /// Its model, where it is known.
+    pub model: Option<String>,
+    /// SHA-256 of the SubjectPublicKeyInfo of its IDevID: from the inventory, or from its first enrollment.
+    #[serde(serialize_with = "as_optional_hex")]
+    pub idevid_sha256: Option<Sha256>,
+    /// How it stands.
+    pub state: DeviceState,
+    /// Whether an operator approved its next enrollment.
+    pub approved: bool,
+    /// When it became known.
+    #[serde(serialize_with = "as_text")]
+    pub added: UnixTime,
+}
+
+/// One line of the inventory file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InventoryEntry {
+    /// The device.
+    pub device: DeviceId,
+    /// Its model.
+    pub model: Option<String>,
+    /// SHA-256 of the SubjectPublicKeyInfo of its IDevID, where the maker gave it.
+    pub idevid_sha256: Option<Sha256>,
+}
+
+/// What became of an inventory file.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct ImportReport {
+    /// Devices that are new.
+    pub added: usize,
+    /// Devices that were there and now have a model or key hash they lacked.
+    pub completed: usize,
+    /// Devices that were there already, with the same content.
+    pub unchanged: usize,
+    /// Devices that are there with another key or model; nothing was changed for them.
+    pub conflicting: Vec<String>,
+}
+
+/// How a certificate stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CertificateState {
+    /// Waits for an operator's approval; nothing is signed.
+    Held,
+    /// Recorded, about to be signed.
+    Intent,
+    /// Signed, stored, perhaps answered.
+    Issued,
+    /// Revoked after it was issued.
+    Revoked,
+    /// Given up before it was signed, or before it was answered: this serial number never counts.
+    Voided,
+}
+
+impl CertificateState {
+    /// All states.
+    pub const ALL: [Self; 5] = [Self::Held, Self::Intent, Self::Issued, Self::Revoked, Self::Voided];
+
+    /// The stable name, as in the database, in metrics and in JSON.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Held => "held",
+            Self::Intent => "intent",
+            Self::Issued => "issued",
+            Self::Revoked => "revoked",
+            Self::Voided => "voided",
+        }
+    }
+}
+
+/// Why a certificate was revoked (RFC 5280, section 5.3.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RevocationReason {
+    /// The operator gave no reason.
+    Unspecified,
+    /// The private key is no longer the device's alone.
+    KeyCompromise,
+    /// Another certificate took its place.
+    Superseded,
+    /// The device is out of service.
+    CessationOfOperation,
+}
+
+impl RevocationReason {
+    /// All reasons.
+    pub const ALL: [Self; 4] =
+        [Self::Unspecified, Self::KeyCompromise, Self::Superseded, Self::CessationOfOperation];
+
+    /// The reason code of a CRL entry.
+    #[must_use]
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::Unspecified => 0,
+            Self::KeyCompromise => 1,
+            Self::Superseded => 4,
+            Self::CessationOfOperation => 5,
+        }
+    }
+
+    /// The reason with this code.
+    #[must_use]
+    pub fn from_code(code: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| reason.code() == code)
+    }
+
+    /// The stable name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Unspecified => "unspecified",
+            Self::KeyCompromise => "key-compromise",
+            Self::Superseded => "superseded",
+            Self::CessationOfOperation => "cessation-of-operation",
+        }
+    }
+}
+
+/// One certificate, or the record that one was about to be made.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Certificate {
+    /// Its serial number.
+    #[serde(serialize_with = "as_hex")]
+    pub serial: Serial,
+    /// Whose it is.
+    #[serde(serialize_with = "as_text")]
+    pub device: DeviceId,
+    /// How it stands.
+    pub state: CertificateState,
+    /// SHA-256 of its public key's uncompressed point.
+    #[serde(serialize_with = "as_hex")]
+    pub key_sha256: Sha256,
+    /// Start of its life.
+    #[serde(serialize_with = "as_text")]
+    pub not_before: UnixTime,
+    /// End of its life.
+    #[serde(serialize_with = "as_text")]
+    pub not_after: UnixTime,
+    /// When it was revoked and why.
+    pub revoked: Option<Revocation>,
+    /// The evidence it was issued on, as it came.
+    #[serde(skip)]
+    pub evidence: Option<StoredEvidence>,
+    /// The certificate in DER, once it is signed.
+    #[serde(skip)]
+    pub der: Option<Vec<u8>>,
+}
+
+/// A revocation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Revocation {
+    /// When.
+    #[serde(serialize_with = "as_text")]
+    pub at: UnixTime,
+    /// Why.
+    pub reason: RevocationReason,
+}
+
+/// Evidence as it came, for the operator.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredEvidence {
+    /// What it is.
+    pub kind: EvidenceKind,
+    /// COSE_Sign1, or empty for a token: its text is a secret.
+    pub body: Vec<u8>,
+}
+
+/// What a request is bound to, so that the same request is known again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Binding {
+    /// The nonce of its evidence.
+    Nonce(Nonce),
+    /// The certificate it was sent with, where there was no evidence.
+    Certificate(Serial),
+}
+
+/// A maker whose IDevIDs are believed.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Maker {
+    /// Name in the CA certificate's subject.
+    pub name: String,
+    /// SHA-256 of the certificate.
+    #[serde(serialize_with = "as_hex")]
+    pub sha256: Sha256,
+    /// When it was added.
+    #[serde(serialize_with = "as_text")]
+    pub added: UnixTime,
+    /// The CA certificate.
+    #[serde(skip)]
+    pub der: Vec<u8>,
+}
+
+/// A one-time token, without its text: only a hash of that is kept.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Token {
+    /// Short public name, for lists and revocation.
+    pub id: String,
+    /// The one device it is for, if it is for one.
+    pub device: Option<String>,
+    /// When it was made.
+    #[serde(serialize_with = "as_text")]
+    pub created: UnixTime,
+    /// Until when it can be used.
+    #[serde(serialize_with = "as_text")]
+    pub expires: UnixTime,
+    /// Which device used it.
+    pub used_by: Option<String>,
+    /// Whether an operator revoked it.
+    pub revoked: bool,
+}
+
+/// One row of the audit trail.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Event {
+    /// Number, rising without gaps.
+    pub number: u64,
+    /// When.
+    #[serde(serialize_with = "as_text")]
+    pub at: UnixTime,
+    /// What happened, a stable name.
+    pub kind: String,
+    /// Which device it is about.
+    pub device: Option<String>,
+    /// More, for a person.
+    pub detail: String,
+}
+
+/// Serial numbers that must not be believed any more, with what a CRL says of each.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RevokedList {
+    /// Rises with every change of the list.
+    pub generation: u64,
+    /// The entries; certificates that ended long ago are left out.
+    pub entries: Vec<RevokedEntry>,
+}
+
+/// One entry of a [`RevokedList`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RevokedEntry {
+    /// The certificate.
+    pub serial: Serial,
+    /// When and why.
+    pub revocation: Revocation,
+}
+
+fn as_text<S: serde::Serializer>(value: &impl core::fmt::Display, to: S) -> Result<S::Ok, S::Error> {
+    to.collect_str(value)
+}
+
+fn as_hex<S: serde::Serializer>(value: &impl AsRef<[u8]>, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(&hex::encode(value))
+}
+
+fn as_optional_hex<S: serde::Serializer>(value: &Option<Sha256>, to: S) -> Result<S::Ok, S::Error> {
+    match value {
+        Some(hash) => to.serialize_some(&hex::encode(hash)),
+        None => to.serialize_none(),
+    }
+}
