@@ -1,1 +1,268 @@
-//! Appraisal of evidence against endorsements, reference values and policy; pure.
+//! Appraisal (RFC 9334): evidence, endorsements, reference values and policy in; a verdict with its reasons out.
+//!
+//! Pure: no I/O, no clock, no store. What it is told about the inventory, the nonce and the token comes from
+//! the server; what it concludes, the server writes down and acts on. It issues nothing.
+
+#![forbid(unsafe_code)]
+
+pub mod csr;
+pub mod idevid;
+pub mod key;
+pub mod maker;
+pub mod policy;
+pub mod record;
+
+mod claims;
+mod device;
+mod idevid_eat;
+mod oid;
+mod renewal;
+mod token;
+
+use core::time::Duration;
+
+use shared::message::latest::EvidenceKind;
+use shared::{DeviceId, Reject, UnixTime};
+
+use crate::device::Shown;
+use crate::key::SpkiHash;
+use crate::record::{Trail, rule};
+
+pub use claims::ClaimsSummary;
+pub use csr::{CheckedCsr, CsrError};
+pub use device::{Approval, Decision, DeviceState, KnownDevice};
+pub use idevid_eat::{IdevidEat, ueid};
+pub use maker::{Endorsements, Maker, MakerCa};
+pub use policy::{Policy, ReferenceValues};
+pub use record::{Refusal, RuleRecord, Verdict};
+pub use renewal::{RenewalPresented, TlsIdentity, appraise_renewal};
+pub use token::TokenGrant;
+
+/// What a device presents for an enrollment.
+#[derive(Clone, Copy, Debug)]
+pub struct Presented<'a> {
+    /// Who asks; not proved yet.
+    pub device: &'a DeviceId,
+    /// The request's CSR.
+    pub csr: &'a CheckedCsr,
+    /// What it proves itself with.
+    pub proof: &'a Proof<'a>,
+}
+
+/// The kinds of proof.
+#[derive(Clone, Debug)]
+pub enum Proof<'a> {
+    /// [`EvidenceKind::IdevidEat`].
+    IdevidEat(IdevidEat<'a>),
+    /// [`EvidenceKind::OneTimeToken`], as the store has it.
+    OneTimeToken(TokenGrant),
+}
+
+impl Proof<'_> {
+    /// Its kind.
+    #[must_use]
+    pub const fn kind(&self) -> EvidenceKind {
+        match self {
+            Self::IdevidEat(_) => EvidenceKind::IdevidEat,
+            Self::OneTimeToken(_) => EvidenceKind::OneTimeToken,
+        }
+    }
+}
+
+/// What evidence is held against.
+#[derive(Clone, Copy, Debug)]
+pub struct Basis<'a> {
+    /// The makers that the server knows.
+    pub makers: &'a Endorsements,
+    /// What the operator demands.
+    pub policy: &'a Policy,
+    /// What is known to be good, besides what stands in the policy itself.
+    pub reference_values: &'a ReferenceValues,
+}
+
+/// Appraises an enrollment. `known` is the inventory's entry for `presented.device`, if there is one.
+///
+/// # Errors
+/// Says why the device gets no certificate.
+pub fn appraise(
+    presented: &Presented<'_>,
+    basis: &Basis<'_>,
+    known: Option<&KnownDevice>,
+    now: UnixTime,
+) -> Result<Appraised, Refusal> {
+    let Presented { device, csr, proof } = *presented;
+    let mut trail = Trail::default();
+    let outcome = appraise_proof(device, csr, proof, basis, known, now, &mut trail)?;
+    let decision = device::decide(known, csr.spki_sha256(), basis.policy, &mut trail)?;
+    Ok(outcome.appraised(device, csr, decision, basis.policy, trail))
+}
+
+/// A device whose evidence was appraised and found good; made by [`appraise`] and [`appraise_renewal`] only.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Appraised {
+    device: DeviceId,
+    csr: CheckedCsr,
+    decision: Decision,
+    lifetime: Duration,
+    outcome: Outcome,
+    rules: Vec<RuleRecord>,
+}
+
+/// What came out of the proof.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Outcome {
+    renewal: bool,
+    kind: Option<EvidenceKind>,
+    maker: Option<Maker>,
+    model: Option<String>,
+    idevid: Option<SpkiHash>,
+    token: Option<String>,
+    claims: Option<ClaimsSummary>,
+}
+
+impl Appraised {
+    /// The device.
+    #[must_use]
+    pub const fn device(&self) -> &DeviceId {
+        &self.device
+    }
+
+    /// The CSR that the evidence is bound to; no other may be certified on the strength of this appraisal.
+    #[must_use]
+    pub const fn csr(&self) -> &CheckedCsr {
+        &self.csr
+    }
+
+    /// Whether it gets a certificate at once.
+    #[must_use]
+    pub const fn decision(&self) -> Decision {
+        self.decision
+    }
+
+    /// How long its certificate may live, by the policy.
+    #[must_use]
+    pub const fn lifetime(&self) -> Duration {
+        self.lifetime
+    }
+
+    /// Whether this is a renewal over mutual TLS.
+    #[must_use]
+    pub const fn is_renewal(&self) -> bool {
+        self.outcome.renewal
+    }
+
+    /// The kind of evidence; `None` for a renewal without any.
+    #[must_use]
+    pub const fn kind(&self) -> Option<EvidenceKind> {
+        self.outcome.kind
+    }
+
+    /// The maker, where an IDevID was presented.
+    #[must_use]
+    pub const fn maker(&self) -> Option<&Maker> {
+        self.outcome.maker.as_ref()
+    }
+
+    /// The model, claimed or registered.
+    #[must_use]
+    pub fn model(&self) -> Option<&str> {
+        self.outcome.model.as_deref()
+    }
+
+    /// SHA-256 of the IDevID's SubjectPublicKeyInfo, where one was presented; to be registered for the device.
+    #[must_use]
+    pub const fn idevid_spki_sha256(&self) -> Option<&SpkiHash> {
+        self.outcome.idevid.as_ref()
+    }
+
+    /// The public name of the token that was used, where one was.
+    #[must_use]
+    pub fn token(&self) -> Option<&str> {
+        self.outcome.token.as_deref()
+    }
+
+    /// What the device said about itself, where it gave an EAT.
+    #[must_use]
+    pub const fn claims(&self) -> Option<&ClaimsSummary> {
+        self.outcome.claims.as_ref()
+    }
+
+    /// The rules that were looked at, in order.
+    #[must_use]
+    pub fn rules(&self) -> &[RuleRecord] {
+        &self.rules
+    }
+}
+
+impl Outcome {
+    fn appraised(
+        self,
+        device: &DeviceId,
+        csr: &CheckedCsr,
+        decision: Decision,
+        policy: &Policy,
+        trail: Trail,
+    ) -> Appraised {
+        Appraised {
+            device: device.clone(),
+            csr: csr.clone(),
+            decision,
+            lifetime: policy.certificate_lifetime,
+            outcome: self,
+            rules: trail.into_rules(),
+        }
+    }
+}
+
+/// Everything but the decision about first and second enrollments.
+fn appraise_proof(
+    device: &DeviceId,
+    csr: &CheckedCsr,
+    proof: &Proof<'_>,
+    basis: &Basis<'_>,
+    known: Option<&KnownDevice>,
+    now: UnixTime,
+    trail: &mut Trail,
+) -> Result<Outcome, Refusal> {
+    let policy = basis.policy;
+    let accepted: Vec<_> = policy.kinds.iter().map(|kind| kind.name()).collect();
+    trail.require(
+        policy.kinds.contains(&proof.kind()),
+        rule::EVIDENCE_KIND,
+        Reject::NoAcceptedEvidenceKind,
+        proof.kind().name(),
+        accepted.join(" or "),
+    )?;
+    let registered_model = known.and_then(|k| k.model.as_deref());
+    match proof {
+        Proof::IdevidEat(evidence) => {
+            let verified = idevid_eat::verify(device, csr, evidence, basis.makers, now, trail)?;
+            let (idevid, claims) = (&verified.idevid, &verified.claims);
+            let hash = idevid.key().spki_sha256();
+            device::check_known(device, known, Shown::Idevid(hash), policy, trail)?;
+            let reference = basis.reference_values;
+            claims::check(claims, idevid.maker(), registered_model, policy, reference, trail)?;
+            Ok(Outcome {
+                kind: Some(proof.kind()),
+                maker: Some(idevid.maker().clone()),
+                model: Some(claims.hwmodel.into()),
+                idevid: Some(*hash),
+                claims: Some(claims.into()),
+                ..Outcome::default()
+            })
+        }
+        Proof::OneTimeToken(grant) => {
+            grant.check(device, now, trail)?;
+            device::check_known(device, known, Shown::Token(grant.names_device()), policy, trail)?;
+            let model = grant.model.as_deref();
+            claims::check_model(model, registered_model, None, policy, trail)?;
+            trail.note(Verdict::Skipped, rule::MEASUREMENTS, "a token", "evidence about the firmware");
+            Ok(Outcome {
+                kind: Some(proof.kind()),
+                model: model.or(registered_model).map(Into::into),
+                token: Some(grant.label.clone()),
+                ..Outcome::default()
+            })
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! What the inventory knows of a device, and the rules about it.
+//!
+//! A view that the server fills from its store; nothing here reads or writes one.
+
+use shared::{DeviceId, Reject};
+
+use crate::key::{SpkiHash, hex};
+use crate::policy::{FirstEnrollment, Policy, SecondEnrollment};
+use crate::record::{Refusal, Trail, Verdict, rule};
+
+/// A device as the inventory has it. One that is not in the inventory is no `KnownDevice`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KnownDevice {
+    /// Where it stands.
+    pub state: DeviceState,
+    /// The model that was imported, if one was.
+    pub model: Option<String>,
+    /// SHA-256 of the SubjectPublicKeyInfo of its IDevID, imported or noted at its first enrollment.
+    pub idevid_spki_sha256: Option<SpkiHash>,
+    /// What an operator approved.
+    pub approval: Approval,
+}
+
+/// Where a device stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeviceState {
+    /// Known, without a valid certificate: never enrolled, or all its certificates ended or were superseded.
+    Registered,
+    /// Holds a certificate in force.
+    Enrolled {
+        /// SHA-256 of the SubjectPublicKeyInfo in its newest certificate.
+        key: SpkiHash,
+    },
+    /// Revoked by an operator.
+    Revoked,
+}
+
+/// What an operator approved after an enrollment was held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Approval {
+    /// Nothing yet.
+    None,
+    /// The request with this CSR key (SHA-256 of its SubjectPublicKeyInfo), and no other.
+    Key(SpkiHash),
+    /// The device's next enrollment, whatever its key.
+    Device,
+}
+
+/// What becomes of a device whose evidence is good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// It gets a certificate.
+    Accept,
+    /// An operator has to approve it first.
+    Hold,
+}
+
+/// How the device showed which device it is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Shown<'a> {
+    /// With this IDevID key.
+    Idevid(&'a SpkiHash),
+    /// With a token; `true` where it was made for this one device.
+    Token(bool),
+    /// With the certificate it renews.
+    Ldevid,
+}
+
+/// Checks revocation, inventory and the registered identity key.
+pub(crate) fn check_known(
+    device: &DeviceId,
+    known: Option<&KnownDevice>,
+    shown: Shown<'_>,
+    policy: &Policy,
+    trail: &mut Trail,
+) -> Result<(), Refusal> {
+    let state = known.map_or("a device that is not in the inventory", |k| match k.state {
+        DeviceState::Registered => "a registered device",
+        DeviceState::Enrolled { .. } => "an enrolled device",
+        DeviceState::Revoked => "a revoked device",
+    });
+    let revoked = known.is_some_and(|k| k.state == DeviceState::Revoked);
+    trail.require(
+        !revoked,
+        rule::NOT_REVOKED,
+        Reject::DeviceRevoked,
+        state,
+        "a device that is not revoked",
+    )?;
+
+    match (known, shown) {
+        (Some(_), _) => trail.note(Verdict::Passed, rule::INVENTORY, state, "an entry in the inventory"),
+        (None, Shown::Token(true)) => {
+            let found = "a token made for this device, which counts as an entry";
+            trail.note(Verdict::Passed, rule::INVENTORY, found, "an entry in the inventory");
+        }
+        (None, _) => {
+            let found = format!("no entry for {device}");
+            let required = policy.inventory_required;
+            let wanted =
+                if required { "an entry in the inventory" } else { "nothing (inventory.required = false)" };
+            trail.require(!required, rule::INVENTORY, Reject::NotInInventory, found, wanted)?;
+        }
+    }
+    check_pinned(known.and_then(|k| k.idevid_spki_sha256.as_ref()), shown, policy, trail)
+}
+
+fn check_pinned(
+    pinned: Option<&SpkiHash>,
+    shown: Shown<'_>,
+    policy: &Policy,
+    trail: &mut Trail,
+) -> Result<(), Refusal> {
+    let Some(pinned) = pinned else {
+        trail.note(Verdict::Skipped, rule::PINNED_KEY, "no IDevID key registered", "the registered one");
+        return Ok(());
+    };
+    let wanted = format!("the registered IDevID key {}", hex(pinned));
+    match shown {
+        Shown::Idevid(found) => trail.require(
+            found == pinned,
+            rule::PINNED_KEY,
+            Reject::IdentityConflict,
+            format!("IDevID key {}", hex(found)),
+            wanted,
+        ),
+        Shown::Token(_) => trail.require(
+            policy.token_replaces_attestation,
+            rule::PINNED_KEY,
+            Reject::NoAcceptedEvidenceKind,
+            format!("a token (token_replaces_attestation = {})", policy.token_replaces_attestation),
+            wanted,
+        ),
+        Shown::Ldevid => {
+            trail.note(Verdict::Skipped, rule::PINNED_KEY, "a renewal without evidence", wanted);
+            Ok(())
+        }
+    }
+}
+
+/// Decides whether a first or second enrollment goes through, waits or is refused.
+pub(crate) fn decide(
+    known: Option<&KnownDevice>,
+    csr_key: &SpkiHash,
+    policy: &Policy,
+    trail: &mut Trail,
+) -> Result<Decision, Refusal> {
+    let approved = match known.map_or(Approval::None, |k| k.approval) {
+        Approval::None => false,
+        Approval::Key(key) => key == *csr_key,
+        Approval::Device => true,
+    };
+    let with_approval = |trail: &mut Trail, rule, found: &str| {
+        let (verdict, decision) =
+            if approved { (Verdict::Passed, Decision::Accept) } else { (Verdict::Held, Decision::Hold) };
+        let approval = if approved { "approved" } else { "not approved" };
+        trail.note(verdict, rule, format!("{found}, {approval}"), "an operator's approval");
+        decision
+    };
+    match known.map(|k| k.state) {
+        Some(DeviceState::Enrolled { key }) if key == *csr_key => {
+            let found = "the key of the certificate in force: the same request again";
+            trail.note(Verdict::Passed, rule::SECOND_ENROLLMENT, found, "no second identity");
+            Ok(Decision::Accept)
+        }
+        Some(DeviceState::Enrolled { .. }) => {
+            let found = "a device that holds a certificate in force";
+            match policy.second_enrollment {
+                SecondEnrollment::Supersede => {
+                    trail.note(
+                        Verdict::Passed,
+                        rule::SECOND_ENROLLMENT,
+                        found,
+                        "anything; the new supersedes the old",
+                    );
+                    Ok(Decision::Accept)
+                }
+                SecondEnrollment::Hold => Ok(with_approval(trail, rule::SECOND_ENROLLMENT, found)),
+                SecondEnrollment::Refuse => Err(trail.refuse(
+                    rule::SECOND_ENROLLMENT,
+                    Reject::AlreadyEnrolled,
+                    found,
+                    "a device without one (enrollment.second = \"refuse\")",
+                )),
+            }
+        }
+        Some(DeviceState::Registered | DeviceState::Revoked) | None => match policy.first_enrollment {
+            FirstEnrollment::Accept => {
+                let found = "a device without a certificate in force";
+                trail.note(
+                    Verdict::Passed,
+                    rule::FIRST_ENROLLMENT,
+                    found,
+                    "no approval (enrollment.first = \"accept\")",
+                );
+                Ok(Decision::Accept)
+            }
+            FirstEnrollment::Hold => Ok(with_approval(trail, rule::FIRST_ENROLLMENT, "a first enrollment")),
+        },
+    }
+}

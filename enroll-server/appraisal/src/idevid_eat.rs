@@ -1,0 +1,126 @@
+//! Verification of an EAT signed with an IDevID key (RFC 9711 in COSE_Sign1), and its binding to this request.
+//!
+//! Whether what it claims is good enough is for [`crate::claims`] to say.
+
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use shared::cose::{Content, Sign1};
+use shared::evidence::{Claims, Ueid, key_thumbprint};
+use shared::message::latest::Nonce;
+use shared::{DeviceId, Reject, UnixTime, limits};
+
+use crate::csr::CheckedCsr;
+use crate::idevid::{self, EndorsedIdevid};
+use crate::key::{PublicKey, hex};
+use crate::maker::Endorsements;
+use crate::record::{Refusal, Trail, Verdict, rule};
+
+/// Evidence of this kind, as it came.
+#[derive(Clone, Copy, Debug)]
+pub struct IdevidEat<'a> {
+    /// The COSE_Sign1.
+    pub eat: &'a [u8],
+    /// The IDevID's chain in DER, leaf first, trust anchor left out.
+    pub endorsements: &'a [&'a [u8]],
+    /// The nonce of the challenge; the server has seen to it that it made this nonce for this device, and that
+    /// it is in time and not used up.
+    pub nonce: &'a Nonce,
+}
+
+/// Evidence that is what it says: signed by an endorsed device, for this challenge and this CSR.
+#[derive(Debug)]
+pub(crate) struct VerifiedEat<'a> {
+    pub(crate) idevid: EndorsedIdevid,
+    pub(crate) claims: Claims<'a>,
+}
+
+/// The UEID that belongs to an IDevID key: type RAND (RFC 9711, section 4.2.1) over its hash.
+#[must_use]
+pub fn ueid(key: &PublicKey) -> Ueid {
+    let mut ueid = [1; 33];
+    for (to, from) in ueid.iter_mut().skip(1).zip(key.spki_sha256()) {
+        *to = *from;
+    }
+    ueid
+}
+
+pub(crate) fn verify<'a>(
+    device: &DeviceId,
+    csr: &CheckedCsr,
+    evidence: &IdevidEat<'a>,
+    makers: &Endorsements,
+    now: UnixTime,
+    trail: &mut Trail,
+) -> Result<VerifiedEat<'a>, Refusal> {
+    let idevid = endorsed(evidence.endorsements, makers, now, trail)?;
+
+    let form = "an EAT of this protocol in COSE_Sign1";
+    let refuse_form = |trail: &mut Trail, error: shared::codec::DecodeError| {
+        trail.refuse(rule::EVIDENCE_FORM, Reject::BadEvidence, error.to_string(), form)
+    };
+    let sign1 = Sign1::decode(evidence.eat, Content::Eat, limits::MAX_EVIDENCE)
+        .map_err(|error| refuse_form(trail, error))?;
+    let mut signed = Vec::with_capacity(evidence.eat.len());
+    sign1.signed_bytes(|part| signed.extend_from_slice(part));
+    trail.require(
+        idevid.key().signed_fixed(&signed, sign1.signature()),
+        rule::EVIDENCE_SIGNATURE,
+        Reject::EvidenceSignature,
+        "a signature",
+        format!("one that verifies under the IDevID key {}", hex(idevid.key().spki_sha256())),
+    )?;
+    // The claims are read only once it is known who signed them.
+    let claims = Claims::decode(sign1.unverified_payload()).map_err(|error| refuse_form(trail, error))?;
+    trail.note(Verdict::Passed, rule::EVIDENCE_FORM, form, form);
+
+    trail.require(
+        verify_slices_are_equal(&claims.nonce, evidence.nonce).is_ok(),
+        rule::EVIDENCE_NONCE,
+        Reject::EvidenceNonce,
+        format!("eat_nonce {}", hex(&claims.nonce)),
+        format!("the nonce of this challenge {}", hex(evidence.nonce)),
+    )?;
+    let thumbprint = key_thumbprint(csr.point());
+    trail.require(
+        verify_slices_are_equal(&claims.confirmation, &thumbprint).is_ok(),
+        rule::EVIDENCE_KEY,
+        Reject::EvidenceKey,
+        format!("cnf {}", hex(&claims.confirmation)),
+        format!("the thumbprint of the CSR's key {}", hex(&thumbprint)),
+    )?;
+    let ueid = ueid(idevid.key());
+    trail.require(
+        claims.ueid == ueid,
+        rule::EVIDENCE_DEVICE,
+        Reject::EvidenceDevice,
+        format!("ueid {}", hex(&claims.ueid)),
+        format!("the ueid of the IDevID key {}", hex(&ueid)),
+    )?;
+    trail.require(
+        idevid.device() == device,
+        rule::EVIDENCE_DEVICE,
+        Reject::EvidenceDevice,
+        format!("the IDevID of {}", idevid.device()),
+        format!("that of {device}, who asks"),
+    )?;
+    Ok(VerifiedEat { idevid, claims })
+}
+
+fn endorsed(
+    chain: &[&[u8]],
+    makers: &Endorsements,
+    now: UnixTime,
+    trail: &mut Trail,
+) -> Result<EndorsedIdevid, Refusal> {
+    let wanted = "an IDevID that leads to a maker this server knows";
+    match idevid::verify(chain, makers, now) {
+        Ok(idevid) => {
+            let found = format!("IDevID of {} by maker {:?}", idevid.device(), idevid.maker().name);
+            trail.note(Verdict::Passed, rule::ENDORSEMENT, found, wanted);
+            Ok(idevid)
+        }
+        Err(error) => {
+            let source = core::error::Error::source(&error).map(|s| format!(": {s}")).unwrap_or_default();
+            Err(trail.refuse(rule::ENDORSEMENT, error.reject(), format!("{error}{source}"), wanted))
+        }
+    }
+}

@@ -1,0 +1,8 @@
+//! Object identifiers, as the bytes of their DER values.
+
+/// ecdsa-with-SHA256 (RFC 5758, section 3.2).
+pub(crate) const ECDSA_WITH_SHA256: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x02];
+/// id-at-serialNumber, 2.5.4.5 (RFC 5280, appendix A.1).
+pub(crate) const SERIAL_NUMBER: &[u8] = &[0x55, 0x04, 0x05];
+/// id-ecPublicKey (RFC 5480, section 2.1.1).
+pub(crate) const EC_PUBLIC_KEY: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01];

@@ -1,0 +1,193 @@
+//! The policy: what the operator demands of a device, read from a TOML file.
+//!
+//! It holds no keys and no certificates, and decides nothing itself. Every field may be left out; the defaults
+//! stand in the commented sample, [`SAMPLE`].
+
+mod file;
+mod read;
+mod reference;
+mod version;
+
+use core::time::Duration;
+
+use shared::evidence::DebugStatus;
+use shared::message::latest::EvidenceKind;
+
+use crate::maker::{Fingerprint, Maker};
+
+pub use file::{FileError, Problem};
+pub use reference::{KnownGood, ReferenceValues};
+pub use version::{Version, VersionError};
+
+/// A policy file with every field, its default and what it means; a new server starts from it.
+pub const SAMPLE: &str = include_str!("../../policy.sample.toml");
+
+/// Longest life of a certificate that any policy may ask for, in days.
+pub const MAX_CERTIFICATE_DAYS: u32 = 180;
+
+/// What the operator demands. Equal to an empty file by default.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Policy {
+    pub(crate) kinds: Vec<EvidenceKind>,
+    pub(crate) token_replaces_attestation: bool,
+    pub(crate) inventory_required: bool,
+    pub(crate) first_enrollment: FirstEnrollment,
+    pub(crate) second_enrollment: SecondEnrollment,
+    pub(crate) grace: Duration,
+    pub(crate) renewal_evidence: bool,
+    pub(crate) certificate_lifetime: Duration,
+    pub(crate) measurements: Measurements,
+    pub(crate) components: Vec<String>,
+    pub(crate) debug: DebugStatus,
+    pub(crate) makers: Option<Vec<MakerRule>>,
+    pub(crate) models: Option<Vec<ModelRule>>,
+    pub(crate) reference_values: ReferenceValues,
+}
+
+/// What happens at the first enrollment of a device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FirstEnrollment {
+    /// It is accepted.
+    Accept,
+    /// It waits for an operator's approval.
+    Hold,
+}
+
+/// What happens when a device that has an identity enrolls again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SecondEnrollment {
+    /// The new identity takes the place of the old one, which is revoked.
+    Supersede,
+    /// It waits for an operator's approval; then it supersedes.
+    Hold,
+    /// It is refused.
+    Refuse,
+}
+
+/// What is done with measurements.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Measurements {
+    /// Everything measured has to be among the reference values.
+    KnownGood,
+    /// Measurements are recorded and not judged.
+    Ignore,
+}
+
+/// A maker that is allowed: every field that is there has to fit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct MakerRule {
+    pub(crate) name: Option<String>,
+    pub(crate) fingerprint: Option<Fingerprint>,
+}
+
+/// A model that is allowed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ModelRule {
+    pub(crate) name: String,
+    pub(crate) maker: Option<String>,
+    pub(crate) minimum_firmware: Option<Version>,
+}
+
+impl Policy {
+    /// Reads a policy file; `file` is its name in errors.
+    ///
+    /// # Errors
+    /// Names everything that is wrong with it, with file, line and field.
+    pub fn parse(file: &str, text: &str) -> Result<Self, FileError> {
+        file::read(file, text, read::policy)
+    }
+
+    /// The kinds of evidence that are accepted, best first.
+    #[must_use]
+    pub fn kinds(&self) -> &[EvidenceKind] {
+        &self.kinds
+    }
+
+    /// The best kind that is accepted and among `offered`; what the server asks for in its challenge.
+    #[must_use]
+    pub fn choose(&self, offered: &[EvidenceKind]) -> Option<EvidenceKind> {
+        self.kinds.iter().copied().find(|kind| offered.contains(kind))
+    }
+
+    /// Whether a device has to be in the inventory before it enrolls.
+    #[must_use]
+    pub const fn inventory_required(&self) -> bool {
+        self.inventory_required
+    }
+
+    /// What happens at the first enrollment.
+    #[must_use]
+    pub const fn first_enrollment(&self) -> FirstEnrollment {
+        self.first_enrollment
+    }
+
+    /// What happens at a second enrollment.
+    #[must_use]
+    pub const fn second_enrollment(&self) -> SecondEnrollment {
+        self.second_enrollment
+    }
+
+    /// How long after its end a certificate still renews.
+    #[must_use]
+    pub const fn grace(&self) -> Duration {
+        self.grace
+    }
+
+    /// Whether a renewal needs fresh evidence.
+    #[must_use]
+    pub const fn renewal_evidence(&self) -> bool {
+        self.renewal_evidence
+    }
+
+    /// How long certificates live.
+    #[must_use]
+    pub const fn certificate_lifetime(&self) -> Duration {
+        self.certificate_lifetime
+    }
+
+    /// Reference values that stand in the policy file itself.
+    #[must_use]
+    pub const fn reference_values(&self) -> &ReferenceValues {
+        &self.reference_values
+    }
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            kinds: vec![EvidenceKind::IdevidEat, EvidenceKind::OneTimeToken],
+            token_replaces_attestation: false,
+            inventory_required: true,
+            first_enrollment: FirstEnrollment::Accept,
+            second_enrollment: SecondEnrollment::Supersede,
+            grace: days(30),
+            renewal_evidence: false,
+            certificate_lifetime: days(90),
+            measurements: Measurements::KnownGood,
+            components: Vec::new(),
+            debug: DebugStatus::Disabled,
+            makers: None,
+            models: None,
+            reference_values: ReferenceValues::default(),
+        }
+    }
+}
+
+impl MakerRule {
+    pub(crate) fn fits(&self, maker: &Maker) -> bool {
+        self.name.as_ref().is_none_or(|name| *name == maker.name)
+            && self.fingerprint.is_none_or(|fingerprint| fingerprint == maker.fingerprint)
+    }
+}
+
+impl ModelRule {
+    /// Whether this rule is about `model` of `maker`; a rule with a maker fits none that is not known.
+    pub(crate) fn fits(&self, model: &str, maker: Option<&Maker>) -> bool {
+        self.name == model
+            && self.maker.as_ref().is_none_or(|wanted| maker.is_some_and(|maker| *wanted == maker.name))
+    }
+}
+
+fn days(days: u32) -> Duration {
+    Duration::from_secs(u64::from(days) * 86_400)
+}

@@ -1,0 +1,114 @@
+//! From a TOML file to a [`Policy`].
+
+use shared::evidence::DebugStatus;
+use shared::limits::{MAX_CLAIM_TEXT, MAX_MEASUREMENTS};
+use shared::message::latest::EvidenceKind;
+
+use super::file::{self, Problems, Table};
+use super::{
+    FirstEnrollment, MAX_CERTIFICATE_DAYS, MakerRule, Measurements, ModelRule, Policy, SecondEnrollment,
+    days, reference,
+};
+use crate::key::hash_from_hex;
+
+/// Reads the whole file. Whatever is missing keeps its default.
+pub(super) fn policy<'t>(top: &mut Table<'t>, problems: &mut Problems<'t>) -> Policy {
+    let mut policy = Policy::default();
+    top.table("evidence", problems, |t, p| evidence(&mut policy, t, p));
+    top.table("inventory", problems, |t, p| {
+        set(&mut policy.inventory_required, t.take("required", p, file::flag));
+    });
+    top.table("enrollment", problems, |t, p| {
+        set(&mut policy.first_enrollment, t.take("first", p, file::one_of(FIRST)));
+        set(&mut policy.second_enrollment, t.take("second", p, file::one_of(SECOND)));
+    });
+    top.table("renewal", problems, |t, p| {
+        set(&mut policy.grace, t.take("grace_days", p, file::number(0, MAX_GRACE_DAYS)).map(days));
+        set(&mut policy.renewal_evidence, t.take("evidence", p, file::flag));
+    });
+    top.table("certificate", problems, |t, p| {
+        let lifetime = t.take("days", p, file::number(1, MAX_CERTIFICATE_DAYS));
+        set(&mut policy.certificate_lifetime, lifetime.map(days));
+    });
+    top.table("firmware", problems, |t, p| firmware(&mut policy, t, p));
+    policy.makers = top.tables("maker", problems, maker);
+    policy.models = top.tables("model", problems, model);
+    policy.reference_values = reference::read(top, problems).into();
+    policy
+}
+
+const FIRST: &[(&str, FirstEnrollment)] =
+    &[("accept", FirstEnrollment::Accept), ("hold", FirstEnrollment::Hold)];
+const SECOND: &[(&str, SecondEnrollment)] = &[
+    ("supersede", SecondEnrollment::Supersede),
+    ("hold", SecondEnrollment::Hold),
+    ("refuse", SecondEnrollment::Refuse),
+];
+const MEASUREMENTS: &[(&str, Measurements)] =
+    &[("known-good", Measurements::KnownGood), ("ignore", Measurements::Ignore)];
+const DEBUG: &[(&str, DebugStatus)] = &[
+    ("enabled", DebugStatus::Enabled),
+    ("disabled", DebugStatus::Disabled),
+    ("disabled-since-boot", DebugStatus::DisabledSinceBoot),
+    ("disabled-permanently", DebugStatus::DisabledPermanently),
+    ("disabled-fully-and-permanently", DebugStatus::DisabledFullyAndPermanently),
+];
+/// Ten years, the longest a device is thought to lie in a warehouse.
+const MAX_GRACE_DAYS: u32 = 3650;
+
+fn set<T>(field: &mut T, value: Option<T>) {
+    if let Some(value) = value {
+        *field = value;
+    }
+}
+
+fn evidence<'t>(policy: &mut Policy, table: &mut Table<'t>, problems: &mut Problems<'t>) {
+    let kinds = table.take(
+        "kinds",
+        problems,
+        file::list(|value| {
+            let found = EvidenceKind::ALL.iter().find(|kind| value.as_str() == Some(kind.name()));
+            found.copied().ok_or_else(|| {
+                let names: Vec<_> = EvidenceKind::ALL.iter().map(|k| format!("{:?}", k.name())).collect();
+                names.join(" or ")
+            })
+        }),
+    );
+    set(&mut policy.kinds, kinds);
+    let replaces = table.take("token_replaces_attestation", problems, file::flag);
+    set(&mut policy.token_replaces_attestation, replaces);
+}
+
+fn firmware<'t>(policy: &mut Policy, table: &mut Table<'t>, problems: &mut Problems<'t>) {
+    set(&mut policy.measurements, table.take("measurements", problems, file::one_of(MEASUREMENTS)));
+    set(&mut policy.debug, table.take("debug", problems, file::one_of(DEBUG)));
+    let components = table.take("components", problems, file::list(file::text(MAX_CLAIM_TEXT)));
+    if components.as_ref().is_some_and(|list| list.len() > MAX_MEASUREMENTS) {
+        let message = format!("evidence has at most {MAX_MEASUREMENTS} measured components");
+        table.problem(problems, "components", message);
+    }
+    set(&mut policy.components, components);
+}
+
+fn maker<'t>(table: &mut Table<'t>, problems: &mut Problems<'t>) -> Option<MakerRule> {
+    let name = table.take("name", problems, file::text(MAX_CLAIM_TEXT));
+    let fingerprint = table.take("fingerprint", problems, |value| {
+        let fingerprint = value.as_str().and_then(hash_from_hex);
+        fingerprint.ok_or_else(|| "the SHA-256 of the maker CA's certificate, 64 hexadecimal digits".into())
+    });
+    if name.is_none() && fingerprint.is_none() {
+        table.problem(problems, "name", "a maker needs a name, a fingerprint or both");
+        return None;
+    }
+    Some(MakerRule { name, fingerprint })
+}
+
+fn model<'t>(table: &mut Table<'t>, problems: &mut Problems<'t>) -> Option<ModelRule> {
+    let name = table.required("name", problems, file::text(MAX_CLAIM_TEXT));
+    let maker = table.take("maker", problems, file::text(MAX_CLAIM_TEXT));
+    let minimum_firmware = table.take("minimum_firmware", problems, |value| {
+        let version = value.as_str().and_then(|text| text.parse().ok());
+        version.ok_or_else(|| "a version, MAJOR.MINOR.PATCH".into())
+    });
+    Some(ModelRule { name: name?, maker, minimum_firmware })
+}

@@ -1,0 +1,36 @@
+//! The rule for one-time tokens: whom a token is for, and until when.
+//!
+//! That the token exists, is neither used up nor revoked, and that it is used up in the issuing transaction,
+//! is the store's to see to. A token proves nothing about the device or its firmware.
+
+use shared::{DeviceId, Reject, UnixTime};
+
+use crate::record::{Refusal, Trail, rule};
+
+/// A token as the store has it, found by what the device sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenGrant {
+    /// Its public name, for records; never the token itself.
+    pub label: String,
+    /// The device it was made for; any, where none is named.
+    pub device: Option<DeviceId>,
+    /// The model it was made for, if one is named.
+    pub model: Option<String>,
+    /// The last second it is good for.
+    pub expires: UnixTime,
+}
+
+impl TokenGrant {
+    /// Whether it was made for one device, and so vouches for it.
+    pub(crate) const fn names_device(&self) -> bool {
+        self.device.is_some()
+    }
+
+    pub(crate) fn check(&self, device: &DeviceId, now: UnixTime, trail: &mut Trail) -> Result<(), Refusal> {
+        let scope = self.device.as_ref().map_or("any device", DeviceId::as_str);
+        let found = format!("token {:?} for {scope} until {}", self.label, self.expires);
+        let good = self.device.as_ref().is_none_or(|for_device| for_device == device) && now <= self.expires;
+        let wanted = format!("a token for {device} that is good at {now}");
+        trail.require(good, rule::TOKEN, Reject::BadToken, found, wanted)
+    }
+}
