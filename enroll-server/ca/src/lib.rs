@@ -1,1 +1,30 @@
-//! The certificate authority: profile, lint, issuer, CRL; no HTTP, no SQL.
+//! The certificate authority: what certificates contain, the lint before signing, the signature, revocation
+//! lists and trust bundles.
+//!
+//! No HTTP and no SQL. It does not decide who gets a certificate: it signs what a [`RecordedIntent`] names,
+//! after [`lint()`], and gives out nothing that differs from it.
+
+#![forbid(unsafe_code)]
+
+pub mod bundle;
+pub mod crl;
+pub mod hierarchy;
+pub mod key;
+pub mod pem;
+
+mod certificate;
+mod der;
+mod issuer;
+mod lint;
+mod parse_back;
+mod profile;
+mod serial;
+mod template;
+
+pub use certificate::{CaCertificate, CaCertificateError};
+pub use issuer::{IssueError, Issued, Issuer};
+pub use key::{FileKey, IssuerKey, KeyError};
+pub use lint::{LintError, Linted, RecordedIntent, lint};
+pub use parse_back::Mismatch;
+pub use profile::{BACKDATE, LdevidProfile, MAX_LIFETIME, ProfileError, Validity};
+pub use serial::{Serial, SerialError};

@@ -1,0 +1,55 @@
+//! Writes the few DER values that certificates of this CA contain (X.690).
+//!
+//! They are the yardstick that signed certificates are held against, and so made without the library that
+//! signs.
+
+/// A tag, the length and the parts.
+pub(crate) fn tlv(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
+    let length: usize = parts.iter().map(|part| part.len()).sum();
+    let mut der = vec![tag];
+    let bytes = length.to_be_bytes();
+    match u8::try_from(length) {
+        Ok(short @ ..0x80) => der.push(short),
+        _ => {
+            let significant: Vec<u8> = bytes.iter().copied().skip_while(|byte| *byte == 0).collect();
+            // At most eight bytes, so that the count fits the low bits.
+            der.push(0x80 | u8::try_from(significant.len()).unwrap_or(8));
+            der.extend(significant);
+        }
+    }
+    parts.iter().for_each(|part| der.extend_from_slice(part));
+    der
+}
+
+pub(crate) const BOOLEAN: u8 = 0x01;
+pub(crate) const INTEGER: u8 = 0x02;
+pub(crate) const BIT_STRING: u8 = 0x03;
+pub(crate) const OCTET_STRING: u8 = 0x04;
+pub(crate) const OID: u8 = 0x06;
+pub(crate) const UTF8_STRING: u8 = 0x0c;
+pub(crate) const PRINTABLE_STRING: u8 = 0x13;
+pub(crate) const SEQUENCE: u8 = 0x30;
+pub(crate) const SET: u8 = 0x31;
+
+/// A context-specific tag below 31, primitive.
+pub(crate) const fn context(number: u8) -> u8 {
+    0x80 | number
+}
+
+/// A context-specific tag below 31, constructed.
+pub(crate) const fn context_constructed(number: u8) -> u8 {
+    0xa0 | number
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{OCTET_STRING, tlv};
+
+    #[test]
+    fn lengths_are_in_their_shortest_form() {
+        assert_eq!(tlv(OCTET_STRING, &[]), [4, 0]);
+        assert_eq!(tlv(OCTET_STRING, &[&[7; 100], &[8; 27]])[..3], [4, 0x7f, 7]);
+        assert_eq!(tlv(OCTET_STRING, &[&[7; 128]])[..4], [4, 0x81, 0x80, 7]);
+        assert_eq!(tlv(OCTET_STRING, &[&[7; 300]])[..5], [4, 0x82, 1, 44, 7]);
+    }
+}

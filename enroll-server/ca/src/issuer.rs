@@ -1,0 +1,178 @@
+//! The issuer: signs what was linted for its CA, and nothing else.
+//!
+//! It keeps no state and gives out no serial numbers; the record of intent has them.
+
+use aws_lc_rs::digest::{SHA256, digest};
+use rcgen::{PKCS_ECDSA_P256_SHA256, PublicKeyData, SignatureAlgorithm, SigningKey};
+use shared::UnixTime;
+
+use crate::certificate::CaCertificate;
+use crate::key::{IssuerKey, KeyError};
+use crate::lint::{LintError, Linted};
+use crate::parse_back::{self, Mismatch, Signer};
+use crate::profile::Validity;
+use crate::serial::Serial;
+use crate::template::Template;
+
+/// A CA that can sign: its certificate and its key.
+#[derive(Debug)]
+pub struct Issuer {
+    certificate: CaCertificate,
+    key: Box<dyn IssuerKey>,
+}
+
+/// A signed certificate that is exactly what was linted; made by [`Issuer::issue`] only.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Issued {
+    der: Vec<u8>,
+    serial: Serial,
+    validity: Validity,
+}
+
+impl Issuer {
+    /// Puts a CA's certificate and key together.
+    ///
+    /// # Errors
+    /// [`IssueError::WrongKey`] where they do not belong together.
+    pub fn new(certificate: CaCertificate, key: Box<dyn IssuerKey>) -> Result<Self, IssueError> {
+        if key.public_point() != certificate.public_point() {
+            return Err(IssueError::WrongKey);
+        }
+        Ok(Self { certificate, key })
+    }
+
+    /// The CA's certificate.
+    #[must_use]
+    pub const fn certificate(&self) -> &CaCertificate {
+        &self.certificate
+    }
+
+    /// Signs a linted certificate, reads it back and compares it with what was linted.
+    ///
+    /// # Errors
+    /// Where it was linted for another CA, the CA ended in between, the key does not sign, or the result
+    /// differs; nothing leaves this function then.
+    pub fn issue(&self, linted: Linted, now: UnixTime) -> Result<Issued, IssueError> {
+        if linted.ca_point != *self.certificate.public_point() {
+            return Err(IssueError::OtherCa);
+        }
+        self.certificate.check_valid_at(now)?;
+        let Linted { template, .. } = linted;
+        let subject = Subject(&template.point);
+        let der = template.params(false)?.signed_by(&subject, &self.rcgen()?)?.der().to_vec();
+        let signer = Signer {
+            subject: self.certificate.subject_der(),
+            point: self.certificate.public_point(),
+            key_id: Some(self.certificate.key_id()),
+        };
+        Issued::check(der, &template, signer)
+    }
+
+    /// The same CA for rcgen.
+    pub(crate) fn rcgen(&self) -> Result<rcgen::Issuer<'static, Signing<'_>>, IssueError> {
+        let signing = Signing { key: self.key.as_ref() };
+        Ok(rcgen::Issuer::from_ca_cert_der(&self.certificate.to_pki(), signing)?)
+    }
+}
+
+/// Signs a linted certificate with the key in it.
+pub(crate) fn self_sign(linted: Linted, key: &dyn IssuerKey) -> Result<Issued, IssueError> {
+    let Linted { template, ca_point } = linted;
+    if ca_point != *key.public_point() {
+        return Err(IssueError::WrongKey);
+    }
+    let der = template.params(true)?.self_signed(&Signing { key })?.der().to_vec();
+    let subject = template.subject_der();
+    let signer = Signer { subject: &subject, point: &template.point, key_id: None };
+    Issued::check(der, &template, signer)
+}
+
+impl Issued {
+    pub(crate) fn check(der: Vec<u8>, template: &Template, signer: Signer<'_>) -> Result<Self, IssueError> {
+        parse_back::check(&der, template, signer).map_err(IssueError::Differs)?;
+        Ok(Self { der, serial: template.serial, validity: template.validity })
+    }
+
+    /// The certificate in DER.
+    #[must_use]
+    pub fn der(&self) -> &[u8] {
+        &self.der
+    }
+
+    /// Its serial number.
+    #[must_use]
+    pub const fn serial(&self) -> Serial {
+        self.serial
+    }
+
+    /// Its life.
+    #[must_use]
+    pub const fn validity(&self) -> Validity {
+        self.validity
+    }
+
+    /// SHA-256 of [`der`](Self::der).
+    #[must_use]
+    pub fn fingerprint(&self) -> [u8; 32] {
+        let mut fingerprint = [0; 32];
+        fingerprint.copy_from_slice(digest(&SHA256, &self.der).as_ref());
+        fingerprint
+    }
+}
+
+/// Why nothing was issued.
+#[derive(Debug, thiserror::Error)]
+pub enum IssueError {
+    /// Certificate and key of the CA do not belong together.
+    #[error("the CA's certificate and key do not belong together")]
+    WrongKey,
+    /// The request was linted for another CA.
+    #[error("the request was linted for another CA")]
+    OtherCa,
+    /// A lint that failed after all.
+    #[error(transparent)]
+    Lint(#[from] LintError),
+    /// The key does not sign.
+    #[error("the CA's key does not sign")]
+    Key(#[from] KeyError),
+    /// The library could not write the certificate or the revocation list, or the key did not sign.
+    #[error("it could not be written or signed")]
+    Library(#[from] rcgen::Error),
+    /// What was signed is not what was to be signed.
+    #[error("what was signed is not what was to be signed; it was thrown away")]
+    Differs(#[source] Mismatch),
+}
+
+/// The key to be certified, for rcgen.
+pub(crate) struct Subject<'a>(pub(crate) &'a [u8; 65]);
+
+impl PublicKeyData for Subject<'_> {
+    fn der_bytes(&self) -> &[u8] {
+        self.0
+    }
+
+    fn algorithm(&self) -> &'static SignatureAlgorithm {
+        &PKCS_ECDSA_P256_SHA256
+    }
+}
+
+/// The CA's key, for rcgen.
+pub(crate) struct Signing<'a> {
+    key: &'a dyn IssuerKey,
+}
+
+impl PublicKeyData for Signing<'_> {
+    fn der_bytes(&self) -> &[u8] {
+        self.key.public_point()
+    }
+
+    fn algorithm(&self) -> &'static SignatureAlgorithm {
+        &PKCS_ECDSA_P256_SHA256
+    }
+}
+
+impl SigningKey for Signing<'_> {
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, rcgen::Error> {
+        self.key.sign(message).map_err(|_| rcgen::Error::RemoteKeyError)
+    }
+}

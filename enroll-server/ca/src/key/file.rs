@@ -1,0 +1,163 @@
+//! A key in a file: PKCS#8 in PEM, for its owner only.
+//!
+//! The file is not encrypted; who reads it has the key. A CA that needs more implements [`IssuerKey`] over
+//! hardware.
+
+use core::fmt;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::path::Path;
+
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _};
+use zeroize::Zeroizing;
+
+use super::{IssuerKey, KeyError};
+use crate::pem;
+
+/// A P-256 key that was made here or read from a file. Wiped when dropped.
+pub struct FileKey {
+    pair: EcdsaKeyPair,
+    point: [u8; 65],
+    pkcs8: Zeroizing<Vec<u8>>,
+}
+
+impl FileKey {
+    /// Makes a new key, in memory only.
+    ///
+    /// # Errors
+    /// Where the random generator fails.
+    pub fn generate() -> Result<Self, KeyError> {
+        let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).map_err(|_| KeyError::Random)?;
+        let document = pair.to_pkcs8v1().map_err(|_| KeyError::Random)?;
+        Self::from_pkcs8(document.as_ref())
+    }
+
+    /// Takes a key in PKCS#8 (RFC 5958).
+    ///
+    /// # Errors
+    /// Where it is not a P-256 key.
+    pub fn from_pkcs8(der: &[u8]) -> Result<Self, KeyError> {
+        let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, der)
+            .map_err(|_| KeyError::Malformed)?;
+        let point = pair.public_key().as_ref().try_into().map_err(|_| KeyError::Malformed)?;
+        Ok(Self { pair, point, pkcs8: Zeroizing::new(der.to_vec()) })
+    }
+
+    /// Reads a key file.
+    ///
+    /// # Errors
+    /// Where it is no key file, or others than its owner have access to it.
+    pub fn load(path: &Path) -> Result<Self, KeyError> {
+        let io = |source| KeyError::Io { path: path.into(), source };
+        let file = File::open(path).map_err(io)?;
+        // Asked of the open file, so that it cannot be exchanged in between.
+        let metadata = file.metadata().map_err(io)?;
+        if !metadata.is_file() || metadata.len() > MAX_FILE {
+            return Err(KeyError::NotAKeyFile { path: path.into() });
+        }
+        let mode = metadata.mode() & 0o7777;
+        if mode & 0o077 != 0 {
+            return Err(KeyError::Permissions { path: path.into(), mode });
+        }
+        // The whole capacity at once: growing would leave copies of the key behind.
+        let mut text = Zeroizing::new(String::with_capacity(MAX_FILE_BYTES + 1));
+        file.take(MAX_FILE + 1).read_to_string(&mut text).map_err(io)?;
+        let malformed = || KeyError::NotAKeyFile { path: path.into() };
+        let pkcs8 = pem::read_private_key(&text).map_err(|_| malformed())?;
+        Self::from_pkcs8(&pkcs8).map_err(|_| malformed())
+    }
+
+    /// Writes the key to a new file with mode 0600, durably.
+    ///
+    /// # Errors
+    /// Where the file exists or cannot be written.
+    pub fn save(&self, path: &Path) -> Result<(), KeyError> {
+        let io = |source: io::Error| match source.kind() {
+            io::ErrorKind::AlreadyExists => KeyError::Exists { path: path.into() },
+            _ => KeyError::Io { path: path.into(), source },
+        };
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(io)?;
+        file.write_all(pem::private_key(&self.pkcs8).as_bytes()).map_err(io)?;
+        file.sync_all().map_err(io)?;
+        let directory = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
+        File::open(directory).and_then(|directory| directory.sync_all()).map_err(io)
+    }
+
+    /// The key in PKCS#8, for a TLS server or the trust signer.
+    #[must_use]
+    pub fn pkcs8(&self) -> &[u8] {
+        &self.pkcs8
+    }
+}
+
+impl IssuerKey for FileKey {
+    fn public_point(&self) -> &[u8; 65] {
+        &self.point
+    }
+
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, KeyError> {
+        let signature = self.pair.sign(&SystemRandom::new(), message).map_err(|_| KeyError::Signing)?;
+        Ok(signature.as_ref().to_vec())
+    }
+}
+
+impl fmt::Debug for FileKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("FileKey([redacted])")
+    }
+}
+
+/// Longest key file, in bytes; ours have 241.
+const MAX_FILE: u64 = 4096;
+const MAX_FILE_BYTES: usize = 4096;
+
+#[cfg(test)]
+mod tests {
+    use super::{FileKey, IssuerKey as _, KeyError};
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    #[test]
+    fn a_saved_key_is_its_owners_only_and_loads_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("ca.key");
+        let key = FileKey::generate().unwrap();
+        key.save(&path).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o600);
+        assert_eq!(FileKey::load(&path).unwrap().public_point(), key.public_point());
+        assert!(matches!(key.save(&path), Err(KeyError::Exists { .. })));
+        assert!(!format!("{key:?}").contains("pkcs8"));
+    }
+
+    #[test]
+    fn a_key_that_others_can_read_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("ca.key");
+        FileKey::generate().unwrap().save(&path).unwrap();
+        for mode in [0o640, 0o604, 0o620, 0o660, 0o644] {
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            let Err(KeyError::Permissions { mode: found, .. }) = FileKey::load(&path) else {
+                panic!("{mode:o}")
+            };
+            assert_eq!(found, mode);
+        }
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o400)).unwrap();
+        FileKey::load(&path).unwrap();
+    }
+
+    #[test]
+    fn what_is_no_key_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("x");
+        assert!(matches!(FileKey::load(&path), Err(KeyError::Io { .. })));
+        assert!(matches!(FileKey::load(directory.path()), Err(KeyError::NotAKeyFile { .. })));
+        let p384 = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P384_SHA384).unwrap().serialize_pem();
+        for content in ["", "-----BEGIN PRIVATE KEY-----", &p384, &"x".repeat(5000)] {
+            fs::write(&path, content).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+            assert!(matches!(FileKey::load(&path), Err(KeyError::NotAKeyFile { .. })));
+        }
+    }
+}

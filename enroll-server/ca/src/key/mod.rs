@@ -1,0 +1,74 @@
+//! Keys that sign: the trait, and the implementation over a file.
+//!
+//! All are ECDSA on P-256. Whoever holds an [`IssuerKey`] can sign anything with it; only
+//! [`Issuer`](crate::Issuer) does, and only what was linted.
+
+mod file;
+
+use core::error::Error;
+use core::fmt;
+use std::io;
+use std::path::PathBuf;
+
+pub use file::FileKey;
+
+/// A key of a CA.
+///
+/// To implement: the key may be remote (another process, PKCS#11). `sign` may block, for a bounded time.
+/// `Debug` shows no secret.
+pub trait IssuerKey: fmt::Debug + Send + Sync {
+    /// The public half: an uncompressed point (SEC 1, section 2.3.3: 4, x, y).
+    fn public_point(&self) -> &[u8; 65];
+
+    /// Signs `message` with ECDSA and SHA-256; the result is an ECDSA-Sig-Value in DER (RFC 3279, section
+    /// 2.2.3).
+    ///
+    /// # Errors
+    /// Where the key cannot be reached or does not sign.
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, KeyError>;
+}
+
+/// Why a key cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyError {
+    /// The file cannot be read or written.
+    #[error("cannot use the key file {path}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A file is there already; keys are never overwritten.
+    #[error("{path} exists already; move it away first, a key is never overwritten")]
+    Exists {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Others than the owner can read or write the file.
+    #[error("{path} has mode {mode:04o}; others must have no access: chmod 600 {path}")]
+    Permissions {
+        /// The file.
+        path: PathBuf,
+        /// Its mode.
+        mode: u32,
+    },
+    /// Not a regular file, or too long for a key.
+    #[error("{path} is not a key file")]
+    NotAKeyFile {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Not a P-256 key.
+    #[error("no P-256 key in PKCS#8")]
+    Malformed,
+    /// The random generator failed.
+    #[error("no key could be made: the random generator failed")]
+    Random,
+    /// The library did not sign.
+    #[error("the key did not sign")]
+    Signing,
+    /// A remote key does not answer.
+    #[error("the key cannot be reached")]
+    Unavailable(#[source] Box<dyn Error + Send + Sync>),
+}

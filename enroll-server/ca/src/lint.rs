@@ -1,0 +1,178 @@
+//! The lint: everything about a certificate is checked before it is signed, against the profile and RFC 5280.
+//!
+//! A misissued certificate cannot be taken back, so nothing is left to a check afterwards; the one in
+//! [`crate::Issuer::issue`] is against defects of the library, not against bad requests.
+
+use core::time::Duration;
+
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1, UnparsedPublicKey};
+use shared::{DeviceId, UnixTime};
+
+use crate::certificate::CaCertificate;
+use crate::profile::{BACKDATE, LdevidProfile, MAX_LIFETIME, Validity};
+use crate::serial::Serial;
+use crate::template::{Template, Usage, key_id};
+
+/// An intent to issue that is durable: whatever happens from here on, the store knows of it.
+///
+/// To implement: only for a type that the store makes, after the record is on the disk. The lint trusts it.
+pub trait RecordedIntent {
+    /// The serial number, which no other record has.
+    fn serial(&self) -> Serial;
+
+    /// The device, as authorized.
+    fn device(&self) -> &DeviceId;
+
+    /// The key that the device proved to possess: an uncompressed point on P-256.
+    fn public_point(&self) -> &[u8; 65];
+
+    /// The life of the certificate, from [`Validity::of_ldevid`].
+    fn validity(&self) -> Validity;
+}
+
+/// A certificate that may be signed by one CA: linted, not yet signed.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Linted {
+    pub(crate) template: Template,
+    /// Key of the CA that it was linted for.
+    pub(crate) ca_point: [u8; 65],
+}
+
+/// Lints an LDevID that is to be signed by `ca`.
+///
+/// # Errors
+/// Says which rule it breaks.
+pub fn lint(
+    intent: &impl RecordedIntent,
+    profile: &LdevidProfile,
+    ca: &CaCertificate,
+    now: UnixTime,
+) -> Result<Linted, LintError> {
+    let template = Template {
+        serial: intent.serial(),
+        validity: intent.validity(),
+        subject: profile.subject(intent.device()),
+        point: *intent.public_point(),
+        names: profile.names(intent.device()),
+        usage: Usage::Client,
+        crl_url: profile.crl_url.clone(),
+        ocsp_url: profile.ocsp_url.clone(),
+    };
+    lint_template(template, ca, MAX_LIFETIME, now)
+}
+
+/// Why a certificate must not be signed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LintError {
+    /// The CA's own life has not begun or is over.
+    #[error("the CA is valid from {not_before} to {not_after}; at {now} it signs nothing: renew the CA")]
+    CaNotValid {
+        /// Begin of the CA's life.
+        not_before: UnixTime,
+        /// Its last second.
+        not_after: UnixTime,
+        /// Time of the request.
+        now: UnixTime,
+    },
+    /// The certificate would outlive its CA, or begin before it.
+    #[error("a life from {} to {} leaves that of the CA, {} to {}", found.not_before, found.not_after, ca.not_before, ca.not_after)]
+    BeyondCa {
+        /// What was asked for.
+        found: Validity,
+        /// The CA's life.
+        ca: Validity,
+    },
+    /// The life is empty, over already, or begins in the future.
+    #[error("a life from {} to {} is empty, over, or not begun at {now}", found.not_before, found.not_after)]
+    NotCurrent {
+        /// What was asked for.
+        found: Validity,
+        /// Time of the request.
+        now: UnixTime,
+    },
+    /// The life is too long, or zero.
+    #[error("a life of {} seconds; more than 0 and at most {} are allowed", found.as_secs(), most.as_secs())]
+    Lifetime {
+        /// What was asked for.
+        found: Duration,
+        /// The most allowed.
+        most: Duration,
+    },
+    /// The key is not a point on P-256.
+    #[error("the key is not an uncompressed point on P-256")]
+    Key,
+    /// The key is the CA's own.
+    #[error("the key to be certified is the CA's own")]
+    CaKey,
+    /// The CA may not have this certificate below it.
+    #[error("the CA's path length does not allow another CA below it")]
+    PathLength,
+    /// A subject attribute or a name is empty, too long, or has characters that do not belong there.
+    #[error("a subject attribute or a name is empty, too long, or has characters that do not belong there")]
+    Name,
+}
+
+/// Lints any certificate that `ca` is to sign.
+pub(crate) fn lint_template(
+    template: Template,
+    ca: &CaCertificate,
+    longest: Duration,
+    now: UnixTime,
+) -> Result<Linted, LintError> {
+    ca.check_valid_at(now)?;
+    let (found, life) = (template.validity, ca.validity());
+    // RFC 5280 does not forbid it; OpenBao's leaves that outlived their issuer show why we do.
+    if found.not_before < life.not_before || found.not_after > life.not_after {
+        return Err(LintError::BeyondCa { found, ca: life });
+    }
+    if template.point == *ca.public_point() || key_id(&template.point) == ca.key_id() {
+        return Err(LintError::CaKey);
+    }
+    if let (Usage::Ca { path_length }, Some(most)) = (template.usage, ca.path_length())
+        && u32::from(path_length) >= most
+    {
+        return Err(LintError::PathLength);
+    }
+    lint_content(&template, longest, now)?;
+    Ok(Linted { template, ca_point: *ca.public_point() })
+}
+
+/// Lints a certificate that signs itself.
+pub(crate) fn lint_root(template: Template, longest: Duration, now: UnixTime) -> Result<Linted, LintError> {
+    lint_content(&template, longest, now)?;
+    let ca_point = template.point;
+    Ok(Linted { template, ca_point })
+}
+
+fn lint_content(template: &Template, longest: Duration, now: UnixTime) -> Result<(), LintError> {
+    let found = template.validity;
+    if found.not_before > now || found.not_after <= now || found.not_after <= found.not_before {
+        return Err(LintError::NotCurrent { found, now });
+    }
+    let lifetime = found.not_after.since(found.not_before);
+    let most = longest + BACKDATE;
+    if lifetime > most {
+        return Err(LintError::Lifetime { found: lifetime, most });
+    }
+    let on_curve = UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, &template.point).parse().is_ok();
+    if template.point.first() != Some(&4) || !on_curve {
+        return Err(LintError::Key);
+    }
+    // RFC 5280, appendix A.1: ub-common-name, ub-organization-name and ub-serial-number are 64.
+    let attribute =
+        |text: &String| (1..=64).contains(&text.chars().count()) && !text.contains(char::is_control);
+    if template.subject.is_empty() || !template.subject.iter().all(|(_, text)| attribute(text)) {
+        return Err(LintError::Name);
+    }
+    // RFC 5280, section 4.2.1.6: alternative names are IA5Strings.
+    let name = |name: &crate::template::Name| match name {
+        crate::template::Name::Dns(text) | crate::template::Name::Uri(text) => {
+            (1..=253).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic())
+        }
+        crate::template::Name::Ip(_) => true,
+    };
+    if !template.names.iter().all(name) {
+        return Err(LintError::Name);
+    }
+    Ok(())
+}

@@ -1,0 +1,124 @@
+//! PEM (RFC 7468): the text form of certificates, revocation lists and keys.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use zeroize::Zeroizing;
+
+/// A certificate in PEM.
+#[must_use]
+pub fn certificate(der: &[u8]) -> String {
+    encode("CERTIFICATE", der).to_string()
+}
+
+/// A chain in PEM, in the order given.
+#[must_use]
+pub fn chain<'a>(ders: impl IntoIterator<Item = &'a [u8]>) -> String {
+    ders.into_iter().map(certificate).collect()
+}
+
+/// A revocation list in PEM.
+#[must_use]
+pub fn crl(der: &[u8]) -> String {
+    encode("X509 CRL", der).to_string()
+}
+
+/// A PKCS#8 key in PEM; wiped when dropped.
+#[must_use]
+pub fn private_key(pkcs8: &[u8]) -> Zeroizing<String> {
+    encode(PRIVATE_KEY, pkcs8)
+}
+
+/// Reads a file of certificates in PEM, or of one certificate in DER.
+///
+/// # Errors
+/// Where it is neither, or empty.
+pub fn read_certificates(bytes: &[u8]) -> Result<Vec<Vec<u8>>, NotPem> {
+    use rustls_pki_types::CertificateDer;
+    use rustls_pki_types::pem::PemObject as _;
+    if bytes.first() == Some(&0x30) {
+        return Ok(vec![bytes.to_vec()]);
+    }
+    let list: Result<Vec<_>, _> =
+        CertificateDer::pem_slice_iter(bytes).map(|found| found.map(|der| der.to_vec())).collect();
+    match list {
+        Ok(list) if !list.is_empty() => Ok(list),
+        _ => Err(NotPem),
+    }
+}
+
+/// Reads a PKCS#8 key in PEM; everything that held it is wiped.
+///
+/// # Errors
+/// Where there is not exactly one.
+pub fn read_private_key(text: &str) -> Result<Zeroizing<Vec<u8>>, NotPem> {
+    let begin = "-----BEGIN PRIVATE KEY-----";
+    let (_, rest) = text.split_once(begin).ok_or(NotPem)?;
+    let (body, after) = rest.split_once("-----END PRIVATE KEY-----").ok_or(NotPem)?;
+    if after.contains(begin) {
+        return Err(NotPem);
+    }
+    let mut digits = Zeroizing::new(Vec::with_capacity(body.len()));
+    digits.extend(body.bytes().filter(|b| !b.is_ascii_whitespace()));
+    let mut der = Zeroizing::new(vec![0; digits.len()]);
+    let length = STANDARD.decode_slice(digits.as_slice(), &mut der).map_err(|_| NotPem)?;
+    der.truncate(length);
+    Ok(der)
+}
+
+/// The bytes are not what was expected in PEM.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("this is not PEM of the expected kind")]
+pub struct NotPem;
+
+const PRIVATE_KEY: &str = "PRIVATE KEY";
+
+fn encode(label: &str, der: &[u8]) -> Zeroizing<String> {
+    let mut body = Zeroizing::new(vec![0; der.len().div_ceil(3) * 4]);
+    // The buffer has the length that base64 needs, so nothing is lost where encoding says otherwise.
+    let length = STANDARD.encode_slice(der, &mut body).unwrap_or(0);
+    body.truncate(length);
+    let mut text = Zeroizing::new(String::with_capacity(body.len() + body.len() / 64 + 96));
+    for part in ["-----BEGIN ", label, "-----\n"] {
+        text.push_str(part);
+    }
+    for line in body.chunks(64) {
+        text.extend(line.iter().map(|byte| char::from(*byte)));
+        text.push('\n');
+    }
+    for part in ["-----END ", label, "-----\n"] {
+        text.push_str(part);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{NotPem, certificate, private_key, read_certificates, read_private_key};
+    use proptest::prelude::*;
+
+    #[test]
+    fn what_is_not_pem_is_refused() {
+        assert_eq!(read_certificates(b""), Err(NotPem));
+        assert_eq!(
+            read_certificates(b"-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n"),
+            Err(NotPem)
+        );
+        assert_eq!(read_private_key(&certificate(&[1, 2, 3])), Err(NotPem));
+        let two = format!("{}{}", *private_key(&[1]), *private_key(&[2]));
+        assert_eq!(read_private_key(&two), Err(NotPem));
+    }
+
+    proptest! {
+        #[test]
+        fn round_trip(der in proptest::collection::vec(any::<u8>(), 1..300)) {
+            let text = certificate(&der);
+            prop_assert!(text.lines().all(|line| line.len() <= 64));
+            if der[0] != 0x30 {
+                prop_assert!(read_certificates(&der).is_err() || der[0] == b'-');
+            }
+            prop_assert_eq!(read_certificates(text.as_bytes()), Ok(vec![der.clone()]));
+            let key = read_private_key(&private_key(&der)).unwrap();
+            prop_assert_eq!(key.as_slice(), der.as_slice());
+        }
+    }
+}
