@@ -5,6 +5,13 @@
 
 #![no_std]
 #![forbid(unsafe_code)]
+#![allow(async_fn_in_trait, reason = "all futures of a device run on one task; none has to be Send")]
 
+pub mod flow;
+pub mod lifecycle;
 pub mod platform;
+pub mod trust;
 pub mod x509;
+
+/// Version of this agent, as it stands in the status a device publishes.
+pub const AGENT_VERSION: &str = env!("CARGO_PKG_VERSION");

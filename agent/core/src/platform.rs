@@ -330,7 +330,7 @@ pub struct Login<'a, K> {
 /// MQTT 5.
 ///
 /// To implement: connect with TLS 1.3, verify the broker with [`crate::x509::verify_server`], log in, subscribe
-/// with QoS 1, call [`Session::accepted`], and then do what [`Session::next`] says until it says
+/// with QoS 1, await [`Session::accepted`], and then do what [`Session::next`] says until it says
 /// [`Step::Leave`] or the connection fails. While a step waits, keep reading: each message on the command topic
 /// goes to [`Session::command`], and then `next` is asked again.
 pub trait Broker<K> {
@@ -339,17 +339,14 @@ pub trait Broker<K> {
     /// # Errors
     /// Says how the connection failed; an error before [`Session::accepted`] means that the broker has not
     /// accepted this identity.
-    async fn serve(
-        &mut self,
-        login: Login<'_, K>,
-        session: &mut impl Session,
-    ) -> Result<(), TransportError>;
+    async fn serve(&mut self, login: Login<'_, K>, session: &mut impl Session) -> Result<(), TransportError>;
 }
 
 /// What the core wants of a connection to the broker: a state machine without I/O that a [`Broker`] drives.
 pub trait Session {
-    /// The broker accepted the login and the subscription.
-    fn accepted(&mut self);
+    /// The broker accepted the login and the subscription. Writes to storage when a new identity was on trial,
+    /// so its future must be awaited to its end, never dropped by a timeout or a `select`.
+    async fn accepted(&mut self);
 
     /// What to do now.
     fn next(&mut self) -> Step<'_>;

@@ -1,0 +1,79 @@
+//! What can end a flow.
+
+use shared::codec::DecodeError;
+
+use crate::platform::{AttestError, KeyError, StorageError, TransportError};
+use crate::trust::TrustError;
+use crate::x509::PathError;
+
+/// Why an agent cannot run at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RunError {
+    /// The records cannot be read or written.
+    #[error("the device's records cannot be used")]
+    Storage(#[from] StorageError),
+    /// There is no usable trust bundle, stored or provisioned.
+    #[error("the device has no usable trust bundle: provision it with the server's signed bundle")]
+    Trust(#[from] TrustError),
+}
+
+/// What became of a single enrollment or renewal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum OnceError {
+    /// The agent cannot run.
+    #[error(transparent)]
+    Run(#[from] RunError),
+    /// There is no identity to renew; enroll first.
+    #[error("there is no identity to renew; enroll first")]
+    NotEnrolled,
+    /// Held for approval; the request is kept, ask again later.
+    #[error("the server holds the request for an operator's approval")]
+    Pending,
+    /// The server refused with this code of [`shared::Reject`].
+    #[error("the server refused with code {code}")]
+    Refused {
+        /// The wire code.
+        code: u16,
+    },
+    /// The server could not be asked.
+    #[error("the enrollment server could not be asked")]
+    Transport(#[from] TransportError),
+    /// The answer was not taken.
+    #[error("the enrollment server's answer was not taken")]
+    Answer(#[from] AnswerError),
+    /// The key failed.
+    #[error("the operational key failed")]
+    Key(#[from] KeyError),
+    /// No evidence could be made.
+    #[error("no evidence could be made")]
+    Attest(#[from] AttestError),
+    /// A stop was asked.
+    #[error("stopped before the end")]
+    Stopped,
+}
+
+/// Why an answer of the enrollment server was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AnswerError {
+    /// It is no message of this protocol.
+    #[error("the answer is no message of this protocol: {0}")]
+    Message(#[from] DecodeError),
+    /// An HTTP status without a message of this protocol.
+    #[error("the server answered with HTTP status {0} and no message")]
+    Status(u16),
+    /// The issued certificate cannot be read.
+    #[error("the issued certificate cannot be read: {0}")]
+    Certificate(#[from] PathError),
+    /// The issued certificate is for another key than the request's.
+    #[error("the issued certificate is for another key")]
+    OtherKey,
+    /// The issued certificate names another device.
+    #[error("the issued certificate names another device")]
+    OtherDevice,
+    /// The issued certificate has ended by the server's own time, or its renewal lies after its end.
+    #[error("the dates of the issued certificate make no sense")]
+    Dates,
+    /// The server wants evidence of a kind that was not offered.
+    #[error("the server wants a kind of evidence that was not offered")]
+    Kind,
+}

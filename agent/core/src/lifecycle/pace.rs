@@ -1,0 +1,46 @@
+//! How fast a device retries: the bounds of every delay.
+
+use core::time::Duration;
+
+/// Bounds of delays. Every delay is drawn at random from zero to a bound that doubles with each failure
+/// (full jitter), on top of whatever the server asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pace {
+    /// First bound of the delay before asking the enrollment server again.
+    pub server_first: Duration,
+    /// Highest bound of that delay.
+    pub server_most: Duration,
+    /// First bound of the delay before connecting to the broker again.
+    pub broker_first: Duration,
+    /// Highest bound of that delay.
+    pub broker_most: Duration,
+    /// Least time between two questions to the enrollment server because the broker refused; doubles up to
+    /// [`final_retry`](Self::final_retry).
+    pub suspicion: Duration,
+    /// After a final refusal: time until the server is asked again.
+    pub final_retry: Duration,
+    /// A connection to the broker that lasted this long counts as good.
+    pub settled: Duration,
+    /// Failed logins in a row that may be the identity's fault, before that is believed.
+    pub patience: u32,
+}
+
+impl Pace {
+    /// For devices in the field.
+    pub const DEFAULT: Self = Self {
+        server_first: Duration::from_secs(10),
+        server_most: Duration::from_secs(3600),
+        broker_first: Duration::from_secs(5),
+        broker_most: Duration::from_secs(600),
+        suspicion: Duration::from_secs(3600),
+        final_retry: Duration::from_secs(24 * 3600),
+        settled: Duration::from_secs(60),
+        patience: 3,
+    };
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}
