@@ -11,7 +11,7 @@ use shared::{DeviceId, Reject, UnixTime, limits};
 use webpki::{EndEntityCert, KeyUsage, aws_lc_rs as algorithms};
 use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::ParsedExtension;
-use x509_parser::prelude::FromDer as _;
+use x509_parser::prelude::{FromDer as _, X509Extension};
 
 use crate::key::PublicKey;
 use crate::maker::{Endorsements, Maker, MakerCa};
@@ -168,17 +168,34 @@ const ALGORITHMS: &[&dyn SignatureVerificationAlgorithm] = &[
     algorithms::ECDSA_P384_SHA384,
 ];
 
-/// Reads a certificate as a whole: all extensions understood, none twice.
+/// Reads a certificate as a whole: all extensions understood, none twice, nothing empty that must not be.
 fn parse(der: &[u8]) -> Result<X509Certificate<'_>, EndorsementError> {
     let (rest, certificate) = X509Certificate::from_der(der).map_err(|_| EndorsementError::Malformed)?;
-    let broken = |e: &x509_parser::prelude::X509Extension<'_>| {
-        matches!(e.parsed_extension(), ParsedExtension::ParseError { .. })
+    // RFC 5280, section 4.1.2.2: positive, at most 20 bytes; DER has one spelling of it.
+    let serial = match certificate.raw_serial() {
+        [0, second, ..] if *second < 0x80 => false,
+        [0] => false,
+        serial => serial.len() <= 20 && serial.first().is_some_and(|first| *first < 0x80),
     };
     let sound = rest.is_empty()
+        && serial
         && certificate.version() == x509_parser::x509::X509Version::V3
+        && !certificate.extensions().is_empty()
         && certificate.extensions_map().is_ok()
-        && !certificate.iter_extensions().any(broken);
+        && certificate.iter_extensions().all(sound_extension);
     if sound { Ok(certificate) } else { Err(EndorsementError::Malformed) }
+}
+
+/// RFC 5280 gives its lists of names, usages, points and identifiers at least one entry; basic constraints
+/// alone may be an empty SEQUENCE, since both its parts may be left out.
+fn sound_extension(extension: &X509Extension<'_>) -> bool {
+    let parsed = extension.parsed_extension();
+    let may_be_empty =
+        matches!(parsed, ParsedExtension::BasicConstraints(_) | ParsedExtension::UnsupportedExtension { .. });
+    let empty = matches!(extension.value, [] | [_, 0]) && !may_be_empty;
+    // The last byte of an object identifier has its top bit clear (X.690, section 8.19.2).
+    let oid = extension.oid.as_bytes().last().is_some_and(|last| *last < 0x80);
+    oid && !empty && !matches!(parsed, ParsedExtension::ParseError { .. })
 }
 
 fn check_intermediate(certificate: &X509Certificate<'_>) -> Result<(), EndorsementError> {

@@ -1,0 +1,11 @@
+//! The appraisal as a whole: what gets in, what is refused and why.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+mod chain;
+mod evidence;
+mod hostile_der;
+mod policy;
+mod renewal;
+mod support;
+mod token;
