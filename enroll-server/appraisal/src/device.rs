@@ -138,10 +138,12 @@ fn check_pinned(
     }
 }
 
-/// Decides whether a first or second enrollment goes through, waits or is refused.
+/// Decides whether a first or second enrollment goes through, waits or is refused. `same_device`: the proof
+/// shows that it is the device that is known, not only one of its name.
 pub(crate) fn decide(
     known: Option<&KnownDevice>,
     csr_key: &SpkiHash,
+    same_device: bool,
     policy: &Policy,
     trail: &mut Trail,
 ) -> Result<Decision, Refusal> {
@@ -163,6 +165,13 @@ pub(crate) fn decide(
             trail.note(Verdict::Passed, rule::SECOND_ENROLLMENT, found, "no second identity");
             Ok(Decision::Accept)
         }
+        // Who merely knows a name must not take over the identity behind it.
+        Some(DeviceState::Enrolled { .. }) if !same_device && !approved => Err(trail.refuse(
+            rule::SECOND_ENROLLMENT,
+            Reject::IdentityConflict,
+            "an enrolled device's name with proof that does not lead to that device",
+            "its registered IDevID key, a token made for it, or an operator's approval",
+        )),
         Some(DeviceState::Enrolled { .. }) => {
             let found = "a device that holds a certificate in force";
             match policy.second_enrollment {

@@ -93,7 +93,7 @@ pub fn appraise(
     let Presented { device, csr, proof } = *presented;
     let mut trail = Trail::default();
     let outcome = appraise_proof(device, csr, proof, basis, known, now, &mut trail)?;
-    let decision = device::decide(known, csr.spki_sha256(), basis.policy, &mut trail)?;
+    let decision = device::decide(known, csr.spki_sha256(), outcome.same_device, basis.policy, &mut trail)?;
     Ok(outcome.appraised(device, csr, decision, basis.policy, trail))
 }
 
@@ -112,6 +112,8 @@ pub struct Appraised {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Outcome {
     renewal: bool,
+    /// The proof leads to the device that the inventory knows, not only to its name.
+    same_device: bool,
     kind: Option<EvidenceKind>,
     maker: Option<Maker>,
     model: Option<String>,
@@ -243,6 +245,7 @@ fn appraise_proof(
             let reference = basis.reference_values;
             claims::check(claims, idevid.maker(), registered_model, policy, reference, trail)?;
             Ok(Outcome {
+                same_device: known.and_then(|k| k.idevid_spki_sha256) == Some(*hash),
                 kind: Some(proof.kind()),
                 maker: Some(idevid.maker().clone()),
                 model: Some(claims.hwmodel.into()),
@@ -258,6 +261,7 @@ fn appraise_proof(
             claims::check_model(model, registered_model, None, policy, trail)?;
             trail.note(Verdict::Skipped, rule::MEASUREMENTS, "a token", "evidence about the firmware");
             Ok(Outcome {
+                same_device: grant.names_device(),
                 kind: Some(proof.kind()),
                 model: model.or(registered_model).map(Into::into),
                 token: Some(grant.label.clone()),

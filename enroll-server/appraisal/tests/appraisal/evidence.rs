@@ -191,7 +191,9 @@ fn enrollments_are_held_until_approved() {
 fn second_enrollments_follow_the_policy() {
     let mut world = World::new();
     let other_key = *csr().spki_sha256();
-    world.known.as_mut().unwrap().state = DeviceState::Enrolled { key: other_key };
+    let known = world.known.as_mut().unwrap();
+    known.state = DeviceState::Enrolled { key: other_key };
+    known.idevid_spki_sha256 = Some(*world.device.public_key().spki_sha256());
     assert_eq!(world.appraise(|_| ()).unwrap().decision(), Decision::Accept);
     let world = world.policy("[enrollment]\nsecond = \"hold\"");
     assert_eq!(world.appraise(|_| ()).unwrap().decision(), Decision::Hold);
@@ -200,6 +202,17 @@ fn second_enrollments_follow_the_policy() {
     // The same request again, after a lost answer, is no second enrollment.
     world.known.as_mut().unwrap().state = DeviceState::Enrolled { key: *world.csr.spki_sha256() };
     assert_eq!(world.appraise(|_| ()).unwrap().decision(), Decision::Accept);
+}
+
+/// A device that enrolled with a token has no registered key; a namesake with an IDevID is not that device.
+#[test]
+fn a_namesake_does_not_take_over_an_enrolled_device() {
+    let mut world = World::new();
+    world.known.as_mut().unwrap().state = DeviceState::Enrolled { key: [7; 32] };
+    let refusal = world.appraise(|_| ()).unwrap_err();
+    assert_eq!((refusal.reject, refusal.rule), (Reject::IdentityConflict, rule::SECOND_ENROLLMENT));
+    world.known.as_mut().unwrap().approval = Approval::Key(*world.csr.spki_sha256());
+    world.appraise(|_| ()).unwrap();
 }
 
 #[test]

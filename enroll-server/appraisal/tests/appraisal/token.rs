@@ -60,6 +60,19 @@ fn a_token_does_not_stand_in_for_a_registered_identity_key() {
 }
 
 #[test]
+fn a_token_for_anyone_does_not_take_over_an_enrolled_device() {
+    let mut world = World::new();
+    world.known.as_mut().unwrap().state = appraisal::DeviceState::Enrolled { key: [7; 32] };
+    let anyone = Proof::OneTimeToken(TokenGrant { device: None, ..grant() });
+    assert_eq!(world.appraise_proof(&anyone).unwrap_err().reject, Reject::IdentityConflict);
+    // A token that an operator made for this device says what the operator wants.
+    world.appraise_proof(&Proof::OneTimeToken(grant())).unwrap();
+    // The same request again, after a lost answer.
+    world.known.as_mut().unwrap().state = appraisal::DeviceState::Enrolled { key: *world.csr.spki_sha256() };
+    world.appraise_proof(&anyone).unwrap();
+}
+
+#[test]
 fn models_are_the_inventorys_or_the_tokens() {
     let mut world = World::new().policy("[[model]]\nname = \"gateway\"");
     let proof = Proof::OneTimeToken(grant());
