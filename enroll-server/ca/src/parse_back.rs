@@ -10,6 +10,7 @@ use x509_parser::prelude::FromDer as _;
 use x509_parser::x509::{AlgorithmIdentifier, X509Version};
 
 use crate::certificate::time;
+use crate::der::{self, tlv};
 use crate::profile::Validity;
 use crate::template::{ECDSA_WITH_SHA256, Template, spki};
 
@@ -84,7 +85,6 @@ pub(crate) fn check(der: &[u8], template: &Template, signer: Signer<'_>) -> Resu
     };
     same(tbs.version == X509Version::V3, Mismatch::Version)?;
     check_algorithm(&tbs.signature)?;
-    check_algorithm(&certificate.signature_algorithm)?;
     same(tbs.raw_serial() == template.serial.to_der_value(), Mismatch::Serial)?;
     same(tbs.issuer.as_raw() == signer.subject, Mismatch::Issuer)?;
     same(validity == template.validity, Mismatch::Validity)?;
@@ -98,7 +98,7 @@ pub(crate) fn check(der: &[u8], template: &Template, signer: Signer<'_>) -> Resu
     };
     let all = wanted.iter().all(|e| has(e.oid, e.critical, &e.value));
     same(all && found.len() == wanted.len(), Mismatch::Extensions)?;
-    check_signature(tbs.as_ref(), &certificate.signature_value.data, signer.point)
+    check_signature(der, tbs.as_ref(), &certificate.signature_value.data, signer.point)
 }
 
 /// RFC 5758, section 3.2: the parameters are absent.
@@ -107,11 +107,126 @@ pub(crate) fn check_algorithm(found: &AlgorithmIdentifier<'_>) -> Result<(), Mis
     same(right, Mismatch::Algorithm)
 }
 
-pub(crate) fn check_signature(signed: &[u8], signature: &[u8], point: &[u8; 65]) -> Result<(), Mismatch> {
+/// Checks the signature over `signed`, and that `der` is made of these two and the algorithm, byte for byte: the
+/// parser takes other tags as well.
+pub(crate) fn check_signature(
+    der: &[u8],
+    signed: &[u8],
+    signature: &[u8],
+    point: &[u8; 65],
+) -> Result<(), Mismatch> {
+    let algorithm = tlv(der::SEQUENCE, &[&tlv(der::OID, &[ECDSA_WITH_SHA256])]);
+    let whole = tlv(der::SEQUENCE, &[signed, &algorithm, &tlv(der::BIT_STRING, &[&[0], signature])]);
+    same(der == whole, Mismatch::Malformed)?;
     let key = UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, point);
     key.verify(signed, signature).map_err(|_| Mismatch::Signature)
 }
 
 pub(crate) const fn same(same: bool, otherwise: Mismatch) -> Result<(), Mismatch> {
     if same { Ok(()) } else { Err(otherwise) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Mismatch, Signer, check};
+    use crate::issuer::{Issuer, Subject};
+    use crate::key::{FileKey, IssuerKey as _};
+    use crate::profile::{LdevidProfile, Validity};
+    use crate::template::{Template, Usage};
+    use crate::{Serial, hierarchy};
+    use core::time::Duration;
+    use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, IsCa, KeyUsagePurpose, SanType};
+    use shared::{DeviceId, UnixTime};
+
+    const NOW: UnixTime = UnixTime::from_secs(1_795_478_400);
+
+    fn issuer() -> Issuer {
+        let (certificate, key) = hierarchy::root_ca("acme", hierarchy::ROOT_LIFETIME, NOW).unwrap();
+        Issuer::new(certificate, Box::new(key)).unwrap()
+    }
+
+    fn template(issuer: &Issuer) -> Template {
+        let profile =
+            LdevidProfile::new("acme", 32473).unwrap().with_crl_url("http://ca.example/crl").unwrap();
+        let device = DeviceId::new("SN-0001").unwrap();
+        Template {
+            serial: Serial::random().unwrap(),
+            validity: Validity::of_ldevid(NOW, Duration::from_secs(86_400), issuer.certificate()).unwrap(),
+            subject: profile.subject(&device),
+            point: *FileKey::generate().unwrap().public_point(),
+            names: profile.names(&device),
+            usage: Usage::Client,
+            crl_url: profile.crl_url,
+            ocsp_url: None,
+        }
+    }
+
+    /// Signs the template with a bug planted in the parameters, and checks the result.
+    fn planted(bug: impl FnOnce(&mut CertificateParams)) -> Result<(), Mismatch> {
+        let issuer = issuer();
+        let template = template(&issuer);
+        let mut params = template.params(false).unwrap();
+        bug(&mut params);
+        let signed = params.signed_by(&Subject(&template.point), &issuer.rcgen().unwrap()).unwrap();
+        check(signed.der(), &template, signer(&issuer))
+    }
+
+    fn signer(issuer: &Issuer) -> Signer<'_> {
+        let ca = issuer.certificate();
+        Signer { subject: ca.subject_der(), point: ca.public_point(), key_id: Some(ca.key_id()) }
+    }
+
+    #[test]
+    fn without_a_bug_nothing_differs() {
+        assert_eq!(planted(|_| ()), Ok(()));
+    }
+
+    /// The plant that counts: without a serial number of ours, rcgen takes a hash of the public key.
+    #[test]
+    fn the_librarys_default_serial_is_found() {
+        assert_eq!(planted(|params| params.serial_number = None), Err(Mismatch::Serial));
+    }
+
+    #[test]
+    fn every_other_planted_bug_is_found() {
+        use Mismatch::{Extensions, Subject, Validity};
+        assert_eq!(planted(|p| p.not_after += time::Duration::SECOND), Err(Validity));
+        assert_eq!(planted(|p| p.not_before -= time::Duration::SECOND), Err(Validity));
+        assert_eq!(planted(|p| p.distinguished_name.push(rcgen::DnType::CommonName, "x")), Err(Subject));
+        assert_eq!(planted(|p| p.distinguished_name.push(rcgen::DnType::LocalityName, "x")), Err(Subject));
+        assert_eq!(planted(|p| p.is_ca = IsCa::NoCa), Err(Extensions));
+        assert_eq!(planted(|p| p.is_ca = IsCa::Ca(rcgen::BasicConstraints::Unconstrained)), Err(Extensions));
+        assert_eq!(planted(|p| p.key_usages.push(KeyUsagePurpose::KeyCertSign)), Err(Extensions));
+        assert_eq!(planted(|p| p.key_usages.clear()), Err(Extensions));
+        assert_eq!(planted(|p| p.extended_key_usages.clear()), Err(Extensions));
+        let server = ExtendedKeyUsagePurpose::ServerAuth;
+        assert_eq!(planted(|p| p.extended_key_usages.push(server)), Err(Extensions));
+        let name = SanType::DnsName("broker.example".try_into().unwrap());
+        assert_eq!(planted(|p| p.subject_alt_names.push(name)), Err(Extensions));
+        assert_eq!(planted(|p| p.crl_distribution_points.clear()), Err(Extensions));
+        assert_eq!(planted(|p| p.use_authority_key_identifier_extension = false), Err(Extensions));
+        let method = rcgen::KeyIdMethod::PreSpecified(vec![1; 20]);
+        assert_eq!(planted(|p| p.key_identifier_method = method), Err(Extensions));
+    }
+
+    #[test]
+    fn another_ca_or_another_key_is_found() {
+        let (issuer, other) = (issuer(), issuer());
+        let template = template(&issuer);
+        let params = template.params(false).unwrap();
+        let sign = |issuer: &Issuer, point| {
+            params.signed_by(&Subject(point), &issuer.rcgen().unwrap()).unwrap().der().to_vec()
+        };
+        let good = sign(&issuer, &template.point);
+        assert_eq!(check(&good, &template, signer(&issuer)), Ok(()));
+        assert_eq!(check(&sign(&other, &template.point), &template, signer(&issuer)), Err(Mismatch::Issuer));
+        let key = *FileKey::generate().unwrap().public_point();
+        assert_eq!(check(&sign(&issuer, &key), &template, signer(&issuer)), Err(Mismatch::Key));
+        // No byte can change without being found.
+        for at in 0..good.len() {
+            let mut changed = good.clone();
+            changed[at] ^= 1;
+            assert!(check(&changed, &template, signer(&issuer)).is_err(), "byte {at}");
+        }
+    }
 }
