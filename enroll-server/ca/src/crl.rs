@@ -133,7 +133,8 @@ pub fn make(
         revoked_certs,
         key_identifier_method: KeyIdMethod::PreSpecified(issuer.certificate().key_id().to_vec()),
     };
-    let der = params.signed_by(&issuer.rcgen()?).map_err(IssueError::Library)?.der().to_vec();
+    let ca = issuer.rcgen()?;
+    let der = params.signed_by(&ca).map_err(|error| ca.key().blame(error))?.der().to_vec();
     check(&der, issuer, issue, &entries).map_err(IssueError::Differs)?;
     Ok(der)
 }

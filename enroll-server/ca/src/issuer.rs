@@ -2,6 +2,8 @@
 //!
 //! It keeps no state and gives out no serial numbers; the record of intent has them.
 
+use core::cell::RefCell;
+
 use aws_lc_rs::digest::{SHA256, digest};
 use rcgen::{PKCS_ECDSA_P256_SHA256, PublicKeyData, SignatureAlgorithm, SigningKey};
 use shared::UnixTime;
@@ -59,7 +61,9 @@ impl Issuer {
         self.certificate.check_valid_at(now)?;
         let Linted { template, .. } = linted;
         let subject = Subject(&template.point);
-        let der = template.params(false)?.signed_by(&subject, &self.rcgen()?)?.der().to_vec();
+        let ca = self.rcgen()?;
+        let signed = template.params(false)?.signed_by(&subject, &ca);
+        let der = signed.map_err(|error| ca.key().blame(error))?.der().to_vec();
         let signer = Signer {
             subject: self.certificate.subject_der(),
             point: self.certificate.public_point(),
@@ -70,7 +74,7 @@ impl Issuer {
 
     /// The same CA for rcgen.
     pub(crate) fn rcgen(&self) -> Result<rcgen::Issuer<'static, Signing<'_>>, IssueError> {
-        let signing = Signing { key: self.key.as_ref() };
+        let signing = Signing::new(self.key.as_ref());
         Ok(rcgen::Issuer::from_ca_cert_der(&self.certificate.to_pki(), signing)?)
     }
 }
@@ -81,7 +85,9 @@ pub(crate) fn self_sign(linted: Linted, key: &dyn IssuerKey) -> Result<Issued, I
     if ca_point != *key.public_point() {
         return Err(IssueError::WrongKey);
     }
-    let der = template.params(true)?.self_signed(&Signing { key })?.der().to_vec();
+    let signing = Signing::new(key);
+    let signed = template.params(true)?.self_signed(&signing);
+    let der = signed.map_err(|error| signing.blame(error))?.der().to_vec();
     let subject = template.subject_der();
     let signer = Signer { subject: &subject, point: &template.point, key_id: None };
     Issued::check(der, &template, signer)
@@ -135,8 +141,8 @@ pub enum IssueError {
     /// The key does not sign.
     #[error("the CA's key does not sign")]
     Key(#[from] KeyError),
-    /// The library could not write the certificate or the revocation list, or the key did not sign.
-    #[error("it could not be written or signed")]
+    /// The library could not write the certificate or the revocation list.
+    #[error("it could not be written")]
     Library(#[from] rcgen::Error),
     /// What was signed is not what was to be signed.
     #[error("what was signed is not what was to be signed; it was thrown away")]
@@ -156,9 +162,21 @@ impl PublicKeyData for Subject<'_> {
     }
 }
 
-/// The CA's key, for rcgen.
+/// The CA's key, for rcgen, whose errors have no room for why a key did not sign.
 pub(crate) struct Signing<'a> {
     key: &'a dyn IssuerKey,
+    failure: RefCell<Option<KeyError>>,
+}
+
+impl<'a> Signing<'a> {
+    fn new(key: &'a dyn IssuerKey) -> Self {
+        Self { key, failure: RefCell::new(None) }
+    }
+
+    /// The key's own error, where it was the key that failed.
+    pub(crate) fn blame(&self, error: rcgen::Error) -> IssueError {
+        self.failure.take().map_or(IssueError::Library(error), IssueError::Key)
+    }
 }
 
 impl PublicKeyData for Signing<'_> {
@@ -173,6 +191,9 @@ impl PublicKeyData for Signing<'_> {
 
 impl SigningKey for Signing<'_> {
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, rcgen::Error> {
-        self.key.sign(message).map_err(|_| rcgen::Error::RemoteKeyError)
+        self.key.sign(message).map_err(|error| {
+            self.failure.replace(Some(error));
+            rcgen::Error::RemoteKeyError
+        })
     }
 }

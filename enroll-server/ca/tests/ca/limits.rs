@@ -177,7 +177,7 @@ fn a_key_that_signs_something_else_is_found_out() {
         let linted = lint(&hierarchy.intent("SN-0001"), &profile(), issuer.certificate(), NOW).unwrap();
         let error = issuer.issue(linted, NOW).unwrap_err();
         match fails {
-            true => assert!(matches!(error, IssueError::Library(_)), "{error}"),
+            true => assert!(matches!(error, IssueError::Key(KeyError::Unavailable(_))), "{error}"),
             false => assert!(matches!(error, IssueError::Differs(Mismatch::Signature)), "{error}"),
         }
     }
