@@ -1,1 +1,31 @@
-//! The device agent as a Linux daemon.
+//! The device agent as a Linux daemon, and as a library for programs that run it in-process.
+//!
+//! The core decides; this crate gives it files, TLS, MQTT, a clock and a service manager. [`run`] is what
+//! `agent run` does.
+
+#![forbid(unsafe_code)]
+
+pub mod cli;
+pub mod clock;
+pub mod config;
+pub mod control;
+pub mod exit;
+pub mod export;
+pub mod heartbeat;
+pub mod hook;
+pub mod keystore;
+pub mod live;
+pub mod logging;
+pub mod mqtt;
+pub mod observer;
+mod pem;
+pub mod provision;
+pub mod startup;
+pub mod state_dir;
+pub mod storage;
+pub mod systemd;
+mod tls;
+pub mod transport;
+
+pub use config::Config;
+pub use startup::{StartError, Surroundings, Tap, enroll, renew, reset, run, run_with, status};

@@ -1,0 +1,118 @@
+//! The command line: reads it, sets up the log and the runtime, and hands over to the commands.
+
+mod commands;
+mod flags;
+mod report;
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+use crate::config::{Config, DEFAULT_FILE, Sources};
+use crate::exit::Exit;
+use flags::Flags;
+use report::{complain, say};
+
+/// The agent of one device: enrolls it, keeps its certificate fresh, and connects it to its MQTT broker.
+#[derive(Debug, Parser)]
+#[command(
+    name = "agent",
+    version,
+    max_term_width = 110,
+    after_help = flags::exit_codes(),
+    after_long_help = flags::exit_codes(),
+    long_about = LONG_ABOUT
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+
+    /// The configuration file [default: /etc/agent/agent.toml] [env: AGENT_CONFIG]
+    #[arg(long, global = true, value_name = "PATH")]
+    config: Option<PathBuf>,
+
+    #[command(flatten)]
+    flags: Flags,
+}
+
+const LONG_ABOUT: &str = "\
+The agent of one device: enrolls it, keeps its certificate fresh, and connects it to its MQTT broker.
+
+A new device makes a P-256 key, proves to the enrollment server what it is (with the IDevID its maker put in, or \
+with a one-time token), and gets a short-lived certificate, its LDevID. `agent run` does this when needed, \
+connects to the broker over mutual TLS, renews long before the certificate ends, and goes on for ever; run it as \
+a service. The other commands are for looking and for hands-on work.
+
+First steps:
+  1. Put the server's trust bundle and the IDevID in place and write /etc/agent/agent.toml;
+     `agent sample` prints one with every setting explained.
+  2. Try it once:  agent enroll && agent status
+  3. Start the service:  systemctl enable --now agent";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Get a first certificate, once, and stop. Does nothing where there is one
+    Enroll,
+    /// Enroll if needed, connect, publish, renew and reconnect until stopped
+    Run,
+    /// Show where the device stands; works whether or not the agent runs
+    Status {
+        /// Print one JSON object
+        #[arg(long)]
+        json: bool,
+    },
+    /// Get the next certificate now; asks the running agent, or does it itself where none runs
+    Renew,
+    /// Erase keys, certificates and exported files; the agent must not run. Trust and time floor stay
+    Reset {
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Print a configuration file with every setting explained
+    Sample,
+}
+
+/// Runs the program with these arguments, the program's name first, and these environment variables.
+#[must_use]
+pub fn main(arguments: impl IntoIterator<Item = OsString>, environment: BTreeMap<String, String>) -> Exit {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => {
+            complain(&error.render().ansi().to_string(), &error.render().to_string(), error.use_stderr());
+            return if error.use_stderr() { Exit::Usage } else { Exit::Done };
+        }
+    };
+    if matches!(cli.command, Command::Sample) {
+        say(crate::config::sample().trim_end());
+        return Exit::Done;
+    }
+    let file = cli.config.or_else(|| environment.get("AGENT_CONFIG").map(PathBuf::from));
+    let sources = Sources { file, flags: cli.flags.into_values(), environment };
+    let config = match Config::load(&sources) {
+        Ok(config) => config,
+        Err(errors) => {
+            let file =
+                sources.file.as_deref().map_or_else(|| DEFAULT_FILE.into(), |file| file.to_string_lossy());
+            report::failure(&format!("the configuration ({file}) is wrong:\n{errors}"));
+            return Exit::Usage;
+        }
+    };
+    // Only a second log in one process fails, and then the first one serves.
+    if let Err(error) = crate::logging::set_up(config.log) {
+        tracing::debug!(%error, "the log was set up before");
+    }
+    // One thread is enough: the flow is one task, and its disk writes are meant to be finished in one go.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    match runtime {
+        Ok(runtime) => {
+            runtime.block_on(Box::pin(commands::carry_out(&cli.command, &config, &sources.environment)))
+        }
+        Err(error) => {
+            report::failure(&format!("the program cannot start: {error}"));
+            Exit::Later
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! Everything the command line prints: answers to standard output, complaints to standard error.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is the program's voice")]
+
+use core::error::Error;
+use std::io::IsTerminal as _;
+
+use agent_core::flow::{IdentityStatus, Status};
+use agent_core::platform::Slot;
+use serde::Serialize;
+use shared::Reject;
+
+use crate::live::Snapshot;
+
+/// Prints an answer.
+pub(super) fn say(text: &str) {
+    println!("{text}");
+}
+
+/// Prints what clap has to say: help to standard output, mistakes to standard error, coloured on a terminal.
+pub(super) fn complain(coloured: &str, plain: &str, is_mistake: bool) {
+    if is_mistake {
+        eprint!("{}", if std::io::stderr().is_terminal() { coloured } else { plain });
+    } else {
+        print!("{}", if std::io::stdout().is_terminal() { coloured } else { plain });
+    }
+}
+
+/// Prints why a command failed.
+pub(super) fn failure(text: &str) {
+    eprintln!("agent: {text}");
+}
+
+/// An error and its causes, in one line.
+pub(super) fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
+
+/// What `agent status --json` prints.
+#[derive(Debug, Serialize)]
+struct StatusJson<'a> {
+    device: &'a str,
+    phase: &'static str,
+    identity: Option<IdentityJson>,
+    candidate: Option<IdentityJson>,
+    last_refusal: Option<RefusalJson>,
+    trust_bundle: u64,
+    running: Option<&'a Snapshot>,
+}
+
+#[derive(Debug, Serialize)]
+struct IdentityJson {
+    slot: &'static str,
+    serial: String,
+    not_before: String,
+    not_after: String,
+    renew_at: String,
+    accepted: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct RefusalJson {
+    code: u16,
+    name: Option<&'static str>,
+    operator: Option<&'static str>,
+}
+
+/// The status as one line of JSON.
+pub(super) fn status_json(status: &Status, running: Option<&Snapshot>) -> Result<String, serde_json::Error> {
+    serde_json::to_string(&StatusJson {
+        device: status.device.as_str(),
+        phase: status.phase.name(),
+        identity: status.identity.as_ref().map(identity_json),
+        candidate: status.candidate.as_ref().map(identity_json),
+        last_refusal: status.last_refusal.map(|code| {
+            let reject = Reject::from_code(code);
+            RefusalJson {
+                code,
+                name: reject.map(Reject::name),
+                operator: reject.map(Reject::operator_action),
+            }
+        }),
+        trust_bundle: status.trust_number,
+        running,
+    })
+}
+
+/// The status for people.
+pub(super) fn status_text(status: &Status, running: Option<&Snapshot>) -> String {
+    let mut lines = vec![("device", status.device.to_string()), ("state", status.phase.name().to_owned())];
+    lines.push(("agent", running.map_or_else(|| "not running".to_owned(), running_text)));
+    if let Some(trouble) = running.and_then(|snapshot| snapshot.trouble.as_deref()) {
+        lines.push(("trouble", trouble.to_owned()));
+    }
+    match &status.identity {
+        Some(identity) => {
+            lines.push(("certificate", identity_text(identity)));
+            lines.push(("renews", identity.renew_at.to_string()));
+        }
+        None => lines.push(("certificate", "none".to_owned())),
+    }
+    if let Some(candidate) = &status.candidate {
+        lines.push(("on trial", identity_text(candidate)));
+    }
+    if let Some(code) = status.last_refusal {
+        lines.push(("refused", refusal_text(code)));
+    }
+    lines.push(("trust bundle", format!("number {}", status.trust_number)));
+    lines.iter().map(|(name, value)| format!("{name:<13} {value}")).collect::<Vec<_>>().join("\n")
+}
+
+/// A refusal's name and what the operator does.
+pub(super) fn refusal_text(code: u16) -> String {
+    match Reject::from_code(code) {
+        Some(reject) => format!("{} ({code}). {}", reject.name(), reject.operator_action()),
+        None => format!("code {code}, which this version does not know; see the server's log"),
+    }
+}
+
+fn running_text(snapshot: &Snapshot) -> String {
+    let connection =
+        if snapshot.connected { "connected to the broker" } else { "not connected to the broker" };
+    format!("running as process {}, {connection}, {} publications", snapshot.process, snapshot.published)
+}
+
+fn identity_text(identity: &IdentityStatus) -> String {
+    format!(
+        "serial {}, valid {} to {}{}",
+        serial(identity),
+        identity.not_before,
+        identity.not_after,
+        if identity.accepted { ", accepted by the broker" } else { ", not yet accepted by the broker" }
+    )
+}
+
+fn identity_json(identity: &IdentityStatus) -> IdentityJson {
+    IdentityJson {
+        slot: match identity.slot {
+            Slot::A => "a",
+            Slot::B => "b",
+        },
+        serial: serial(identity),
+        not_before: identity.not_before.to_string(),
+        not_after: identity.not_after.to_string(),
+        renew_at: identity.renew_at.to_string(),
+        accepted: identity.accepted,
+    }
+}
+
+/// The serial number as OpenSSL prints it: hexadecimal, without a leading zero octet.
+fn serial(identity: &IdentityStatus) -> String {
+    let octets = identity.serial.as_slice();
+    let octets = octets.strip_prefix(&[0]).filter(|rest| !rest.is_empty()).unwrap_or(octets);
+    octets.iter().map(|octet| format!("{octet:02X}")).collect()
+}

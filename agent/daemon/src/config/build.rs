@@ -1,0 +1,395 @@
+//! Turns values into a [`Config`]: kinds, bounds, defaults, and which fields go together.
+
+use core::time::Duration;
+use std::path::{Path, PathBuf};
+
+use shared::evidence::DebugStatus;
+use shared::{DeviceId, limits};
+use zeroize::Zeroizing;
+
+use super::error::{ConfigError, ConfigErrors, Origin, Problem};
+use super::fields::{Kind, TOKEN_VARIABLE, find};
+use super::layers::{Located, Value, Values};
+use super::{
+    Config, Export, Firmware, Hook, Identity, Log, LogFormat, LogLevel, Measurement, MeasurementSource,
+    Server, Timeouts, TokenSource,
+};
+
+/// Longest path of the state directory: the control socket's path has at most 107 bytes (unix(7)).
+const MAX_STATE_DIR: usize = 90;
+/// Most bytes of `hwmodel` (RFC 9711, section 4.2.4).
+const MAX_MODEL: usize = 32;
+
+/// Builds the configuration; `errors` are those found before.
+pub(super) fn build(
+    values: Values,
+    token: Option<Zeroizing<String>>,
+    errors: Vec<ConfigError>,
+) -> Result<Config, ConfigErrors> {
+    let mut reader = Reader { values, errors };
+    let config = reader.config(token);
+    match config {
+        Some(config) if reader.errors.is_empty() => Ok(config),
+        _ => Err(ConfigErrors(reader.errors)),
+    }
+}
+
+struct Reader {
+    values: Values,
+    errors: Vec<ConfigError>,
+}
+
+impl Reader {
+    /// Asks for every field even after an error, so that all errors come out at once.
+    fn config(&mut self, token: Option<Zeroizing<String>>) -> Option<Config> {
+        let state_dir = self.path("state_dir").or_else(|| Some(PathBuf::from("/var/lib/agent")));
+        if state_dir.as_ref().is_some_and(|dir| dir.as_os_str().len() > MAX_STATE_DIR) {
+            self.expected("state_dir", &format!("a path of at most {MAX_STATE_DIR} bytes"), "a longer one");
+        }
+        let trust_bundle = self.path("trust_bundle");
+        let server = self.server();
+        let identity = self.identity(token);
+        let firmware = self.firmware();
+        let telemetry_interval = self.duration("telemetry.interval", 60, 1..=86_400);
+        let export = self.export();
+        let hook = self.hook();
+        let network = Timeouts {
+            connect: self.duration("network.connect_timeout", 10, 1..=300),
+            handshake: self.duration("network.handshake_timeout", 10, 1..=300),
+            exchange: self.duration("network.exchange_timeout", 30, 1..=600),
+        };
+        let log = self.log();
+        Some(Config {
+            state_dir: state_dir?,
+            trust_bundle,
+            server: server?,
+            identity: identity?,
+            firmware: firmware?,
+            telemetry_interval,
+            export,
+            hook,
+            network,
+            log,
+        })
+    }
+
+    fn server(&mut self) -> Option<Server> {
+        self.require("server.host");
+        let is_host = |text: &str| {
+            let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b':');
+            (1..=limits::MAX_HOST).contains(&text.len()) && text.bytes().all(allowed)
+        };
+        let host = self.text("server.host", "a host name or IP address without scheme or port", is_host);
+        let port = self.number("server.port", 1..=65_535).unwrap_or(8443);
+        Some(Server { host: host?, port: u16::try_from(port).ok()? })
+    }
+
+    fn identity(&mut self, token: Option<Zeroizing<String>>) -> Option<Identity> {
+        let certificate = self.path("identity.certificate");
+        let key = self.path("identity.key");
+        let rule = "1 to 48 letters, digits, '.' and '-', a letter or digit at either end";
+        let device = self.text("identity.device", rule, |text| DeviceId::new(text).is_ok());
+        let device = device.and_then(|text| DeviceId::new(&text).ok());
+        let token_file = self.path("identity.token_file");
+        let given = |reader: &Self, key: &str| reader.values.contains_key(key);
+        let by_idevid = given(self, "identity.certificate") || given(self, "identity.key");
+        let by_token = given(self, "identity.device") || given(self, "identity.token_file");
+        match (by_idevid, by_token) {
+            (true, true) => {
+                self.combination(
+                    "identity",
+                    "give either certificate and key (an IDevID) or device and token, not both",
+                );
+                None
+            }
+            (true, false) => {
+                self.require("identity.certificate");
+                self.require("identity.key");
+                Some(Identity::Idevid { certificate: certificate?, key: key? })
+            }
+            (false, true) => {
+                self.require("identity.device");
+                let source = match (token_file, token) {
+                    (Some(_), Some(_)) => {
+                        self.combination(
+                            "identity.token_file",
+                            "AGENT_IDENTITY_TOKEN is set as well; drop one",
+                        );
+                        None
+                    }
+                    (Some(file), None) => Some(TokenSource::File(file)),
+                    (None, Some(token)) => self.token(token),
+                    (None, None) => {
+                        self.require("identity.token_file");
+                        None
+                    }
+                };
+                Some(Identity::Token { device: device?, token: source? })
+            }
+            (false, false) => {
+                self.combination(
+                    "identity",
+                    "give certificate and key (an IDevID), or device and token_file (a one-time token)",
+                );
+                None
+            }
+        }
+    }
+
+    fn token(&mut self, token: Zeroizing<String>) -> Option<TokenSource> {
+        if token.is_empty() || token.len() > limits::MAX_TOKEN {
+            let expected = format!("a token of 1 to {} characters", limits::MAX_TOKEN);
+            let origin = Origin::Variable(TOKEN_VARIABLE.to_owned());
+            let problem = Problem::Expected { expected, found: format!("{} characters", token.len()) };
+            self.errors.push(ConfigError { origin, field: "identity.token".to_owned(), problem });
+            return None;
+        }
+        Some(TokenSource::Text(token))
+    }
+
+    fn firmware(&mut self) -> Option<Firmware> {
+        let or = |text: Option<String>, default: &str| text.unwrap_or_else(|| default.to_owned());
+        let maker_number = self.number("firmware.maker_number", 0..=i64::from(u32::MAX)).unwrap_or(32_473);
+        let printable = |text: &str| text.bytes().all(|b| b.is_ascii_graphic() || b == b' ');
+        let model = self.text("firmware.model", "1 to 32 printable ASCII characters", |text| {
+            (1..=MAX_MODEL).contains(&text.len()) && printable(text)
+        });
+        let claim = "1 to 64 bytes of text";
+        let hardware_version = self.text("firmware.hardware_version", claim, is_claim);
+        let name = self.text("firmware.name", claim, is_claim);
+        let version = self.text("firmware.version", "a version MAJOR.MINOR.PATCH", |text| {
+            let parts: Vec<_> = text.split('.').collect();
+            is_claim(text) && parts.len() == 3 && parts.iter().all(|part| part.parse::<u32>().is_ok())
+        });
+        let debug = self.choice("firmware.debug").unwrap_or(1);
+        Some(Firmware {
+            maker_number: u32::try_from(maker_number).ok()?,
+            model: or(model, "linux"),
+            hardware_version: or(hardware_version, "1"),
+            name: or(name, "agent"),
+            version: or(version, "0.1.0"),
+            debug: DebugStatus::ALL.get(debug).copied()?,
+            measurements: self.measurements(),
+        })
+    }
+
+    fn measurements(&mut self) -> Vec<Measurement> {
+        const KEY: &str = "firmware.measurements";
+        let Some(Located { value, origin }) = self.values.get(KEY).cloned() else { return Vec::new() };
+        let expected = "a list of tables with component, version, and either digest (64 hex digits) or file";
+        let Value::List(list) = value else {
+            self.expected(KEY, expected, &describe(&value));
+            return Vec::new();
+        };
+        if list.len() > limits::MAX_MEASUREMENTS {
+            let most = format!("at most {} measurements", limits::MAX_MEASUREMENTS);
+            self.expected(KEY, &most, &list.len().to_string());
+        }
+        let mut measurements = Vec::new();
+        for (index, value) in list.iter().enumerate() {
+            match measurement(value, &origin) {
+                Some(measurement) => measurements.push(measurement),
+                None => self.expected(KEY, expected, &format!("something else as number {}", index + 1)),
+            }
+        }
+        measurements
+    }
+
+    fn export(&mut self) -> Option<Export> {
+        let group_readable = self.switch("export.group_readable").unwrap_or(false);
+        Some(Export { directory: self.path("export.directory")?, group_readable })
+    }
+
+    fn hook(&mut self) -> Option<Hook> {
+        const KEY: &str = "hook.command";
+        let timeout = self.duration("hook.timeout", 30, 1..=3_600);
+        let value = self.values.get(KEY)?.value.clone();
+        let words: Option<Vec<String>> = match &value {
+            Value::List(list) => list.iter().map(as_text).collect(),
+            _ => None,
+        };
+        let command = words.as_deref().and_then(<[String]>::split_first);
+        if let Some((program, arguments)) = command
+            && Path::new(program).is_absolute()
+        {
+            return Some(Hook { program: program.into(), arguments: arguments.to_vec(), timeout });
+        }
+        let expected = "a list of texts: the absolute path of a program, then its arguments";
+        self.expected(KEY, expected, &describe(&value));
+        None
+    }
+
+    fn log(&mut self) -> Log {
+        let format = match self.choice("log.format") {
+            Some(1) => LogFormat::Json,
+            _ => LogFormat::Text,
+        };
+        let level = match self.choice("log.level") {
+            Some(0) => LogLevel::Error,
+            Some(1) => LogLevel::Warn,
+            Some(3) => LogLevel::Debug,
+            _ => LogLevel::Info,
+        };
+        Log { format, level }
+    }
+
+    /// A text that obeys `rule`.
+    fn text(&mut self, key: &str, expected: &str, rule: impl Fn(&str) -> bool) -> Option<String> {
+        let value = self.values.get(key)?.value.clone();
+        match value {
+            Value::Text(text) if rule(&text) => Some(text),
+            other => {
+                self.expected(key, expected, &describe(&other));
+                None
+            }
+        }
+    }
+
+    /// A path; a relative one in a file counts from the file's directory.
+    fn path(&mut self, key: &str) -> Option<PathBuf> {
+        let origin = self.values.get(key)?.origin.clone();
+        let text = self.text(key, "a path", |text| !text.is_empty() && !text.contains('\0'))?;
+        Some(anchored(&text, &origin))
+    }
+
+    fn number(&mut self, key: &str, bounds: core::ops::RangeInclusive<i64>) -> Option<i64> {
+        let value = self.values.get(key)?.value.clone();
+        match value {
+            Value::Integer(number) if bounds.contains(&number) => Some(number),
+            other => {
+                let expected = format!("a whole number from {} to {}", bounds.start(), bounds.end());
+                self.expected(key, &expected, &describe(&other));
+                None
+            }
+        }
+    }
+
+    fn switch(&mut self, key: &str) -> Option<bool> {
+        match self.values.get(key)?.value.clone() {
+            Value::Switch(switch) => Some(switch),
+            other => {
+                self.expected(key, "true or false", &describe(&other));
+                None
+            }
+        }
+    }
+
+    fn duration(&mut self, key: &str, default: u64, bounds: core::ops::RangeInclusive<u64>) -> Duration {
+        let Some(Located { value, .. }) = self.values.get(key) else { return Duration::from_secs(default) };
+        let seconds = match value {
+            Value::Integer(number) => u64::try_from(*number).ok(),
+            Value::Text(text) => seconds(text),
+            _ => None,
+        };
+        if let Some(seconds) = seconds.filter(|s| bounds.contains(s)) {
+            return Duration::from_secs(seconds);
+        }
+        let found = describe(value);
+        let expected = format!(
+            "a time from {} to {} seconds, as seconds or like \"90s\", \"15m\", \"2h\"",
+            bounds.start(),
+            bounds.end()
+        );
+        self.expected(key, &expected, &found);
+        Duration::from_secs(default)
+    }
+
+    /// Which of the field's words was given.
+    fn choice(&mut self, key: &str) -> Option<usize> {
+        let Some(Kind::Choice(words)) = find(key).map(|field| field.kind) else { return None };
+        let text = self.text(key, &words.join(", "), |text| words.contains(&text))?;
+        words.iter().position(|word| *word == text)
+    }
+
+    fn require(&mut self, key: &str) {
+        if let Some(field) = find(key)
+            && !self.values.contains_key(key)
+        {
+            let problem = Problem::Missing { flag: field.flag(), variable: field.variable() };
+            self.errors.push(ConfigError { origin: Origin::Configuration, field: key.to_owned(), problem });
+        }
+    }
+
+    fn expected(&mut self, key: &str, expected: &str, found: &str) {
+        let origin = self.values.get(key).map_or(Origin::Configuration, |located| located.origin.clone());
+        let problem = Problem::Expected { expected: expected.to_owned(), found: found.to_owned() };
+        self.errors.push(ConfigError { origin, field: key.to_owned(), problem });
+    }
+
+    fn combination(&mut self, key: &str, sentence: &'static str) {
+        let mut origins = self.values.iter().filter(|(name, _)| name.starts_with(key));
+        let origin = origins.next().map_or(Origin::Configuration, |(_, located)| located.origin.clone());
+        let problem = Problem::Combination(sentence);
+        self.errors.push(ConfigError { origin, field: key.to_owned(), problem });
+    }
+}
+
+fn measurement(value: &Value, origin: &Origin) -> Option<Measurement> {
+    let Value::Table(table) = value else { return None };
+    let text = |key: &str| table.get(key).and_then(as_text);
+    let claim = |key: &str| text(key).filter(|text| is_claim(text));
+    let known = |key: &String| matches!(key.as_str(), "component" | "version" | "digest" | "file");
+    let source = match (text("digest"), text("file")) {
+        (Some(digest), None) => MeasurementSource::Digest(digest_from_hex(&digest)?),
+        (None, Some(file)) if !file.is_empty() => MeasurementSource::File(anchored(&file, origin)),
+        _ => return None,
+    };
+    let complete = table.keys().all(known);
+    let measurement = Measurement { component: claim("component")?, version: claim("version")?, source };
+    complete.then_some(measurement)
+}
+
+fn digest_from_hex(text: &str) -> Option<[u8; 32]> {
+    let mut digest = [0; 32];
+    if text.len() != 64 || !text.is_ascii() {
+        return None;
+    }
+    for (byte, pair) in digest.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
+        let pair = core::str::from_utf8(pair).ok().filter(|pair| !pair.starts_with('+'))?;
+        *byte = u8::from_str_radix(pair, 16).ok()?;
+    }
+    Some(digest)
+}
+
+fn is_claim(text: &str) -> bool {
+    (1..=limits::MAX_CLAIM_TEXT).contains(&text.len()) && !text.contains(char::is_control)
+}
+
+fn as_text(value: &Value) -> Option<String> {
+    match value {
+        Value::Text(text) => Some(text.clone()),
+        _ => None,
+    }
+}
+
+fn anchored(text: &str, origin: &Origin) -> PathBuf {
+    match origin {
+        Origin::File { path, .. } => path.parent().unwrap_or_else(|| Path::new("")).join(text),
+        _ => PathBuf::from(text),
+    }
+}
+
+/// Seconds of `90`, `90s`, `15m`, `2h`, `1d`.
+fn seconds(text: &str) -> Option<u64> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let factor = match text.strip_prefix(digits)? {
+        "" | "s" => 1,
+        "m" => 60,
+        "h" => 3_600,
+        "d" => 86_400,
+        _ => return None,
+    };
+    digits.parse::<u64>().ok()?.checked_mul(factor)
+}
+
+fn describe(value: &Value) -> String {
+    match value {
+        Value::Text(text) => format!("\"{}\"", text.chars().take(80).collect::<String>().escape_debug()),
+        Value::Integer(number) => number.to_string(),
+        Value::Switch(switch) => switch.to_string(),
+        Value::List(list) if list.is_empty() => "an empty list".to_owned(),
+        Value::List(_) => "a list".to_owned(),
+        Value::Table(_) => "a table".to_owned(),
+        Value::Other(kind) => (*kind).to_owned(),
+    }
+}

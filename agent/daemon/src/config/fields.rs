@@ -1,0 +1,196 @@
+//! The one table of configuration fields: name in the file, kind, default, example, explanation.
+//!
+//! Flags, environment variables, the sample file and the refusal of unknown fields all come from it, so that
+//! they cannot drift apart. What a value means is read in `build`.
+
+/// One field.
+#[derive(Clone, Copy, Debug)]
+pub struct Field {
+    /// Dotted name in the file, for example `server.port`.
+    pub key: &'static str,
+    /// What its value looks like.
+    pub kind: Kind,
+    /// What stands in the sample file.
+    pub sample: Sample,
+    /// One or more full sentences.
+    pub doc: &'static str,
+}
+
+/// What a value looks like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Any text that the field's own rules allow.
+    Text,
+    /// A path; relative ones count from the directory of the file they stand in.
+    Path,
+    /// A whole number.
+    Number,
+    /// `true` or `false`.
+    Switch,
+    /// Whole seconds, or a number with `s`, `m`, `h` or `d`.
+    Duration,
+    /// One of these words.
+    Choice(&'static [&'static str]),
+    /// A list of texts.
+    Words,
+    /// A list of tables with `component`, `version` and one of `digest` and `file`.
+    Measurements,
+}
+
+/// How a field stands in the sample file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sample {
+    /// Must be given, by itself or in place of others; the example, in TOML.
+    Required(&'static str),
+    /// May be left out, and then has this value, in TOML.
+    Default(&'static str),
+    /// May be left out, and then means nothing; the example, in TOML.
+    Unset(&'static str),
+}
+
+impl Field {
+    /// The flag, without the dashes in front.
+    #[must_use]
+    pub fn flag(&self) -> String {
+        self.key.replace(['.', '_'], "-")
+    }
+
+    /// The environment variable.
+    #[must_use]
+    pub fn variable(&self) -> String {
+        format!("AGENT_{}", self.key.replace('.', "_").to_uppercase())
+    }
+
+    /// The placeholder of the value in the help.
+    #[must_use]
+    pub fn placeholder(&self) -> String {
+        match self.kind {
+            Kind::Text => "TEXT".to_owned(),
+            Kind::Path => "PATH".to_owned(),
+            Kind::Number => "NUMBER".to_owned(),
+            Kind::Switch => "true|false".to_owned(),
+            Kind::Duration => "DURATION".to_owned(),
+            Kind::Choice(words) => words.join("|"),
+            Kind::Words => "TOML-LIST".to_owned(),
+            Kind::Measurements => "TOML-TABLES".to_owned(),
+        }
+    }
+}
+
+/// The field with this name.
+#[must_use]
+pub fn find(key: &str) -> Option<&'static Field> {
+    FIELDS.iter().find(|field| field.key == key)
+}
+
+/// The environment variable that may hold a one-time token. It is no field: a secret belongs neither into a
+/// file that others read nor into a command line that everyone sees.
+pub const TOKEN_VARIABLE: &str = "AGENT_IDENTITY_TOKEN";
+
+/// Debug states of RFC 9711, section 4.2.9, in the order of their numbers.
+pub const DEBUG_STATES: &[&str] =
+    &["enabled", "disabled", "disabled-since-boot", "disabled-permanently", "disabled-fully-and-permanently"];
+/// Log formats.
+pub const LOG_FORMATS: &[&str] = &["text", "json"];
+/// Log levels.
+pub const LOG_LEVELS: &[&str] = &["error", "warn", "info", "debug"];
+
+macro_rules! fields {
+    ($($key:literal: $kind:expr, $how:ident $value:literal, $doc:literal;)+) => {
+        /// All fields, in the order of the sample file.
+        pub const FIELDS: &[Field] =
+            &[$(Field { key: $key, kind: $kind, sample: Sample::$how($value), doc: $doc },)+];
+    };
+}
+
+fields! {
+    "state_dir": Kind::Path, Default "\"/var/lib/agent\"",
+        "Directory of the device's state: keys, certificates, lock and control socket. It is created with \
+         mode 0700; one that others can read is refused.";
+    "trust_bundle": Kind::Path, Unset "\"/etc/agent/trust.bundle\"",
+        "The first signed trust bundle, put there at provisioning. Needed until the first enrollment; after \
+         that the stored bundle counts, and newer ones come from the server.";
+
+    "server.host": Kind::Text, Required "\"enroll.example.com\"",
+        "Host name or IP address of the enrollment server; its certificate must carry it.";
+    "server.port": Kind::Number, Default "8443",
+        "TCP port of the enrollment server.";
+
+    "identity.certificate": Kind::Path, Required "\"/etc/agent/idevid.pem\"",
+        "The IDevID's certificate chain in PEM, leaf first, without the maker's root. Its serialNumber \
+         attribute is the device identifier. A device without an IDevID has `device` and a token instead.";
+    "identity.key": Kind::Path, Required "\"/etc/agent/idevid.key\"",
+        "The IDevID's private key: P-256, PKCS#8 in PEM, readable by the agent only.";
+    "identity.device": Kind::Text, Unset "\"SN-0001\"",
+        "The device identifier of a device without an IDevID, which enrolls with a one-time token.";
+    "identity.token_file": Kind::Path, Unset "\"/etc/agent/token\"",
+        "File with the one-time token, readable by the agent only. The environment variable \
+         AGENT_IDENTITY_TOKEN may hold the token itself instead; there is no flag for it, because every \
+         user of the machine can see command lines.";
+
+    "firmware.maker_number": Kind::Number, Default "32473",
+        "The maker's IANA private enterprise number (claim oemid). 32473 is the number for examples.";
+    "firmware.model": Kind::Text, Default "\"linux\"",
+        "The hardware model (claim hwmodel): 1 to 32 printable ASCII characters.";
+    "firmware.hardware_version": Kind::Text, Default "\"1\"",
+        "The hardware's version (claim hwversion).";
+    "firmware.name": Kind::Text, Default "\"agent\"",
+        "The firmware's name (claim swname).";
+    "firmware.version": Kind::Text, Default "\"0.1.0\"",
+        "The firmware's version as MAJOR.MINOR.PATCH (claim swversion).";
+    "firmware.debug": Kind::Choice(DEBUG_STATES), Default "\"disabled\"",
+        "Whether the device can be debugged (claim dbgstat).";
+    "firmware.measurements": Kind::Measurements,
+        Default "[]",
+        "What runs on the device, at most 4 components. Each has component, version and either digest \
+         (SHA-256 in hex) or file (hashed when the agent starts). Example: \
+         [{ component = \"application\", version = \"1.2.0\", file = \"/usr/bin/application\" }]";
+
+    "telemetry.interval": Kind::Duration, Default "\"60s\"",
+        "How often the device publishes telemetry; at least 1 second.";
+
+    "export.directory": Kind::Path, Unset "\"/var/lib/agent-tls\"",
+        "Where key.pem, cert.pem, chain.pem and trust.pem are put for other programs, under `current/`. \
+         The four change together, in one rename.";
+    "export.group_readable": Kind::Switch, Default "false",
+        "Lets the directory's group read the exported files (0640 in place of 0600), the key included.";
+
+    "hook.command": Kind::Words, Unset "[\"/usr/bin/systemctl\", \"try-reload-or-restart\", \"application\"]",
+        "Program and arguments to run after every change of identity or trust, without a shell. It learns \
+         what changed from AGENT_EVENT, AGENT_DEVICE and AGENT_EXPORT_DIRECTORY.";
+    "hook.timeout": Kind::Duration, Default "\"30s\"",
+        "After this time the hook command is killed; at least 1 second.";
+
+    "network.connect_timeout": Kind::Duration, Default "\"10s\"",
+        "Longest time for the name lookup and the TCP connection.";
+    "network.handshake_timeout": Kind::Duration, Default "\"10s\"",
+        "Longest time for the TLS handshake, and for the login at the broker.";
+    "network.exchange_timeout": Kind::Duration, Default "\"30s\"",
+        "Longest time for one whole request to the server, connection included, and for one acknowledgement \
+         of the broker.";
+
+    "log.format": Kind::Choice(LOG_FORMATS), Default "\"text\"",
+        "text for people, json for collectors: one object a line.";
+    "log.level": Kind::Choice(LOG_LEVELS), Default "\"info\"",
+        "The least severity that is logged.";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{FIELDS, Field};
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn names_flags_and_variables_are_unique() {
+        for name in [|f: &Field| f.key.to_owned(), Field::flag, Field::variable] {
+            assert_eq!(FIELDS.iter().map(name).collect::<BTreeSet<_>>().len(), FIELDS.len());
+        }
+    }
+
+    #[test]
+    fn every_explanation_is_a_sentence() {
+        for field in FIELDS {
+            assert!(field.doc.ends_with(['.', ']']), "{}", field.key);
+        }
+    }
+}

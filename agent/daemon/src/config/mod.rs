@@ -1,0 +1,259 @@
+//! The daemon's configuration: what each setting is, where it comes from, and every error at once.
+//!
+//! Flags win over environment variables, those over the file, that over the defaults. Nothing here opens a
+//! certificate, a key or a directory: files that the configuration names are read where they are used.
+
+mod build;
+mod error;
+pub mod fields;
+mod layers;
+mod sample;
+
+use core::time::Duration;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use shared::DeviceId;
+use shared::evidence::{DebugStatus, Digest};
+
+pub use error::{ConfigError, ConfigErrors, Origin, Problem};
+pub use sample::sample;
+
+/// Where the configuration file is looked for when nobody says otherwise.
+pub const DEFAULT_FILE: &str = "/etc/agent/agent.toml";
+
+/// Everything the daemon has to be told. Can be filled in by a program as well as read from a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Directory of keys, certificates, lock and control socket; mode 0700.
+    pub state_dir: PathBuf,
+    /// The provisioned, signed trust bundle; needed until one is stored.
+    pub trust_bundle: Option<PathBuf>,
+    /// The enrollment server.
+    pub server: Server,
+    /// How the device proves what it is.
+    pub identity: Identity,
+    /// What the device says about itself in its evidence.
+    pub firmware: Firmware,
+    /// Time between two telemetry messages.
+    pub telemetry_interval: Duration,
+    /// Where PEM files for other programs are put, if anywhere.
+    pub export: Option<Export>,
+    /// What is run after a change, if anything.
+    pub hook: Option<Hook>,
+    /// Limits in time of everything that goes over the network.
+    pub network: Timeouts,
+    /// How to log.
+    pub log: Log,
+}
+
+/// Address of the enrollment server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Server {
+    /// Host name or IP address; its certificate must carry it.
+    pub host: String,
+    /// TCP port.
+    pub port: u16,
+}
+
+/// How the device proves what it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Identity {
+    /// With the IDevID that its maker put in.
+    Idevid {
+        /// The chain in PEM, leaf first, trust anchor left out.
+        certificate: PathBuf,
+        /// The private key: PKCS#8 in PEM.
+        key: PathBuf,
+    },
+    /// With a token that an operator handed out for one enrollment.
+    Token {
+        /// The device's identifier.
+        device: DeviceId,
+        /// Where the token is.
+        token: TokenSource,
+    },
+}
+
+/// Where a one-time token is.
+#[derive(Clone, PartialEq, Eq)]
+pub enum TokenSource {
+    /// In a file.
+    File(PathBuf),
+    /// Here.
+    Text(zeroize::Zeroizing<String>),
+}
+
+impl core::fmt::Debug for TokenSource {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::File(path) => f.debug_tuple("File").field(path).finish(),
+            Self::Text(_) => f.write_str("Text(<redacted>)"),
+        }
+    }
+}
+
+/// What the device says about itself (RFC 9711).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Firmware {
+    /// Private enterprise number of the maker.
+    pub maker_number: u32,
+    /// Hardware model.
+    pub model: String,
+    /// Hardware version.
+    pub hardware_version: String,
+    /// Name of the firmware.
+    pub name: String,
+    /// Version of the firmware, `MAJOR.MINOR.PATCH`.
+    pub version: String,
+    /// Debug state.
+    pub debug: DebugStatus,
+    /// Components and their digests.
+    pub measurements: Vec<Measurement>,
+}
+
+/// A component of the firmware.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Measurement {
+    /// Name of the component.
+    pub component: String,
+    /// Its version.
+    pub version: String,
+    /// Where its digest comes from.
+    pub source: MeasurementSource,
+}
+
+/// Where the digest of a component comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MeasurementSource {
+    /// It is known.
+    Digest(Digest),
+    /// The file is hashed when the agent starts.
+    File(PathBuf),
+}
+
+/// Where PEM files for other programs are put.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Export {
+    /// The directory; the files are below `current/`.
+    pub directory: PathBuf,
+    /// Whether the directory's group may read them.
+    pub group_readable: bool,
+}
+
+/// What is run after a change of identity or trust.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hook {
+    /// The program, by absolute path.
+    pub program: PathBuf,
+    /// Its arguments.
+    pub arguments: Vec<String>,
+    /// When it is killed.
+    pub timeout: Duration,
+}
+
+/// Limits in time of what goes over the network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// Name lookup and TCP connection.
+    pub connect: Duration,
+    /// TLS handshake; login at the broker.
+    pub handshake: Duration,
+    /// One request as a whole; one acknowledgement of the broker.
+    pub exchange: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(10),
+            handshake: Duration::from_secs(10),
+            exchange: Duration::from_secs(30),
+        }
+    }
+}
+
+/// How to log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Log {
+    /// For people or for programs.
+    pub format: LogFormat,
+    /// Least severity.
+    pub level: LogLevel,
+}
+
+/// For whom the log is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// For programs: one JSON object a line.
+    Json,
+}
+
+/// Severity of a log line.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogLevel {
+    /// Something failed for good.
+    Error,
+    /// Something failed for now.
+    Warn,
+    /// Something happened.
+    #[default]
+    Info,
+    /// Everything.
+    Debug,
+}
+
+/// Where configuration comes from beside the file: nothing here is read from the process itself, so that a
+/// test and an embedding program give what they like.
+#[derive(Clone, Debug, Default)]
+pub struct Sources {
+    /// The file; `None` means [`DEFAULT_FILE`], which may then be missing.
+    pub file: Option<PathBuf>,
+    /// Flags by the dotted name of their field.
+    pub flags: BTreeMap<&'static str, String>,
+    /// Environment variables by name; others than the agent's are ignored.
+    pub environment: BTreeMap<String, String>,
+}
+
+impl Config {
+    /// Reads the configuration from its file, environment variables and flags.
+    ///
+    /// # Errors
+    /// Everything that is wrong, at once.
+    pub fn load(sources: &Sources) -> Result<Self, ConfigErrors> {
+        let default = Path::new(DEFAULT_FILE);
+        let path = sources.file.as_deref().unwrap_or(default);
+        let text = layers::read_file(path, sources.file.is_some()).map_err(|e| ConfigErrors(vec![e]))?;
+        Self::parse(&text, path, sources)
+    }
+
+    /// As [`load`](Self::load), with the text of the file given.
+    ///
+    /// # Errors
+    /// Everything that is wrong, at once.
+    pub fn parse(text: &str, path: &Path, sources: &Sources) -> Result<Self, ConfigErrors> {
+        let (mut values, mut errors) = (layers::Values::new(), Vec::new());
+        layers::from_file(text, path, &mut values, &mut errors);
+        // What could be made of a text that is no TOML is guesswork; errors in that would only mislead.
+        if errors.iter().any(|error| matches!(error.problem, Problem::Syntax(_))) {
+            return Err(ConfigErrors(errors));
+        }
+        for field in fields::FIELDS {
+            let variable = field.variable();
+            if let Some(text) = sources.environment.get(&variable) {
+                layers::lay_over(field, text, Origin::Variable(variable), &mut values, &mut errors);
+            }
+            if let Some(text) = sources.flags.get(field.key) {
+                layers::lay_over(field, text, Origin::Flag(field.flag()), &mut values, &mut errors);
+            }
+        }
+        let token = sources.environment.get(fields::TOKEN_VARIABLE);
+        build::build(values, token.map(|t| zeroize::Zeroizing::new(t.clone())), errors)
+    }
+}
+
+#[cfg(test)]
+mod tests;

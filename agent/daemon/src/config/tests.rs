@@ -1,0 +1,186 @@
+//! The layers, the sample, and the rules of the fields.
+
+use core::time::Duration;
+use std::path::{Path, PathBuf};
+
+use super::fields::FIELDS;
+use super::{
+    Config, ConfigErrors, Identity, MeasurementSource, Problem, Sources, Timeouts, TokenSource, sample,
+};
+
+const SMALLEST: &str = "server.host = \"localhost\"\n\
+    identity = { certificate = \"idevid.pem\", key = \"idevid.key\" }\n";
+
+fn parse(text: &str, sources: &Sources) -> Result<Config, ConfigErrors> {
+    Config::parse(text, Path::new("/etc/agent/agent.toml"), sources)
+}
+
+fn errors(text: &str) -> Vec<String> {
+    let errors = parse(text, &Sources::default()).unwrap_err();
+    errors.0.iter().map(|error| format!("{} {}", error.origin, error.field)).collect()
+}
+
+#[test]
+fn the_sample_means_the_defaults() {
+    let sample = parse(&sample(), &Sources::default()).unwrap();
+    let mut smallest = parse(SMALLEST, &Sources::default()).unwrap();
+    smallest.server.host = "enroll.example.com".to_owned();
+    assert_eq!(sample, smallest);
+    assert_eq!(sample.network, Timeouts::default());
+    assert_eq!(sample.state_dir, PathBuf::from("/var/lib/agent"));
+}
+
+/// What stands in the sample as default or example is right by the rules of its own field, and a default is
+/// what is meant where the field is left out.
+#[test]
+fn commented_lines_of_the_sample_are_right() {
+    let all = sample()
+        .lines()
+        .map(|line| line.strip_prefix('#').filter(|rest| !rest.starts_with(' ')).unwrap_or(line))
+        .collect::<Vec<_>>()
+        .join("\n");
+    let errors = parse(&all, &Sources::default()).unwrap_err();
+    // Both ways to prove what the device is stand there; nothing else is wrong.
+    assert_eq!(errors.0.len(), 1, "{errors}");
+    assert!(matches!(errors.0[0].problem, Problem::Combination(_)));
+    let by_idevid: String = all
+        .lines()
+        .filter(|l| !l.starts_with("device") && !l.starts_with("token_file"))
+        .map(|l| format!("{l}\n"))
+        .collect();
+    let config = parse(&by_idevid, &Sources::default()).unwrap();
+    let defaults = parse(&sample(), &Sources::default()).unwrap();
+    assert_eq!(
+        Config { trust_bundle: None, export: None, hook: None, ..config },
+        defaults,
+        "a default in the table differs from the one in the code"
+    );
+}
+
+#[test]
+fn flags_win_over_variables_and_those_over_the_file() {
+    let mut sources = Sources::default();
+    let file = format!("server.port = 1\n{SMALLEST}");
+    assert_eq!(parse(&file, &sources).unwrap().server.port, 1);
+    sources.environment.insert("AGENT_SERVER_PORT".to_owned(), "2".to_owned());
+    assert_eq!(parse(&file, &sources).unwrap().server.port, 2);
+    sources.flags.insert("server.port", "3".to_owned());
+    assert_eq!(parse(&file, &sources).unwrap().server.port, 3);
+}
+
+#[test]
+fn every_field_can_be_given_by_flag_and_by_variable() {
+    for field in FIELDS {
+        let (super::fields::Sample::Required(value)
+        | super::fields::Sample::Default(value)
+        | super::fields::Sample::Unset(value)) = field.sample;
+        let text = value.trim_matches('"').to_owned();
+        let by_token = field.key == "identity.device" || field.key == "identity.token_file";
+        let rest = if by_token {
+            "server.host = \"localhost\"\nidentity = { device = \"SN-1\", token_file = \"/token\" }\n"
+        } else {
+            SMALLEST
+        };
+        let mut by_flag = Sources::default();
+        by_flag.flags.insert(field.key, text.clone());
+        let mut by_variable = Sources::default();
+        by_variable.environment.insert(field.variable(), text);
+        let by_flag = parse(rest, &by_flag).unwrap_or_else(|errors| panic!("{}: {errors}", field.key));
+        assert_eq!(Ok(by_flag), parse(rest, &by_variable), "{}", field.key);
+    }
+}
+
+#[test]
+fn relative_paths_count_from_where_they_stand() {
+    let mut sources = Sources::default();
+    sources.flags.insert("export.directory", "exported".to_owned());
+    let text = format!(
+        "{SMALLEST}firmware.measurements = [{{ component = \"a\", version = \"1\", file = \"bin\" }}]\n"
+    );
+    let config = parse(&text, &sources).unwrap();
+    let expected =
+        Identity::Idevid { certificate: "/etc/agent/idevid.pem".into(), key: "/etc/agent/idevid.key".into() };
+    assert_eq!(config.identity, expected);
+    assert_eq!(config.firmware.measurements[0].source, MeasurementSource::File("/etc/agent/bin".into()));
+    assert_eq!(config.export.unwrap().directory, PathBuf::from("exported"));
+}
+
+#[test]
+fn a_token_may_come_from_the_environment_and_is_never_shown() {
+    let mut sources = Sources::default();
+    sources.environment.insert("AGENT_IDENTITY_TOKEN".to_owned(), "s3cret".to_owned());
+    let text = "server.host = \"localhost\"\nidentity.device = \"SN-1\"\n";
+    let config = parse(text, &sources).unwrap();
+    assert!(
+        matches!(&config.identity, Identity::Token { token: TokenSource::Text(t), .. } if t.as_str() == "s3cret")
+    );
+    assert!(!format!("{config:?}").contains("s3cret"));
+    // Nor is one that is wrong.
+    sources.environment.insert("AGENT_IDENTITY_TOKEN".to_owned(), "s3cret".repeat(20));
+    assert!(!parse(text, &sources).unwrap_err().to_string().contains("s3cret"));
+}
+
+#[test]
+fn all_errors_come_at_once_with_their_lines() {
+    let text = "[server]\nport = 0\n\n[log]\nlevel = \"loud\"\nformt = \"text\"\n";
+    let mut found = errors(text);
+    found.sort();
+    assert_eq!(
+        found,
+        [
+            "/etc/agent/agent.toml:2 server.port",
+            "/etc/agent/agent.toml:5 log.level",
+            "/etc/agent/agent.toml:6 log.formt",
+            "configuration identity",
+            "configuration server.host",
+        ]
+    );
+}
+
+#[test]
+fn durations_have_units() {
+    for (text, seconds) in
+        [("90", 90), ("\"90s\"", 90), ("\"15m\"", 900), ("\"2h\"", 7200), ("\"1d\"", 86_400)]
+    {
+        let config = parse(&format!("{SMALLEST}telemetry.interval = {text}"), &Sources::default()).unwrap();
+        assert_eq!(config.telemetry_interval, Duration::from_secs(seconds), "{text}");
+    }
+    for wrong in ["0", "-1", "1.5", "\"\"", "\"s\"", "\"1w\"", "\"2d\"", "\"99999999999999999999h\""] {
+        assert_eq!(errors(&format!("{SMALLEST}telemetry.interval = {wrong}")).len(), 1, "{wrong}");
+    }
+}
+
+#[test]
+fn measurements_are_held_to_the_protocols_limits() {
+    let digest = "ab".repeat(32);
+    let one = |digest: &str| format!("{{ component = \"a\", version = \"1\", digest = \"{digest}\" }}");
+    let list = |items: &[String]| format!("{SMALLEST}firmware.measurements = [{}]", items.join(", "));
+    let four = vec![one(&digest); 4];
+    assert_eq!(parse(&list(&four), &Sources::default()).unwrap().firmware.measurements.len(), 4);
+    assert_eq!(errors(&list(&vec![one(&digest); 5])).len(), 1);
+    for wrong in ["ab", &"+a".repeat(32), &"xy".repeat(32), &"é".repeat(32)] {
+        assert_eq!(errors(&list(&[one(wrong)])).len(), 1, "{wrong}");
+    }
+}
+
+mod properties {
+    use super::{Sources, parse};
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn no_text_makes_it_panic(text in "\\PC{0,200}") {
+            let _verdict = parse(&text, &Sources::default());
+        }
+
+        #[test]
+        fn no_value_makes_it_panic(
+            field in 0..super::FIELDS.len(),
+            value in prop_oneof!["\\PC{0,40}", "-?[0-9]{0,25}[smhd]?", "\\[.{0,20}\\]"],
+        ) {
+            let mut sources = Sources::default();
+            sources.flags.insert(super::FIELDS[field].key, value);
+            let _verdict = parse("", &sources);
+        }
+    }
+}

@@ -1,0 +1,317 @@
+//! PEM files for other programs: key, certificate, chain and trust anchors, changed as one.
+//!
+//! Each change makes a new directory `set-N` and lets the symbolic link `current` point to it, by one rename: a
+//! program that opens the files of `current/` sees a key and the certificate that belongs to it. The set
+//! before stays until the next change, for programs that are reading it; older ones are erased.
+
+use std::fs::{DirBuilder, File, OpenOptions, Permissions};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{
+    DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, fchown, symlink,
+};
+use std::path::{Path, PathBuf};
+
+use zeroize::Zeroizing;
+
+use crate::config::Export;
+use crate::pem;
+
+/// The private key: PKCS#8.
+pub const KEY_FILE: &str = "key.pem";
+/// The device's certificate.
+pub const CERTIFICATE_FILE: &str = "cert.pem";
+/// The device's certificate and its issuing CAs, leaf first, without the trust anchor.
+pub const CHAIN_FILE: &str = "chain.pem";
+/// The trust anchors for the broker and the enrollment server.
+pub const TRUST_FILE: &str = "trust.pem";
+/// The link to the set in force.
+pub const CURRENT: &str = "current";
+
+const FILES: [&str; 4] = [KEY_FILE, CERTIFICATE_FILE, CHAIN_FILE, TRUST_FILE];
+const PREFIX: &str = "set-";
+const NEW_LINK: &str = ".current.new";
+
+/// What the files say.
+#[derive(Debug)]
+pub struct Identity<'a> {
+    /// The private key in PEM.
+    pub key: &'a Zeroizing<String>,
+    /// Certificates in DER, leaf first.
+    pub chain: &'a [Vec<u8>],
+    /// Trust anchors in DER.
+    pub anchors: &'a [Vec<u8>],
+}
+
+/// Keeps the files of one directory.
+#[derive(Clone, Debug)]
+pub struct Exporter {
+    settings: Export,
+}
+
+/// The export directory cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("the files for other programs in {directory} could not be changed")]
+pub struct ExportError {
+    /// The directory.
+    pub directory: PathBuf,
+    /// Why.
+    pub source: io::Error,
+}
+
+impl Exporter {
+    /// An exporter to this place; touches nothing yet.
+    #[must_use]
+    pub const fn new(settings: Export) -> Self {
+        Self { settings }
+    }
+
+    /// Where the files are.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        &self.settings.directory
+    }
+
+    /// Puts the identity in place of the one before; `false` where it is there already.
+    ///
+    /// # Errors
+    /// Where the directory cannot be written; the set before is then still in force.
+    pub fn put(&self, identity: &Identity<'_>) -> Result<bool, ExportError> {
+        self.try_put(identity).map_err(|source| self.error(source))
+    }
+
+    /// Erases all sets.
+    ///
+    /// # Errors
+    /// Where something could not be erased; to be called again.
+    pub fn clear(&self) -> Result<(), ExportError> {
+        self.try_clear().map_err(|source| self.error(source))
+    }
+
+    fn try_put(&self, identity: &Identity<'_>) -> io::Result<bool> {
+        let chain = identity.chain.iter().map(Vec::as_slice);
+        let contents = [
+            identity.key.clone(),
+            Zeroizing::new(pem::certificates(chain.clone().take(1))),
+            Zeroizing::new(pem::certificates(chain)),
+            Zeroizing::new(pem::certificates(identity.anchors.iter().map(Vec::as_slice))),
+        ];
+        let root = self.directory();
+        DirBuilder::new().recursive(true).mode(self.directory_mode()).create(root)?;
+        let current = self.current_number();
+        if current.is_some() && self.is_in_force(&contents)? {
+            return Ok(false);
+        }
+        let numbers = self.numbers()?;
+        let number = numbers.iter().max().map_or(1, |most| most + 1);
+        self.write_set(&root.join(format!("{PREFIX}{number}")), &contents)?;
+
+        let link = root.join(NEW_LINK);
+        remove_if_there(&link)?;
+        symlink(format!("{PREFIX}{number}"), &link)?;
+        std::fs::rename(&link, root.join(CURRENT))?;
+        File::open(root)?.sync_all()?;
+
+        for old in numbers.into_iter().filter(|old| Some(*old) != current) {
+            erase_set(&root.join(format!("{PREFIX}{old}")))?;
+        }
+        Ok(true)
+    }
+
+    fn try_clear(&self) -> io::Result<()> {
+        let root = self.directory();
+        if !root.exists() {
+            return Ok(());
+        }
+        remove_if_there(&root.join(CURRENT))?;
+        remove_if_there(&root.join(NEW_LINK))?;
+        for number in self.numbers()? {
+            erase_set(&root.join(format!("{PREFIX}{number}")))?;
+        }
+        File::open(root)?.sync_all()
+    }
+
+    fn write_set(&self, set: &Path, contents: &[Zeroizing<String>; 4]) -> io::Result<()> {
+        DirBuilder::new().mode(0o700).create(set)?;
+        let group = std::fs::metadata(self.directory())?.gid();
+        for (name, content) in FILES.iter().zip(contents) {
+            let mut file =
+                OpenOptions::new().write(true).create_new(true).mode(0o600).open(set.join(name))?;
+            file.write_all(content.as_bytes())?;
+            if self.settings.group_readable {
+                fchown(&file, None, Some(group))?;
+                file.set_permissions(Permissions::from_mode(0o640))?;
+            }
+            file.sync_all()?;
+        }
+        let directory = File::open(set)?;
+        if self.settings.group_readable {
+            fchown(&directory, None, Some(group))?;
+        }
+        directory.set_permissions(Permissions::from_mode(self.directory_mode()))?;
+        directory.sync_all()
+    }
+
+    const fn directory_mode(&self) -> u32 {
+        if self.settings.group_readable { 0o750 } else { 0o700 }
+    }
+
+    fn is_in_force(&self, contents: &[Zeroizing<String>; 4]) -> io::Result<bool> {
+        let current = self.directory().join(CURRENT);
+        for (name, content) in FILES.iter().zip(contents) {
+            let mut found = Zeroizing::new(Vec::with_capacity(content.len() + 1));
+            match File::open(current.join(name)) {
+                // One byte more than expected is enough to see a difference.
+                Ok(file) => file.take(content.len() as u64 + 1).read_to_end(&mut found)?,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+                Err(error) => return Err(error),
+            };
+            if found.as_slice() != content.as_bytes() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn current_number(&self) -> Option<u64> {
+        let target = std::fs::read_link(self.directory().join(CURRENT)).ok()?;
+        number(target.to_str()?)
+    }
+
+    /// The numbers of all sets, whole or not.
+    fn numbers(&self) -> io::Result<Vec<u64>> {
+        let mut numbers = Vec::new();
+        for entry in std::fs::read_dir(self.directory())? {
+            numbers.extend(entry?.file_name().to_str().and_then(number));
+        }
+        Ok(numbers)
+    }
+
+    fn error(&self, source: io::Error) -> ExportError {
+        ExportError { directory: self.settings.directory.clone(), source }
+    }
+}
+
+fn number(name: &str) -> Option<u64> {
+    name.strip_prefix(PREFIX)?.parse().ok()
+}
+
+/// Overwrites the key, then removes the set.
+fn erase_set(set: &Path) -> io::Result<()> {
+    match OpenOptions::new().write(true).open(set.join(KEY_FILE)) {
+        Ok(mut key) => {
+            let length = key.metadata()?.len();
+            io::copy(&mut io::repeat(0).take(length), &mut key)?;
+            key.sync_all()?;
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+    }
+    std::fs::remove_dir_all(set)
+}
+
+fn remove_if_there(path: &Path) -> io::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{CURRENT, Exporter, FILES, Identity};
+    use crate::config::Export;
+    use core::sync::atomic::{AtomicBool, Ordering};
+    use std::fs;
+    use std::os::unix::fs::MetadataExt as _;
+    use std::path::Path;
+    use zeroize::Zeroizing;
+
+    fn put(exporter: &Exporter, mark: u8) -> bool {
+        let key = Zeroizing::new(format!("key {mark}\n"));
+        let chain = [vec![mark; 40], vec![mark; 50]];
+        exporter.put(&Identity { key: &key, chain: &chain, anchors: &[vec![mark; 60]] }).unwrap()
+    }
+
+    fn exporter(root: &Path, group_readable: bool) -> Exporter {
+        Exporter::new(Export { directory: root.join("export"), group_readable })
+    }
+
+    fn sets(exporter: &Exporter) -> usize {
+        let entries = fs::read_dir(exporter.directory()).unwrap();
+        entries.filter(|e| e.as_ref().unwrap().file_type().unwrap().is_dir()).count()
+    }
+
+    #[test]
+    fn files_are_private_and_the_same_content_is_no_change() {
+        let root = tempfile::tempdir().unwrap();
+        let exporter = exporter(root.path(), false);
+        assert!(put(&exporter, 1));
+        assert!(!put(&exporter, 1));
+        for file in FILES {
+            let mode = fs::metadata(exporter.directory().join(CURRENT).join(file)).unwrap().mode();
+            assert_eq!(mode & 0o777, 0o600, "{file}");
+        }
+        assert_eq!(fs::metadata(exporter.directory()).unwrap().mode() & 0o777, 0o700);
+        assert_eq!(sets(&exporter), 1);
+    }
+
+    #[test]
+    fn a_group_may_read_where_the_operator_says_so() {
+        let root = tempfile::tempdir().unwrap();
+        let exporter = exporter(root.path(), true);
+        put(&exporter, 1);
+        let current = exporter.directory().join(CURRENT);
+        assert_eq!(fs::metadata(current.join("key.pem")).unwrap().mode() & 0o777, 0o640);
+        assert_eq!(fs::metadata(&current).unwrap().mode() & 0o777, 0o750);
+    }
+
+    #[test]
+    fn the_set_before_stays_and_older_ones_go() {
+        let root = tempfile::tempdir().unwrap();
+        let exporter = exporter(root.path(), false);
+        for mark in 1..=5 {
+            put(&exporter, mark);
+        }
+        assert_eq!(sets(&exporter), 2);
+        // What a crash between writing and renaming left is cleared away too.
+        fs::create_dir(exporter.directory().join("set-9")).unwrap();
+        put(&exporter, 6);
+        assert_eq!(sets(&exporter), 2);
+        exporter.clear().unwrap();
+        assert_eq!(fs::read_dir(exporter.directory()).unwrap().count(), 0);
+    }
+
+    /// A reader that resolves the link once never sees a key with another key's certificate, and never nothing.
+    #[test]
+    fn a_reader_sees_one_set_or_the_other() {
+        let root = tempfile::tempdir().unwrap();
+        let exporter = exporter(root.path(), false);
+        put(&exporter, 0);
+        let stop = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let reader = scope.spawn(|| {
+                let mut seen = 0;
+                while !stop.load(Ordering::Relaxed) {
+                    let set = fs::read_link(exporter.directory().join(CURRENT)).unwrap();
+                    let set = exporter.directory().join(set);
+                    let Ok(key) = fs::read_to_string(set.join("key.pem")) else { continue };
+                    let Ok(cert) = fs::read(set.join("cert.pem")) else { continue };
+                    let mark: u8 = match key.trim_start_matches("key ").trim_end().parse() {
+                        Ok(mark) => mark,
+                        // Erased two changes later, while it was read.
+                        Err(_) => continue,
+                    };
+                    let der = crate::pem::read_certificates(&cert).unwrap();
+                    assert_eq!(der, [vec![mark; 40]]);
+                    seen += 1;
+                }
+                seen
+            });
+            for mark in 1..=60 {
+                put(&exporter, mark);
+            }
+            stop.store(true, Ordering::Relaxed);
+            assert!(reader.join().unwrap() > 0);
+        });
+    }
+}
