@@ -1,1 +1,10 @@
-//! Devices without hardware: factory, host simulator, fleets and the demonstration.
+//! Devices without hardware: a factory that makes identities, simulated devices with NOR flash in a file, whole
+//! fleets, an MQTT broker to talk to, and the demonstration that puts everything together.
+//!
+//! For development, demonstrations and tests. Nothing here protects a real device.
+
+#![forbid(unsafe_code)]
+
+pub mod broker;
+pub mod factory;
+pub mod flash;

@@ -1,0 +1,89 @@
+//! TLS 1.3 with client certificates, for the guard.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
+use rustls::{RootCertStore, ServerConfig};
+use rustls_pki_types::pem::PemObject as _;
+use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
+
+use super::config::{BrokerConfig, BrokerError};
+
+/// What the broker's TLS is made of, read once; the CRL is added to it again and again.
+#[derive(Debug)]
+pub(super) struct Identity {
+    provider: Arc<CryptoProvider>,
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+    issuing_ca: CertificateDer<'static>,
+}
+
+impl Identity {
+    pub(super) fn read(config: &BrokerConfig) -> Result<Self, BrokerError> {
+        let chain = certificates(&config.certificate)?;
+        let mut issuing_ca = certificates(&config.issuing_ca)?;
+        let (Some(issuing_ca), true) = (issuing_ca.pop(), issuing_ca.is_empty()) else {
+            let (path, expected) = (config.issuing_ca.clone(), "exactly one certificate");
+            return Err(BrokerError::Pem { path, expected });
+        };
+        let pem = read(&config.key)?;
+        let key = PrivateKeyDer::from_pem_slice(&pem)
+            .map_err(|_| BrokerError::Pem { path: config.key.clone(), expected: "a private key" })?;
+        Ok(Self { provider: Arc::new(provider()), chain, key, issuing_ca })
+    }
+
+    /// The CA that issues the devices' certificates.
+    pub(super) const fn issuing_ca(&self) -> &CertificateDer<'static> {
+        &self.issuing_ca
+    }
+
+    /// A TLS configuration that holds client certificates against this CRL; a CRL past its next update refuses
+    /// everybody.
+    pub(super) fn with_crl(
+        &self,
+        crl: CertificateRevocationListDer<'static>,
+    ) -> Result<Arc<ServerConfig>, BrokerError> {
+        let mut roots = RootCertStore::empty();
+        roots.add(self.issuing_ca.clone())?;
+        let verifier =
+            WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&self.provider))
+                .with_crls([crl])
+                .enforce_revocation_expiration()
+                .build()?;
+        let mut config = ServerConfig::builder_with_provider(Arc::clone(&self.provider))
+            .with_protocol_versions(&[&rustls::version::TLS13])?
+            .with_client_cert_verifier(verifier)
+            .with_single_cert(self.chain.clone(), self.key.clone_key())?;
+        // A resumed session would not show its certificate again, and so pass by a newer CRL.
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.send_tls13_tickets = 0;
+        // Small devices hold one record in RAM, and embedded-tls wants each handshake message in one record.
+        config.max_fragment_size = Some(4096);
+        Ok(Arc::new(config))
+    }
+}
+
+/// P-256 first: embedded-tls knows no other group and no HelloRetryRequest.
+fn provider() -> CryptoProvider {
+    CryptoProvider {
+        kx_groups: vec![aws_lc_rs::kx_group::SECP256R1, aws_lc_rs::kx_group::X25519],
+        ..aws_lc_rs::default_provider()
+    }
+}
+
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, BrokerError> {
+    let pem = read(path)?;
+    let list: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+    match list {
+        Ok(list) if !list.is_empty() => Ok(list),
+        _ => Err(BrokerError::Pem { path: path.to_owned(), expected: "certificates" }),
+    }
+}
+
+fn read(path: &Path) -> Result<zeroize::Zeroizing<Vec<u8>>, BrokerError> {
+    std::fs::read(path)
+        .map(zeroize::Zeroizing::new)
+        .map_err(|source| BrokerError::Read { path: path.to_owned(), source })
+}

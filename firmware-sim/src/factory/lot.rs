@@ -1,0 +1,93 @@
+//! The files of a lot.
+
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use shared::DeviceId;
+
+use super::files::{create_private_dir, write_private, write_public};
+use super::maker::{Idevid, Maker};
+use super::settings::{DeviceSettings, MeasurementSettings, known_good};
+use super::{FactoryError, Order, device_dir};
+use crate::flash;
+
+/// What the factory made.
+#[derive(Debug)]
+pub struct Lot {
+    /// Where it lies.
+    pub dir: PathBuf,
+    /// The maker, able to endorse more.
+    pub maker: Maker,
+    /// The devices.
+    pub devices: Vec<DeviceId>,
+}
+
+/// The maker's CA certificate, for `enroll-server maker add`; relative to the lot's directory.
+pub const MAKER_CERTIFICATE: &str = "maker/maker-ca.pem";
+/// The list of devices, for `enroll-server device import`.
+pub const INVENTORY: &str = "inventory.csv";
+/// The known-good measurements, for the enrollment server.
+pub const REFERENCE_VALUES: &str = "reference-values.toml";
+
+/// Writes a lot, device by device.
+pub(super) struct Writer<'o> {
+    dir: PathBuf,
+    order: &'o Order,
+    inventory: String,
+    devices: Vec<DeviceId>,
+}
+
+#[derive(Serialize)]
+struct ReferenceValues {
+    measurement: Vec<MeasurementSettings>,
+}
+
+impl<'o> Writer<'o> {
+    /// Writes what all devices share.
+    pub(super) fn begin(dir: &Path, order: &'o Order, maker: &Maker) -> Result<Self, FactoryError> {
+        create_private_dir(&dir.join("maker"))?;
+        create_private_dir(&dir.join("devices"))?;
+        write_public(&dir.join(MAKER_CERTIFICATE), maker.certificate_pem().as_bytes())?;
+        write_private(&dir.join("maker/maker-ca.key"), maker.key_pem().as_bytes())?;
+        let values = ReferenceValues { measurement: known_good(&order.model, &order.version) };
+        write_public(&dir.join(REFERENCE_VALUES), toml::to_string(&values)?.as_bytes())?;
+        Ok(Self {
+            dir: dir.to_owned(),
+            order,
+            inventory: "device,model,idevid_sha256\n".to_owned(),
+            devices: Vec::new(),
+        })
+    }
+
+    /// Writes one device's folder.
+    pub(super) fn device(&mut self, id: &DeviceId, idevid: &Idevid) -> Result<(), FactoryError> {
+        write_device(&device_dir(&self.dir, id), id, idevid, self.order)?;
+        self.inventory.push_str(&format!("{id},{},{}\n", self.order.model, idevid.spki_sha256));
+        self.devices.push(id.clone());
+        Ok(())
+    }
+
+    /// Writes the inventory.
+    pub(super) fn finish(self) -> Result<Vec<DeviceId>, FactoryError> {
+        write_public(&self.dir.join(INVENTORY), self.inventory.as_bytes())?;
+        Ok(self.devices)
+    }
+}
+
+/// Writes the folder of a device with this identity, as `order` says.
+///
+/// # Errors
+/// Names the file that could not be written.
+pub fn write_device(dir: &Path, id: &DeviceId, idevid: &Idevid, order: &Order) -> Result<(), FactoryError> {
+    create_private_dir(dir)?;
+    write_public(&dir.join("idevid.pem"), idevid.certificate_pem.as_bytes())?;
+    write_private(&dir.join("idevid.key"), idevid.key_pem.as_bytes())?;
+    write_private(&dir.join("flash.img"), &flash::blank())?;
+    let address = order.server.as_ref().map(|server| server.address.clone());
+    let settings = DeviceSettings::new(id, &order.model, &order.version, address);
+    write_public(&dir.join("device.toml"), toml::to_string(&settings)?.as_bytes())?;
+    if let Some(server) = &order.server {
+        write_public(&dir.join("trust.bundle"), &server.trust_bundle)?;
+    }
+    Ok(())
+}
