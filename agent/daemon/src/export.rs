@@ -138,14 +138,14 @@ impl Exporter {
                 OpenOptions::new().write(true).create_new(true).mode(0o600).open(set.join(name))?;
             file.write_all(content.as_bytes())?;
             if self.settings.group_readable {
-                fchown(&file, None, Some(group))?;
+                give(&file, group)?;
                 file.set_permissions(Permissions::from_mode(0o640))?;
             }
             file.sync_all()?;
         }
         let directory = File::open(set)?;
         if self.settings.group_readable {
-            fchown(&directory, None, Some(group))?;
+            give(&directory, group)?;
         }
         directory.set_permissions(Permissions::from_mode(self.directory_mode()))?;
         directory.sync_all()
@@ -189,6 +189,11 @@ impl Exporter {
     fn error(&self, source: io::Error) -> ExportError {
         ExportError { directory: self.settings.directory.clone(), source }
     }
+}
+
+/// Gives a file to the group, unless it has it already, as below a directory with the setgid bit.
+fn give(file: &File, group: u32) -> io::Result<()> {
+    if file.metadata()?.gid() == group { Ok(()) } else { fchown(file, None, Some(group)) }
 }
 
 fn number(name: &str) -> Option<u64> {

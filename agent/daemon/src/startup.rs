@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use agent_core::flow::{Agent, Control, Notice, OnceError, Platform, RunError, Settings, Status};
 use agent_core::lifecycle::Pace;
-use agent_core::platform::Observer;
+use agent_core::platform::{Attester as _, Observer};
 use rand_core::OsRng;
 use shared::UnixTime;
 
@@ -124,7 +124,8 @@ pub async fn run_with(
     let provision = Provision::load(config)?;
     let listener = Listener::bind(&dir, &lock).map_err(StartError::Socket)?;
     let notifier = surroundings.notifier.clone();
-    let (mut agent, worker) = assemble(config, &dir, &provision, surroundings);
+    let (mut agent, worker) = assemble(config, &dir, &provision, surroundings)?;
+    prepare(&mut agent, &provision).await?;
     let live = agent.world().observer.daemon.live().clone();
     let outcome = {
         let run = Box::pin(agent.run(&control));
@@ -180,7 +181,7 @@ pub async fn reset(config: &Config) -> Result<(), StartError> {
 pub async fn status(config: &Config) -> Result<Status, StartError> {
     let dir = StateDir::open(&config.state_dir)?;
     let provision = Provision::load(config)?;
-    let (mut agent, _worker) = assemble(config, &dir, &provision, Surroundings::default());
+    let (mut agent, _worker) = assemble(config, &dir, &provision, Surroundings::default())?;
     Ok(agent.status().await?)
 }
 
@@ -207,27 +208,37 @@ async fn once<T>(
     let dir = StateDir::open(&config.state_dir)?;
     let _lock = dir.lock()?;
     let provision = Provision::load(config)?;
-    let (mut agent, worker) = assemble(config, &dir, &provision, Surroundings::default());
+    let (mut agent, worker) = assemble(config, &dir, &provision, Surroundings::default())?;
+    prepare(&mut agent, &provision).await?;
     let outcome = work(&mut agent).await;
     drop(agent);
     worker.finish().await;
     outcome
 }
 
-/// Puts the parts together; the exported files are brought in line with the records where this is `run`.
+/// Clears away what a crash left, in the records and in the exported files.
+async fn prepare(agent: &mut DaemonAgent<'_>, provision: &Provision) -> Result<(), RunError> {
+    let world = agent.world_mut();
+    world.storage.tidy()?;
+    world.observer.daemon.catch_up(provision.trust_bundle()).await;
+    Ok(())
+}
+
+/// Puts the parts together.
 fn assemble<'p>(
     config: &'p Config,
     dir: &StateDir,
     provision: &'p Provision,
     surroundings: Surroundings,
-) -> (Box<DaemonAgent<'p>>, HookWorker) {
+) -> Result<(Box<DaemonAgent<'p>>, HookWorker), ProvisionError> {
     let Surroundings { notifier, watchdog, pace, tap } = surroundings;
     let heartbeat =
         watchdog.map_or_else(Heartbeat::silent, |period| Heartbeat::new(notifier.clone(), period));
     let exporter = exporter(config);
+    let attester = provision.attester()?;
     let (hooks, worker) = hook::start(
         config.hook.clone(),
-        provision.device().clone(),
+        attester.device_id().clone(),
         exporter.as_ref().map(|exporter| exporter.directory().to_owned()),
     );
     let reader = FileStorage::new(dir.clone());
@@ -237,7 +248,7 @@ fn assemble<'p>(
         storage: FileStorage::new(dir.clone()),
         clock: SystemClock::new(BUILT, heartbeat.clone()),
         rng: OsRng,
-        attester: provision.attester(),
+        attester,
         transport: HttpsTransport::new(config.network, heartbeat.clone()),
         broker: MqttBroker::new(config.network, heartbeat),
         observer: Tapped { daemon, tap },
@@ -247,7 +258,7 @@ fn assemble<'p>(
     settings.software_version = &config.firmware.version;
     settings.telemetry_interval = config.telemetry_interval;
     settings.pace = pace;
-    (Box::new(Agent::new(world, settings)), worker)
+    Ok((Box::new(Agent::new(world, settings)), worker))
 }
 
 fn exporter(config: &Config) -> Option<Exporter> {

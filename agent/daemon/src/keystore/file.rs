@@ -105,6 +105,12 @@ impl KeyStore for FileKeyStore {
         // The old key goes first: a rename over its file would leave its blocks readable.
         storage.erase(record(slot)).await?;
         let key = FileKey(Arc::new(draw(rng)?));
+        // A generator that begins again at each start would give the other slot's key once more.
+        if let Ok(Some(other)) = self.open(slot.other(), storage).await
+            && other.public_point() == key.public_point()
+        {
+            return Err(KeyError::Random);
+        }
         storage.store(record(slot), key.to_record().as_slice()).await?;
         Ok(key)
     }
@@ -202,30 +208,37 @@ mod tests {
         assert_eq!(format!("{key:?}"), "FileKey(<redacted>)");
     }
 
-    struct Broken;
+    /// Gives the same byte for ever.
+    struct Stuck(u8);
 
-    impl RngCore for Broken {
+    impl RngCore for Stuck {
         fn next_u32(&mut self) -> u32 {
-            0
+            self.0.into()
         }
         fn next_u64(&mut self) -> u64 {
-            0
+            self.0.into()
         }
         fn fill_bytes(&mut self, dest: &mut [u8]) {
-            dest.fill(0);
+            dest.fill(self.0);
         }
         fn try_fill_bytes(&mut self, dest: &mut [u8]) -> Result<(), rand_core::Error> {
-            dest.fill(0);
+            dest.fill(self.0);
             Ok(())
         }
     }
-    impl CryptoRng for Broken {}
+    impl CryptoRng for Stuck {}
 
     #[tokio::test]
-    async fn a_generator_of_zeros_makes_no_key() {
+    async fn a_broken_generator_makes_no_key() {
         let (_parent, mut storage) = storage();
-        let outcome = FileKeyStore.generate(Slot::A, &mut storage, &mut Broken).await;
-        assert_eq!(outcome.unwrap_err(), KeyError::Random);
-        assert!(FileKeyStore.open(Slot::A, &mut storage).await.unwrap().is_none());
+        let mut keys = FileKeyStore;
+        let zeros = keys.generate(Slot::A, &mut storage, &mut Stuck(0)).await;
+        assert_eq!(zeros.unwrap_err(), KeyError::Random);
+        assert!(keys.open(Slot::A, &mut storage).await.unwrap().is_none());
+        // One that repeats itself is noticed at the second key.
+        keys.generate(Slot::A, &mut storage, &mut Stuck(7)).await.unwrap();
+        let again = keys.generate(Slot::B, &mut storage, &mut Stuck(7)).await;
+        assert_eq!(again.unwrap_err(), KeyError::Random);
+        assert!(keys.open(Slot::B, &mut storage).await.unwrap().is_none());
     }
 }

@@ -1,7 +1,9 @@
 //! rumqttc's errors and reasons, sorted into the core's.
 
 use agent_core::platform::TransportError;
-use rumqttc::{ConnectReturnCode, ConnectionError, DisconnectReasonCode, StateError, SubscribeReasonCode};
+use rumqttc::{
+    ConnectReturnCode, ConnectionError, DisconnectReasonCode, StateError, SubscribeReasonCode, mqttbytes,
+};
 
 use crate::tls;
 
@@ -21,7 +23,7 @@ pub(super) fn of_end(error: &ConnectionError) -> TransportError {
 
 fn of_state(error: &StateError) -> TransportError {
     match error {
-        StateError::Io(io) => tls::from_io(io),
+        StateError::Io(io) | StateError::Deserialization(mqttbytes::Error::Io(io)) => tls::from_io(io),
         StateError::AwaitPingResp => TransportError::TimedOut,
         StateError::ConnectionAborted => TransportError::Closed,
         StateError::ConnFail { reason } => TransportError::Refused(of_login(*reason)),
@@ -30,7 +32,10 @@ fn of_state(error: &StateError) -> TransportError {
             TransportError::Refused(0x87)
         }
         StateError::ServerDisconnect { .. } => TransportError::Closed,
-        StateError::IncomingPacketTooLarge { .. } => TransportError::TooLarge,
+        StateError::IncomingPacketTooLarge { .. }
+        | StateError::Deserialization(mqttbytes::Error::PayloadSizeLimitExceeded { .. }) => {
+            TransportError::TooLarge
+        }
         _ => TransportError::Protocol,
     }
 }
@@ -102,7 +107,9 @@ mod tests {
     #[test]
     fn an_alert_of_the_peer_is_told_from_a_closed_connection() {
         let alert = rustls::Error::AlertReceived(rustls::AlertDescription::CertificateRevoked);
-        let io = |error| ConnectionError::MqttState(StateError::Io(error));
+        let io = |error| {
+            ConnectionError::MqttState(StateError::Deserialization(rumqttc::mqttbytes::Error::Io(error)))
+        };
         assert_eq!(of_end(&io(std::io::Error::other(alert))), TransportError::Tls);
         assert_eq!(of_end(&io(std::io::ErrorKind::ConnectionReset.into())), TransportError::Closed);
     }

@@ -1,6 +1,7 @@
 //! Makes of the core's notices what people and programs see: log lines, the service manager's status, exported
 //! files, hook commands, the live state. Decides nothing.
 
+mod known;
 mod log;
 
 use agent_core::flow::{Notice, Peer};
@@ -13,6 +14,7 @@ use crate::keystore::{FileKey, KEY_RECORD_LENGTH, key_record};
 use crate::live::{Live, Renewal};
 use crate::storage::FileStorage;
 use crate::systemd::Notifier;
+use known::{Known, owned};
 
 /// The daemon's [`Observer`].
 #[derive(Debug)]
@@ -25,15 +27,6 @@ pub struct DaemonObserver {
     known: Known,
 }
 
-/// The identity and the trust last heard of: the exported files need both.
-#[derive(Debug)]
-struct Known {
-    /// Slot and chain, in DER and leaf first, of the identity in use.
-    identity: Option<(Slot, Vec<Vec<u8>>)>,
-    /// Trust anchors in force, in DER.
-    anchors: Vec<Vec<u8>>,
-}
-
 impl DaemonObserver {
     /// An observer; `storage` is only read, for the key that is exported.
     #[must_use]
@@ -44,8 +37,7 @@ impl DaemonObserver {
         notifier: Notifier,
         live: Live,
     ) -> Self {
-        let known = Known { identity: None, anchors: Vec::new() };
-        Self { storage, exporter, hooks, notifier, live, known }
+        Self { storage, exporter, hooks, notifier, live, known: Known::NOTHING }
     }
 
     /// The live state that it keeps.
@@ -59,30 +51,39 @@ impl DaemonObserver {
         self.hooks.changed(change);
     }
 
-    /// Brings the exported files in line with what is known: after a start, and after each change.
-    pub fn export(&mut self) {
-        let (Some(exporter), Some((slot, chain))) = (&self.exporter, &self.known.identity) else { return };
-        if self.known.anchors.is_empty() {
-            return;
+    /// Reads from the records what is in force, and brings exported files in line with it: they may be missing
+    /// or old where the agent was stopped between a change and its export, or where the configuration changed.
+    pub async fn catch_up(&mut self, provisioned_trust: &[u8]) {
+        self.known = Known::read(&mut self.storage, provisioned_trust).await;
+        if self.export() {
+            self.hooks.changed(Change::Renewed);
         }
-        let mut record = Zeroizing::new([0; KEY_RECORD_LENGTH]);
-        let key = match self.storage.read(key_record(*slot), record.as_mut_slice()) {
-            Ok(Some(KEY_RECORD_LENGTH)) => FileKey::from_record(record.as_slice()),
-            _ => {
-                tracing::error!("the key of the identity in use could not be read for the export");
-                return;
-            }
+    }
+
+    /// Brings the exported files in line with what is known; whether that was a change.
+    fn export(&mut self) -> bool {
+        let (Some(exporter), Some((slot, chain))) = (&self.exporter, &self.known.identity) else {
+            return false;
         };
-        match key.and_then(|key| key.private_key_pem()) {
-            Ok(key) => match exporter.put(&Identity { key: &key, chain, anchors: &self.known.anchors }) {
-                Ok(true) => tracing::info!(directory = %exporter.directory().display(), "files exported"),
-                Ok(false) => {}
-                Err(error) => {
-                    let cause = core::error::Error::source(&error).map(ToString::to_string);
-                    tracing::error!(%error, cause, "the export failed; other programs have the old files");
+        if self.known.anchors.is_empty() {
+            return false;
+        }
+        let Some(key) = read_key(&mut self.storage, *slot) else {
+            tracing::error!("the key of the identity in use could not be read for the export");
+            return false;
+        };
+        match exporter.put(&Identity { key: &key, chain, anchors: &self.known.anchors }) {
+            Ok(changed) => {
+                if changed {
+                    tracing::info!(directory = %exporter.directory().display(), "files exported");
                 }
-            },
-            Err(error) => tracing::error!(%error, "the key of the identity in use cannot be exported"),
+                changed
+            }
+            Err(error) => {
+                let cause = core::error::Error::source(&error).map(ToString::to_string);
+                tracing::error!(%error, cause, "the export failed; other programs have the old files");
+                false
+            }
         }
     }
 
@@ -173,8 +174,11 @@ impl Observer for DaemonObserver {
     }
 }
 
-fn owned(list: &[&[u8]]) -> Vec<Vec<u8>> {
-    list.iter().map(|der| der.to_vec()).collect()
+/// The key of a slot in PEM.
+fn read_key(storage: &mut FileStorage, slot: Slot) -> Option<Zeroizing<String>> {
+    let mut record = Zeroizing::new([0; KEY_RECORD_LENGTH]);
+    let length = storage.read(key_record(slot), record.as_mut_slice()).ok()??;
+    FileKey::from_record(record.get(..length)?).ok()?.private_key_pem().ok()
 }
 
 const fn name(peer: Peer) -> &'static str {

@@ -1,11 +1,10 @@
-//! The device's proof of what it is, as the core wants it.
+//! The device's proof of what it is, as the core wants it: by IDevID or by token.
 
-use agent_core::evidence::IdevidAttester;
+use agent_core::evidence::{IdevidAttester, TokenAttester};
 use agent_core::platform::{AttestError, Attester, PublicPoint};
 use shared::message::latest::{EvidenceKind, Kinds, Nonce};
 use shared::{DeviceId, limits};
 
-use super::{Proof, Provision, ProvisionError};
 use crate::keystore::FileKey;
 
 /// [`Attester`] over whatever was provisioned.
@@ -14,33 +13,21 @@ pub enum DeviceAttester<'p> {
     /// Signs evidence with the IDevID key.
     Idevid(IdevidAttester<'p, FileKey>),
     /// Shows a one-time token.
-    Token(TokenAttester<'p>),
-}
-
-/// Shows a one-time token.
-pub struct TokenAttester<'p> {
-    device: &'p DeviceId,
-    token: &'p str,
-}
-
-impl core::fmt::Debug for TokenAttester<'_> {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_struct("TokenAttester").field("device", self.device).finish_non_exhaustive()
-    }
+    Token(TokenAttester),
 }
 
 impl Attester for DeviceAttester<'_> {
     fn device_id(&self) -> &DeviceId {
         match self {
             Self::Idevid(attester) => attester.device_id(),
-            Self::Token(attester) => attester.device,
+            Self::Token(attester) => attester.device_id(),
         }
     }
 
     fn kinds(&self) -> Kinds {
         match self {
             Self::Idevid(attester) => attester.kinds(),
-            Self::Token(_) => [EvidenceKind::OneTimeToken].into_iter().collect(),
+            Self::Token(attester) => attester.kinds(),
         }
     }
 
@@ -53,19 +40,14 @@ impl Attester for DeviceAttester<'_> {
     ) -> Result<usize, AttestError> {
         match self {
             Self::Idevid(attester) => attester.attest(kind, nonce, csr_key, out),
-            Self::Token(attester) if kind == EvidenceKind::OneTimeToken => {
-                let token = attester.token.as_bytes();
-                out.get_mut(..token.len()).ok_or(AttestError::TooLong)?.copy_from_slice(token);
-                Ok(token.len())
-            }
-            Self::Token(_) => Err(AttestError::Kind),
+            Self::Token(attester) => attester.attest(kind, nonce, csr_key, out),
         }
     }
 
     fn endorsements(&self) -> heapless::Vec<&[u8], { limits::MAX_CHAIN }> {
         match self {
             Self::Idevid(attester) => attester.endorsements(),
-            Self::Token(_) => heapless::Vec::new(),
+            Self::Token(attester) => attester.endorsements(),
         }
     }
 }

@@ -10,13 +10,13 @@ use std::io::{self, Read as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use agent_core::platform::{PublicPoint, SigningKey as _};
-use agent_core::x509::Certificate;
+use agent_core::evidence::{Firmware, IdevidAttester, IdevidError, TokenAttester};
 use sha2::{Digest as _, Sha256};
+use shared::evidence::{Digest, Measurement};
 use shared::{DeviceId, limits};
 use zeroize::Zeroizing;
 
-use crate::config::{Config, Firmware, Identity, MeasurementSource, TokenSource};
+use crate::config::{self, Config, Identity, MeasurementSource, TokenSource};
 use crate::keystore::FileKey;
 use crate::pem;
 
@@ -28,24 +28,23 @@ const MAX_PEM: u64 = 64 * 1024;
 /// What was provisioned.
 #[derive(Debug)]
 pub struct Provision {
-    device: DeviceId,
     proof: Proof,
-    firmware: Firmware,
-    measurements: Vec<(String, String, [u8; 32])>,
+    firmware: config::Firmware,
+    measurements: Vec<(String, String, Digest)>,
     trust_bundle: Vec<u8>,
 }
 
 /// How the device proves what it is.
 enum Proof {
-    Idevid { chain: Vec<Vec<u8>>, key: FileKey },
-    Token(Zeroizing<String>),
+    Idevid { path: PathBuf, chain: Vec<Vec<u8>>, key: FileKey },
+    Token { device: DeviceId, token: Zeroizing<String> },
 }
 
 impl core::fmt::Debug for Proof {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.write_str(match self {
             Self::Idevid { .. } => "Idevid(<redacted>)",
-            Self::Token(_) => "Token(<redacted>)",
+            Self::Token { .. } => "Token(<redacted>)",
         })
     }
 }
@@ -89,13 +88,13 @@ pub enum ProvisionError {
         /// The file.
         path: PathBuf,
     },
-    /// The first certificate is no IDevID.
-    #[error("the first certificate in {path} is no IDevID: {reason}")]
-    NoIdevid {
-        /// The file.
+    /// Key and chain make no IDevID.
+    #[error("{path} is no IDevID for the configured key")]
+    Idevid {
+        /// The certificate's file.
         path: PathBuf,
-        /// What is wrong with it.
-        reason: String,
+        /// What is wrong.
+        source: IdevidError,
     },
     /// No P-256 key in PKCS#8 PEM.
     #[error("{path} is no P-256 private key in PEM (PKCS#8)")]
@@ -103,20 +102,9 @@ pub enum ProvisionError {
         /// The file.
         path: PathBuf,
     },
-    /// Key and certificate do not belong together.
-    #[error("the key {key} does not belong to the certificate {certificate}")]
-    Mismatch {
-        /// The key's file.
-        key: PathBuf,
-        /// The certificate's file.
-        certificate: PathBuf,
-    },
     /// No token.
-    #[error("{path} is no one-time token of 1 to {} characters", limits::MAX_TOKEN)]
-    Token {
-        /// The file.
-        path: PathBuf,
-    },
+    #[error("the one-time token must be 1 to {} printable ASCII characters", limits::MAX_TOKEN)]
+    Token,
 }
 
 impl Provision {
@@ -125,12 +113,13 @@ impl Provision {
     /// # Errors
     /// Names the first file that cannot be used.
     pub fn load(config: &Config) -> Result<Self, ProvisionError> {
-        let (device, proof) = match &config.identity {
+        let proof = match &config.identity {
             Identity::Idevid { certificate, key } => idevid(certificate, key)?,
-            Identity::Token { device, token } => (device.clone(), Proof::Token(read_token(token)?)),
+            Identity::Token { device, token } => {
+                Proof::Token { device: device.clone(), token: read_token(token)? }
+            }
         };
         Ok(Self {
-            device,
             proof,
             measurements: measure(&config.firmware)?,
             firmware: config.firmware.clone(),
@@ -138,10 +127,22 @@ impl Provision {
         })
     }
 
-    /// The device.
-    #[must_use]
-    pub const fn device(&self) -> &DeviceId {
-        &self.device
+    /// The device's proof of what it is.
+    ///
+    /// # Errors
+    /// Where key and certificate make no IDevID, or the token has the wrong form.
+    pub fn attester(&self) -> Result<DeviceAttester<'_>, ProvisionError> {
+        match &self.proof {
+            Proof::Idevid { path, chain, key } => {
+                let chain: Vec<&[u8]> = chain.iter().map(Vec::as_slice).collect();
+                IdevidAttester::new(key.clone(), &chain, self.claims())
+                    .map(DeviceAttester::Idevid)
+                    .map_err(|source| ProvisionError::Idevid { path: path.clone(), source })
+            }
+            Proof::Token { device, token } => TokenAttester::new(device.clone(), token)
+                .map(DeviceAttester::Token)
+                .map_err(|_| ProvisionError::Token),
+        }
     }
 
     /// The signed trust bundle; empty where none was provisioned.
@@ -149,33 +150,37 @@ impl Provision {
     pub fn trust_bundle(&self) -> &[u8] {
         &self.trust_bundle
     }
+
+    fn claims(&self) -> Firmware<'_> {
+        let firmware = &self.firmware;
+        let measurements = self.measurements.iter();
+        Firmware {
+            oemid: firmware.maker_number,
+            hwmodel: &firmware.model,
+            hwversion: &firmware.hardware_version,
+            swname: &firmware.name,
+            swversion: &firmware.version,
+            debug: firmware.debug,
+            // The configuration has as many at most.
+            measurements: measurements
+                .take(limits::MAX_MEASUREMENTS)
+                .map(|(component, version, digest)| Measurement { component, version, digest: *digest })
+                .collect(),
+        }
+    }
 }
 
-fn idevid(certificate: &Path, key: &Path) -> Result<(DeviceId, Proof), ProvisionError> {
+fn idevid(certificate: &Path, key: &Path) -> Result<Proof, ProvisionError> {
     let text = read("IDevID certificate", certificate, MAX_PEM)?;
-    let broken = || ProvisionError::Chain { path: certificate.to_owned() };
-    let chain = pem::read_certificates(&text).ok_or_else(broken)?;
-    let leaf = chain.first().filter(|_| chain.len() <= limits::MAX_CHAIN).ok_or_else(broken)?;
-    let (device, point) = read_leaf(leaf)
-        .map_err(|reason| ProvisionError::NoIdevid { path: certificate.to_owned(), reason })?;
-
+    let chain = pem::read_certificates(&text)
+        .filter(|chain| (1..=limits::MAX_CHAIN).contains(&chain.len()))
+        .ok_or_else(|| ProvisionError::Chain { path: certificate.to_owned() })?;
     let text = Zeroizing::new(read_secret("IDevID key", key, MAX_PEM)?);
-    let signing_key = core::str::from_utf8(&text)
+    let key = core::str::from_utf8(&text)
         .ok()
         .and_then(FileKey::from_private_key_pem)
         .ok_or_else(|| ProvisionError::Key { path: key.to_owned() })?;
-    if signing_key.public_point() != point {
-        return Err(ProvisionError::Mismatch { key: key.to_owned(), certificate: certificate.to_owned() });
-    }
-    Ok((device, Proof::Idevid { chain, key: signing_key }))
-}
-
-/// Device identifier and public key of an IDevID (IEEE 802.1AR, section 8.6), or why it is none.
-fn read_leaf(der: &[u8]) -> Result<(DeviceId, PublicPoint), String> {
-    let certificate = Certificate::parse(der).map_err(|error| error.to_string())?;
-    let serial = certificate.subject_serial_number().ok_or("its subject has no serialNumber attribute")?;
-    let device = DeviceId::new(serial).map_err(|error| error.to_string())?;
-    Ok((device, *certificate.public_point()))
+    Ok(Proof::Idevid { path: certificate.to_owned(), chain, key })
 }
 
 fn read_token(source: &TokenSource) -> Result<Zeroizing<String>, ProvisionError> {
@@ -184,12 +189,8 @@ fn read_token(source: &TokenSource) -> Result<Zeroizing<String>, ProvisionError>
         TokenSource::File(path) => path,
     };
     let bytes = Zeroizing::new(read_secret("token file", path, limits::MAX_TOKEN as u64 + 2)?);
-    let token = core::str::from_utf8(&bytes).unwrap_or_default().trim_end();
-    let printable = token.bytes().all(|b| b.is_ascii_graphic());
-    if token.is_empty() || token.len() > limits::MAX_TOKEN || !printable {
-        return Err(ProvisionError::Token { path: path.clone() });
-    }
-    Ok(Zeroizing::new(token.to_owned()))
+    let token = core::str::from_utf8(&bytes).map_err(|_| ProvisionError::Token)?;
+    Ok(Zeroizing::new(token.trim_end().to_owned()))
 }
 
 fn trust_bundle(path: Option<&Path>) -> Result<Vec<u8>, ProvisionError> {
@@ -198,7 +199,7 @@ fn trust_bundle(path: Option<&Path>) -> Result<Vec<u8>, ProvisionError> {
 }
 
 /// Digests of all components; files are hashed now, as they are when the agent starts.
-fn measure(firmware: &Firmware) -> Result<Vec<(String, String, [u8; 32])>, ProvisionError> {
+fn measure(firmware: &config::Firmware) -> Result<Vec<(String, String, Digest)>, ProvisionError> {
     let mut measurements = Vec::new();
     for measurement in &firmware.measurements {
         let digest = match &measurement.source {
@@ -214,7 +215,7 @@ fn measure(firmware: &Firmware) -> Result<Vec<(String, String, [u8; 32])>, Provi
     Ok(measurements)
 }
 
-fn hash(path: &Path) -> io::Result<[u8; 32]> {
+fn hash(path: &Path) -> io::Result<Digest> {
     let mut file = File::open(path)?;
     let mut hash = Sha256::new();
     io::copy(&mut file, &mut hash)?;
@@ -244,4 +245,54 @@ fn read(what: &'static str, path: &Path, limit: u64) -> Result<Vec<u8>, Provisio
 
 fn unreadable(what: &'static str, path: &Path, source: io::Error) -> ProvisionError {
     ProvisionError::Unreadable { what, path: path.to_owned(), source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Provision, ProvisionError, hash, read, read_token};
+    use crate::config::TokenSource;
+    use std::fs::Permissions;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    #[test]
+    fn a_secret_that_others_can_read_is_refused() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "token\n").unwrap();
+        let source = TokenSource::File(file.path().to_owned());
+        for (mode, good) in [(0o600, true), (0o400, true), (0o640, true), (0o644, false), (0o620, false)] {
+            std::fs::set_permissions(file.path(), Permissions::from_mode(mode)).unwrap();
+            match read_token(&source) {
+                Ok(token) => assert!(good && token.as_str() == "token", "{mode:o}"),
+                Err(error) => assert!(!good && matches!(error, ProvisionError::Open { .. }), "{mode:o}"),
+            }
+        }
+    }
+
+    #[test]
+    fn files_are_bounded_and_hashed() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "abc").unwrap();
+        assert_eq!(read("file", file.path(), 3).unwrap(), b"abc");
+        assert!(matches!(read("file", file.path(), 2), Err(ProvisionError::TooLong { .. })));
+        // FIPS 180-4, the example of one block.
+        let digest: String = hash(file.path()).unwrap().iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(digest, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+    }
+
+    #[test]
+    fn nothing_secret_is_shown() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "s3cret").unwrap();
+        let text = format!(
+            "server.host = \"localhost\"\nidentity = {{ device = \"SN-1\", token_file = {:?} }}",
+            file.path()
+        );
+        let config = crate::Config::parse(
+            &text,
+            std::path::Path::new("/agent.toml"),
+            &crate::config::Sources::default(),
+        );
+        let provision = Provision::load(&config.unwrap()).unwrap();
+        assert!(!format!("{provision:?}{:?}", provision.attester().unwrap()).contains("s3cret"));
+    }
 }
