@@ -7,9 +7,13 @@
 #![forbid(unsafe_code)]
 #![allow(async_fn_in_trait, reason = "all futures of a device run on one task; none has to be Send")]
 
+pub mod csr;
+pub mod evidence;
 pub mod flow;
+pub mod keystore;
 pub mod lifecycle;
 pub mod platform;
+pub mod slots;
 pub mod trust;
 pub mod x509;
 

@@ -1,23 +1,38 @@
 //! The agent of one device.
 
+use core::fmt;
+
 use shared::limits::{MAX_ANSWER, MAX_REQUEST};
 
-use super::{Control, OnceError, RunError, Settings, Status, World};
+use super::drive::{Goal, now};
+use super::{Control, IdentityStatus, OnceError, Parts, RunError, Settings, Status, World};
+use crate::lifecycle::Machine;
+use crate::platform::{Attester as _, Slot, Storage as _};
+use crate::slots::{self, Identity, identity_record};
+use crate::trust::TrustAnchors;
 
-/// The agent of one device. Holds all large buffers itself, so that its futures stay small; keep it in a
-/// `static` where stacks are short.
-#[derive(Debug)]
-pub struct Agent<'s, W: World> {
-    world: W,
-    settings: Settings<'s>,
-    request: [u8; MAX_REQUEST],
-    answer: [u8; MAX_ANSWER],
+/// The agent of one device. Holds all large buffers itself, about 18 KiB, so that its futures stay small; keep
+/// it in a `static` where stacks are short.
+pub struct Agent<'s, W> {
+    pub(super) world: W,
+    pub(super) settings: Settings<'s>,
+    pub(super) trust: TrustAnchors,
+    /// A request on its way; at other times room for a record, or for what a session publishes.
+    pub(super) request: [u8; MAX_REQUEST],
+    /// An answer; at other times room for what a request is made of, or for the identity of a session.
+    pub(super) answer: [u8; MAX_ANSWER],
 }
 
 impl<'s, W: World> Agent<'s, W> {
     /// Puts an agent together; does nothing yet.
     pub const fn new(world: W, settings: Settings<'s>) -> Self {
-        Self { world, settings, request: [0; MAX_REQUEST], answer: [0; MAX_ANSWER] }
+        Self {
+            world,
+            settings,
+            trust: TrustAnchors::none(),
+            request: [0; MAX_REQUEST],
+            answer: [0; MAX_ANSWER],
+        }
     }
 
     /// Enrolls if needed, connects, publishes, renews and reconnects until `control` asks to stop.
@@ -25,19 +40,23 @@ impl<'s, W: World> Agent<'s, W> {
     /// # Errors
     /// Only where the records or the trust bundle cannot be used at the start; all else is retried.
     pub async fn run(&mut self, control: &Control) -> Result<(), RunError> {
-        while !control.is_stopped() {
-            core::future::pending::<()>().await;
-        }
+        let mut run = self.begin().await?;
+        // Without a goal it ends only when a stop is asked.
+        let _stopped = self.drive(&mut run, control, Goal::Never).await;
         Ok(())
     }
 
     /// Asks for a first identity, once, and returns when it is durable; returns at once where there is one.
+    /// What the server said before about when to ask again does not count: someone asks for it.
     ///
     /// # Errors
     /// Says what became of the attempt.
     pub async fn enroll_once(&mut self, control: &Control) -> Result<Status, OnceError> {
-        self.run(control).await?;
-        Err(OnceError::Stopped)
+        let mut run = self.begin().await?;
+        if run.stored.state().current().is_none() {
+            self.drive(&mut run, control, Goal::Identity).await?;
+        }
+        Ok(self.status().await?)
     }
 
     /// Asks for the next identity, once, and tries it at the broker; returns when it is the one in use.
@@ -45,8 +64,11 @@ impl<'s, W: World> Agent<'s, W> {
     /// # Errors
     /// Says what became of the attempt; the old identity stays in use.
     pub async fn renew_once(&mut self, control: &Control) -> Result<Status, OnceError> {
-        self.run(control).await?;
-        Err(OnceError::Stopped)
+        let mut run = self.begin().await?;
+        let current = run.stored.state().current().ok_or(OnceError::NotEnrolled)?;
+        let order = run.machine.dates(current.slot).map(|dates| dates.order);
+        self.drive(&mut run, control, Goal::Another(order)).await?;
+        Ok(self.status().await?)
     }
 
     /// Erases keys, certificates and state. The trust bundle and the time floor stay, so that neither can be
@@ -55,7 +77,10 @@ impl<'s, W: World> Agent<'s, W> {
     /// # Errors
     /// Where something could not be erased; to be called again.
     pub async fn reset(&mut self) -> Result<(), RunError> {
-        self.run(&Control::new()).await
+        let built = self.settings.built;
+        let Parts { keys, storage, .. } = self.world.parts();
+        let floor = slots::read_state(storage).await?.map_or(built, |state| state.floor().max(built));
+        Ok(slots::reset(keys, storage, floor).await?)
     }
 
     /// Reads the records and changes nothing; may be asked while another process runs the agent.
@@ -63,8 +88,50 @@ impl<'s, W: World> Agent<'s, W> {
     /// # Errors
     /// Where the records cannot be read.
     pub async fn status(&mut self) -> Result<Status, RunError> {
-        self.run(&Control::new()).await?;
-        Err(RunError::Storage(crate::platform::StorageError::Medium))
+        let built = self.settings.built;
+        let Parts { keys, storage, attester, clock, .. } = self.world.parts();
+        let trust_number =
+            match self.trust.load(storage, self.settings.trust_bundle, &mut self.answer).await? {
+                Ok(()) => Some(self.trust.bundle()?.number),
+                Err(_) => None,
+            };
+        let device = attester.device_id().clone();
+        let seen = slots::inspect(keys, storage, &device, built, &mut self.answer).await?;
+        let now = now(clock);
+        // As a machine would find it after a start, without the jitter.
+        let phase = Machine::new(&seen, self.settings.pace, true, now, 0).phase(&now);
+        let state = seen.state;
+        let identity = match state.current() {
+            Some(current) => self.identity_status(current.slot, current.accepted).await?,
+            None => None,
+        };
+        let candidate = match state.candidate() {
+            Some(slot) => self.identity_status(slot, false).await?,
+            None => None,
+        };
+        Ok(Status {
+            phase,
+            device,
+            identity,
+            candidate,
+            last_refusal: state.refusal().map(|refusal| refusal.code),
+            trust_number,
+            time_floor: state.floor(),
+        })
+    }
+
+    /// The certificate chain of the identity in use, and the broker it is for; `None` where there is none.
+    ///
+    /// # Errors
+    /// Where the records cannot be read.
+    pub async fn identity(&mut self) -> Result<Option<Identity<'_>>, RunError> {
+        let built = self.settings.built;
+        let Parts { keys, storage, attester, .. } = self.world.parts();
+        let seen = slots::inspect(keys, storage, attester.device_id(), built, &mut self.answer).await?;
+        let Some(current) = seen.state.current() else {
+            return Ok(None);
+        };
+        self.load_identity(current.slot).await
     }
 
     /// The parts of the device.
@@ -75,5 +142,40 @@ impl<'s, W: World> Agent<'s, W> {
     /// The parts of the device, to be changed between two calls.
     pub const fn world_mut(&mut self) -> &mut W {
         &mut self.world
+    }
+
+    async fn load_identity(&mut self, slot: Slot) -> Result<Option<Identity<'_>>, RunError> {
+        let storage = self.world.parts().storage;
+        let length = storage.load(identity_record(slot), &mut self.answer).await?;
+        let bytes = length.and_then(|length| self.answer.get(..length));
+        Ok(bytes.and_then(|bytes| Identity::read(slot, bytes).ok()))
+    }
+
+    async fn identity_status(
+        &mut self,
+        slot: Slot,
+        accepted: bool,
+    ) -> Result<Option<IdentityStatus>, RunError> {
+        let Some(identity) = self.load_identity(slot).await? else {
+            return Ok(None);
+        };
+        Ok(identity.leaf().ok().map(|leaf| IdentityStatus {
+            slot,
+            serial: heapless::Vec::from_slice(leaf.serial()).unwrap_or_default(),
+            not_before: leaf.not_before(),
+            not_after: leaf.not_after(),
+            renew_at: identity.renew_at,
+            accepted,
+        }))
+    }
+}
+
+impl<W: fmt::Debug> fmt::Debug for Agent<'_, W> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The buffers hold evidence and tokens at times.
+        f.debug_struct("Agent")
+            .field("world", &self.world)
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
     }
 }

@@ -41,6 +41,10 @@ impl Control {
         self.stop.load(Ordering::Relaxed)
     }
 
+    pub(crate) fn has_renew(&self) -> bool {
+        self.renew.load(Ordering::Relaxed)
+    }
+
     // Load and store rather than swap: some microcontrollers have no compare-and-swap. There is one reader.
     pub(crate) fn take_renew(&self) -> bool {
         let asked = self.renew.load(Ordering::Relaxed);

@@ -3,8 +3,8 @@
 use shared::codec::DecodeError;
 
 use crate::platform::{AttestError, KeyError, StorageError, TransportError};
+use crate::slots::IdentityError;
 use crate::trust::TrustError;
-use crate::x509::PathError;
 
 /// Why an agent cannot run at all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -12,6 +12,9 @@ pub enum RunError {
     /// The records cannot be read or written.
     #[error("the device's records cannot be used")]
     Storage(#[from] StorageError),
+    /// The key store does not answer.
+    #[error("the device's key store cannot be used")]
+    Key(#[from] KeyError),
     /// There is no usable trust bundle, stored or provisioned.
     #[error("the device has no usable trust bundle: provision it with the server's signed bundle")]
     Trust(#[from] TrustError),
@@ -47,6 +50,15 @@ pub enum OnceError {
     /// No evidence could be made.
     #[error("no evidence could be made")]
     Attest(#[from] AttestError),
+    /// A record could not be written.
+    #[error("a record could not be written")]
+    Storage(#[from] StorageError),
+    /// The new identity could not be tried at the broker.
+    #[error("the new identity could not be tried at the broker")]
+    Broker(#[source] TransportError),
+    /// The broker refused the new identity; the one before stays in use.
+    #[error("the broker refused the new identity; the one before stays in use")]
+    TrialFailed,
     /// A stop was asked.
     #[error("stopped before the end")]
     Stopped,
@@ -61,18 +73,15 @@ pub enum AnswerError {
     /// An HTTP status without a message of this protocol.
     #[error("the server answered with HTTP status {0} and no message")]
     Status(u16),
-    /// The issued certificate cannot be read.
-    #[error("the issued certificate cannot be read: {0}")]
-    Certificate(#[from] PathError),
-    /// The issued certificate is for another key than the request's.
-    #[error("the issued certificate is for another key")]
-    OtherKey,
-    /// The issued certificate names another device.
-    #[error("the issued certificate names another device")]
-    OtherDevice,
-    /// The issued certificate has ended by the server's own time, or its renewal lies after its end.
-    #[error("the dates of the issued certificate make no sense")]
-    Dates,
+    /// The issued certificate is of no use: unreadable, for another key, or for another device.
+    #[error("the issued certificate is of no use: {0}")]
+    Identity(#[from] IdentityError),
+    /// The issued certificate has ended by the server's own time.
+    #[error("the issued certificate has already ended")]
+    Ended,
+    /// The answer does not fit the request, as a challenge that is none.
+    #[error("the server answered something else than was asked")]
+    Unasked,
     /// The server wants evidence of a kind that was not offered.
     #[error("the server wants a kind of evidence that was not offered")]
     Kind,

@@ -6,7 +6,7 @@ use shared::message::latest::EvidenceKind;
 use shared::{Reject, UnixTime};
 
 use super::error::AnswerError;
-use crate::lifecycle::Phase;
+use crate::lifecycle::{Cause, Phase};
 use crate::platform::{AttestError, KeyError, Slot, StorageError, TransportError};
 use crate::trust::TrustError;
 
@@ -101,7 +101,8 @@ pub enum Notice<'a> {
         /// The identity's slot.
         slot: Slot,
     },
-    /// The broker accepted a new identity for the first time, and that is durable: it is the one in use now.
+    /// The broker accepted this identity, and that is durable: it is the one in use now. Once for each identity,
+    /// and once after each start, so that what depends on it can be brought up to date.
     IdentityActivated {
         /// Its slot.
         slot: Slot,
@@ -210,17 +211,4 @@ pub enum Publication {
     Status,
     /// Telemetry.
     Telemetry,
-}
-
-/// Why the next identity is asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cause {
-    /// There is none.
-    None,
-    /// Its time has come.
-    Due,
-    /// A command, or the daemon's user.
-    Commanded,
-    /// The broker refuses the one in use.
-    BrokerRefused,
 }

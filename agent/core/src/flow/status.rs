@@ -18,8 +18,8 @@ pub struct Status {
     pub candidate: Option<IdentityStatus>,
     /// Wire code of the last refusal, if no success came after it.
     pub last_refusal: Option<u16>,
-    /// Number of the trust bundle in force.
-    pub trust_number: u64,
+    /// Number of the trust bundle in force, if there is a usable one.
+    pub trust_number: Option<u64>,
     /// The least that the time can be.
     pub time_floor: UnixTime,
 }

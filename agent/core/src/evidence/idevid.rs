@@ -1,0 +1,139 @@
+//! Evidence signed with the IDevID key: an EAT (RFC 9711) in COSE_Sign1 (RFC 9052).
+
+use sha2::{Digest as _, Sha256};
+use shared::cose::{self, Content};
+use shared::evidence::{Claims, DebugStatus, Measurement, Ueid, key_thumbprint};
+use shared::limits::{MAX_CHAIN, MAX_EVIDENCE, MAX_MEASUREMENTS};
+use shared::message::latest::{EvidenceKind, Kinds, Nonce};
+use shared::{DeviceId, id::DeviceIdError};
+
+use crate::csr::SPKI_PREFIX;
+use crate::platform::{AttestError, Attester, PublicPoint, SigningKey};
+use crate::x509::{Certificate, PathError};
+
+/// What runs on the device, as the boot chain measured it.
+#[derive(Clone, Debug)]
+pub struct Firmware<'d> {
+    /// The maker's private enterprise number.
+    pub oemid: u32,
+    /// The model, 1 to 32 printable characters.
+    pub hwmodel: &'d str,
+    /// Version of the hardware.
+    pub hwversion: &'d str,
+    /// Name of the firmware.
+    pub swname: &'d str,
+    /// Version of the firmware, as `MAJOR.MINOR.PATCH`.
+    pub swversion: &'d str,
+    /// State of the debug port.
+    pub debug: DebugStatus,
+    /// Measured components.
+    pub measurements: heapless::Vec<Measurement<'d>, MAX_MEASUREMENTS>,
+}
+
+/// Attests with an IDevID.
+#[derive(Debug)]
+pub struct IdevidAttester<'d, K> {
+    key: K,
+    device: DeviceId,
+    chain: heapless::Vec<&'d [u8], MAX_CHAIN>,
+    ueid: Ueid,
+    firmware: Firmware<'d>,
+}
+
+/// Why an IDevID is of no use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum IdevidError {
+    /// The chain is empty or longer than [`MAX_CHAIN`].
+    #[error("an IDevID chain has 1 to {MAX_CHAIN} certificates")]
+    ChainLength,
+    /// The certificate cannot be read.
+    #[error("the IDevID certificate cannot be read: {0}")]
+    Certificate(#[from] PathError),
+    /// The key is not the certificate's.
+    #[error("the IDevID certificate is for another key")]
+    OtherKey,
+    /// The subject has no serialNumber attribute (IEEE 802.1AR, section 8.6).
+    #[error("the IDevID's subject has no serialNumber")]
+    NoSerialNumber,
+    /// The serial number is no device identifier.
+    #[error("the IDevID's serialNumber is no device identifier: {0}")]
+    Device(#[from] DeviceIdError),
+}
+
+impl<'d, K: SigningKey> IdevidAttester<'d, K> {
+    /// An attester for the device that `chain` names. The chain is DER, leaf first, without the maker's trust
+    /// anchor.
+    ///
+    /// # Errors
+    /// Where key and chain do not fit, or the leaf names no device.
+    pub fn new(key: K, chain: &[&'d [u8]], firmware: Firmware<'d>) -> Result<Self, IdevidError> {
+        let chain = heapless::Vec::from_slice(chain).map_err(|_| IdevidError::ChainLength)?;
+        let leaf = Certificate::parse(chain.first().ok_or(IdevidError::ChainLength)?)?;
+        let point = key.public_point();
+        if *leaf.public_point() != point {
+            return Err(IdevidError::OtherKey);
+        }
+        let device = DeviceId::new(leaf.subject_serial_number().ok_or(IdevidError::NoSerialNumber)?)?;
+        Ok(Self { key, device, chain, ueid: ueid(&point), firmware })
+    }
+}
+
+impl<K: SigningKey> Attester for IdevidAttester<'_, K> {
+    fn device_id(&self) -> &DeviceId {
+        &self.device
+    }
+
+    fn kinds(&self) -> Kinds {
+        Kinds::from_slice(&[EvidenceKind::IdevidEat]).unwrap_or_default()
+    }
+
+    fn attest(
+        &mut self,
+        kind: EvidenceKind,
+        nonce: &Nonce,
+        csr_key: &PublicPoint,
+        out: &mut [u8],
+    ) -> Result<usize, AttestError> {
+        if kind != EvidenceKind::IdevidEat {
+            return Err(AttestError::Kind);
+        }
+        let claims = Claims {
+            confirmation: key_thumbprint(csr_key),
+            nonce: *nonce,
+            ueid: self.ueid,
+            oemid: self.firmware.oemid,
+            hwmodel: self.firmware.hwmodel,
+            hwversion: self.firmware.hwversion,
+            dbgstat: self.firmware.debug,
+            swname: self.firmware.swname,
+            swversion: self.firmware.swversion,
+            measurements: self.firmware.measurements.clone(),
+        };
+        // The claims are written to the front, moved to the end, and wrapped from there to the front again.
+        let length = claims.encode(out).map_err(|_| AttestError::TooLong)?;
+        let end = out.len().checked_sub(length).ok_or(AttestError::TooLong)?;
+        out.copy_within(..length, end);
+        let (front, payload) = out.split_at_mut_checked(end).ok_or(AttestError::TooLong)?;
+        let mut hash = Sha256::new();
+        cose::signed_bytes(Content::Eat, payload, |part| hash.update(part));
+        let signature = self.key.sign_digest(&hash.finalize().into())?;
+        let length =
+            cose::encode(Content::Eat, payload, &signature, front).map_err(|_| AttestError::TooLong)?;
+        if length > MAX_EVIDENCE { Err(AttestError::TooLong) } else { Ok(length) }
+    }
+
+    fn endorsements(&self) -> heapless::Vec<&[u8], MAX_CHAIN> {
+        self.chain.iter().copied().collect()
+    }
+}
+
+/// The UEID of a device, of type RAND (RFC 9711, section 4.2.1): 0x01 and SHA-256 over the
+/// SubjectPublicKeyInfo of its IDevID key.
+fn ueid(point: &PublicPoint) -> Ueid {
+    let mut ueid = [0x01; 33];
+    let digest = Sha256::new().chain_update(SPKI_PREFIX).chain_update(point).finalize();
+    for (to, from) in ueid.iter_mut().skip(1).zip(digest) {
+        *to = from;
+    }
+    ueid
+}

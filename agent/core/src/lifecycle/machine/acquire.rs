@@ -1,0 +1,206 @@
+//! How the machine gets the next identity from the enrollment server.
+
+use core::time::Duration;
+
+use shared::Reject;
+use shared::message::latest::{EvidenceKind, Nonce};
+use shared::reject::DeviceAction;
+
+use super::Machine;
+use crate::lifecycle::blame::{Blame, blame, consequence};
+use crate::lifecycle::schedule::fraction;
+use crate::lifecycle::{Errand, Now, Verdict};
+use crate::platform::{Slot, TransportError};
+use crate::slots::{Asked, Purpose};
+use crate::x509::Validity;
+
+impl Machine {
+    pub(super) fn purpose(&self) -> Purpose {
+        if self.state.current().is_some() && !self.fall_back { Purpose::Renew } else { Purpose::Enroll }
+    }
+
+    pub(super) fn has_good_request(&self, purpose: Purpose) -> bool {
+        !self.request_stale && self.state.asked().is_some_and(|asked| asked.purpose == purpose)
+    }
+
+    /// A renewal that needs no nonce is ready as soon as there is a key.
+    pub(super) fn prepare(&mut self, now: &Now) {
+        let bare = self.purpose() == Purpose::Renew && !self.evidence_lasts;
+        if bare && self.key_ready && self.cause(now).is_some() && !self.has_good_request(Purpose::Renew) {
+            self.request(Asked::bare_renewal());
+        }
+    }
+
+    pub(super) fn key_failed(&mut self, now: &Now, random: u64) {
+        self.drop_request();
+        self.retry(None, now, random);
+    }
+
+    pub(super) fn challenged(&mut self, nonce: Nonce, kind: EvidenceKind, now: &Now) {
+        self.learn.succeed(now.uptime);
+        if self.cause(now).is_none() {
+            // It was about the time only; or now that the time is known, nothing is due.
+            self.leftovers |= self.key_ready;
+            self.key_ready = false;
+        } else if self.key_ready && !self.has_good_request(self.purpose()) {
+            self.request(Asked::with_evidence(self.purpose(), nonce, kind));
+        }
+    }
+
+    pub(super) fn answered(&mut self, errand: Errand, answer: Verdict, now: &Now, random: u64) {
+        self.renewal_suspects = 0;
+        if errand != Errand::Identity {
+            // A refused question; where it was about the time, the answer told it all the same.
+            self.errand_failed(errand, now, random);
+            return;
+        }
+        match answer {
+            Verdict::Issued { dates } => {
+                if let Some(next) = self.state.next() {
+                    match next.slot {
+                        Slot::A => self.dates = [Some(dates), self.dates[1]],
+                        Slot::B => self.dates = [self.dates[0], Some(dates)],
+                    }
+                }
+                self.state.issued();
+                self.unsaved = true;
+                self.end_acquisition(now);
+                self.broker.set(now.uptime);
+                self.login_suspects = 0;
+            }
+            Verdict::Pending { retry_after } => {
+                self.pending = true;
+                if self.state.refusal().is_some() {
+                    self.state.clear_refusal();
+                    self.unsaved = true;
+                }
+                let jitter = fraction(self.pace.server_first, random);
+                self.server.succeed(now.uptime.saturating_add(self.cap(retry_after)).saturating_add(jitter));
+            }
+            Verdict::Rejected { code, status, retry_after } => {
+                self.pending = false;
+                self.rejected(code, status, retry_after, now, random);
+            }
+        }
+    }
+
+    fn rejected(&mut self, code: u16, status: u16, retry_after: Option<Duration>, now: &Now, random: u64) {
+        let action = consequence(code, status, retry_after);
+        let is_final = action == DeviceAction::Stop;
+        let before = self.state.refusal();
+        if is_final || before.is_none_or(|before| before.is_final || before.code != code) {
+            self.state.refused(code, is_final, self.server_time_or_floor(now));
+            self.unsaved = true;
+        }
+        match action {
+            DeviceAction::RetrySame => self.retry(retry_after, now, random),
+            DeviceAction::RetryFresh => {
+                if code == Reject::KeyReused.code() {
+                    self.drop_request();
+                }
+                self.request_stale = true;
+                self.retry(retry_after, now, random);
+            }
+            DeviceAction::EnrollAgain if self.purpose() == Purpose::Renew => {
+                self.request_stale = true;
+                self.fall_back = true;
+                let jitter = fraction(self.pace.server_first, random);
+                self.server.succeed(
+                    now.uptime
+                        .saturating_add(self.cap(retry_after.unwrap_or_default()))
+                        .saturating_add(jitter),
+                );
+            }
+            // An enrollment cannot fall back any further; asking at full speed would not help.
+            DeviceAction::EnrollAgain => {
+                self.request_stale = true;
+                self.retry(retry_after, now, random);
+            }
+            DeviceAction::Stop => {
+                self.request_stale = true;
+                // The next attempt, a day later, begins with the gentler way again.
+                self.fall_back = false;
+                self.commanded = false;
+                let jitter = fraction(self.pace.final_retry / 12, random);
+                self.server.succeed(now.uptime.saturating_add(self.pace.final_retry).saturating_add(jitter));
+            }
+        }
+    }
+
+    pub(super) fn request_failed(&mut self, errand: Errand, again: bool, now: &Now, random: u64) {
+        if errand == Errand::Identity {
+            self.request_stale |= !again;
+            self.retry(None, now, random);
+        } else {
+            self.errand_failed(errand, now, random);
+        }
+    }
+
+    pub(super) fn exchange_failed(
+        &mut self,
+        errand: Errand,
+        error: TransportError,
+        validity: Validity,
+        now: &Now,
+        random: u64,
+    ) {
+        let blame = blame(error);
+        if blame == Blame::Dates {
+            self.time.doubt(validity);
+        }
+        if errand != Errand::Identity {
+            self.errand_failed(errand, now, random);
+            return;
+        }
+        let renewing = self.purpose() == Purpose::Renew && self.has_good_request(Purpose::Renew);
+        if renewing && (blame == Blame::PerhapsIdentity || error == TransportError::TooLarge) {
+            self.renewal_suspects = self.renewal_suspects.saturating_add(1);
+            if self.renewal_suspects >= self.pace.patience {
+                self.renewal_suspects = 0;
+                self.fall_back = true;
+                self.request_stale = true;
+            }
+        }
+        self.retry(None, now, random);
+    }
+
+    /// A question for the time or the trust bundle failed: it can wait, and the broker is not kept waiting.
+    fn errand_failed(&mut self, errand: Errand, now: &Now, random: u64) {
+        let retry = if errand == Errand::Trust { &mut self.trust } else { &mut self.learn };
+        retry.fail(now.uptime, Duration::ZERO, self.pace.suspicion, self.pace.final_retry, random);
+    }
+
+    fn retry(&mut self, retry_after: Option<Duration>, now: &Now, random: u64) {
+        let least = self.cap(retry_after.unwrap_or_default());
+        self.server.fail(now.uptime, least, self.pace.server_first, self.pace.server_most, random);
+    }
+
+    /// No server can send a device away for longer than a final refusal does.
+    fn cap(&self, retry_after: Duration) -> Duration {
+        retry_after.min(self.pace.final_retry)
+    }
+
+    fn request(&mut self, asked: Asked) {
+        self.state.request(asked);
+        self.request_stale = false;
+        self.unsaved = true;
+    }
+
+    fn drop_request(&mut self) {
+        self.key_ready = false;
+        if self.state.asked().is_some() {
+            self.state.give_up_next();
+            self.unsaved = true;
+        }
+    }
+
+    fn end_acquisition(&mut self, now: &Now) {
+        self.key_ready = false;
+        self.request_stale = false;
+        self.fall_back = false;
+        self.commanded = false;
+        self.suspicious = false;
+        self.pending = false;
+        self.server.succeed(now.uptime);
+    }
+}

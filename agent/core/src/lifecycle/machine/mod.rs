@@ -1,0 +1,396 @@
+//! The machine: what it knows, and what is to be done next. How it changes stands in the submodules.
+
+mod acquire;
+mod broker;
+
+use core::time::Duration;
+
+use shared::UnixTime;
+
+use super::schedule::{Retry, fraction};
+use super::{Action, Asker, Cause, Errand, Event, Now, Pace, Phase, Time};
+use crate::platform::Slot;
+use crate::slots::{Dates, Inspection, Purpose, State};
+use crate::x509::Validity;
+
+/// The lifecycle of one device.
+#[derive(Clone, Debug)]
+pub struct Machine {
+    pace: Pace,
+    /// Whether the device can give evidence again and again, so also when it renews.
+    evidence_lasts: bool,
+    /// What is durable, or is to be: see `unsaved`.
+    state: State,
+    unsaved: bool,
+    /// The identity in use by the state that is durable.
+    saved_current: Option<Slot>,
+    /// Something lies in a slot that does not count.
+    leftovers: bool,
+    dates: [Option<Dates>; 2],
+    time: Time,
+
+    /// The vacant slot has a key.
+    key_ready: bool,
+    /// The request under way is known to be of no use any more; the next one needs a new nonce.
+    request_stale: bool,
+    /// The identity in use is not good enough to renew with.
+    fall_back: bool,
+    commanded: bool,
+    suspicious: bool,
+    pending: bool,
+    trust_wanted: bool,
+    /// The last login failed in a way that may be the identity's fault.
+    login_refused: bool,
+    login_suspects: u32,
+    renewal_suspects: u32,
+
+    save: Retry,
+    erase: Retry,
+    server: Retry,
+    learn: Retry,
+    trust: Retry,
+    broker: Retry,
+    suspicion: Retry,
+    command: Retry,
+}
+
+impl Machine {
+    /// The machine of a device that found `records`. `evidence_lasts` says whether the device can give evidence
+    /// as often as it is asked, as with an IDevID, or once, as with a token.
+    #[must_use]
+    pub fn new(records: &Inspection, pace: Pace, evidence_lasts: bool, now: Now, random: u64) -> Self {
+        let state = records.state.clone();
+        let enrolled = state.current().is_some();
+        // A site that gets its power back does not call all at once; a blank device has no one to wait for.
+        let spread = |whole| if enrolled { fraction(whole, random) } else { Duration::ZERO };
+        let begin = now.uptime.saturating_add(spread(pace.broker_first));
+        let mut machine = Self {
+            time: Time::new(state.floor()),
+            unsaved: false,
+            saved_current: state.current().map(|current| current.slot),
+            leftovers: records.leftovers,
+            dates: records.dates,
+            key_ready: state.asked().is_some(),
+            request_stale: false,
+            fall_back: state.asked().is_some_and(|asked| asked.purpose == Purpose::Enroll),
+            commanded: false,
+            suspicious: false,
+            pending: false,
+            trust_wanted: false,
+            login_refused: false,
+            login_suspects: 0,
+            renewal_suspects: 0,
+            save: Retry::at(now.uptime),
+            erase: Retry::at(now.uptime),
+            server: Retry::at(now.uptime.saturating_add(spread(pace.server_first))),
+            learn: Retry::at(begin),
+            trust: Retry::at(now.uptime),
+            broker: Retry::at(begin),
+            suspicion: Retry::at(now.uptime),
+            command: Retry::at(now.uptime),
+            pace,
+            evidence_lasts,
+            state,
+        };
+        if let Some(refusal) = machine.state.refusal().filter(|refusal| refusal.is_final) {
+            // Starting again is no reason to ask again; without a clock, a random part of the time stands for
+            // what is left of it.
+            let left = machine.time.known(&now).map_or_else(
+                || fraction(pace.final_retry, random),
+                |time| refusal.at().after(pace.final_retry).since(time).min(pace.final_retry),
+            );
+            machine.server.set(now.uptime.saturating_add(left));
+        }
+        machine.prepare(&now);
+        machine
+    }
+
+    /// What to do now. Changes nothing: asked again, it says the same.
+    #[must_use]
+    pub fn next_action(&self, now: &Now) -> Action {
+        let validity = self.time.validity(now);
+        if self.unsaved && self.save.is_due(now.uptime) {
+            return Action::Save(self.state.clone());
+        }
+        if self.leftovers && !self.unsaved && self.erase.is_due(now.uptime) {
+            return Action::Erase;
+        }
+        if let Some(cause) = self.cause(now)
+            && !self.unsaved
+            && self.server.is_due(now.uptime)
+        {
+            return self.acquisition_step(cause, validity);
+        }
+        if self.trust_wanted && self.trust.is_due(now.uptime) {
+            return Action::FetchTrust { validity };
+        }
+        if self.needs_time(now) && self.learn.is_due(now.uptime) {
+            return Action::Challenge { errand: Errand::Time, validity };
+        }
+        match self.login_slot(now) {
+            Some(slot) if self.broker.is_due(now.uptime) => Action::Connect { slot, validity },
+            login => {
+                let errand = self.errand(now).unwrap_or(self.pace.final_retry);
+                let login = login.map_or(errand, |_| self.broker.due().saturating_sub(now.uptime));
+                // A little more than nothing, so that rounding never makes a busy loop.
+                Action::Sleep {
+                    duration: errand.min(login).clamp(Duration::from_millis(1), self.pace.final_retry),
+                }
+            }
+        }
+    }
+
+    /// How long until something is to be done for which a connection to the broker has to end, if anything is
+    /// known to come.
+    #[must_use]
+    pub fn errand(&self, now: &Now) -> Option<Duration> {
+        let mut first: Option<Duration> = None;
+        let mut add = |due: Duration| {
+            let left = due.saturating_sub(now.uptime);
+            first = Some(first.map_or(left, |first| first.min(left)));
+        };
+        if self.unsaved {
+            add(self.save.due());
+        } else {
+            if self.leftovers {
+                add(self.erase.due());
+            }
+            if self.cause(now).is_some() {
+                add(self.server.due());
+            } else if let Some(until) = self.until_renewal(now) {
+                add(self.server.due().max(now.uptime.saturating_add(until)));
+            }
+        }
+        if self.trust_wanted {
+            add(self.trust.due());
+        }
+        if self.needs_time(now) {
+            add(self.learn.due());
+        }
+        first
+    }
+
+    /// Takes what happened. `random` is fresh each time.
+    pub fn handle(&mut self, event: Event, now: Now, random: u64) {
+        match event {
+            Event::Saved => {
+                self.unsaved = false;
+                self.saved_current = self.state.current().map(|current| current.slot);
+                self.save.succeed(now.uptime);
+            }
+            Event::SaveFailed => {
+                self.save.fail(
+                    now.uptime,
+                    Duration::ZERO,
+                    self.pace.server_first,
+                    self.pace.server_most,
+                    random,
+                );
+            }
+            Event::Erased => {
+                self.leftovers = false;
+                self.erase.succeed(now.uptime);
+            }
+            Event::EraseFailed => {
+                self.erase.fail(
+                    now.uptime,
+                    Duration::ZERO,
+                    self.pace.server_first,
+                    self.pace.server_most,
+                    random,
+                );
+            }
+            Event::KeyMade => self.key_ready = true,
+            Event::KeyFailed => self.key_failed(&now, random),
+            Event::Challenged { server_time, nonce, kind, validity } => {
+                self.time.learn(server_time, validity, &now);
+                self.challenged(nonce, kind, &now);
+            }
+            Event::Answered { errand, server_time, answer, validity } => {
+                self.time.learn(server_time, validity, &now);
+                self.answered(errand, answer, &now, random);
+            }
+            Event::RequestFailed { errand, again } => self.request_failed(errand, again, &now, random),
+            Event::ExchangeFailed { errand, error, validity } => {
+                self.exchange_failed(errand, error, validity, &now, random);
+            }
+            Event::TrustFetched { validity } => {
+                self.time.succeeded(validity, &now);
+                self.trust_wanted = false;
+                self.trust.succeed(now.uptime.saturating_add(self.pace.suspicion));
+                self.broker.set(now.uptime.saturating_add(fraction(self.pace.broker_first, random)));
+            }
+            Event::Accepted { proof, validity } => {
+                self.time.succeeded(validity, &now);
+                self.accepted(&proof);
+            }
+            Event::Disconnected { result, slot, lasted, validity } => {
+                self.disconnected(result, slot, lasted, validity, &now, random);
+            }
+            Event::IdentityUnusable { slot } => self.identity_unusable(slot, &now, random),
+            Event::RenewAsked { by } => self.renew_asked(by, &now, random),
+        }
+        self.drop_ended_candidate(&now);
+        self.prepare(&now);
+        self.keep_floor();
+    }
+
+    /// The state: durable, or about to be.
+    #[must_use]
+    pub const fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// What is known about the time.
+    #[must_use]
+    pub const fn time(&self) -> &Time {
+        &self.time
+    }
+
+    /// Dates of the identity in a slot.
+    #[must_use]
+    pub const fn dates(&self, slot: Slot) -> Option<Dates> {
+        let [a, b] = self.dates;
+        match slot {
+            Slot::A => a,
+            Slot::B => b,
+        }
+    }
+
+    /// Where the device stands.
+    #[must_use]
+    pub fn phase(&self, now: &Now) -> Phase {
+        let current = self.state.current();
+        let stopped = self.is_stopped();
+        match current {
+            _ if stopped && (current.is_none() || self.login_refused) => Phase::Stopped,
+            _ if self.pending => Phase::Pending,
+            None if self.key_ready || self.state.next().is_some() => Phase::Enrolling,
+            None => Phase::Unenrolled,
+            Some(_) if self.state.candidate().is_some() => Phase::OnTrial,
+            Some(current) if !current.accepted => Phase::OnTrial,
+            Some(_) if self.cause(now).is_some() && !stopped => Phase::Renewing,
+            Some(_) => Phase::Operational,
+        }
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.state.refusal().is_some_and(|refusal| refusal.is_final)
+    }
+
+    /// Why the next identity is wanted, if it is.
+    fn cause(&self, now: &Now) -> Option<Cause> {
+        if self.state.current().is_none() {
+            return Some(Cause::None);
+        }
+        if self.state.candidate().is_some() {
+            return None;
+        }
+        if self.commanded {
+            return Some(Cause::Commanded);
+        }
+        if self.suspicious {
+            return Some(Cause::BrokerRefused);
+        }
+        // A request that may have left is brought to its end.
+        let due = self.state.asked().is_some() || self.until_renewal(now) == Some(Duration::ZERO);
+        due.then_some(Cause::Due)
+    }
+
+    /// How long until the identity in use is to be renewed, if the time is known.
+    fn until_renewal(&self, now: &Now) -> Option<Duration> {
+        let dates = self.dates(self.state.current()?.slot)?;
+        Some(dates.renew_at.since(self.time.known(now)?))
+    }
+
+    /// Whether the server has to be asked for the time: no one will know when to renew otherwise.
+    fn needs_time(&self, now: &Now) -> bool {
+        self.state.current().is_some() && self.time.known(now).is_none()
+    }
+
+    /// Which identity to show to the broker: a candidate, or else the one in use unless it has certainly ended.
+    /// Only what the durable state names: see [`crate::slots::open_identity_key`].
+    fn login_slot(&self, now: &Now) -> Option<Slot> {
+        if let Some(slot) = self.state.candidate()
+            && !self.unsaved
+        {
+            return Some(slot);
+        }
+        let slot = self.state.current()?.slot;
+        (self.saved_current == Some(slot) && !self.has_ended(slot, now)).then_some(slot)
+    }
+
+    fn has_ended(&self, slot: Slot, now: &Now) -> bool {
+        let end = self.dates(slot).map(|dates| dates.not_after);
+        end.zip(self.time.authenticated(now)).is_some_and(|(end, time)| time > end)
+    }
+
+    fn drop_ended_candidate(&mut self, now: &Now) {
+        if self.state.candidate().is_some_and(|slot| self.has_ended(slot, now)) {
+            self.give_up_candidate();
+        }
+    }
+
+    fn give_up_candidate(&mut self) {
+        self.state.give_up_next();
+        self.unsaved = true;
+        self.leftovers = true;
+    }
+
+    /// The floor goes to storage with every write, and on its own once a day at most: flash wears out.
+    fn keep_floor(&mut self) {
+        let floor = self.time.floor();
+        let stale = floor.since(self.state.floor()) >= Duration::from_secs(24 * 3600);
+        if self.unsaved || stale {
+            self.unsaved |= stale;
+            self.state.raise_floor(floor);
+        }
+    }
+
+    fn renew_asked(&mut self, by: Asker, now: &Now, random: u64) {
+        if self.state.candidate().is_some() {
+            // The next identity is there already.
+            self.broker.set(now.uptime);
+            return;
+        }
+        self.commanded = self.state.current().is_some();
+        match by {
+            Asker::Local => self.server.set(now.uptime),
+            Asker::Broker => {
+                if now.uptime >= self.command.due().saturating_add(self.pace.suspicion) {
+                    self.command.succeed(now.uptime);
+                }
+                let jitter = now.uptime.saturating_add(fraction(self.pace.server_first, random));
+                self.server.set(self.server.due().max(self.command.due()).max(jitter));
+                self.command.fail(now.uptime, Duration::ZERO, self.pace.settled, self.pace.suspicion, random);
+            }
+        }
+    }
+
+    fn identity_unusable(&mut self, slot: Slot, now: &Now, random: u64) {
+        if self.state.candidate() == Some(slot) {
+            self.give_up_candidate();
+        } else {
+            // Without its key it can neither log in nor renew.
+            self.suspicious = true;
+            self.fall_back = true;
+        }
+        self.broker.fail(now.uptime, Duration::ZERO, self.pace.broker_first, self.pace.broker_most, random);
+    }
+
+    fn server_time_or_floor(&self, now: &Now) -> UnixTime {
+        self.time.authenticated(now).unwrap_or_else(|| self.time.floor())
+    }
+
+    fn acquisition_step(&self, cause: Cause, validity: Validity) -> Action {
+        let purpose = self.purpose();
+        if !self.key_ready {
+            return Action::MakeKey { cause };
+        }
+        if self.has_good_request(purpose) {
+            Action::Request { purpose, validity }
+        } else {
+            Action::Challenge { errand: Errand::Identity, validity }
+        }
+    }
+}
