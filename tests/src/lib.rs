@@ -1,1 +1,17 @@
 //! What crosses crates: end to end, interoperation, faults.
+//!
+//! The library holds what several tests share: processes and ports ([`harness`]), the bodies of the fuzz targets
+//! ([`fuzz`]) and one recorded enrollment ([`exchange`]).
+
+#![forbid(unsafe_code)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
+pub mod exchange;
+pub mod fuzz;
+pub mod harness;

@@ -1,0 +1,87 @@
+//! CBOR: the check of a whole item, every message, the claims, COSE_Sign1.
+
+use shared::codec::{DecodeError, EncodeError, check};
+use shared::cose::{self, Content, Sign1};
+use shared::evidence::Claims;
+use shared::limits::{MAX_EVIDENCE, MAX_REQUEST, MAX_TRUST_BUNDLE};
+use shared::message::latest::{
+    Answer, Challenge, ChallengeRequest, EnrollRequest, RenewRequest, TrustBundle,
+};
+
+/// One body: reads, writes, reads again and compares.
+macro_rules! round_trip {
+    ($(#[$doc:meta] $name:ident: $message:ident;)+) => {
+        $(
+            #[$doc]
+            pub(super) fn $name(data: &[u8]) -> bool {
+                let read: Result<$message<'_>, DecodeError> = $message::decode(data);
+                let Ok(message) = read else { return false };
+                let again = written(|out| message.encode(out));
+                assert_eq!($message::decode(&again).as_ref(), Ok(&message));
+                true
+            }
+        )+
+    };
+}
+
+round_trip! {
+    /// `POST /v1/enroll`.
+    enroll_request: EnrollRequest;
+    /// `POST /v1/renew`.
+    renew_request: RenewRequest;
+    /// What a device reads.
+    answer: Answer;
+    /// The payload of a trust bundle.
+    trust_bundle: TrustBundle;
+    /// The payload of an EAT.
+    claims: Claims;
+}
+
+/// `POST /v1/challenge`.
+pub(super) fn challenge_request(data: &[u8]) -> bool {
+    let Ok(message) = ChallengeRequest::decode(data) else { return false };
+    let again = written(|out| message.encode(out));
+    assert_eq!(ChallengeRequest::decode(&again).as_ref(), Ok(&message));
+    true
+}
+
+/// What a device reads first.
+pub(super) fn challenge(data: &[u8]) -> bool {
+    let Ok(message) = Challenge::decode(data) else { return false };
+    let again = written(|out| message.encode(out));
+    assert_eq!(Challenge::decode(&again).as_ref(), Ok(&message));
+    true
+}
+
+/// The check before all reading.
+pub(super) fn cbor_check(data: &[u8]) -> bool {
+    let verdict = check(data, MAX_REQUEST);
+    if verdict.is_ok() {
+        // One item, and nothing shorter is one.
+        assert!(data.split_last().is_none_or(|(_, shorter)| check(shorter, MAX_REQUEST).is_err()));
+    }
+    verdict.is_ok()
+}
+
+/// Signed messages of both kinds.
+pub(super) fn cose_sign1(data: &[u8]) -> bool {
+    let kinds = [(Content::Eat, MAX_EVIDENCE), (Content::TrustBundle, MAX_TRUST_BUNDLE)];
+    let mut taken = 0;
+    for (content, limit) in kinds {
+        if let Ok(sign1) = Sign1::decode(data, content, limit) {
+            let again =
+                written(|out| cose::encode(content, sign1.unverified_payload(), sign1.signature(), out));
+            assert_eq!(again, data);
+            taken += 1;
+        }
+    }
+    assert!(taken < 2, "taken for both kinds");
+    taken == 1
+}
+
+fn written(encode: impl FnOnce(&mut [u8]) -> Result<usize, EncodeError>) -> Vec<u8> {
+    let mut out = vec![0; 2 * MAX_REQUEST];
+    let length = encode(&mut out).expect("what was read fits");
+    out.truncate(length);
+    out
+}

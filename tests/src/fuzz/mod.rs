@@ -1,0 +1,61 @@
+//! The bodies of the fuzz targets: one for each decoder that sees foreign bytes.
+//!
+//! They are ordinary functions, so that ordinary tests replay the seeds and what a fuzzer found. A body panics
+//! where a decoder panics, and where a property does not hold: what was read and written again reads the same.
+
+mod certificates;
+mod messages;
+mod mutate;
+mod network;
+mod pieces;
+mod seeds;
+mod texts;
+
+pub use mutate::Mutator;
+pub use pieces::{join, split};
+pub use seeds::seeds;
+
+/// A fuzz target.
+#[derive(Clone, Copy, Debug)]
+pub struct Target {
+    /// Its name: that of the cargo-fuzz target and of the corpus folder.
+    pub name: &'static str,
+    /// Its body. Whether the decoder took the bytes: a seed corpus needs some that it takes.
+    pub run: fn(&[u8]) -> bool,
+}
+
+/// All targets.
+pub const TARGETS: &[Target] = &[
+    Target { name: "cbor_check", run: messages::cbor_check },
+    Target { name: "challenge_request", run: messages::challenge_request },
+    Target { name: "challenge", run: messages::challenge },
+    Target { name: "enroll_request", run: messages::enroll_request },
+    Target { name: "renew_request", run: messages::renew_request },
+    Target { name: "answer", run: messages::answer },
+    Target { name: "trust_bundle", run: messages::trust_bundle },
+    Target { name: "claims", run: messages::claims },
+    Target { name: "cose_sign1", run: messages::cose_sign1 },
+    Target { name: "csr", run: certificates::csr },
+    Target { name: "idevid_chain", run: certificates::idevid_chain },
+    Target { name: "maker_ca", run: certificates::maker_ca },
+    Target { name: "evidence", run: certificates::evidence },
+    Target { name: "signed_trust_bundle", run: certificates::signed_trust_bundle },
+    Target { name: "device_x509_parse", run: certificates::device_x509_parse },
+    Target { name: "device_x509_path", run: certificates::device_x509_path },
+    Target { name: "pem", run: certificates::pem },
+    Target { name: "policy", run: texts::policy },
+    Target { name: "reference_values", run: texts::reference_values },
+    Target { name: "server_config", run: texts::server_config },
+    Target { name: "agent_config", run: texts::agent_config },
+    Target { name: "command", run: texts::command },
+    Target { name: "mqtt_packets", run: network::mqtt_packets },
+];
+
+/// Runs the target with this name; for the cargo-fuzz targets.
+///
+/// # Panics
+/// Where there is no such target, and where the target finds something.
+pub fn run(name: &str, data: &[u8]) {
+    let target = TARGETS.iter().find(|target| target.name == name).expect("no such target");
+    (target.run)(data);
+}

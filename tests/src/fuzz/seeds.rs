@@ -1,0 +1,159 @@
+//! The seeds: from the test vectors, the recorded exchange and the sample files.
+
+use std::path::Path;
+
+use serde_json::Value as Json;
+
+use super::pieces::join;
+use crate::exchange;
+
+/// Inputs to begin with, each with the name of its file in `tests/fuzz/corpus/TARGET`. There are more files
+/// there: what a fuzzer found stays.
+///
+/// # Panics
+/// Where there is no such target.
+#[must_use]
+pub fn seeds(target: &str) -> Vec<(String, Vec<u8>)> {
+    match target {
+        "cbor_check" => {
+            [vectors("claims", None), vectors("challenge-request", None), malformed(None)].concat()
+        }
+        "challenge_request" => vectors("challenge-request", Some("challenge_request")),
+        "challenge" => vectors("challenge", Some("challenge")),
+        "enroll_request" => vectors("enroll-request", Some("enroll_request")),
+        "renew_request" => vectors("renew-request", Some("renew_request")),
+        "answer" => [vectors("answer", Some("enroll_answer")), recorded(&["renew_answer"])].concat(),
+        "trust_bundle" => vectors("trust-bundle", None),
+        "claims" => vectors("claims", None),
+        "cose_sign1" => {
+            [vectors("cose-sign1", Some("evidence")), recorded(&["trust_bundle"]), malformed(Some("eat"))]
+                .concat()
+        }
+        "csr" => recorded(&["csr"]),
+        "idevid_chain" => vec![pieces("one", &["idevid"]), pieces("with-root", &["idevid", "maker_ca"])],
+        "maker_ca" => recorded(&["maker_ca", "root_ca", "idevid"]),
+        "evidence" => {
+            vec![("recorded".into(), join(&[&NONCE, &bytes("csr"), &bytes("evidence"), &bytes("idevid")]))]
+        }
+        "signed_trust_bundle" => recorded(&["trust_bundle"]),
+        "device_x509_parse" => {
+            recorded(&["server_certificate", "root_ca", "issuing_ca", "idevid", "maker_ca"])
+        }
+        "device_x509_path" => vec![
+            pieces("server", &["server_certificate", "issuing_ca"]),
+            pieces("leaf-only", &["server_certificate"]),
+            pieces("with-root", &["server_certificate", "issuing_ca", "root_ca"]),
+            pieces("other", &["idevid", "maker_ca"]),
+        ],
+        "pem" => vec![
+            ("chain".into(), ca::pem::chain([bytes("idevid").as_slice(), &bytes("maker_ca")]).into_bytes()),
+            ("crl".into(), ca::pem::crl(&bytes("csr")).into_bytes()),
+        ],
+        "policy" => vec![
+            file("enroll-server/appraisal/policy.sample.toml"),
+            ("empty".into(), Vec::new()),
+            ("wrong".into(), b"[certificate]\ndays = 181\n[firmware]\nmeasurements = 7\n".to_vec()),
+        ],
+        "reference_values" => {
+            let one = format!(
+                "[[measurement]]\ncomponent = \"a\"\nversion = \"1.0.0\"\ndigest = \"{}\"\n",
+                "a9".repeat(32)
+            );
+            vec![
+                ("one".into(), one.clone().into_bytes()),
+                ("model".into(), format!("{one}model = \"m\"\n").into_bytes()),
+            ]
+        }
+        "server_config" => vec![
+            ("least".into(), b"tenant = \"Example\"\n".to_vec()),
+            ("wrong".into(), b"tenant = \"two words\"\n[listen]\nhttps = \"nowhere\"\n".to_vec()),
+        ],
+        "agent_config" => vec![("sample".into(), agent::config::sample().into_bytes())],
+        "command" => [
+            "{\"command\":\"renew\"}",
+            "{\"command\":\"status\"}",
+            "{\"command\": \"\\u0072enew\", \"more\": [1]}",
+        ]
+        .iter()
+        .zip(["renew", "status", "escaped"])
+        .map(|(text, name)| (name.into(), text.as_bytes().to_vec()))
+        .collect(),
+        "mqtt_packets" => mqtt(),
+        other => panic!("there is no target '{other}'"),
+    }
+}
+
+/// The nonce of the recorded exchange.
+const NONCE: [u8; 32] = {
+    let mut nonce = [0xa5; 32];
+    let mut i = 0;
+    while i < 32 {
+        #[expect(clippy::cast_possible_truncation, reason = "32 numbers")]
+        let byte = i as u8;
+        nonce[i] ^= byte;
+        i += 1;
+    }
+    nonce
+};
+
+/// Packets in the order in which a device sends them.
+fn mqtt() -> Vec<(String, Vec<u8>)> {
+    let connect = b"\x10\x14\x00\x04MQTT\x05\x02\x00\x1e\x00\x00\x07SN-0001";
+    let subscribe = b"\x82\x1d\x00\x01\x00\x00\x17devices/SN-0001/command\x01";
+    let publish = b"\x32\x20\x00\x19devices/SN-0001/telemetry\x00\x02\x00{}";
+    let (ping, leave) = (b"\xc0\x00", b"\xe0\x00");
+    let all = [connect.as_slice(), subscribe, publish, ping, leave].concat();
+    vec![("connect".into(), connect.to_vec()), ("publish".into(), publish.to_vec()), ("session".into(), all)]
+}
+
+/// The messages of a file of vectors, and one of the recorded exchange.
+fn vectors(name: &str, from_exchange: Option<&str>) -> Vec<(String, Vec<u8>)> {
+    let mut found = from_exchange.map_or_else(Vec::new, |name| recorded(&[name]));
+    for vector in list(name) {
+        found.push((slug(&vector["name"]), hex::decode(vector["hex"].as_str().unwrap()).unwrap()));
+    }
+    found.extend(malformed(Some(name)));
+    found
+}
+
+/// What has to be refused: of one message, or of all where none is named.
+fn malformed(message: Option<&str>) -> Vec<(String, Vec<u8>)> {
+    list("malformed")
+        .iter()
+        .filter(|vector| message.is_none_or(|message| vector["message"] == message))
+        .map(|vector| (slug(&vector["name"]), hex::decode(vector["hex"].as_str().unwrap()).unwrap()))
+        // A seed of many kilobytes slows a fuzzer down and teaches it nothing.
+        .filter(|(_, bytes)| bytes.len() <= 2_500)
+        .collect()
+}
+
+fn list(name: &str) -> Vec<Json> {
+    let (_, text) = file(&format!("shared/vectors/{name}.json"));
+    let file: Json = serde_json::from_slice(&text).unwrap();
+    file["vectors"].as_array().unwrap().clone()
+}
+
+fn slug(name: &Json) -> String {
+    let plain = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
+    name.as_str().unwrap().chars().map(plain).collect()
+}
+
+fn recorded(names: &[&str]) -> Vec<(String, Vec<u8>)> {
+    names.iter().map(|name| (format!("recorded-{name}"), bytes(name))).collect()
+}
+
+fn pieces(name: &str, parts: &[&str]) -> (String, Vec<u8>) {
+    let parts: Vec<Vec<u8>> = parts.iter().map(|part| bytes(part)).collect();
+    (name.into(), join(&parts.iter().map(Vec::as_slice).collect::<Vec<_>>()))
+}
+
+fn bytes(name: &str) -> Vec<u8> {
+    exchange::bytes(name)
+}
+
+/// A file of the repository.
+fn file(path: &str) -> (String, Vec<u8>) {
+    let full = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path);
+    let content = std::fs::read(&full).unwrap_or_else(|error| panic!("{}: {error}", full.display()));
+    ("sample".into(), content)
+}

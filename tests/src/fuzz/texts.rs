@@ -1,0 +1,41 @@
+//! Texts: the files an operator writes, and the commands a device gets.
+
+use std::path::Path;
+
+/// The policy of the server.
+pub(super) fn policy(data: &[u8]) -> bool {
+    text(data).is_some_and(|text| appraisal::Policy::parse("policy.toml", text).is_ok())
+}
+
+/// The reference values of the server.
+pub(super) fn reference_values(data: &[u8]) -> bool {
+    text(data).is_some_and(|text| appraisal::ReferenceValues::parse("reference-values.toml", text).is_ok())
+}
+
+/// The settings of the server.
+pub(super) fn server_config(data: &[u8]) -> bool {
+    let path = Path::new("enroll-server.toml");
+    text(data).is_some_and(|text| match enroll_server::config::Config::parse(text, path, Path::new("/etc")) {
+        Ok(_) => true,
+        Err(error) => {
+            // Whatever is wrong, the operator is told in words.
+            assert!(error.to_string().len() > 10);
+            false
+        }
+    })
+}
+
+/// The settings of the Linux agent.
+pub(super) fn agent_config(data: &[u8]) -> bool {
+    let sources = agent::config::Sources::default();
+    text(data).is_some_and(|text| agent::Config::parse(text, Path::new("agent.toml"), &sources).is_ok())
+}
+
+/// A command from the broker.
+pub(super) fn command(data: &[u8]) -> bool {
+    agent_core::flow::Command::parse(data).is_some()
+}
+
+fn text(data: &[u8]) -> Option<&str> {
+    core::str::from_utf8(data).ok()
+}

@@ -1,0 +1,32 @@
+//! Where the programs are: ours beside the test executable, peers where the distribution puts them.
+
+use std::path::{Path, PathBuf};
+
+/// One of our binaries, from the same build as the tests.
+///
+/// # Panics
+/// Where it was not built.
+#[must_use]
+pub fn binary(name: &str) -> PathBuf {
+    let test = std::env::current_exe().expect("the test's own path");
+    // target/PROFILE/deps/TEST
+    let profile = test.ancestors().nth(2).expect("a test lies in target/PROFILE/deps");
+    let path = profile.join(name);
+    assert!(path.is_file(), "{} is missing; to make it: cargo build --workspace --bins", path.display());
+    path
+}
+
+/// A program of the distribution.
+///
+/// # Panics
+/// Where it is not installed; says which package has it.
+#[must_use]
+pub fn peer(name: &str, package: &str) -> PathBuf {
+    let on_path = std::env::var_os("PATH").unwrap_or_default();
+    // Debian puts daemons where only root's PATH leads.
+    let folders = std::env::split_paths(&on_path).chain([PathBuf::from("/usr/sbin"), PathBuf::from("/sbin")]);
+    folders
+        .map(|folder| folder.join(name))
+        .find(|path| Path::is_file(path))
+        .unwrap_or_else(|| panic!("{name} is not installed; to install it: apt-get install {package}"))
+}

@@ -1,0 +1,107 @@
+//! Certificates that the enrollment server would not issue: expired ones, those of an operator or a broker.
+
+use rcgen::{
+    CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, Issuer, KeyPair, KeyUsagePurpose,
+    SanType, SerialNumber,
+};
+use shared::UnixTime;
+
+use super::https::ClientKey;
+use super::wait::now;
+use super::world::World;
+
+/// What is to be certified.
+#[derive(Clone, Debug)]
+pub struct Order<'a> {
+    /// Common name.
+    pub name: &'a str,
+    /// First second.
+    pub not_before: UnixTime,
+    /// Last second.
+    pub not_after: UnixTime,
+    /// For a server, under the names localhost and 127.0.0.1; else for a client.
+    pub server: bool,
+}
+
+impl<'a> Order<'a> {
+    /// A client's certificate that is valid from an hour ago for a day.
+    #[must_use]
+    pub fn client(name: &'a str) -> Self {
+        let hour = core::time::Duration::from_secs(3600);
+        Self { name, not_before: now().before(hour), not_after: now().after(hour * 23), server: false }
+    }
+
+    /// A server's certificate for the same time.
+    #[must_use]
+    pub fn server(name: &'a str) -> Self {
+        Self { server: true, ..Self::client(name) }
+    }
+}
+
+/// Certifies with the key of the world's issuing CA, past all of the server's checks.
+///
+/// # Panics
+/// Where the CA's files cannot be used.
+#[must_use]
+pub fn certify(world: &World, order: &Order<'_>) -> ClientKey {
+    let ca_key = KeyPair::from_pem(&world.text("server/issuing-ca.key")).expect("the CA's key");
+    let pem = world.text("server/issuing-ca.crt");
+    let issuer = Issuer::from_ca_cert_pem(&pem, ca_key).expect("the CA's certificate");
+    let key = KeyPair::generate().expect("a key");
+    let leaf = parameters(order).signed_by(&key, &issuer).expect("a certificate").der().to_vec();
+    let issuing = world.certificates("server/issuing-ca.crt").remove(0);
+    ClientKey { chain: vec![leaf, issuing], key: key.serialize_der() }
+}
+
+/// Certifies with a CA of its own that looks like the world's: same names, other keys.
+///
+/// # Panics
+/// Where the CA's files cannot be used.
+#[must_use]
+pub fn certify_by_impostor(world: &World, order: &Order<'_>) -> ClientKey {
+    let key = KeyPair::generate().expect("a key");
+    let pem = world.text("server/issuing-ca.crt");
+    let issuer =
+        Issuer::from_ca_cert_pem(&pem, KeyPair::generate().expect("a key")).expect("the CA's certificate");
+    let leaf = parameters(order).signed_by(&key, &issuer).expect("a certificate").der().to_vec();
+    ClientKey { chain: vec![leaf], key: key.serialize_der() }
+}
+
+/// Certifies with a CA that nobody knows.
+///
+/// # Panics
+/// Where there is no randomness.
+#[must_use]
+pub fn certify_by_stranger(order: &Order<'_>) -> ClientKey {
+    let (root, root_key) =
+        ca::hierarchy::root_ca("Stranger", ca::hierarchy::ROOT_LIFETIME, now()).expect("a CA");
+    let pem = ca::pem::certificate(root.der());
+    let root_key = KeyPair::from_pem(&ca::pem::private_key(root_key.pkcs8())).expect("the CA's key");
+    let issuer = Issuer::from_ca_cert_pem(&pem, root_key).expect("the CA's certificate");
+    let key = KeyPair::generate().expect("a key");
+    let leaf = parameters(order).signed_by(&key, &issuer).expect("a certificate").der().to_vec();
+    ClientKey { chain: vec![leaf], key: key.serialize_der() }
+}
+
+fn parameters(order: &Order<'_>) -> CertificateParams {
+    let mut params = CertificateParams::default();
+    params.distinguished_name = DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, order.name);
+    let epoch = rcgen::date_time_ymd(1970, 1, 1);
+    params.not_before = epoch + core::time::Duration::from_secs(order.not_before.as_secs());
+    params.not_after = epoch + core::time::Duration::from_secs(order.not_after.as_secs());
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.serial_number =
+        Some(SerialNumber::from(u64::from(std::process::id()) << 20 | order.not_after.as_secs()));
+    params.use_authority_key_identifier_extension = true;
+    if order.server {
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        params.subject_alt_names = vec![
+            SanType::DnsName("localhost".try_into().expect("a name")),
+            SanType::IpAddress("127.0.0.1".parse().expect("an address")),
+        ];
+    } else {
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    }
+    params
+}

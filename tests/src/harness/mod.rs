@@ -1,0 +1,24 @@
+//! Processes, ports and peers for tests that run the real binaries.
+//!
+//! Nothing here waits a fixed time: each wait ends with the event it waits for, or fails after a limit with what
+//! was seen until then.
+
+mod binaries;
+pub mod device;
+mod https;
+mod issue;
+mod mosquitto;
+mod probe;
+mod process;
+mod wait;
+mod world;
+
+pub use binaries::{binary, peer};
+pub use device::{Csr, HandDevice, post};
+pub use https::{ClientKey, Reply, client_config, connect, exchange, http, https};
+pub use issue::{Order, certify, certify_by_impostor, certify_by_stranger};
+pub use mosquitto::{Files as BrokerFiles, Mosquitto};
+pub use probe::{Login, Probe, ProbeError};
+pub use process::{Finished, Process, run};
+pub use wait::{LIMIT, free_port, now, until};
+pub use world::{Wishes, World};

@@ -1,0 +1,271 @@
+//! An enrollment server, a factory's lot and devices, all through the real binaries.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use firmware_sim::factory::DeviceSettings;
+use serde_json::Value as Json;
+use tempfile::TempDir;
+
+use super::binaries::binary;
+use super::https::{self, ClientKey};
+use super::process::{Finished, Process, run};
+use super::wait::{free_port, until};
+
+/// What a test wants otherwise than usual.
+#[derive(Clone, Copy, Debug)]
+pub struct Wishes {
+    /// Devices in the lot.
+    pub devices: u32,
+    /// Port of the broker that devices are told.
+    pub broker_port: u16,
+}
+
+impl Default for Wishes {
+    fn default() -> Self {
+        // Port 9 (discard): nobody answers there.
+        Self { devices: 1, broker_port: 9 }
+    }
+}
+
+/// A folder with a server, a lot and its devices in it.
+#[derive(Debug)]
+pub struct World {
+    folder: TempDir,
+    /// Port of the server's HTTPS listener.
+    pub https_port: u16,
+    /// Port of its listener for health, metrics and the revocation list.
+    pub http_port: u16,
+    /// Identifiers of the devices in the lot.
+    pub devices: Vec<String>,
+}
+
+impl World {
+    /// Sets a server up, makes a lot and tells the server about it. Nothing runs yet.
+    ///
+    /// # Panics
+    /// Where one of the binaries fails.
+    #[must_use]
+    pub fn new(wishes: Wishes) -> Self {
+        let folder = TempDir::with_prefix("world-").expect("a temporary folder");
+        let mut world = Self { folder, https_port: free_port(), http_port: free_port(), devices: Vec::new() };
+        world.init(wishes.broker_port);
+        world.make_lot(wishes.devices);
+        world
+    }
+
+    /// A path below the world's folder.
+    #[must_use]
+    pub fn path(&self, relative: &str) -> PathBuf {
+        self.folder.path().join(relative)
+    }
+
+    /// The text of a file below the world's folder.
+    ///
+    /// # Panics
+    /// Where it cannot be read.
+    #[must_use]
+    pub fn text(&self, relative: &str) -> String {
+        let path = self.path(relative);
+        fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+    }
+
+    /// The certificates of a PEM file below the world's folder, in DER.
+    ///
+    /// # Panics
+    /// Where there are none.
+    #[must_use]
+    pub fn certificates(&self, relative: &str) -> Vec<Vec<u8>> {
+        ca::pem::read_certificates(self.text(relative).as_bytes()).expect("certificates in PEM")
+    }
+
+    /// The server's root CA in DER.
+    ///
+    /// # Panics
+    /// Where there is none.
+    #[must_use]
+    pub fn root(&self) -> Vec<u8> {
+        self.certificates("server/root-ca.crt").remove(0)
+    }
+
+    /// Runs `enroll-server` with these arguments, on this world's server.
+    #[must_use]
+    pub fn server(&self, arguments: &[&str]) -> Finished {
+        run(&mut self.server_command(arguments))
+    }
+
+    /// As [`server`](Self::server), not yet run.
+    #[must_use]
+    pub fn server_command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(binary("enroll-server"));
+        command.arg("--config").arg(self.path("server/enroll-server.toml")).args(arguments);
+        command.env_remove("RUST_LOG");
+        command
+    }
+
+    /// The JSON that `enroll-server` prints for these arguments.
+    ///
+    /// # Panics
+    /// Where it fails or prints something else.
+    #[must_use]
+    pub fn server_json(&self, arguments: &[&str]) -> Json {
+        let out = self.server(&[arguments, &["--json"]].concat()).success();
+        serde_json::from_str(&out).unwrap_or_else(|error| panic!("{arguments:?}: {error}: {out}"))
+    }
+
+    /// Starts the server; it is ready when this returns.
+    ///
+    /// # Panics
+    /// Where it does not become ready.
+    #[must_use]
+    pub fn serve(&self) -> Process {
+        self.serve_by(&mut self.server_command(&["serve"]))
+    }
+
+    /// As [`serve`](Self::serve), by a command of the test's own.
+    ///
+    /// # Panics
+    /// Where it does not become ready.
+    #[must_use]
+    pub fn serve_by(&self, command: &mut Command) -> Process {
+        let mut process = Process::start(command);
+        until("a server that is ready", || {
+            assert!(process.is_running(), "the server ended:\n{}", process.output());
+            let stream = std::net::TcpStream::connect(("127.0.0.1", self.http_port)).ok()?;
+            let reply = https::exchange(stream, "/readyz", None).ok()?;
+            (reply.status == 200).then_some(())
+        });
+        process
+    }
+
+    /// Runs `agent` for a device of the lot, with a state directory of its own.
+    #[must_use]
+    pub fn agent(&self, device: &str, arguments: &[&str]) -> Finished {
+        run(&mut self.agent_command(device, arguments))
+    }
+
+    /// As [`agent`](Self::agent), not yet run.
+    ///
+    /// # Panics
+    /// Where the agent's configuration cannot be written.
+    #[must_use]
+    pub fn agent_command(&self, device: &str, arguments: &[&str]) -> Command {
+        let config = self.path(&format!("agents/{device}.toml"));
+        if !config.exists() {
+            fs::create_dir_all(self.path("agents")).expect("a folder for agents");
+            fs::write(&config, self.agent_config(device)).expect("to write a configuration");
+        }
+        let mut command = Command::new(binary("agent"));
+        command.arg("--config").arg(config).args(arguments);
+        command
+    }
+
+    /// The JSON of `agent status`.
+    ///
+    /// # Panics
+    /// Where it prints something else.
+    #[must_use]
+    pub fn agent_status(&self, device: &str) -> Json {
+        let finished = self.agent(device, &["status", "--json"]);
+        serde_json::from_str(&finished.stdout)
+            .unwrap_or_else(|error| panic!("{error}: {}{}", finished.stdout, finished.stderr))
+    }
+
+    /// The operational identity that the device's agent exported.
+    ///
+    /// # Panics
+    /// Where there is none.
+    #[must_use]
+    pub fn exported_identity(&self, device: &str) -> ClientKey {
+        let current = format!("agents/{device}-export/current");
+        let key = ca::pem::read_private_key(&self.text(&format!("{current}/key.pem"))).expect("a key in PEM");
+        let mut chain = self.certificates(&format!("{current}/cert.pem"));
+        chain.extend(self.certificates(&format!("{current}/chain.pem")));
+        chain.dedup();
+        ClientKey { chain, key: key.to_vec() }
+    }
+
+    /// Configuration of the Linux agent for a device of the lot: what the factory wrote, in the agent's form.
+    fn agent_config(&self, device: &str) -> String {
+        let folder = self.path(&format!("lot/devices/{device}"));
+        let settings = DeviceSettings::read(&folder.join("device.toml")).expect("a device's settings");
+        let measurements: Vec<String> = settings
+            .firmware
+            .measurement
+            .iter()
+            .map(|m| {
+                let (component, version, digest) = (&m.component, &m.version, &m.digest);
+                format!("{{ component = {component:?}, version = {version:?}, digest = {digest:?} }}")
+            })
+            .collect();
+        format!(
+            "state_dir = {state:?}\ntrust_bundle = {bundle:?}\n\n[server]\nhost = \"localhost\"\nport = {port}\n\n\
+             [identity]\ncertificate = {certificate:?}\nkey = {key:?}\n\n\
+             [firmware]\nmaker_number = {maker}\nmodel = {model:?}\nhardware_version = {hardware:?}\nname = {name:?}\n\
+             version = {version:?}\ndebug = \"disabled-permanently\"\nmeasurements = [{measurements}]\n\n\
+             [telemetry]\ninterval = \"1s\"\n\n[export]\ndirectory = {export:?}\n\n[log]\nlevel = \"debug\"\n",
+            state = self.path(&format!("agents/{device}-state")),
+            bundle = folder.join("trust.bundle"),
+            port = self.https_port,
+            certificate = folder.join("idevid.pem"),
+            key = folder.join("idevid.key"),
+            maker = settings.hardware.maker_number,
+            model = settings.hardware.model,
+            hardware = settings.hardware.version,
+            name = settings.firmware.name,
+            version = settings.firmware.version,
+            measurements = measurements.join(", "),
+            export = self.path(&format!("agents/{device}-export")),
+        )
+    }
+
+    fn init(&self, broker_port: u16) {
+        let mut command = Command::new(binary("enroll-server"));
+        command.arg("init").arg("--dir").arg(self.path("server"));
+        command.args(["--tenant", "Example", "--host", "localhost", "--host", "127.0.0.1"]);
+        command.args(["--broker-host", "localhost", "--broker-port", &broker_port.to_string()]);
+        let _report = run(&mut command).success();
+        self.configure(&[
+            ("listen", "https", &format!("\"127.0.0.1:{}\"", self.https_port)),
+            ("listen", "http", &format!("\"127.0.0.1:{}\"", self.http_port)),
+        ]);
+    }
+
+    /// Sets fields of the server's configuration: table, field and value in TOML.
+    ///
+    /// # Panics
+    /// Where the file is not TOML, or a value is not.
+    pub fn configure(&self, fields: &[(&str, &str, &str)]) {
+        let path = self.path("server/enroll-server.toml");
+        let mut config: toml::Table = self.text("server/enroll-server.toml").parse().expect("TOML");
+        for (table, field, value) in fields {
+            let value: toml::Table = format!("v = {value}").parse().expect("a value in TOML");
+            let table = config.entry(*table).or_insert_with(|| toml::Table::new().into());
+            table.as_table_mut().expect("a table").insert((*field).to_owned(), value["v"].clone());
+        }
+        fs::write(path, config.to_string()).expect("to write the configuration");
+    }
+
+    fn make_lot(&mut self, devices: u32) {
+        let mut command = Command::new(binary("firmware-sim"));
+        command.arg("factory").arg("--dir").arg(self.path("lot")).args(["--count", &devices.to_string()]);
+        command.args(["--server", &format!("localhost:{}", self.https_port)]);
+        command.arg("--trust-bundle").arg(self.path("server/trust.bundle"));
+        let _report = run(&mut command).success();
+        // What is known to be good stands in the policy.
+        let policy = self.text("server/policy.toml") + "\n" + &self.text("lot/reference-values.toml");
+        fs::write(self.path("server/policy.toml"), policy).expect("to write the policy");
+        let inventory = self.text("lot/inventory.csv");
+        self.devices =
+            inventory.lines().skip(1).filter_map(|line| Some(line.split_once(',')?.0.to_owned())).collect();
+        assert_eq!(self.devices.len(), devices as usize, "{inventory}");
+        let file = |relative: &str| path_text(&self.path(relative));
+        let _maker = self.server(&["maker", "add", &file("lot/maker/maker-ca.pem")]).success();
+        let _lot = self.server(&["device", "import", &file("lot/inventory.csv")]).success();
+    }
+}
+
+fn path_text(path: &Path) -> String {
+    path.to_str().expect("a path in UTF-8").to_owned()
+}

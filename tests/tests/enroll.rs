@@ -1,0 +1,190 @@
+//! One device from the factory to its revocation, over the real binaries.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value as Json;
+use tests::harness::{Process, Wishes, World, until};
+
+#[test]
+fn a_device_lives_from_the_factory_to_its_revocation() {
+    let world = World::new(Wishes::default());
+    let server = world.serve();
+    let device = world.devices[0].as_str();
+
+    // Before: known, without a certificate.
+    assert_eq!(world.agent_status(device)["identity"], Json::Null);
+    assert_eq!(world.agent(device, &["renew"]).status.code(), Some(5), "there is nothing to renew");
+
+    let _enrolled = world.agent(device, &["enroll"]).success();
+    let first = world.agent_status(device)["identity"]["serial"].as_str().unwrap().to_owned();
+    assert_eq!(serials(&world, device), [first.clone()]);
+    // Enrolling again does nothing: there is an identity.
+    let _again = world.agent(device, &["enroll"]).success();
+    assert_eq!(serials(&world, device), [first.clone()]);
+    let first_key = world.exported_identity(device).key;
+
+    let _renewed = world.agent(device, &["renew"]).success();
+    let status = world.agent_status(device);
+    let newest =
+        status["candidate"]["serial"].as_str().or(status["identity"]["serial"].as_str()).unwrap().to_owned();
+    let all = serials(&world, device);
+    assert_eq!(all.len(), 2, "{all:?}");
+    assert!(newest != first && all.contains(&newest), "{status} {all:?}");
+    if status["candidate"].is_null() {
+        assert_ne!(world.exported_identity(device).key, first_key, "a renewal has a new key");
+    }
+
+    let shown = world.server_json(&["device", "show", device]);
+    assert_eq!(shown["device"], device, "{shown}");
+
+    let _revoked = world.server(&["device", "revoke", device]).success();
+    let refused = world.agent(device, &["renew"]);
+    assert_eq!(refused.status.code(), Some(3), "{refused:?}");
+    let _erased = world.agent(device, &["reset", "--yes"]).success();
+    let refused = world.agent(device, &["enroll"]);
+    assert_eq!(refused.status.code(), Some(3), "{refused:?}");
+    let refusal = &world.agent_status(device)["last_refusal"];
+    assert_eq!(refusal["name"], shared::Reject::DeviceRevoked.name(), "{refusal}");
+    assert_eq!(serials(&world, device).len(), 2, "a refused device got a certificate");
+
+    let (status, log) = server.stop();
+    assert!(status.success(), "{log}");
+}
+
+#[test]
+fn setting_up_twice_overwrites_nothing() {
+    let world = World::new(Wishes::default());
+    let before = contents(&world.path("server"));
+    let mut init = std::process::Command::new(tests::harness::binary("enroll-server"));
+    init.arg("init").arg("--dir").arg(world.path("server")).args([
+        "--tenant",
+        "Other",
+        "--host",
+        "localhost",
+    ]);
+    let told = tests::harness::run(&mut init).failure();
+    assert!(told.contains("not empty") || told.contains("exists"), "{told}");
+    assert_eq!(contents(&world.path("server")), before);
+}
+
+#[test]
+fn a_token_enrolls_one_device_once() {
+    let world = World::new(Wishes::default());
+    let policy = world.text("server/policy.toml");
+    let _server = world.serve();
+    let device = "TOKEN-1";
+    let made = world.server_json(&["token", "create", "--device", device]);
+    let token = made["token"].as_str().unwrap();
+    assert!(!policy.contains(token));
+
+    let agent = |state: &str| {
+        let mut command = std::process::Command::new(tests::harness::binary("agent"));
+        command.args(["--server-host", "localhost", "--server-port", &world.https_port.to_string()]);
+        command.args(["--identity-device", device, "--state-dir"]).arg(world.path(state));
+        command.arg("--trust-bundle").arg(world.path("server/trust.bundle")).arg("enroll");
+        command.env("AGENT_IDENTITY_TOKEN", token);
+        tests::harness::run(&mut command)
+    };
+    let _enrolled = agent("token-state-1").success();
+    assert_eq!(serials(&world, device).len(), 1);
+    let refused = agent("token-state-2");
+    assert_eq!(refused.status.code(), Some(3), "{refused:?}");
+    assert_eq!(serials(&world, device).len(), 1, "the token was used twice");
+}
+
+#[test]
+fn secrets_are_readable_by_their_owner_only_and_never_logged() {
+    let world = World::new(Wishes::default());
+    world.configure(&[("log", "filter", "\"trace\"")]);
+    let server = world.serve();
+    let device = world.devices[0].as_str();
+    let token = world.server_json(&["token", "create"])["token"].as_str().unwrap().to_owned();
+    let mut logs = String::new();
+    for command in ["enroll", "renew", "status"] {
+        let finished = world.agent(device, &[command]);
+        logs += &finished.stdout;
+        logs += &finished.stderr;
+    }
+    let running = Process::start(&mut world.agent_command(device, &["run"]));
+    until("a running agent", || world.agent_status(device)["running"].is_object().then_some(()));
+    logs += &running.stop().1;
+    logs += &server.stop().1;
+    assert!(logs.len() > 1_000, "the logs are empty, so nothing was looked at: {logs}");
+
+    let secrets = secrets(&world, device);
+    assert!(secrets.len() >= 8, "{secrets:?}");
+    for path in &secrets {
+        let mode = fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode & 0o077, 0, "{} has mode {mode:o}", path.display());
+        for form in forms(&fs::read(path).unwrap()) {
+            assert!(!logs.contains(&form), "{} stands in a log", path.display());
+        }
+    }
+    assert!(!logs.contains(&token), "a token stands in a log");
+    for folder in ["server", &format!("agents/{device}-state"), &format!("lot/devices/{device}")] {
+        let mode = fs::metadata(world.path(folder)).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode & 0o027, 0, "{folder} has mode {mode:o}");
+    }
+}
+
+fn serials(world: &World, device: &str) -> Vec<String> {
+    let list = world.server_json(&["cert", "list", "--device", device]);
+    list.as_array().unwrap().iter().map(|cert| cert["serial"].as_str().unwrap().to_owned()).collect()
+}
+
+/// All files that hold something secret.
+fn secrets(world: &World, device: &str) -> Vec<PathBuf> {
+    let mut found = vec![world.path("server/admin.token"), world.path("lot/maker/maker-ca.key")];
+    for folder in ["server", &format!("lot/devices/{device}"), &format!("agents/{device}-state")] {
+        for (path, content) in contents(&world.path(folder)) {
+            let named =
+                path.extension().is_some_and(|e| e == "key") || path.to_string_lossy().contains("key");
+            if named || content.windows(11).any(|w| w == b"PRIVATE KEY") {
+                found.push(path);
+            }
+        }
+    }
+    found.push(world.path(&format!("agents/{device}-export/current/key.pem")));
+    found.sort();
+    found.dedup();
+    found
+}
+
+/// What a secret may look like in a log.
+fn forms(content: &[u8]) -> Vec<String> {
+    let text = String::from_utf8_lossy(content).into_owned();
+    let mut forms: Vec<String> = text
+        .lines()
+        .map(str::trim)
+        // Names of PEM blocks are no secret, and short lines are no evidence.
+        .filter(|line| line.len() >= 16 && !line.contains("-----"))
+        .map(str::to_owned)
+        .collect();
+    if content.len() >= 16 {
+        forms.push(hex::encode(&content[content.len() - 16..]));
+        if let Ok(der) = ca::pem::read_private_key(&text) {
+            // PKCS#8 of a P-256 key: the scalar stands at byte 36.
+            forms.push(hex::encode(&der[36..52]));
+        }
+    }
+    forms
+}
+
+fn contents(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(contents(&path));
+        } else if path.is_file() {
+            found.push((path.clone(), fs::read(path).unwrap()));
+        }
+    }
+    found.sort();
+    found
+}

@@ -1,0 +1,240 @@
+//! Mosquitto as an operator would run it: certificates required, the identity out of the certificate, rights out of
+//! the identity, our revocation list. Devices of both kinds work with it, and nobody else does.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use core::time::Duration;
+use std::fs;
+use std::process::Command;
+
+use rustls::AlertDescription;
+use serde_json::Value as Json;
+use tests::harness::{
+    BrokerFiles, ClientKey, Login, Mosquitto, Order, Probe, ProbeError, Process, Wishes, World, binary,
+    certify, certify_by_impostor, certify_by_stranger, now, until,
+};
+
+#[test]
+fn a_linux_agent_publishes_receives_and_renews() {
+    let site = Site::new(1);
+    let device = site.world.devices[0].clone();
+    let agent = Process::start(&mut site.world.agent_command(&device, &["run"]));
+    let serial = || site.world.agent_status(&device)["identity"]["serial"].clone();
+    site.lives_and_renews(&device, &agent, serial);
+}
+
+#[test]
+fn a_device_on_the_bare_metal_path_publishes_receives_and_renews() {
+    let site = Site::new(1);
+    let device = site.world.devices[0].clone();
+    let mut command = Command::new(binary("firmware-sim"));
+    command.arg("device").arg(site.world.path(&format!("lot/devices/{device}")));
+    let running = Process::start(&mut command);
+    let serial = || site.world.server_json(&["cert", "list", "--device", &device])[0]["serial"].clone();
+    site.lives_and_renews(&device, &running, serial);
+}
+
+#[test]
+fn a_device_reaches_its_own_topics_only() {
+    let site = Site::new(2);
+    let [mine, other] = [site.world.devices[0].clone(), site.world.devices[1].clone()];
+    let _enrolled = site.world.agent(&mine, &["enroll"]).success();
+    let mut operator = site.operator();
+    let mut probe = site.login(&mine, &site.world.exported_identity(&mine)).unwrap();
+
+    assert_eq!(probe.publish(&format!("devices/{mine}/telemetry"), b"mine"), 0);
+    for foreign in
+        [format!("devices/{other}/telemetry"), format!("devices/{mine}/command"), "elsewhere".into()]
+    {
+        assert_eq!(probe.publish(&foreign, b"foreign"), NOT_AUTHORIZED, "{foreign}");
+    }
+    // What goes to the other device must not come here, whatever was subscribed to.
+    for filter in ["#", "devices/+/command", &format!("devices/{other}/command")] {
+        let _granted_or_not = probe.subscribe(filter);
+    }
+    assert_eq!(operator.publish(&format!("devices/{other}/command"), b"secret"), 0);
+    assert_eq!(operator.publish(&format!("devices/{mine}/command"), b"for me"), 0);
+    let received = probe.message(|topic, payload| {
+        assert_eq!(topic, format!("devices/{mine}/command"), "a foreign message came through");
+        Some(payload.to_vec())
+    });
+    assert_eq!(received, b"for me");
+    let seen = operator.messages_until_now();
+    assert!(seen.iter().all(|(_, payload)| payload != b"foreign"), "{seen:?}");
+}
+
+#[test]
+fn a_device_cannot_take_over_anothers_session() {
+    let site = Site::new(2);
+    let [mine, other] = [site.world.devices[0].clone(), site.world.devices[1].clone()];
+    let mut first = site.login(&other, &certify(&site.world, &Order::client(&other))).unwrap();
+    assert!(first.subscribe(&format!("devices/{other}/command")) <= 1);
+    // Logs in under the other's client identifier: the broker goes by the certificate.
+    let mut thief = site.login(&other, &certify(&site.world, &Order::client(&mine))).unwrap();
+    assert_eq!(thief.publish(&format!("devices/{mine}/telemetry"), b"mine"), 0);
+    assert_eq!(thief.publish(&format!("devices/{other}/telemetry"), b"not mine"), NOT_AUTHORIZED);
+    assert!(first.messages_until_now().is_empty(), "the session was disturbed");
+}
+
+#[test]
+fn foreign_expired_and_missing_certificates_are_refused() {
+    let site = Site::new(1);
+    let device = site.world.devices[0].clone();
+    let day = Duration::from_secs(86_400);
+
+    let good = certify(&site.world, &Order::client(&device));
+    let _accepted = site.login(&device, &good).unwrap();
+
+    let stranger = certify_by_stranger(&Order::client(&device));
+    assert_eq!(site.login(&device, &stranger).unwrap_err(), ProbeError::Alert(AlertDescription::UnknownCA));
+    // Another key under our CA's name: the chain can be built, the signature is wrong.
+    let impostor = certify_by_impostor(&site.world, &Order::client(&device));
+    assert_eq!(
+        site.login(&device, &impostor).unwrap_err(),
+        ProbeError::Alert(AlertDescription::DecryptError)
+    );
+
+    let past =
+        Order { not_before: now().before(day * 2), not_after: now().before(day), ..Order::client(&device) };
+    let expired = certify(&site.world, &past);
+    let refusal = site.login(&device, &expired).unwrap_err();
+    assert_eq!(refusal, ProbeError::Alert(AlertDescription::CertificateExpired));
+
+    let future =
+        Order { not_before: now().after(day), not_after: now().after(day * 2), ..Order::client(&device) };
+    let early = certify(&site.world, &future);
+    assert_eq!(site.login(&device, &early).unwrap_err(), ProbeError::Alert(AlertDescription::BadCertificate));
+    // A server's certificate is no client's, though the CA is the right one.
+    let server = certify(&site.world, &Order::server(&device));
+    let refusal = site.login(&device, &server).unwrap_err();
+    assert_eq!(refusal, ProbeError::Alert(AlertDescription::UnsupportedCertificate));
+
+    let root = site.world.root();
+    let nobody = Login { port: site.broker.port(), root: &root, identity: None, client_id: &device };
+    assert_eq!(
+        Probe::connect(&nobody).unwrap_err(),
+        ProbeError::Alert(AlertDescription::CertificateRequired)
+    );
+}
+
+#[test]
+fn a_revoked_device_is_refused_as_soon_as_the_list_is_read() {
+    let site = Site::new(2);
+    let [revoked, other] = [site.world.devices[0].clone(), site.world.devices[1].clone()];
+    for device in [&revoked, &other] {
+        let _enrolled = site.world.agent(device, &["enroll"]).success();
+    }
+    let identity = site.world.exported_identity(&revoked);
+    let _accepted = site.login(&revoked, &identity).unwrap();
+
+    let before = fs::read(site.world.path("server/crl.pem")).unwrap();
+    let _done = site.world.server(&["device", "revoke", &revoked]).success();
+    until("a new revocation list", || {
+        (fs::read(site.world.path("server/crl.pem")).unwrap() != before).then_some(())
+    });
+    site.broker.reload();
+
+    until("the broker to refuse", || match site.login(&revoked, &identity) {
+        Err(error) => {
+            assert_eq!(error, ProbeError::Alert(AlertDescription::CertificateRevoked));
+            Some(())
+        }
+        // The broker reads its files between two rounds of its loop.
+        Ok(_) => None,
+    });
+    let _others_stay = site.login(&other, &site.world.exported_identity(&other)).unwrap();
+}
+
+/// MQTT 5, section 3.4.2.1.
+const NOT_AUTHORIZED: u8 = 0x87;
+
+/// A server and a broker that runs beside it.
+struct Site {
+    broker: Mosquitto,
+    _server: Process,
+    world: World,
+}
+
+impl Site {
+    fn new(devices: u32) -> Self {
+        let broker_port = Mosquitto::port_to_be();
+        let world = World::new(Wishes { devices, broker_port });
+        let server = world.serve();
+        let certificate = certify(&world, &Order::server("localhost"));
+        let folder = world.path("broker");
+        fs::create_dir_all(&folder).unwrap();
+        let file = |name: &str, text: String| {
+            let path = folder.join(name);
+            fs::write(&path, text).unwrap();
+            path
+        };
+        let authorities =
+            file("ca.pem", world.text("server/root-ca.crt") + &world.text("server/issuing-ca.crt"));
+        let chain = ca::pem::chain(certificate.chain.iter().map(Vec::as_slice));
+        let chain = file("broker.pem", chain);
+        let key = file("broker.key", ca::pem::private_key(&certificate.key).to_string());
+        let crl = world.path("server/crl.pem");
+        let files = BrokerFiles { authorities: &authorities, certificate: &chain, key: &key, crl: &crl };
+        let broker = Mosquitto::start(&folder, broker_port, files);
+        Self { broker, _server: server, world }
+    }
+
+    fn login(&self, client_id: &str, identity: &ClientKey) -> Result<Probe, ProbeError> {
+        let root = self.world.root();
+        let identity = Some(identity.clone());
+        Probe::connect(&Login { port: self.broker.port(), root: &root, identity, client_id })
+    }
+
+    /// An operator who sees all devices.
+    fn operator(&self) -> Probe {
+        let identity = certify(&self.world, &Order::client("operator"));
+        let mut operator = self.login("operator", &identity).unwrap();
+        assert!(operator.subscribe("devices/#") <= 1, "the subscription was refused");
+        operator
+    }
+
+    /// Birth, telemetry, both commands, a renewal with a new certificate, and the last will.
+    fn lives_and_renews(&self, device: &str, running: &Process, serial: impl Fn() -> Json) {
+        let mut operator = self.operator();
+        let topic = |last: &str| format!("devices/{device}/{last}");
+        let status = |operator: &mut Probe, wanted: &str| {
+            operator.message(|found, payload| {
+                let status: Json = serde_json::from_slice(payload).ok()?;
+                (found == topic("status") && status["status"] == wanted).then_some(status)
+            })
+        };
+        let birth = status(&mut operator, "online");
+        assert_eq!(birth["device"], device, "{birth}");
+        assert!(birth["certificate_ends"].as_u64().unwrap() > now().as_secs() + 86_400, "{birth}");
+        let telemetry = |operator: &mut Probe| {
+            operator.message(|found, payload| {
+                (found == topic("telemetry")).then(|| serde_json::from_slice::<Json>(payload).unwrap())
+            })
+        };
+        let first = telemetry(&mut operator);
+        let second = telemetry(&mut operator);
+        assert_eq!(first["device"], device);
+        assert!(second["sequence"].as_u64() > first["sequence"].as_u64(), "{first} {second}");
+
+        assert_eq!(operator.publish(&topic("command"), b"{\"command\":\"status\"}"), 0);
+        let _answer = status(&mut operator, "online");
+        // Nonsense is no command, and does no harm.
+        for nonsense in [b"{\"command\":\"explode\"}".as_slice(), b"renew", b"\xff\xff", &[b'['; 9000]] {
+            assert_eq!(operator.publish(&topic("command"), nonsense), 0);
+        }
+
+        let before = until("a certificate", || Some(serial()).filter(Json::is_string));
+        assert_eq!(operator.publish(&topic("command"), b"{\"command\":\"renew\"}"), 0);
+        until("another certificate", || (serial() != before).then_some(()));
+        let reborn = status(&mut operator, "online");
+        assert!(reborn["certificate_ends"].as_u64() >= birth["certificate_ends"].as_u64(), "{reborn}");
+        let third = telemetry(&mut operator);
+        assert_eq!(third["device"], device);
+        self.broker.wait_for_log(&format!("u'{device}'"));
+
+        // Lost without a word: the broker publishes the last will.
+        running.signal(rustix::process::Signal::KILL);
+        let will = status(&mut operator, "offline");
+        assert_eq!(will["device"], device);
+    }
+}
