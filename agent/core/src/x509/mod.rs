@@ -20,12 +20,27 @@
 //!   there, subjectKeyIdentifier, authorityKeyIdentifier except in a root, dates in order. A root has no
 //!   extKeyUsage.
 
+mod alt_name;
 mod certificate;
+mod dates;
+mod distinguished;
 mod error;
+mod extensions;
+mod name;
+mod oid;
+mod path;
+mod reader;
+mod role;
 
 use p256::ecdsa::VerifyingKey;
-use shared::{UnixTime, limits};
+use shared::UnixTime;
+use shared::limits::MAX_CHAIN;
 
+use certificate::Outline;
+use name::Host;
+use path::Search;
+
+pub use alt_name::{AltName, AltNames};
 pub use certificate::Certificate;
 pub use error::PathError;
 
@@ -52,7 +67,7 @@ pub struct Limits {
 impl Default for Limits {
     /// The limits of [`verify_server`].
     fn default() -> Self {
-        Self { intermediates: limits::MAX_CHAIN - 1, signatures: 2 * limits::MAX_CHAIN }
+        Self { intermediates: MAX_CHAIN - 1, signatures: 2 * MAX_CHAIN }
     }
 }
 
@@ -93,12 +108,20 @@ pub fn verify_server(
 /// # Errors
 /// As [`verify_server`].
 pub fn verify_server_within(
-    _chain: &[&[u8]],
-    _anchors: &[&[u8]],
-    _host: &str,
-    _validity: Validity,
-    _limits: Limits,
+    chain: &[&[u8]],
+    anchors: &[&[u8]],
+    host: &str,
+    validity: Validity,
+    limits: Limits,
 ) -> Result<VerifiedServer, PathError> {
-    // Fails closed until the search for a path is committed.
-    Err(PathError::UnknownIssuer)
+    let host = Host::parse(host)?;
+    let Some((server, others)) = chain.split_first() else { return Err(PathError::ChainLength) };
+    if chain.len() > MAX_CHAIN {
+        return Err(PathError::ChainLength);
+    }
+    role::check_server(&Certificate::parse(server)?, &host, validity)?;
+    // Whether a certificate is needed shows only later, but one that cannot be read at all is refused now.
+    others.iter().try_for_each(|other| Outline::parse(other).map(|_| ()))?;
+    let key = Search::new(chain, anchors, validity, limits).run()?;
+    Ok(VerifiedServer { key })
 }
