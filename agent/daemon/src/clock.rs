@@ -46,6 +46,12 @@ impl Clock for SystemClock {
     }
 }
 
+/// The system's wall clock, believed or not; 1970 where it shows something earlier.
+#[must_use]
+pub fn now() -> UnixTime {
+    wall().unwrap_or_default()
+}
+
 /// The system's wall clock; `None` where it shows a time before 1970.
 #[expect(clippy::disallowed_methods, reason = "this is the clock that everything else asks")]
 pub(crate) fn wall() -> Option<UnixTime> {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{BufRead as _, IsTerminal as _, Write as _};
 use std::sync::Arc;
 
-use agent_core::flow::{Control, OnceError, RunError, Status};
+use agent_core::flow::{Control, OnceError, Status};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::Command;
@@ -169,9 +169,7 @@ fn has_valid_identity(status: &Status) -> bool {
 fn exit_of(error: &StartError) -> Exit {
     match error {
         StartError::StateDir(_) | StartError::Provision(_) | StartError::Export(_) => Exit::Files,
-        StartError::Run(_) | StartError::Once(OnceError::Run(RunError::Storage(_) | RunError::Trust(_))) => {
-            Exit::Files
-        }
+        StartError::Run(_) | StartError::Once(OnceError::Run(_) | OnceError::Storage(_)) => Exit::Files,
         StartError::Once(OnceError::NotEnrolled) => Exit::NotEnrolled,
         StartError::Once(OnceError::Pending) => Exit::Pending,
         StartError::Once(OnceError::Refused { code }) => {

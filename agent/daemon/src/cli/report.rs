@@ -50,7 +50,7 @@ struct StatusJson<'a> {
     identity: Option<IdentityJson>,
     candidate: Option<IdentityJson>,
     last_refusal: Option<RefusalJson>,
-    trust_bundle: u64,
+    trust_bundle: Option<u64>,
     running: Option<&'a Snapshot>,
 }
 
@@ -111,7 +111,8 @@ pub(super) fn status_text(status: &Status, running: Option<&Snapshot>) -> String
     if let Some(code) = status.last_refusal {
         lines.push(("refused", refusal_text(code)));
     }
-    lines.push(("trust bundle", format!("number {}", status.trust_number)));
+    let trust = status.trust_number.map_or_else(|| "none".to_owned(), |number| format!("number {number}"));
+    lines.push(("trust bundle", trust));
     lines.iter().map(|(name, value)| format!("{name:<13} {value}")).collect::<Vec<_>>().join("\n")
 }
 

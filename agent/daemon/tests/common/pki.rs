@@ -62,6 +62,16 @@ impl Ca {
     }
 }
 
+impl Ca {
+    /// An LDevID for the key of a PKCS#10 request, in DER.
+    pub fn certify_request(&self, csr: &[u8], device: &str) -> Vec<u8> {
+        let request = rcgen::CertificateSigningRequestParams::from_der(&csr.into()).unwrap();
+        let params = leaf_params(device, Usage::Device);
+        // rcgen derives the serial number from the key; that is enough here.
+        params.signed_by(&request.public_key, &self.issuer).unwrap().der().to_vec()
+    }
+}
+
 impl Leaf {
     /// A certificate that this one signs, as if it were a CA.
     pub fn issue_as_if_ca(&self, name: &str, usage: Usage) -> Self {

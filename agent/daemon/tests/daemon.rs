@@ -1,0 +1,326 @@
+//! The program itself, from a blank device to a reset one: with Mosquitto, and with an enrollment server that
+//! checks nothing.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a test may end anywhere"
+)]
+#![expect(clippy::panic, clippy::disallowed_methods, reason = "waits for processes, in real time")]
+
+mod common;
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::UnixDatagram;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use common::enrollment::{Enrollment, Seen, Verdict};
+use common::mosquitto::Mosquitto;
+use common::pki::{Ca, Usage};
+use shared::message::latest::EvidenceKind;
+
+/// A provisioned device, a broker and an enrollment server.
+struct World {
+    directory: tempfile::TempDir,
+    server: Enrollment,
+    _broker: Mosquitto,
+}
+
+impl World {
+    fn new() -> Self {
+        let ca = Arc::new(Ca::new("ca"));
+        let broker = Mosquitto::start(&ca.issue("broker", Usage::Server, |_| {}), &ca);
+        let server = Enrollment::start(Arc::clone(&ca), broker.port);
+        let world = Self { directory: tempfile::tempdir().unwrap(), server, _broker: broker };
+        let idevid = Ca::new("maker").issue("SN-1", Usage::Device, |_| {});
+        world.write("idevid.pem", idevid.pem.as_bytes());
+        world.write("idevid.key", idevid.key.serialize_pem().as_bytes());
+        world.write("trust.bundle", &world.server.trust_bundle);
+        world.write(
+            "agent.toml",
+            world.config("certificate = \"idevid.pem\"\nkey = \"idevid.key\"").as_bytes(),
+        );
+        world
+    }
+
+    fn config(&self, identity: &str) -> String {
+        format!(
+            "state_dir = \"state\"\ntrust_bundle = \"trust.bundle\"\n\
+             server = {{ host = \"localhost\", port = {} }}\ntelemetry.interval = \"1s\"\n\
+             export.directory = \"export\"\nlog.level = \"debug\"\n\
+             hook.command = [\"/bin/sh\", \"-c\", 'echo \"$AGENT_EVENT\" >> {}']\n[identity]\n{identity}\n",
+            self.server.port,
+            self.path("hook").display()
+        )
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    fn write(&self, name: &str, content: &[u8]) {
+        fs::write(self.path(name), content).unwrap();
+        fs::set_permissions(self.path(name), fs::Permissions::from_mode(0o600)).unwrap();
+    }
+
+    fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.path(name)).unwrap_or_default()
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_agent"));
+        command.env_clear().args(["--config", self.path("agent.toml").to_str().unwrap()]);
+        command
+    }
+
+    fn agent(&self, arguments: &[&str]) -> Output {
+        self.command().args(arguments).stdin(Stdio::null()).output().unwrap()
+    }
+
+    /// Runs a command that has to end with this exit status; what it printed.
+    fn ends(&self, arguments: &[&str], status: i32) -> (String, String) {
+        let output = self.agent(arguments);
+        let texts = (text(&output.stdout), text(&output.stderr));
+        assert_eq!(output.status.code(), Some(status), "{arguments:?}: {texts:?}");
+        texts
+    }
+
+    fn run(&self, environment: &[(&str, &str)]) -> Running {
+        let log = fs::File::create(self.path("log")).unwrap();
+        let process = self
+            .command()
+            .arg("run")
+            .envs(environment.iter().copied())
+            .stdin(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        Running { process }
+    }
+
+    fn status(&self) -> serde_json::Value {
+        let output = self.agent(&["status", "--json"]);
+        serde_json::from_slice(&output.stdout).unwrap_or(serde_json::Value::Null)
+    }
+
+    /// Waits until `condition` holds, and shows the agent's log where it never does.
+    fn until(&self, what: &str, mut condition: impl FnMut(&Self) -> bool) {
+        let begin = Instant::now();
+        while !condition(self) {
+            assert!(begin.elapsed() < Duration::from_secs(60), "never {what}; log:\n{}", self.read("log"));
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    fn seen(&self) -> Vec<Seen> {
+        self.server.seen.lock().unwrap().clone()
+    }
+
+    fn set(&self, verdict: Verdict) {
+        *self.server.verdict.lock().unwrap() = verdict;
+    }
+}
+
+/// A process that is killed at the latest when the test ends.
+struct Running {
+    process: Child,
+}
+
+impl Running {
+    fn terminate(mut self) -> i32 {
+        let pid = rustix::process::Pid::from_child(&self.process);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        let begin = Instant::now();
+        loop {
+            if let Some(status) = self.process.try_wait().unwrap() {
+                return status.code().unwrap();
+            }
+            assert!(begin.elapsed() < Duration::from_secs(20), "does not end");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _gone_already = self.process.kill();
+        let _status = self.process.wait();
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+fn serial(status: &serde_json::Value) -> String {
+    status["identity"]["serial"].as_str().unwrap_or_default().to_owned()
+}
+
+#[test]
+fn a_device_from_blank_to_reset() {
+    let world = World::new();
+    world.ends(&["status"], 5);
+    let running = world.run(&[]);
+    world.until("connected and publishing", |world| {
+        let status = world.status();
+        status["running"]["connected"] == true && status["running"]["published"].as_u64() > Some(2)
+    });
+    let first = world.status();
+    assert_eq!(first["device"], "SN-1");
+    assert_eq!(first["phase"], "operational");
+    assert_eq!(first["identity"]["accepted"], true);
+    assert_eq!(first["trust_bundle"], 1);
+    assert_eq!(world.seen()[0].evidence.as_ref().unwrap().0, EvidenceKind::IdevidEat);
+    world.until("hook run", |world| world.read("hook") == "enrolled\n");
+    let exported = |name: &str| world.read(&format!("export/current/{name}"));
+    let (key, certificate) = (exported("key.pem"), exported("cert.pem"));
+    assert!(key.starts_with("-----BEGIN PRIVATE KEY-----") && certificate == exported("chain.pem"));
+    let only_root_can_read = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o077 == 0;
+    assert!(
+        fs::read_dir(world.path("state")).unwrap().all(|entry| only_root_can_read(&entry.unwrap().path()))
+    );
+
+    // One agent at a time; a renewal goes through the one that runs.
+    assert!(world.ends(&["run"], 4).1.contains("another agent uses"));
+    assert!(world.ends(&["renew"], 0).0.contains("renewed by the running agent"));
+    let second = world.status();
+    assert_ne!(serial(&first), serial(&second));
+    assert_eq!(world.seen()[1].path, "/v1/renew");
+    assert!(world.seen()[1].client.is_some());
+    world.until("hook run again", |world| world.read("hook") == "enrolled\nrenewed\n");
+    assert!(exported("key.pem") != key && exported("cert.pem") != certificate);
+
+    world.set(Verdict::Refuse(61));
+    assert!(world.ends(&["renew"], 3).1.contains("device-revoked"));
+    world.set(Verdict::Issue);
+
+    assert_eq!(running.terminate(), 0, "{}", world.read("log"));
+    assert_eq!(world.status()["running"], serde_json::Value::Null);
+    world.ends(&["status"], 0);
+    assert!(!world.path("state/control.sock").exists());
+
+    world.ends(&["renew"], 0);
+    assert_ne!(serial(&world.status()), serial(&second));
+
+    world.ends(&["reset"], 2);
+    world.ends(&["reset", "--yes"], 0);
+    world.ends(&["status"], 5);
+    assert!(!world.path("state/key-a").exists() && !world.path("state/key-b").exists());
+    assert!(!world.path("export/current").exists());
+
+    let log = world.read("log");
+    assert!(!log.contains("PRIVATE KEY"));
+    assert!(log.contains("connected to the broker"), "{log}");
+}
+
+#[test]
+fn exported_files_come_back_after_a_restart() {
+    let world = World::new();
+    world.ends(&["enroll"], 0);
+    let before = world.read("export/current/cert.pem");
+    assert!(!before.is_empty());
+    fs::remove_dir_all(world.path("export")).unwrap();
+    world.ends(&["enroll"], 0);
+    assert_eq!(world.read("export/current/cert.pem"), before);
+    assert_eq!(world.seen().len(), 1, "the second enrollment found the first");
+}
+
+#[test]
+fn a_token_enrolls_a_device_without_an_idevid() {
+    let world = World::new();
+    world.write("token", b"one-time-token\n");
+    let config = world.config("device = \"SN-2\"\ntoken_file = \"token\"");
+    world.write("agent.toml", config.as_bytes());
+    assert!(world.ends(&["enroll"], 0).0.contains("SN-2"));
+    let seen = world.seen();
+    assert_eq!(seen[0].device, "SN-2");
+    assert_eq!(seen[0].evidence, Some((EvidenceKind::OneTimeToken, b"one-time-token".to_vec())));
+}
+
+#[test]
+fn each_outcome_has_its_exit_status() {
+    let world = World::new();
+    world.ends(&["renew"], 5);
+    world.set(Verdict::Hold);
+    world.ends(&["enroll"], 6);
+    world.set(Verdict::Refuse(60));
+    assert!(world.ends(&["enroll"], 3).1.contains("not-in-inventory"));
+    assert!(world.ends(&["status"], 5).0.contains("not-in-inventory"));
+    world.set(Verdict::Issue);
+    let away = world.ends(&["--server-port", "1", "enroll"], 1).1;
+    assert!(away.contains("cannot be reached"), "{away}");
+    fs::set_permissions(world.path("idevid.key"), fs::Permissions::from_mode(0o644)).unwrap();
+    assert!(world.ends(&["enroll"], 4).1.contains("chmod 0600"));
+    fs::set_permissions(world.path("idevid.key"), fs::Permissions::from_mode(0o600)).unwrap();
+    world.ends(&["enroll"], 0);
+    world.ends(&["status"], 0);
+
+    let stranger = Ca::new("maker").issue("SN-1", Usage::Device, |_| {});
+    world.write("idevid.key", stranger.key.serialize_pem().as_bytes());
+    assert!(world.ends(&["enroll"], 4).1.contains("another key"));
+    world.write("trust.bundle", b"nothing");
+    let blank = world.config("device = \"SN-3\"\ntoken_file = \"token\"").replace("\"state\"", "\"blank\"");
+    world.write("agent.toml", blank.as_bytes());
+    world.write("token", b"token");
+    assert!(world.ends(&["enroll"], 4).1.contains("trust bundle"));
+}
+
+#[test]
+fn the_service_manager_is_told_and_a_stop_is_orderly_while_the_server_is_away() {
+    let world = World::new();
+    let path = world.path("notify");
+    let manager = UnixDatagram::bind(&path).unwrap();
+    manager.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    let next = || {
+        let mut buffer = [0; 500];
+        let length = manager.recv(&mut buffer).expect("the service manager hears nothing");
+        text(&buffer[..length])
+    };
+    let wait_for = |wanted: &str| while !next().starts_with(wanted) {};
+    let config = world.config("certificate = \"idevid.pem\"\nkey = \"idevid.key\"");
+    let away = config.replace(&format!("port = {}", world.server.port), "port = 1");
+    world.write("agent.toml", away.as_bytes());
+    let running = world.run(&[("NOTIFY_SOCKET", path.to_str().unwrap()), ("WATCHDOG_USEC", "2000000")]);
+    wait_for("READY=1");
+    for _ in 0..3 {
+        wait_for("WATCHDOG=1");
+    }
+    wait_for("STATUS=enrollment server: the server cannot be reached");
+    let status = world.status();
+    assert_eq!(status["running"]["connected"], false);
+    assert!(status["running"]["trouble"].as_str().unwrap().contains("cannot be reached"));
+    assert_eq!(running.terminate(), 0);
+    wait_for("STOPPING=1");
+}
+
+#[test]
+fn the_packaged_unit_is_a_sandbox_with_a_watchdog() {
+    let unit = include_str!("../packaging/agent.service");
+    for line in [
+        "Type=notify",
+        "ExecStart=/usr/bin/agent run",
+        "WatchdogSec=120s",
+        "DynamicUser=yes",
+        "StateDirectory=agent",
+        "StateDirectoryMode=0700",
+        "ProtectSystem=strict",
+        "NoNewPrivileges=yes",
+        "CapabilityBoundingSet=",
+        "MemoryDenyWriteExecute=yes",
+        "UMask=0077",
+    ] {
+        assert!(unit.lines().any(|found| found == line), "{line}");
+    }
+    // Where systemd is there, it reads the unit as well.
+    let verify = Command::new("systemd-analyze")
+        .args(["verify", concat!(env!("CARGO_MANIFEST_DIR"), "/packaging/agent.service")])
+        .output();
+    if let Ok(output) = verify {
+        let complaints = text(&output.stderr);
+        assert!(!complaints.contains("Unknown") && !complaints.contains("Failed to parse"), "{complaints}");
+    }
+}
