@@ -5,7 +5,7 @@
 
 /// A command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Command {
+pub enum Command {
     /// Renew now.
     Renew,
     /// Publish the status now.
@@ -17,7 +17,8 @@ pub(super) const MAX: usize = 256;
 
 impl Command {
     /// The command in `payload`, or `None` where there is none that is known here.
-    pub(super) fn parse(payload: &[u8]) -> Option<Self> {
+    #[must_use]
+    pub fn parse(payload: &[u8]) -> Option<Self> {
         if payload.len() > MAX {
             return None;
         }

@@ -19,6 +19,7 @@ mod world;
 pub use crate::lifecycle::Cause;
 pub use acceptance::BrokerAccepted;
 pub use agent::Agent;
+pub use command::Command;
 pub use control::Control;
 pub use error::{AnswerError, OnceError, RunError};
 pub use notice::{Notice, Peer, Publication};
