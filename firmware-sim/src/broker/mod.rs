@@ -19,6 +19,7 @@ mod registry;
 mod revocation;
 mod session;
 mod tls;
+mod trial;
 mod upstream;
 
 pub use admin::{Admin, AdminError, Seen};
@@ -26,3 +27,4 @@ pub use config::{BrokerConfig, BrokerError, Limits};
 pub use listener::{Broker, OperatorDoor};
 pub use revocation::CrlError;
 pub use session::{Ended, Event};
+pub use trial::admitted_topics;

@@ -17,6 +17,11 @@ pub(super) struct Frames {
 }
 
 impl Frames {
+    /// Bytes that have arrived already.
+    pub(super) fn of(bytes: &[u8]) -> Self {
+        Self { buffer: bytes.into() }
+    }
+
     /// The next packet that is complete.
     pub(super) fn next(&mut self) -> Result<Option<Packet>, Violation> {
         match Packet::read(&mut self.buffer, Some(MAX_PACKET)) {
@@ -57,14 +62,10 @@ mod tests {
     use rumqttc::mqttbytes::QoS;
     use rumqttc::mqttbytes::v5::{Packet, Publish};
 
-    fn frames(bytes: &[u8]) -> Frames {
-        Frames { buffer: bytes.into() }
-    }
-
     #[test]
     fn a_length_beyond_the_cap_is_refused_before_the_bytes_arrive() {
         // PUBLISH with a remaining length of 2,097,152 bytes (MQTT 5, section 1.5.5).
-        assert_eq!(frames(&[0x30, 0x80, 0x80, 0x80, 0x01]).next(), Err(Violation::Malformed));
+        assert_eq!(Frames::of(&[0x30, 0x80, 0x80, 0x80, 0x01]).next(), Err(Violation::Malformed));
         const { assert!(MAX_PACKET < 2_097_152) };
     }
 
@@ -74,7 +75,7 @@ mod tests {
         let mut bytes = encode(&publish).unwrap();
         bytes.extend_from_slice(&encode(&Packet::PingReq).unwrap());
         bytes.extend_from_slice(&[0x30]);
-        let mut frames = frames(&bytes);
+        let mut frames = Frames::of(&bytes);
         assert_eq!(frames.next(), Ok(Some(publish)));
         assert_eq!(frames.next(), Ok(Some(Packet::PingReq)));
         assert_eq!(frames.next(), Ok(None));
@@ -84,7 +85,7 @@ mod tests {
     proptest! {
         #[test]
         fn foreign_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-            let mut frames = frames(&bytes);
+            let mut frames = Frames::of(&bytes);
             while let Ok(Some(_packet)) = frames.next() {}
         }
 
@@ -92,7 +93,7 @@ mod tests {
         fn foreign_bodies_never_panic(kind in 1_u8..16, flags in 0_u8..16, body in proptest::collection::vec(any::<u8>(), 0..120)) {
             let mut bytes = vec![kind << 4 | flags, u8::try_from(body.len()).unwrap()];
             bytes.extend_from_slice(&body);
-            let _verdict = frames(&bytes).next();
+            let _verdict = Frames::of(&bytes).next();
         }
     }
 }
