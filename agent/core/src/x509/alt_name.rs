@@ -104,7 +104,7 @@ mod tests {
     use super::{AltName, AltNames};
     use crate::x509::PathError;
     use crate::x509::reader::Reader;
-    use std::net::IpAddr;
+    use core::net::IpAddr;
     use std::vec::Vec;
 
     fn read(bytes: &[u8]) -> Result<Vec<AltName<'_>>, PathError> {

@@ -270,7 +270,7 @@ mod tests {
         let unknown = extension(99, false, b"");
         assert_eq!(parse(&[]), Err(PathError::Malformed));
         assert_eq!(parse(&[unknown.clone(), extension(98, false, b"")]), Ok(()));
-        assert_eq!(parse(&[unknown.clone(), unknown.clone()]), Err(PathError::DuplicateExtension));
+        assert_eq!(parse(&[unknown.clone(), unknown]), Err(PathError::DuplicateExtension));
         let many = |count: u8| (100..100 + count).map(|arc| extension(arc, false, b"")).collect::<Vec<_>>();
         let content = many(10).concat();
         assert!(Extensions::parse(&tlv(0x30, &content)).is_ok());

@@ -88,6 +88,9 @@ impl<'s, 'c> Search<'s, 'c> {
         }
         let subject = self.certificate(step.place)?;
         let Some(issuer) = issuer_of(&subject, der)? else { return Ok(()) };
+        if is_root(&issuer) {
+            return Ok(());
+        }
         role::check_intermediate(&issuer, &subject, step.cas, self.validity)?;
         let cas = step.cas + usize::from(!issuer.is_self_issued());
         if cas > self.limits.intermediates {
@@ -120,12 +123,20 @@ impl<'s, 'c> Search<'s, 'c> {
         self.path.push(step).map_err(|_| PathError::TooDeep)
     }
 
-    /// Keeps the reason met at the end of the longest path, and of those the first.
+    /// Keeps the reason met at the end of the longest path, and of those the first that is about the right key.
     fn note(&mut self, reason: PathError) {
-        if self.path.len() > self.reason.0 {
+        let (length, kept) = self.reason;
+        if self.path.len() > length || (self.path.len() == length && kept == PathError::KeyIdMismatch) {
             self.reason = (self.path.len(), reason);
         }
     }
+}
+
+/// Whether a certificate names no other key than its own as its issuer's. Servers like to send such roots; one
+/// that is trusted is among the anchors, and any other leads nowhere.
+fn is_root(certificate: &Certificate<'_>) -> bool {
+    let authority = certificate.authority_key_id();
+    certificate.is_self_issued() && (authority.is_none() || authority == certificate.subject_key_id())
 }
 
 /// The certificate in `der`, if it bears the name of `subject`'s issuer. Of others nothing is looked into, so

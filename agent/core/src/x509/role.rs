@@ -33,8 +33,8 @@ pub(super) fn check_server(
     if names.is_critical() != server.subject().is_empty() {
         return Err(PathError::Criticality);
     }
-    check_common_names(server.common_names(), names)?;
-    host.check(names)
+    host.check(names)?;
+    check_common_names(server.common_names(), names)
 }
 
 /// Checks `issuer` as the intermediate CA that signed `subject`, with `cas_below` CAs between it and the
@@ -45,10 +45,10 @@ pub(super) fn check_intermediate(
     cas_below: usize,
     validity: Validity,
 ) -> Result<(), PathError> {
+    check_key_ids(issuer, subject)?;
     check_ca(issuer, cas_below, validity)?;
     check_ext_key_usage_of_ca(issuer)?;
-    check_authority_key_id(issuer)?;
-    check_key_ids(issuer, subject)
+    check_authority_key_id(issuer)
 }
 
 /// Checks `anchor` as the trust anchor that signed `subject`. An anchor gets no rebate: it may have expired, or
@@ -59,6 +59,7 @@ pub(super) fn check_anchor(
     cas_below: usize,
     validity: Validity,
 ) -> Result<(), PathError> {
+    check_key_ids(anchor, subject)?;
     check_ca(anchor, cas_below, validity)?;
     if anchor.is_self_issued() {
         if anchor.extensions.ext_key_usage.is_some() {
@@ -70,11 +71,11 @@ pub(super) fn check_anchor(
         {
             return Err(PathError::AuthorityKeyId);
         }
+        Ok(())
     } else {
         check_ext_key_usage_of_ca(anchor)?;
-        check_authority_key_id(anchor)?;
+        check_authority_key_id(anchor)
     }
-    check_key_ids(anchor, subject)
 }
 
 /// What holds for every certificate on a path.
@@ -110,7 +111,7 @@ fn check_ca(ca: &Certificate<'_>, cas_below: usize, validity: Validity) -> Resul
     if ca.extensions.key_usage.is_some_and(|usage| !usage.key_cert_sign) {
         return Err(PathError::KeyUsage);
     }
-    ca.subject_key_id().map(|_| ()).ok_or(PathError::SubjectKeyId)
+    Ok(())
 }
 
 /// extKeyUsage in an intermediate CA narrows what it may issue for.
@@ -125,6 +126,11 @@ fn check_authority_key_id(certificate: &Certificate<'_>) -> Result<(), PathError
     certificate.authority_key_id().map(|_| ()).ok_or(PathError::AuthorityKeyId)
 }
 
+/// Checked first, because another key of the same name says nothing about the right one.
 fn check_key_ids(issuer: &Certificate<'_>, subject: &Certificate<'_>) -> Result<(), PathError> {
-    if subject.authority_key_id() == issuer.subject_key_id() { Ok(()) } else { Err(PathError::KeyIdMismatch) }
+    match issuer.subject_key_id() {
+        None => Err(PathError::SubjectKeyId),
+        key_id if key_id == subject.authority_key_id() => Ok(()),
+        Some(_) => Err(PathError::KeyIdMismatch),
+    }
 }
