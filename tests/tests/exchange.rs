@@ -40,7 +40,7 @@ fn the_server_accepts_the_request() {
         let presented = Presented { device: &request.device, csr: &csr, proof: &proof };
         appraisal::appraise(&presented, &basis, None, now())
     };
-    assert_eq!(appraise(request.evidence.body).unwrap().decision(), Decision::Issue);
+    assert_eq!(appraise(request.evidence.body).unwrap().decision(), Decision::Accept);
     // One bit of the claims, and the signature is worth nothing.
     let mut spoiled = request.evidence.body.to_vec();
     let middle = spoiled.len() / 2;
