@@ -71,6 +71,12 @@ impl Live {
         change(&mut self.snapshot.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
+    /// How many wait for a renewal.
+    #[cfg(test)]
+    pub(crate) fn listeners(&self) -> usize {
+        self.renewals.receiver_count()
+    }
+
     pub(crate) fn renewal(&self, renewal: Renewal) {
         if self.renewals.send(renewal).is_err() {
             tracing::trace!("nobody asked for this renewal");

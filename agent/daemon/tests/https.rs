@@ -5,15 +5,12 @@
     clippy::indexing_slicing,
     reason = "a test may end anywhere"
 )]
-#![expect(
-    clippy::disallowed_methods,
-    clippy::disallowed_types,
-    reason = "waits for other processes in real time"
-)]
+#![expect(clippy::disallowed_methods, reason = "waits for other processes in real time")]
 
 mod common;
 
-use std::time::{Duration, Instant};
+use core::time::Duration;
+use std::time::Instant;
 
 use agent::config::Timeouts;
 use agent::heartbeat::Heartbeat;

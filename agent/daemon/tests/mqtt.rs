@@ -5,17 +5,13 @@
     clippy::indexing_slicing,
     reason = "a test may end anywhere"
 )]
-#![expect(
-    clippy::disallowed_methods,
-    clippy::disallowed_types,
-    reason = "waits for other processes in real time"
-)]
+#![expect(clippy::disallowed_methods, reason = "waits for other processes in real time")]
 
 mod common;
 
+use core::time::Duration;
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Duration;
 
 use agent::config::Timeouts;
 use agent::heartbeat::Heartbeat;

@@ -54,9 +54,9 @@ impl Reader {
         let export = self.export();
         let hook = self.hook();
         let network = Timeouts {
-            connect: self.duration("network.connect_timeout", 10, 1..=300),
-            handshake: self.duration("network.handshake_timeout", 10, 1..=300),
-            exchange: self.duration("network.exchange_timeout", 30, 1..=600),
+            connect: self.duration("network.connect_timeout", 10, 1..=60),
+            handshake: self.duration("network.handshake_timeout", 10, 1..=60),
+            exchange: self.duration("network.exchange_timeout", 30, 1..=60),
         };
         let log = self.log();
         Some(Config {

@@ -162,7 +162,7 @@ fields! {
         "After this time the hook command is killed; at least 1 second.";
 
     "network.connect_timeout": Kind::Duration, Default "\"10s\"",
-        "Longest time for the name lookup and the TCP connection.";
+        "Longest time for the name lookup and the TCP connection; at most 60 seconds, as for the two below.";
     "network.handshake_timeout": Kind::Duration, Default "\"10s\"",
         "Longest time for the TLS handshake, and for the login at the broker.";
     "network.exchange_timeout": Kind::Duration, Default "\"30s\"",

@@ -86,9 +86,12 @@ impl<K: SigningKey + Clone + Send + Sync + 'static> Broker<K> for MqttBroker {
         let identity = ClientIdentity { key: login.identity.key, chain: login.identity.chain };
         let stream = Box::pin(tls::connect(login.server, Some(identity), &self.timeouts)).await?;
         let (mut link, logged_in) = Link::new(stream, &login)?;
+        self.heartbeat.beat();
         Self::within(self.timeouts.handshake, &mut link, async { logged_in.await.ok().map(Ok) }).await?;
+        self.heartbeat.beat();
         let subscribed = link.subscribe(login.command_topic).await?;
         Self::within(self.timeouts.exchange, &mut link, subscribed).await?;
+        self.heartbeat.beat();
         // Writes to storage; the link's own task keeps the connection alive meanwhile.
         session.accepted().await;
         loop {

@@ -11,7 +11,7 @@ use crate::keystore::FileKey;
 #[derive(Debug)]
 pub enum DeviceAttester<'p> {
     /// Signs evidence with the IDevID key.
-    Idevid(IdevidAttester<'p, FileKey>),
+    Idevid(Box<IdevidAttester<'p, FileKey>>),
     /// Shows a one-time token.
     Token(TokenAttester),
 }

@@ -136,7 +136,7 @@ impl Provision {
             Proof::Idevid { path, chain, key } => {
                 let chain: Vec<&[u8]> = chain.iter().map(Vec::as_slice).collect();
                 IdevidAttester::new(key.clone(), &chain, self.claims())
-                    .map(DeviceAttester::Idevid)
+                    .map(|attester| DeviceAttester::Idevid(Box::new(attester)))
                     .map_err(|source| ProvisionError::Idevid { path: path.clone(), source })
             }
             Proof::Token { device, token } => TokenAttester::new(device.clone(), token)

@@ -22,7 +22,7 @@ use super::pki::{Ca, Usage};
 
 /// What becomes of enrollments and renewals.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub(crate) enum Verdict {
     Issue,
     Refuse(u16),
     Hold,
@@ -30,19 +30,19 @@ pub enum Verdict {
 
 /// What the server saw.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Seen {
-    pub path: String,
-    pub device: String,
-    pub evidence: Option<(EvidenceKind, Vec<u8>)>,
-    pub client: Option<Vec<u8>>,
+pub(crate) struct Seen {
+    pub(crate) path: String,
+    pub(crate) device: String,
+    pub(crate) evidence: Option<(EvidenceKind, Vec<u8>)>,
+    pub(crate) client: Option<Vec<u8>>,
 }
 
 /// A running server.
-pub struct Enrollment {
-    pub port: u16,
-    pub trust_bundle: Vec<u8>,
-    pub verdict: Arc<Mutex<Verdict>>,
-    pub seen: Arc<Mutex<Vec<Seen>>>,
+pub(crate) struct Enrollment {
+    pub(crate) port: u16,
+    pub(crate) trust_bundle: Vec<u8>,
+    pub(crate) verdict: Arc<Mutex<Verdict>>,
+    pub(crate) seen: Arc<Mutex<Vec<Seen>>>,
     _runtime: tokio::runtime::Runtime,
 }
 
@@ -56,7 +56,7 @@ struct Shared {
 
 impl Enrollment {
     /// Starts a server with threads of its own; `ca` certifies servers and devices alike.
-    pub fn start(ca: Arc<Ca>, broker_port: u16) -> Self {
+    pub(crate) fn start(ca: Arc<Ca>, broker_port: u16) -> Self {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let trust_bundle = trust_bundle(&ca);
@@ -146,7 +146,7 @@ impl Shared {
         match path {
             "/v1/challenge" => {
                 let request = ChallengeRequest::decode(body).unwrap();
-                let valid_until = now.after(std::time::Duration::from_secs(300));
+                let valid_until = now.after(core::time::Duration::from_secs(300));
                 let kind = request.kinds[0];
                 let challenge = Challenge { server_time: now, nonce: [9; 32], valid_until, kind };
                 let length = challenge.encode(&mut out).unwrap();
@@ -173,7 +173,7 @@ impl Shared {
             format!("devices/{id}/status"),
             format!("devices/{id}/command"),
         );
-        let day = std::time::Duration::from_secs(86_400);
+        let day = core::time::Duration::from_secs(86_400);
         let (http, outcome) = match *self.verdict.lock().unwrap() {
             Verdict::Issue => (
                 200,
@@ -197,7 +197,7 @@ impl Shared {
                 let http = shared::Reject::from_code(code).unwrap().http_status();
                 (http, Outcome::Rejected(Rejected { code, message: "Not today.", retry_after }))
             }
-            Verdict::Hold => (202, Outcome::Pending { retry_after: std::time::Duration::from_secs(60) }),
+            Verdict::Hold => (202, Outcome::Pending { retry_after: core::time::Duration::from_secs(60) }),
         };
         let mut out = [0; 8192];
         let length = Answer { server_time: now, outcome }.encode(&mut out).unwrap();

@@ -1,23 +1,24 @@
 //! The real Mosquitto, as a process that ends with the test.
 
+use core::time::Duration;
 use std::fs;
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::pki::{Ca, Leaf};
 
 /// A broker that wants client certificates and takes the user's name from them.
-pub struct Mosquitto {
-    pub port: u16,
+pub(crate) struct Mosquitto {
+    pub(crate) port: u16,
     process: Child,
     _directory: tempfile::TempDir,
 }
 
 impl Mosquitto {
     /// Starts the broker; clients have certificates of `client_ca`.
-    pub fn start(identity: &Leaf, client_ca: &Ca) -> Self {
+    pub(crate) fn start(identity: &Leaf, client_ca: &Ca) -> Self {
         let program = ["/usr/sbin/mosquitto", "/usr/local/sbin/mosquitto", "/usr/bin/mosquitto"]
             .into_iter()
             .find(|path| Path::new(path).exists())
@@ -64,7 +65,7 @@ impl Mosquitto {
     }
 
     /// Kills the broker without a word to its clients.
-    pub fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         self.process.kill().unwrap();
         self.process.wait().unwrap();
     }

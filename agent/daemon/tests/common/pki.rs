@@ -7,29 +7,29 @@ use rcgen::{
 };
 
 /// A CA and its certificate.
-pub struct Ca {
-    pub der: Vec<u8>,
-    pub pem: String,
+pub(crate) struct Ca {
+    pub(crate) der: Vec<u8>,
+    pub(crate) pem: String,
     issuer: Issuer<'static, KeyPair>,
 }
 
 /// A certificate, its issuers, and its key.
-pub struct Leaf {
+pub(crate) struct Leaf {
     /// DER, leaf first.
-    pub chain: Vec<Vec<u8>>,
-    pub pem: String,
-    pub key: KeyPair,
+    pub(crate) chain: Vec<Vec<u8>>,
+    pub(crate) pem: String,
+    pub(crate) key: KeyPair,
 }
 
 /// For whom a certificate is.
 #[derive(Clone, Copy)]
-pub enum Usage {
+pub(crate) enum Usage {
     Server,
     Device,
 }
 
 impl Ca {
-    pub fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         let key = KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap();
         let mut params = CertificateParams::default();
         params.distinguished_name = rcgen::DistinguishedName::new();
@@ -43,12 +43,12 @@ impl Ca {
     }
 
     /// A certificate with everything right, but for what `spoil` changes. A server's is for `localhost`.
-    pub fn issue(&self, name: &str, usage: Usage, spoil: impl FnOnce(&mut CertificateParams)) -> Leaf {
+    pub(crate) fn issue(&self, name: &str, usage: Usage, spoil: impl FnOnce(&mut CertificateParams)) -> Leaf {
         let key = KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap();
         self.certify(key, name, usage, spoil)
     }
 
-    pub fn certify(
+    pub(crate) fn certify(
         &self,
         key: KeyPair,
         name: &str,
@@ -64,7 +64,7 @@ impl Ca {
 
 impl Ca {
     /// An LDevID for the key of a PKCS#10 request, in DER.
-    pub fn certify_request(&self, csr: &[u8], device: &str) -> Vec<u8> {
+    pub(crate) fn certify_request(&self, csr: &[u8], device: &str) -> Vec<u8> {
         let request = rcgen::CertificateSigningRequestParams::from_der(&csr.into()).unwrap();
         let params = leaf_params(device, Usage::Device);
         // rcgen derives the serial number from the key; that is enough here.
@@ -74,7 +74,7 @@ impl Ca {
 
 impl Leaf {
     /// A certificate that this one signs, as if it were a CA.
-    pub fn issue_as_if_ca(&self, name: &str, usage: Usage) -> Self {
+    pub(crate) fn issue_as_if_ca(&self, name: &str, usage: Usage) -> Self {
         let key = KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap();
         let own_key = KeyPair::from_pem(&self.key.serialize_pem()).unwrap();
         let issuer = Issuer::from_ca_cert_der(&self.chain[0].as_slice().into(), own_key).unwrap();
@@ -84,11 +84,11 @@ impl Leaf {
         Self { chain, pem: certificate.pem(), key }
     }
 
-    pub fn file_key(&self) -> FileKey {
+    pub(crate) fn file_key(&self) -> FileKey {
         FileKey::from_private_key_pem(&self.key.serialize_pem()).unwrap()
     }
 
-    pub fn chain(&self) -> Vec<&[u8]> {
+    pub(crate) fn chain(&self) -> Vec<&[u8]> {
         self.chain.iter().map(Vec::as_slice).collect()
     }
 }

@@ -14,7 +14,7 @@ use super::pki::{Ca, Leaf};
 
 /// What the server does after the handshake.
 #[derive(Clone)]
-pub enum Behaviour {
+pub(crate) enum Behaviour {
     /// Reads the request, sends these bytes, closes.
     Answer(Vec<u8>),
     /// Reads the request, sends these bytes, and then nothing more, for ever.
@@ -22,28 +22,28 @@ pub enum Behaviour {
 }
 
 /// A running server.
-pub struct Server {
-    pub port: u16,
+pub(crate) struct Server {
+    pub(crate) port: u16,
     /// Requests as they came, and the client certificate's DER where there was one.
-    pub requests: mpsc::UnboundedReceiver<(String, Option<Vec<u8>>)>,
+    pub(crate) requests: mpsc::UnboundedReceiver<(String, Option<Vec<u8>>)>,
     _task: tokio::task::JoinSet<()>,
 }
 
 /// Settings of the server's TLS.
-pub struct Tls<'a> {
-    pub identity: &'a Leaf,
-    pub client_ca: Option<&'a Ca>,
-    pub version: &'static rustls::SupportedProtocolVersion,
+pub(crate) struct Tls<'a> {
+    pub(crate) identity: &'a Leaf,
+    pub(crate) client_ca: Option<&'a Ca>,
+    pub(crate) version: &'static rustls::SupportedProtocolVersion,
 }
 
 impl<'a> Tls<'a> {
-    pub fn of(identity: &'a Leaf) -> Self {
+    pub(crate) fn of(identity: &'a Leaf) -> Self {
         Self { identity, client_ca: None, version: &rustls::version::TLS13 }
     }
 }
 
 /// Starts a server on a free port of this machine.
-pub async fn start(tls: Tls<'_>, behaviour: Behaviour) -> Server {
+pub(crate) async fn start(tls: Tls<'_>, behaviour: Behaviour) -> Server {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_protocol_versions(&[tls.version])
@@ -105,7 +105,7 @@ async fn read_request(stream: &mut (impl tokio::io::AsyncRead + Unpin)) -> Optio
 }
 
 /// An HTTP answer with this body.
-pub fn http(body: &[u8]) -> Vec<u8> {
+pub(crate) fn http(body: &[u8]) -> Vec<u8> {
     let head = format!(
         "HTTP/1.1 200 OK\r\ncontent-type: application/cbor\r\ncontent-length: {}\r\n\r\n",
         body.len()
