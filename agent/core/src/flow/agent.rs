@@ -8,7 +8,7 @@ use super::drive::{Goal, now};
 use super::{Control, IdentityStatus, OnceError, Parts, RunError, Settings, Status, World};
 use crate::lifecycle::Machine;
 use crate::platform::{Attester as _, Slot, Storage as _};
-use crate::slots::{self, Identity, identity_record};
+use crate::slots::{self, Identity, State, identity_record};
 use crate::trust::TrustAnchors;
 
 /// The agent of one device. Holds all large buffers itself, about 18 KiB, so that its futures stay small; keep
@@ -79,8 +79,8 @@ impl<'s, W: World> Agent<'s, W> {
     pub async fn reset(&mut self) -> Result<(), RunError> {
         let built = self.settings.built;
         let Parts { keys, storage, .. } = self.world.parts();
-        let floor = slots::read_state(storage).await?.map_or(built, |state| state.floor().max(built));
-        Ok(slots::reset(keys, storage, floor).await?)
+        let state = slots::read_state(storage).await?.unwrap_or_else(|| State::blank(built));
+        Ok(slots::reset(keys, storage, state.floor().max(built), state.counter()).await?)
     }
 
     /// Reads the records and changes nothing; may be asked while another process runs the agent.

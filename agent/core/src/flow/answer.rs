@@ -2,16 +2,17 @@
 
 use core::time::Duration;
 
-use shared::UnixTime;
 use shared::codec::DecodeError;
 use shared::message::latest::{Answer, Outcome, Rejected};
+use shared::reject::DeviceAction;
+use shared::{Reject, UnixTime};
 
 use super::drive::{Run, random};
 use super::exchange::take_trust;
 use super::{Agent, AnswerError, Notice, OnceError, Parts, World};
 use crate::lifecycle::{Errand, Event, Verdict, renewal_point};
 use crate::platform::{Attester as _, Clock as _, Observer as _, PublicPoint, Reply, StorageError};
-use crate::slots::{self, Dates, Identity};
+use crate::slots::{self, Dates, Identity, Purpose};
 use crate::x509::Validity;
 
 /// Why an issued certificate is not in its slot now.
@@ -44,7 +45,14 @@ impl<W: World> Agent<'_, W> {
                 Verdict::Pending { retry_after }
             }
             Read::Rejected { code, retry_after } => {
-                run.failure = Some(OnceError::Refused { code });
+                let renewing =
+                    run.stored.state().asked().is_some_and(|asked| asked.purpose == Purpose::Renew);
+                let enrolls_again =
+                    Reject::from_code(code).is_some_and(|r| r.device_action() == DeviceAction::EnrollAgain);
+                // A renewal that goes on as an enrollment has not failed yet.
+                if !(renewing && enrolls_again) {
+                    run.failure = Some(OnceError::Refused { code });
+                }
                 Verdict::Rejected { code, status: reply.status, retry_after }
             }
             Read::Issued => {

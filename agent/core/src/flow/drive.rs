@@ -175,7 +175,7 @@ pub(super) async fn keep<KS: crate::platform::KeyStore>(
     random: u64,
 ) {
     let event = match action {
-        Action::Save(state) => match slots::save(storage, state).await {
+        Action::Save(state) => match slots::save(storage, state, run.stored.state().counter()).await {
             Ok(stored) => {
                 run.stored = stored;
                 Event::Saved

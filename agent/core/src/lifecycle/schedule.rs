@@ -159,6 +159,6 @@ mod tests {
     #[test]
     fn jitter_uses_the_whole_range() {
         let early = (0..100_u64).filter(|i| fraction(MOST, i * (u64::MAX / 100)) < MOST / 2).count();
-        assert_eq!(early, 50);
+        assert!((49..=51).contains(&early), "{early} of 100 in the first half");
     }
 }

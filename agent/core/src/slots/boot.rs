@@ -16,7 +16,8 @@ pub struct Inspection {
     pub leftovers: bool,
     /// A record was damaged, or the records did not fit each other as an ordinary power cut leaves them.
     pub repaired: bool,
-    /// The state is not what is stored.
+    /// What is stored says something else of the slots. A floor that rose with the build time alone is no reason
+    /// to write: it rises again at each start.
     pub changed: bool,
 }
 
@@ -49,7 +50,7 @@ pub async fn inspect<KS: KeyStore>(
         dates: [named(Slot::A, a), named(Slot::B, b)],
         leftovers: left(Slot::A, a) || left(Slot::B, b),
         repaired,
-        changed: found.as_ref() != Some(&state),
+        changed: !found.unwrap_or_else(|| State::blank(floor)).is_like(&state),
         state,
     })
 }
@@ -67,7 +68,7 @@ pub async fn boot<KS: KeyStore>(
 ) -> Result<(Stored, Inspection), KeyError> {
     let inspection = inspect(keys, storage, device, floor, buffer).await?;
     let state = inspection.state.clone();
-    let stored = if inspection.changed { save(storage, state).await? } else { Stored::as_read(state) };
+    let stored = if inspection.changed { save(storage, state, 0).await? } else { Stored::as_read(state) };
     Ok((stored, inspection))
 }
 

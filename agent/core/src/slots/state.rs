@@ -229,6 +229,11 @@ impl State {
         }
     }
 
+    /// Whether it says the same of the slots.
+    pub(super) fn is_like(&self, other: &Self) -> bool {
+        self.current == other.current && self.next == other.next && self.refusal == other.refusal
+    }
+
     /// Takes the identity found in `slot` into use, where there is no other.
     pub(super) fn adopt(&mut self, slot: Slot) {
         if self.current.is_none() {
@@ -264,7 +269,8 @@ impl State {
         self.counter = self.counter.max(least);
     }
 
-    pub(super) const fn count(&mut self) {
-        self.counter = self.counter.saturating_add(1);
+    /// The next number, whatever copy of the state this is.
+    pub(super) fn count_on(&mut self, before: u64) {
+        self.counter = self.counter.max(before).saturating_add(1);
     }
 }

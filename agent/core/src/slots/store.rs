@@ -24,12 +24,12 @@ impl Stored {
     }
 }
 
-/// Writes `state` and returns it as durable.
+/// Writes `state` in place of one that had the counter `before`, and returns it as durable.
 ///
 /// # Errors
 /// Where storage fails; the state before is still in force.
-pub async fn save(storage: &mut impl Storage, mut state: State) -> Result<Stored, StorageError> {
-    state.count();
+pub async fn save(storage: &mut impl Storage, mut state: State, before: u64) -> Result<Stored, StorageError> {
+    state.count_on(before);
     let mut buffer = [0; STATE];
     let length = record::seal(Record::State, &state, &mut buffer)?;
     storage.store(Record::State, buffer.get(..length).ok_or(StorageError::TooLong)?).await?;
@@ -68,7 +68,7 @@ pub async fn store_identity(
     Ok(slot)
 }
 
-/// Erases both slots and then the state, of which only the time floor stays. Cut short at any point, what is
+/// Erases both slots and then the state, of which only the time floor and the counter, `before`, stay. Cut short at any point, what is
 /// left boots as a device without the erased keys; calling it again goes on.
 ///
 /// # Errors
@@ -77,12 +77,13 @@ pub async fn reset<KS: KeyStore>(
     keys: &mut KS,
     storage: &mut impl Storage,
     floor: UnixTime,
+    before: u64,
 ) -> Result<(), KeyError> {
     for slot in [Slot::A, Slot::B] {
         keys.erase(slot, storage).await?;
         storage.erase(identity_record(slot)).await?;
     }
-    save(storage, State::blank(floor)).await?;
+    save(storage, State::blank(floor), before).await?;
     Ok(())
 }
 

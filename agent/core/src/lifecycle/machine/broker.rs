@@ -16,6 +16,7 @@ impl Machine {
         let before = self.state.clone();
         if self.state.accept(proof) {
             self.leftovers = true;
+            self.trial.succeed(Duration::ZERO);
         }
         self.unsaved |= before != self.state;
     }
@@ -68,8 +69,8 @@ impl Machine {
         if on_trial {
             // Back to the identity before; the next attempt at another one is not made soon.
             self.give_up_candidate();
-            self.suspicion.fail(now.uptime, least, least, self.pace.final_retry, random);
-            self.server.set(self.server.due().max(self.suspicion.due()));
+            self.trial.fail(now.uptime, least, least, self.pace.final_retry, random);
+            self.server.set(self.server.due().max(self.trial.due()));
         } else if self.suspicion.is_due(now.uptime) {
             // The enrollment server knows why. A broker that is ill makes every device ask at once, so where
             // nothing is certain the questions are spread over a long time.

@@ -51,6 +51,7 @@ pub struct Machine {
     trust: Retry,
     broker: Retry,
     suspicion: Retry,
+    trial: Retry,
     command: Retry,
 }
 
@@ -87,6 +88,7 @@ impl Machine {
             trust: Retry::at(now.uptime),
             broker: Retry::at(begin),
             suspicion: Retry::at(now.uptime),
+            trial: Retry::at(now.uptime),
             command: Retry::at(now.uptime),
             pace,
             evidence_lasts,
