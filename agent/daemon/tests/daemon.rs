@@ -4,6 +4,7 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::indexing_slicing,
+    clippy::string_slice,
     reason = "a test may end anywhere"
 )]
 #![expect(clippy::disallowed_methods, reason = "waits for processes, in real time")]
@@ -217,7 +218,10 @@ fn a_device_from_blank_to_reset() {
 
     let log = world.read("log");
     assert!(!log.contains("PRIVATE KEY"));
+    // An orderly stop: offline is said and acknowledged, then the connection ends.
     assert!(log.contains("connected to the broker"), "{log}");
+    let offline = log.rfind("status published").expect("offline was said");
+    assert!(log[offline..].contains("disconnected from the broker in order"), "{log}");
 }
 
 #[test]
@@ -286,7 +290,11 @@ fn the_service_manager_is_told_and_a_stop_is_orderly_while_the_server_is_away() 
     let config = world.config("certificate = \"idevid.pem\"\nkey = \"idevid.key\"");
     let away = config.replace(&format!("port = {}", world.server.port), "port = 1");
     world.write("agent.toml", away.as_bytes());
-    let running = world.run(&[("NOTIFY_SOCKET", path.to_str().unwrap()), ("WATCHDOG_USEC", "2000000")]);
+    let running = world.run(&[
+        ("NOTIFY_SOCKET", path.to_str().unwrap()),
+        ("WATCHDOG_USEC", "2000000"),
+        ("AGENT_LOG_FORMAT", "json"),
+    ]);
     wait_for("READY=1");
     for _ in 0..3 {
         wait_for("WATCHDOG=1");
@@ -297,6 +305,10 @@ fn the_service_manager_is_told_and_a_stop_is_orderly_while_the_server_is_away() 
     assert!(status["running"]["trouble"].as_str().unwrap().contains("cannot be reached"));
     assert_eq!(running.terminate(), 0);
     wait_for("STOPPING=1");
+    // And each line of its log is one object that names what happened.
+    let log: Vec<serde_json::Value> =
+        world.read("log").lines().map(|line| serde_json::from_str(line).expect(line)).collect();
+    assert!(log.iter().any(|line| line["event"] == "unreachable" && line["level"] == "WARN"), "{log:?}");
 }
 
 #[test]
