@@ -5,26 +5,23 @@
 //! revocation within a fraction of a second.
 
 use core::time::Duration;
-use std::path::PathBuf;
+use std::sync::Arc;
 
+use appraisal::MakerCa;
+use aws_lc_rs::rand::{SecureRandom as _, SystemRandom};
+use ca::Serial;
+use ca::crl::Reason;
 use shared::DeviceId;
 use zeroize::Zeroizing;
 
-use crate::store::{
-    Certificate, Device, Event, ImportReport, Maker, RevocationReason, Serial, StoreError, Token,
-};
+use crate::clock::Clock;
+use crate::inventory;
+use crate::issuance::token_hash;
+use crate::store::{Certificate, Device, DeviceState, Event, ImportReport, Maker, Store, StoreError, Token};
 
 /// Why an operator's request was not carried out.
 #[derive(Debug, thiserror::Error)]
 pub enum AdminError {
-    /// A file cannot be read.
-    #[error("{}: cannot be read", path.display())]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// What the system says.
-        source: std::io::Error,
-    },
     /// The file holds no CA certificate that can endorse IDevIDs.
     #[error("this is no CA certificate of a maker: {problem}")]
     NotAMaker {
@@ -32,13 +29,8 @@ pub enum AdminError {
         problem: String,
     },
     /// The inventory file has mistakes; nothing was imported.
-    #[error("the inventory was not imported; line {line}: {problem}")]
-    Inventory {
-        /// Line of the first mistake, from 1.
-        line: usize,
-        /// What is wrong there.
-        problem: String,
-    },
+    #[error("nothing was imported: {0}")]
+    Inventory(#[from] inventory::InventoryError),
     /// There is no such thing.
     #[error("there is no {what} '{name}'")]
     NotFound {
@@ -64,24 +56,47 @@ pub enum AdminError {
 /// A new one-time token.
 #[derive(Debug)]
 pub struct NewToken {
-    /// Its public name.
-    pub id: String,
+    /// What a list shows of it.
+    pub token: Token,
     /// Its text: the secret, shown once and never kept.
     pub text: Zeroizing<String>,
 }
 
 /// The operator's hand on one store.
 #[derive(Clone, Debug)]
-pub struct Admin;
+pub struct Admin {
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+}
 
-#[expect(unused_variables, reason = "bodies follow with the store")]
+/// Most certificates in one list.
+const MAX_LIST: u32 = 1_000_000;
+
 impl Admin {
-    /// Trusts the maker CA in `pem`; a maker that is there already stays as it is.
+    /// Works on `store`.
+    #[must_use]
+    pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>) -> Self {
+        Self { store, clock }
+    }
+
+    /// Trusts the maker CA in `pem`; a maker that is there already stays as it is. Without a name it is called
+    /// by its subject's common name.
     ///
     /// # Errors
     /// Where `pem` holds no CA certificate, or the store fails.
-    pub async fn add_maker(&self, pem: &str) -> Result<Maker, AdminError> {
-        Err(StoreError::Busy.into())
+    pub async fn add_maker(&self, pem: &str, name: Option<&str>) -> Result<Maker, AdminError> {
+        let not_a_maker = |problem: String| AdminError::NotAMaker { problem };
+        let list =
+            ca::pem::read_certificates(pem.as_bytes()).map_err(|error| not_a_maker(error.to_string()))?;
+        let [der] = list.as_slice() else {
+            return Err(not_a_maker(format!("expected one certificate, found {}", list.len())));
+        };
+        let name = name.map_or_else(|| common_name(der), |name| Some(name.to_owned()));
+        let name = name.ok_or_else(|| not_a_maker("its subject has no common name; give a name".into()))?;
+        let checked = MakerCa::new(&name, der).map_err(|error| not_a_maker(error.to_string()))?;
+        let now = self.clock.now();
+        let sha256 = checked.maker().fingerprint;
+        Ok(self.store.add_maker(Maker { name, sha256, added: now, der: der.clone() }).await?)
     }
 
     /// All makers.
@@ -89,23 +104,25 @@ impl Admin {
     /// # Errors
     /// Where the store fails, as for all below.
     pub async fn makers(&self) -> Result<Vec<Maker>, AdminError> {
-        Err(StoreError::Busy.into())
+        Ok(self.store.makers().await?)
     }
 
-    /// Imports an inventory file with the header `device,model,idevid_sha256`: all of it or nothing.
+    /// Imports an inventory file with the header `device,model,idevid_sha256`: all of it or nothing. What is
+    /// known already is never overwritten.
     ///
     /// # Errors
     /// The first mistake with its line.
     pub async fn import_devices(&self, csv: &str) -> Result<ImportReport, AdminError> {
-        Err(StoreError::Busy.into())
+        let entries = inventory::parse(csv)?;
+        Ok(self.store.import(entries, self.clock.now()).await?)
     }
 
-    /// All devices, by identifier.
+    /// Devices by identifier; only those in `state`, where one is given.
     ///
     /// # Errors
     /// Where the store fails.
-    pub async fn devices(&self) -> Result<Vec<Device>, AdminError> {
-        Err(StoreError::Busy.into())
+    pub async fn devices(&self, state: Option<DeviceState>) -> Result<Vec<Device>, AdminError> {
+        Ok(self.store.devices(state).await?)
     }
 
     /// One device.
@@ -113,23 +130,28 @@ impl Admin {
     /// # Errors
     /// Where there is none.
     pub async fn device(&self, device: &DeviceId) -> Result<Device, AdminError> {
-        Err(StoreError::Busy.into())
+        self.store.device(device).await?.ok_or_else(|| not_found("device", device))
     }
 
-    /// Approves the next enrollment of a device, held or not.
+    /// Approves the held request of a device and no other; where none is held, its next enrollment.
     ///
     /// # Errors
     /// Where there is no such device, or it was revoked.
     pub async fn approve(&self, device: &DeviceId) -> Result<(), AdminError> {
-        Err(StoreError::Busy.into())
+        match self.store.approve(device, self.clock.now()).await? {
+            None => Err(not_found("device", device)),
+            Some(DeviceState::Revoked) => Err(AdminError::Revoked { device: device.clone() }),
+            Some(_) => Ok(()),
+        }
     }
 
     /// Revokes a device and all its certificates, for good. Returns how many certificates that were.
     ///
     /// # Errors
     /// Where there is no such device.
-    pub async fn revoke(&self, device: &DeviceId, reason: RevocationReason) -> Result<usize, AdminError> {
-        Err(StoreError::Busy.into())
+    pub async fn revoke(&self, device: &DeviceId, reason: Reason) -> Result<usize, AdminError> {
+        let revoked = self.store.revoke(device, reason, self.clock.now()).await?;
+        revoked.ok_or_else(|| not_found("device", device))
     }
 
     /// Makes a one-time token, for one device or for any.
@@ -141,7 +163,23 @@ impl Admin {
         device: Option<&DeviceId>,
         lifetime: Duration,
     ) -> Result<NewToken, AdminError> {
-        Err(StoreError::Busy.into())
+        let random = |bytes: &mut [u8]| SystemRandom::new().fill(bytes).map_err(|_| AdminError::Random);
+        let mut secret = Zeroizing::new([0; TOKEN_BYTES]);
+        random(secret.as_mut_slice())?;
+        let mut name = [0; 4];
+        random(&mut name)?;
+        let text = Zeroizing::new(hex::encode(secret.as_slice()));
+        let now = self.clock.now();
+        let token = Token {
+            id: hex::encode(name),
+            device: device.cloned(),
+            created: now,
+            expires: now.after(lifetime),
+            used_by: None,
+            revoked: false,
+        };
+        self.store.add_token(token.clone(), token_hash(text.as_bytes())).await?;
+        Ok(NewToken { token, text })
     }
 
     /// All tokens, newest first.
@@ -149,15 +187,16 @@ impl Admin {
     /// # Errors
     /// Where the store fails.
     pub async fn tokens(&self) -> Result<Vec<Token>, AdminError> {
-        Err(StoreError::Busy.into())
+        Ok(self.store.tokens().await?)
     }
 
-    /// Revokes a token that was not used.
+    /// Revokes a token: if it was not used, it never will be.
     ///
     /// # Errors
     /// Where there is no such token.
     pub async fn revoke_token(&self, id: &str) -> Result<(), AdminError> {
-        Err(StoreError::Busy.into())
+        let found = self.store.revoke_token(id.to_owned(), self.clock.now()).await?;
+        if found { Ok(()) } else { Err(not_found("token", id)) }
     }
 
     /// Certificates, newest first: of one device or of all.
@@ -165,15 +204,15 @@ impl Admin {
     /// # Errors
     /// Where the store fails.
     pub async fn certificates(&self, device: Option<&DeviceId>) -> Result<Vec<Certificate>, AdminError> {
-        Err(StoreError::Busy.into())
+        Ok(self.store.certificates(device.cloned(), MAX_LIST).await?)
     }
 
     /// One certificate.
     ///
     /// # Errors
     /// Where there is none.
-    pub async fn certificate(&self, serial: &Serial) -> Result<Certificate, AdminError> {
-        Err(StoreError::Busy.into())
+    pub async fn certificate(&self, serial: Serial) -> Result<Certificate, AdminError> {
+        self.store.certificate(serial).await?.ok_or_else(|| not_found("certificate", serial))
     }
 
     /// The last `count` events, newest first.
@@ -181,6 +220,28 @@ impl Admin {
     /// # Errors
     /// Where the store fails.
     pub async fn events(&self, count: u32) -> Result<Vec<Event>, AdminError> {
-        Err(StoreError::Busy.into())
+        Ok(self.store.events(count).await?)
     }
+
+    /// Closes the store: what is queued is finished first.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn close(&self) -> Result<(), AdminError> {
+        Ok(self.store.close().await?)
+    }
+}
+
+/// 128 bits.
+const TOKEN_BYTES: usize = 16;
+
+fn not_found(what: &'static str, name: impl ToString) -> AdminError {
+    AdminError::NotFound { what, name: name.to_string() }
+}
+
+fn common_name(der: &[u8]) -> Option<String> {
+    use x509_parser::prelude::FromDer as _;
+    let (_, certificate) = x509_parser::certificate::X509Certificate::from_der(der).ok()?;
+    let name = certificate.subject().iter_common_name().next()?.as_str().ok()?;
+    Some(name.to_owned())
 }

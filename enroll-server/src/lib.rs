@@ -8,7 +8,20 @@
 #![forbid(unsafe_code)]
 
 pub mod admin;
+pub mod api;
+pub mod audit;
+pub mod authorization;
+pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod failpoint;
+pub mod files;
+pub mod inventory;
+pub mod issuance;
+pub mod nonce;
+pub mod revocation;
+mod serve;
 pub mod startup;
 pub mod store;
+pub mod telemetry;
+pub mod tls;

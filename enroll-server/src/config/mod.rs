@@ -13,9 +13,10 @@ use core::time::Duration;
 use std::path::PathBuf;
 
 pub use error::{ConfigError, Mistake};
+pub(crate) use read::{is_host, is_tenant};
 
-/// Longest lifetime of an LDevID.
-pub const MAX_LIFETIME: Duration = Duration::from_secs(180 * 86_400);
+/// A file with every field, its default and what it means; `init` starts from it.
+pub const SAMPLE: &str = include_str!("../../enroll-server.sample.toml");
 
 /// All settings. The fields are public so that a program which runs the server inside itself can adapt them.
 #[derive(Clone, Debug)]
@@ -26,7 +27,7 @@ pub struct Config {
     pub listen: Listen,
     /// Keys, certificates, policy and database.
     pub files: Files,
-    /// What is put into certificates, and for how long.
+    /// What is put into certificates.
     pub certificates: Certificates,
     /// What devices are told about the MQTT broker.
     pub broker: Broker,
@@ -74,17 +75,15 @@ pub struct Files {
     pub nonce_key: PathBuf,
     /// The policy.
     pub policy: PathBuf,
+    /// Known-good measurements besides those in the policy, where such a file is named.
+    pub reference_values: Option<PathBuf>,
     /// The SQLite database.
     pub store: PathBuf,
 }
 
-/// What is put into LDevIDs.
+/// What is put into LDevIDs; how long they live stands in the policy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Certificates {
-    /// Lifetime of an LDevID, at most [`MAX_LIFETIME`].
-    pub lifetime: Duration,
-    /// How long after its end an LDevID may still renew.
-    pub grace: Duration,
     /// Private enterprise number of the tenant, for the device's URN (RFC 9039, section 4.4).
     pub pen: u32,
     /// CRL distribution point, if certificates carry one.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use shared::limits::{MAX_HOST, MAX_TOPIC};
 
 use super::reader::{Reader, Section, duration, flag, number, text, texts};
-use super::{Broker, Certificates, Config, ConfigError, Crl, Files, Limits, Listen, Log, MAX_LIFETIME};
+use super::{Broker, Certificates, Config, ConfigError, Crl, Files, Limits, Listen, Log};
 
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -135,21 +135,22 @@ fn files<'t>(reader: &mut Reader<'t>, root: &mut Section<'t>, folder: &Path) -> 
         trust_bundle: file("trust_bundle", "trust.bundle"),
         nonce_key: file("nonce_key", "nonce.key"),
         policy: file("policy", "policy.toml"),
+        reference_values: None,
         store: file("store", "store.sqlite"),
     };
+    let reference_values = reader.field(&mut section, "reference_values", |value| {
+        text(value, "a path", |found| (!found.is_empty()).then(|| folder.join(found)))
+    });
     reader.close(
         section,
         "root_certificate, issuing_certificate, issuing_key, server_certificate, server_key, trust_bundle, \
-         nonce_key, policy and store",
+         nonce_key, policy, reference_values and store",
     );
-    files
+    Files { reference_values, ..files }
 }
 
 fn certificates<'t>(reader: &mut Reader<'t>, root: &mut Section<'t>) -> Certificates {
     let mut section = reader.section(root, "certificates");
-    let lifetime = reader
-        .field(&mut section, "lifetime", |value| duration(value, Duration::from_secs(60), MAX_LIFETIME));
-    let grace = reader.field(&mut section, "grace", |value| duration(value, Duration::ZERO, 3650 * DAY));
     let pen = reader.field(&mut section, "pen", |value| number(value, 1, u64::from(u32::MAX)));
     let crl_url = reader.field(&mut section, "crl_url", |value| {
         text(value, "an http:// address without spaces", |found| {
@@ -157,10 +158,8 @@ fn certificates<'t>(reader: &mut Reader<'t>, root: &mut Section<'t>) -> Certific
             (found.starts_with("http://") && plain && found.len() <= 200).then(|| found.to_owned())
         })
     });
-    reader.close(section, "lifetime, grace, pen and crl_url");
+    reader.close(section, "pen and crl_url");
     Certificates {
-        lifetime: lifetime.unwrap_or(90 * DAY),
-        grace: grace.unwrap_or(30 * DAY),
         // The number that RFC 5612 sets aside for documentation.
         pen: pen.and_then(|pen| u32::try_from(pen).ok()).unwrap_or(32473),
         crl_url,

@@ -9,7 +9,7 @@ fn parse(text: &str) -> Result<Config, ConfigError> {
 #[test]
 fn only_the_tenant_has_no_default() {
     let config = parse("tenant = \"Acme\"").unwrap();
-    assert_eq!(config.certificates.lifetime, Duration::from_secs(90 * 86_400));
+    assert_eq!(config.nonce_lifetime, Duration::from_secs(300));
     assert_eq!(config.files.store, Path::new("/etc/enroll/store.sqlite"));
     let Err(ConfigError::Mistakes { mistakes, .. }) = parse("") else { panic!("taken") };
     assert_eq!(mistakes.len(), 1);
@@ -19,12 +19,12 @@ fn only_the_tenant_has_no_default() {
 #[test]
 fn all_mistakes_are_reported_each_with_file_line_and_field() {
     let text = "tenant = \"A c\"\nnonce_life = \"3m\"\n[listen]\nhttps = \"nowhere\"\n\n[certificates]\n\
-                lifetime = \"181d\"\npen = \"x\"\n[broker]\nstatus_topic = \"devices/#\"\n";
+                life = \"181d\"\npen = \"x\"\n[broker]\nstatus_topic = \"devices/#\"\n";
     let error = parse(text).unwrap_err().to_string();
     let expected = "enroll-server.toml:1: tenant: expected 1 to 64 letters and digits, such as \"Acme\", found \"A c\"\n\
         enroll-server.toml:2: nonce_life: is no field here; there are tenant, nonce_lifetime, approval_retry, busy_retry and the tables listen, files, certificates, broker, crl, limits, admin, log\n\
         enroll-server.toml:4: listen.https: expected an address with a port, such as \"0.0.0.0:8443\", found \"nowhere\"\n\
-        enroll-server.toml:7: certificates.lifetime: expected a duration from 1m to 180d, such as \"30s\" or \"90d\", found \"181d\"\n\
+        enroll-server.toml:7: certificates.life: is no field here; there are pen and crl_url\n\
         enroll-server.toml:8: certificates.pen: expected a whole number from 1 to 4294967295, found a string\n\
         enroll-server.toml:10: broker.status_topic: expected a topic with \"{id}\", without \"+\" and \"#\", found \"devices/#\"";
     assert_eq!(error, expected);
@@ -36,4 +36,22 @@ fn what_is_no_toml_is_reported_with_its_line() {
         panic!("taken")
     };
     assert!(mistakes.iter().any(|mistake| mistake.line == 2), "{mistakes:?}");
+}
+
+#[test]
+fn the_sample_means_the_same_as_an_almost_empty_file() {
+    let mut config = parse(super::SAMPLE).unwrap();
+    config.tenant = "Acme".into();
+    assert_eq!(format!("{config:?}"), format!("{:?}", parse("tenant = \"Acme\"").unwrap()));
+    // What stands behind a '#' as an example has to load too.
+    let uncommented: String = super::SAMPLE
+        .lines()
+        .map(|line| match line.strip_prefix("# ") {
+            Some(field) if field.split(' ').nth(1) == Some("=") => field.replace("token_sha256 = \"\"", ""),
+            _ => line.to_owned(),
+        })
+        .collect::<Vec<_>>()
+        .join("\n");
+    let config = parse(&uncommented).unwrap();
+    assert!(config.files.reference_values.is_some() && config.certificates.crl_url.is_some());
 }

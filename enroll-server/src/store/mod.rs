@@ -1,37 +1,168 @@
 //! The store: devices, certificates, tokens, makers and the audit trail, behind one trait.
+//!
+//! The trait speaks of the domain, not of tables, so that another database can stand behind it. What has to
+//! happen together is one call here, and one transaction there.
 
+mod error;
 mod model;
+mod outcome;
+mod sqlite;
 
+use core::future::Future;
+use core::pin::Pin;
+
+use appraisal::{KnownDevice, TokenGrant};
+use ca::Serial;
+use ca::crl::Reason;
+use shared::{DeviceId, UnixTime};
+
+use crate::authorization::Authorized;
+
+pub use error::StoreError;
 pub use model::{
     Binding, Certificate, CertificateState, Device, DeviceState, Event, ImportReport, InventoryEntry, Maker,
-    Revocation, RevocationReason, RevokedEntry, RevokedList, Serial, Sha256, StoredEvidence, Token,
+    Revocation, RevokedEntry, RevokedList, Sha256, StoredEvidence, Token,
 };
+pub use outcome::{Completed, RecordOutcome, Recorded};
+pub use sqlite::{SqliteOptions, SqliteStore};
 
-/// Why the store did not do it. Nothing was changed, unless it says so.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// Another process holds the database, or too much is queued: the same call may succeed later.
-    #[error("the database is busy")]
-    Busy,
-    /// No space is left for the database.
-    #[error("the database is full")]
-    Full,
-    /// The medium failed; whether the last change is durable is not known. A repetition of the same request
-    /// finds out.
-    #[error("the database failed: {0}")]
-    Failed(String),
-    /// The database was made by a newer version of this program.
-    #[error("the database has version {found}, this program knows versions up to {known}")]
-    TooNew {
-        /// Its version.
-        found: u32,
-        /// The newest version known here.
-        known: u32,
-    },
-    /// A row holds something that this program never writes.
-    #[error("the database holds an invalid {field}")]
-    Damaged {
-        /// Which column.
-        field: &'static str,
-    },
+/// What a call gives back, later.
+pub type Reply<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
+
+/// Everything the server asks of a database.
+///
+/// To implement: a call that changes something is durable when it returns `Ok`. Each call is atomic.
+pub trait Store: Send + Sync + core::fmt::Debug {
+    /// Reads what an appraisal needs.
+    fn snapshot<'a>(&'a self, device: &'a DeviceId, now: UnixTime) -> Reply<'a, Snapshot>;
+
+    /// Finds a token by the hash of its text, and by which key it was used.
+    fn find_token(&self, sha256: Sha256) -> Reply<'_, Option<FoundToken>>;
+
+    /// Records the intent to issue, or whatever [`decide`](crate::authorization::decide) says. The nonce and
+    /// the token are used up, the device's identity key is pinned, all in one transaction.
+    fn record(&self, request: Authorized) -> Reply<'_, RecordOutcome>;
+
+    /// Stores the certificate of a recorded intent, and revokes those it takes the place of. When the intent
+    /// was completed or voided in the meantime, says so and changes nothing.
+    fn complete(&self, recorded: Recorded, der: Vec<u8>, now: UnixTime) -> Reply<'_, Completed>;
+
+    /// Intents that a crash or a failure left open.
+    fn open_intents(&self) -> Reply<'_, Vec<Recorded>>;
+
+    /// Gives an open intent up for good.
+    fn void(&self, serial: Serial, reason: String, now: UnixTime) -> Reply<'_, ()>;
+
+    /// How a certificate stands, and whose it is.
+    fn certificate(&self, serial: Serial) -> Reply<'_, Option<Certificate>>;
+
+    /// Certificates, newest first: of one device or of all, `limit` at most.
+    fn certificates(&self, device: Option<DeviceId>, limit: u32) -> Reply<'_, Vec<Certificate>>;
+
+    /// The numbers that rise with every change others have to notice.
+    fn generations(&self) -> Reply<'_, Generations>;
+
+    /// All revoked certificates that have not ended before `ended_before`.
+    fn revoked(&self, ended_before: UnixTime) -> Reply<'_, RevokedList>;
+
+    /// The number of the next revocation list; each is given once.
+    fn next_crl_number(&self) -> Reply<'_, u64>;
+
+    /// Adds a maker; gives the one that is there already, if it is.
+    fn add_maker(&self, maker: Maker) -> Reply<'_, Maker>;
+
+    /// All makers, by name.
+    fn makers(&self) -> Reply<'_, Vec<Maker>>;
+
+    /// Imports inventory entries.
+    fn import(&self, entries: Vec<InventoryEntry>, now: UnixTime) -> Reply<'_, ImportReport>;
+
+    /// One device.
+    fn device<'a>(&'a self, device: &'a DeviceId) -> Reply<'a, Option<Device>>;
+
+    /// All devices, by identifier; only those in `state` where one is given.
+    fn devices(&self, state: Option<DeviceState>) -> Reply<'_, Vec<Device>>;
+
+    /// Approves the held request of a device, or its next enrollment where none is held. `None` where the device
+    /// is unknown; else its state, and nothing is approved where that is revoked.
+    fn approve<'a>(&'a self, device: &'a DeviceId, now: UnixTime) -> Reply<'a, Option<DeviceState>>;
+
+    /// Revokes a device for good: its certificates are revoked, what is open is voided. Gives the number of
+    /// certificates revoked, or `None` where the device is unknown.
+    fn revoke<'a>(&'a self, device: &'a DeviceId, reason: Reason, now: UnixTime) -> Reply<'a, Option<usize>>;
+
+    /// Adds a token.
+    fn add_token(&self, token: Token, sha256: Sha256) -> Reply<'_, ()>;
+
+    /// All tokens, newest first.
+    fn tokens(&self) -> Reply<'_, Vec<Token>>;
+
+    /// Revokes a token; `false` where there is none of this name.
+    fn revoke_token(&self, id: String, now: UnixTime) -> Reply<'_, bool>;
+
+    /// Adds an event. One of the same kind about the same device within `quiet` is not repeated.
+    fn add_event(&self, event: NewEvent, quiet: core::time::Duration) -> Reply<'_, ()>;
+
+    /// The last `limit` events, newest first.
+    fn events(&self, limit: u32) -> Reply<'_, Vec<Event>>;
+
+    /// How many devices and certificates there are in each state.
+    fn counts(&self) -> Reply<'_, Counts>;
+
+    /// Writes something and takes it back: tells whether the store can be written to.
+    fn probe(&self) -> Reply<'_, ()>;
+
+    /// Closes the store: what is queued is finished first.
+    fn close(&self) -> Reply<'_, ()>;
+}
+
+/// What an appraisal needs of the store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Snapshot {
+    /// The device, if it is known.
+    pub known: Option<KnownDevice>,
+    /// Number of the set of makers; the set is read anew when it has risen.
+    pub makers: u64,
+}
+
+/// A token that was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FoundToken {
+    /// What it grants.
+    pub grant: TokenGrant,
+    /// The key of the request that used it up.
+    pub used_by_key: Option<Sha256>,
+    /// Whether an operator revoked it.
+    pub revoked: bool,
+}
+
+/// Numbers that rise.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Generations {
+    /// With every change of what is revoked.
+    pub revocations: u64,
+    /// With every maker.
+    pub makers: u64,
+}
+
+/// An event to be added.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewEvent {
+    /// When.
+    pub at: UnixTime,
+    /// What happened: one of the names in [`crate::audit`].
+    pub kind: &'static str,
+    /// Which device it is about.
+    pub device: Option<DeviceId>,
+    /// More, for a person.
+    pub detail: String,
+}
+
+/// How many there are in each state.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Devices.
+    pub devices: Vec<(DeviceState, u64)>,
+    /// Certificates.
+    pub certificates: Vec<(CertificateState, u64)>,
 }

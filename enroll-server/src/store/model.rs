@@ -1,12 +1,12 @@
 //! What the store keeps, as domain types; no SQL here.
 
+use ca::Serial;
+use ca::crl::Reason;
 use shared::message::latest::{EvidenceKind, Nonce};
 use shared::{DeviceId, UnixTime};
 
 /// SHA-256 of something.
 pub type Sha256 = [u8; 32];
-/// Serial number of a certificate: 16 random bytes, positive, as they stand in the certificate.
-pub type Serial = [u8; 16];
 
 /// How a device stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
@@ -51,7 +51,7 @@ pub struct Device {
     pub idevid_sha256: Option<Sha256>,
     /// How it stands.
     pub state: DeviceState,
-    /// Whether an operator approved its next enrollment.
+    /// Whether an operator approved the held request, or its next enrollment.
     pub approved: bool,
     /// When it became known.
     #[serde(serialize_with = "as_text")]
@@ -115,66 +115,18 @@ impl CertificateState {
     }
 }
 
-/// Why a certificate was revoked (RFC 5280, section 5.3.1).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum RevocationReason {
-    /// The operator gave no reason.
-    Unspecified,
-    /// The private key is no longer the device's alone.
-    KeyCompromise,
-    /// Another certificate took its place.
-    Superseded,
-    /// The device is out of service.
-    CessationOfOperation,
-}
-
-impl RevocationReason {
-    /// All reasons.
-    pub const ALL: [Self; 4] =
-        [Self::Unspecified, Self::KeyCompromise, Self::Superseded, Self::CessationOfOperation];
-
-    /// The reason code of a CRL entry.
-    #[must_use]
-    pub const fn code(self) -> u8 {
-        match self {
-            Self::Unspecified => 0,
-            Self::KeyCompromise => 1,
-            Self::Superseded => 4,
-            Self::CessationOfOperation => 5,
-        }
-    }
-
-    /// The reason with this code.
-    #[must_use]
-    pub fn from_code(code: u8) -> Option<Self> {
-        Self::ALL.into_iter().find(|reason| reason.code() == code)
-    }
-
-    /// The stable name.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Unspecified => "unspecified",
-            Self::KeyCompromise => "key-compromise",
-            Self::Superseded => "superseded",
-            Self::CessationOfOperation => "cessation-of-operation",
-        }
-    }
-}
-
 /// One certificate, or the record that one was about to be made.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Certificate {
     /// Its serial number.
-    #[serde(serialize_with = "as_hex")]
+    #[serde(serialize_with = "as_text")]
     pub serial: Serial,
     /// Whose it is.
     #[serde(serialize_with = "as_text")]
     pub device: DeviceId,
     /// How it stands.
     pub state: CertificateState,
-    /// SHA-256 of its public key's uncompressed point.
+    /// SHA-256 of its SubjectPublicKeyInfo.
     #[serde(serialize_with = "as_hex")]
     pub key_sha256: Sha256,
     /// Start of its life.
@@ -200,7 +152,8 @@ pub struct Revocation {
     #[serde(serialize_with = "as_text")]
     pub at: UnixTime,
     /// Why.
-    pub reason: RevocationReason,
+    #[serde(serialize_with = "as_reason")]
+    pub reason: Reason,
 }
 
 /// Evidence as it came, for the operator.
@@ -243,7 +196,8 @@ pub struct Token {
     /// Short public name, for lists and revocation.
     pub id: String,
     /// The one device it is for, if it is for one.
-    pub device: Option<String>,
+    #[serde(serialize_with = "as_optional_text")]
+    pub device: Option<DeviceId>,
     /// When it was made.
     #[serde(serialize_with = "as_text")]
     pub created: UnixTime,
@@ -251,7 +205,8 @@ pub struct Token {
     #[serde(serialize_with = "as_text")]
     pub expires: UnixTime,
     /// Which device used it.
-    pub used_by: Option<String>,
+    #[serde(serialize_with = "as_optional_text")]
+    pub used_by: Option<DeviceId>,
     /// Whether an operator revoked it.
     pub revoked: bool,
 }
@@ -292,6 +247,20 @@ pub struct RevokedEntry {
 
 fn as_text<S: serde::Serializer>(value: &impl core::fmt::Display, to: S) -> Result<S::Ok, S::Error> {
     to.collect_str(value)
+}
+
+fn as_optional_text<S: serde::Serializer>(
+    value: &Option<impl core::fmt::Display>,
+    to: S,
+) -> Result<S::Ok, S::Error> {
+    match value {
+        Some(value) => to.collect_str(value),
+        None => to.serialize_none(),
+    }
+}
+
+fn as_reason<S: serde::Serializer>(value: &Reason, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(value.name())
 }
 
 fn as_hex<S: serde::Serializer>(value: &impl AsRef<[u8]>, to: S) -> Result<S::Ok, S::Error> {

@@ -1,0 +1,103 @@
+//! Writes the protocol's answers.
+
+use core::time::Duration;
+
+use axum::body::Body;
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
+use axum::http::{HeaderValue, Response, StatusCode};
+use bytes::Bytes;
+use shared::codec::EncodeError;
+use shared::message::latest::{Answer, BrokerSettings, Issued, Outcome as Wire, Rejected};
+use shared::{DeviceId, endpoint, limits};
+
+use super::Api;
+use super::error::{Problem, retry_after, sentence};
+use crate::issuance::{Granted, Outcome};
+
+impl Api {
+    /// The answer to an enrollment or renewal that was not refused.
+    pub(super) fn outcome(&self, device: &DeviceId, outcome: &Outcome) -> Result<Response<Body>, Problem> {
+        match outcome {
+            Outcome::Granted(granted) => Ok(self.granted(device, granted)?),
+            Outcome::Held => {
+                let pending = Wire::Pending { retry_after: self.approval_retry };
+                // RFC 9110, section 15.3.3: accepted, not yet acted upon.
+                Ok(self.answer(StatusCode::ACCEPTED, pending, Some(self.approval_retry))?)
+            }
+        }
+    }
+
+    fn granted(&self, device: &DeviceId, granted: &Granted) -> Result<Response<Body>, EncodeError> {
+        let topic = |template: &str| template.replace("{id}", device.as_str());
+        let telemetry = topic(&self.broker.telemetry_topic);
+        let status = topic(&self.broker.status_topic);
+        let command = topic(&self.broker.command_topic);
+        let (renew_from, renew_by) = granted.validity().renewal_window();
+        // Two of MAX_CHAIN; the trust anchor is left out.
+        let chain = [granted.der(), self.issuance.issuer().certificate().der()].into_iter().collect();
+        let keep_alive = u16::try_from(self.broker.keep_alive.as_secs()).unwrap_or(u16::MAX);
+        let issued = Issued {
+            chain,
+            renew_from,
+            renew_by,
+            trust_bundle: &self.trust_bundle,
+            broker: BrokerSettings {
+                host: &self.broker.host,
+                port: self.broker.port,
+                telemetry_topic: &telemetry,
+                status_topic: &status,
+                command_topic: &command,
+                keep_alive,
+            },
+        };
+        self.answer(StatusCode::OK, Wire::Issued(issued), None)
+    }
+
+    /// Refuses: logs, counts and answers.
+    pub(super) fn refuse(
+        &self,
+        endpoint: &'static str,
+        device: Option<&DeviceId>,
+        problem: &Problem,
+    ) -> Response<Body> {
+        let reject = problem.reject();
+        problem.log(endpoint, device);
+        self.metrics.refused(endpoint, reject);
+        self.refusals.count(reject);
+        let retry_after = retry_after(reject, self.busy_retry);
+        let message = sentence(reject);
+        let rejected = Rejected { code: reject.code(), message: &message, retry_after };
+        let status = StatusCode::from_u16(reject.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        self.answer(status, Wire::Rejected(rejected), retry_after).unwrap_or_else(|_| {
+            // A refusal is shorter than any buffer; without its body the status still says enough.
+            let mut bare = Response::new(Body::empty());
+            *bare.status_mut() = status;
+            bare
+        })
+    }
+
+    fn answer(
+        &self,
+        status: StatusCode,
+        outcome: Wire<'_>,
+        retry_after: Option<Duration>,
+    ) -> Result<Response<Body>, EncodeError> {
+        let mut bytes = vec![0; limits::MAX_ANSWER];
+        let length = Answer { server_time: self.issuance.now(), outcome }.encode(&mut bytes)?;
+        bytes.truncate(length);
+        let mut response = cbor(bytes.into());
+        *response.status_mut() = status;
+        if let Some(after) = retry_after {
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(after.as_secs().max(1)));
+        }
+        Ok(response)
+    }
+}
+
+/// A body in the protocol's media type, for nobody's cache.
+pub(super) fn cbor(body: Bytes) -> Response<Body> {
+    let mut response = Response::new(Body::from(body));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(endpoint::MEDIA_TYPE));
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}

@@ -1,0 +1,109 @@
+//! Challenge, enrollment, renewal.
+
+use axum::Extension;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::Response;
+use shared::message::latest::{ChallengeRequest, EnrollRequest, RenewRequest};
+use shared::{DeviceId, limits};
+
+use super::answer::cbor;
+use super::error::Problem;
+use super::{Api, Shared, read_body};
+use crate::issuance::ClientIdentity;
+
+/// The client certificate of the connection, if one came.
+pub(crate) type Peer = Option<ClientIdentity>;
+
+pub(super) async fn challenge(State(api): Shared, request: Request) -> Response<Body> {
+    let mut device = None;
+    let made = make_challenge(&api, request, &mut device).await;
+    api.finish("challenge", device.as_ref(), made)
+}
+
+async fn make_challenge(
+    api: &Api,
+    request: Request,
+    device: &mut Option<DeviceId>,
+) -> Result<(Response<Body>, &'static str), Problem> {
+    let body = read_body(api, request).await?;
+    let request = ChallengeRequest::decode(&body)?;
+    *device = Some(request.device.clone());
+    let challenge = api.issuance.challenge(&request)?;
+    let mut bytes = vec![0; limits::MAX_ANSWER];
+    let length = challenge.encode(&mut bytes)?;
+    bytes.truncate(length);
+    Ok((cbor(bytes.into()), "issued"))
+}
+
+pub(super) async fn enroll(State(api): Shared, request: Request) -> Response<Body> {
+    let mut device = None;
+    let enrolled = do_enroll(&api, request, &mut device).await;
+    api.finish("enroll", device.as_ref(), enrolled)
+}
+
+async fn do_enroll(
+    api: &Api,
+    request: Request,
+    device: &mut Option<DeviceId>,
+) -> Result<(Response<Body>, &'static str), Problem> {
+    let body = read_body(api, request).await?;
+    let request = EnrollRequest::decode(&body)?;
+    *device = Some(request.device.clone());
+    let timer = api.metrics.time("enroll");
+    let outcome = api.issuance.enroll(&request).await?;
+    timer.done();
+    Ok((api.outcome(&request.device, &outcome)?, outcome.name()))
+}
+
+pub(super) async fn renew(
+    State(api): Shared,
+    Extension(peer): Extension<Peer>,
+    request: Request,
+) -> Response<Body> {
+    let mut device = None;
+    let renewed = do_renew(&api, peer, request, &mut device).await;
+    api.finish("renew", device.as_ref(), renewed)
+}
+
+async fn do_renew(
+    api: &Api,
+    peer: Peer,
+    request: Request,
+    device: &mut Option<DeviceId>,
+) -> Result<(Response<Body>, &'static str), Problem> {
+    let body = read_body(api, request).await?;
+    let request = RenewRequest::decode(&body)?;
+    *device = Some(request.device.clone());
+    // Before the certificate is looked up, so that nobody learns anything about another's.
+    if let Some(found) = peer.as_ref().map(ClientIdentity::device)
+        && *found != request.device
+    {
+        return Err(Problem::NotYourDevice { found: found.clone(), asked: request.device.clone() });
+    }
+    let timer = api.metrics.time("renew");
+    let outcome = api.issuance.renew(&request, peer.as_ref()).await?;
+    timer.done();
+    Ok((api.outcome(&request.device, &outcome)?, outcome.name()))
+}
+
+impl Api {
+    fn finish(
+        &self,
+        endpoint: &'static str,
+        device: Option<&DeviceId>,
+        done: Result<(Response<Body>, &'static str), Problem>,
+    ) -> Response<Body> {
+        match done {
+            Ok((response, outcome)) => {
+                let device = device.map(tracing::field::display);
+                if endpoint != "challenge" {
+                    tracing::info!(endpoint, device, outcome, "served");
+                }
+                self.metrics.served(endpoint, outcome);
+                response
+            }
+            Err(problem) => self.refuse(endpoint, device, &problem),
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! From everything that can go wrong to what the device is told: one exhaustive mapping.
+//!
+//! The operator's reason goes to the log and to the counters; the device gets the code, a sentence without
+//! detail, and when to come back.
+
+use core::time::Duration;
+
+use shared::codec::{DecodeError, EncodeError};
+use shared::reject::DeviceAction;
+use shared::{DeviceId, Reject};
+
+use crate::issuance::{Denied, chain};
+
+/// Why a request is refused.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Problem {
+    #[error("nothing is at this path for this method")]
+    NoSuchEndpoint,
+    #[error("the body is longer than {} bytes", shared::limits::MAX_REQUEST)]
+    BodyTooLarge,
+    #[error("the body did not arrive in time")]
+    BodyTooSlow,
+    #[error("the body broke off")]
+    BodyBroken,
+    #[error("the request took longer than allowed")]
+    RequestTooSlow,
+    #[error("the message cannot be read: {0}")]
+    Message(#[from] DecodeError),
+    #[error("the client's certificate names {found}, the request {asked}")]
+    NotYourDevice { found: DeviceId, asked: DeviceId },
+    #[error("{0}")]
+    Denied(#[from] Denied),
+    #[error("the answer cannot be written: {0}")]
+    Answer(#[from] EncodeError),
+    #[error("no revocation list was published yet")]
+    NoCrl,
+}
+
+impl Problem {
+    /// What the device is told.
+    pub(super) const fn reject(&self) -> Reject {
+        match self {
+            Self::NoSuchEndpoint => Reject::NoSuchEndpoint,
+            Self::BodyTooLarge | Self::Message(DecodeError::TooLong { .. }) => Reject::TooLarge,
+            Self::BodyTooSlow | Self::RequestTooSlow => Reject::TooSlow,
+            Self::Message(DecodeError::UnsupportedVersion { .. }) => Reject::UnsupportedVersion,
+            Self::BodyBroken
+            | Self::Message(
+                DecodeError::Truncated { .. }
+                | DecodeError::TooDeep { .. }
+                | DecodeError::NotDeterministic { .. }
+                | DecodeError::TrailingBytes { .. }
+                | DecodeError::Missing { .. }
+                | DecodeError::Invalid { .. },
+            ) => Reject::MalformedMessage,
+            Self::NotYourDevice { .. } => Reject::NotYourDevice,
+            Self::Denied(denied) => denied.reject(),
+            Self::Answer(_) => Reject::Internal,
+            Self::NoCrl => Reject::Unavailable,
+        }
+    }
+
+    /// One log line with the operator's reason: loud where the server is at fault.
+    pub(super) fn log(&self, endpoint: &'static str, device: Option<&DeviceId>) {
+        let reject = self.reject();
+        let device = device.map(tracing::field::display);
+        let reason = chain(self);
+        let action = reject.operator_action();
+        if reject.http_status() >= 500 {
+            tracing::error!(endpoint, device, refusal = reject.name(), reason, action, "not served");
+        } else {
+            let rule = match self {
+                Self::Denied(denied) => denied.rule(),
+                _ => None,
+            };
+            tracing::info!(endpoint, device, refusal = reject.name(), rule, reason, action, "refused");
+        }
+    }
+}
+
+/// When the device may come again; `None` where that does not help.
+pub(super) const fn retry_after(reject: Reject, busy: Duration) -> Option<Duration> {
+    match reject.device_action() {
+        DeviceAction::RetrySame => Some(busy),
+        DeviceAction::RetryFresh | DeviceAction::EnrollAgain => Some(Duration::from_secs(1)),
+        DeviceAction::Stop => None,
+    }
+}
+
+/// The sentence a device gets. It says what the code says and nothing of how the server came to it.
+pub(super) fn sentence(reject: Reject) -> String {
+    format!("The server refused the request ({}).", reject.name())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{retry_after, sentence};
+    use core::time::Duration;
+    use shared::Reject;
+    use shared::limits::MAX_SENTENCE;
+
+    #[test]
+    fn every_refusal_has_a_sentence_that_fits_and_the_right_hint() {
+        for reject in Reject::ALL {
+            assert!(sentence(*reject).len() <= MAX_SENTENCE);
+            let busy = Duration::from_secs(5);
+            if reject.http_status() == 503 {
+                assert_eq!(retry_after(*reject, busy), Some(busy));
+            }
+        }
+        assert_eq!(retry_after(Reject::UnknownMaker, Duration::from_secs(5)), None);
+    }
+}

@@ -1,0 +1,125 @@
+//! HTTP: translates between requests and the issuance, and decides nothing.
+//!
+//! Bodies are read here, with a cap and a deadline, before anything looks at them.
+
+mod admin;
+mod answer;
+mod enroll;
+mod error;
+mod public;
+
+use core::time::Duration;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::response::Response;
+use axum::routing::{get, post};
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use shared::{endpoint, limits};
+use tokio::sync::watch;
+
+use crate::admin::Admin;
+use crate::audit::Refusals;
+use crate::config::{Broker, Limits};
+use crate::issuance::Issuance;
+use crate::revocation::Revocations;
+use crate::telemetry::Metrics;
+
+pub(crate) use enroll::Peer;
+use error::Problem;
+
+/// Everything that answers.
+#[derive(Debug)]
+pub struct Api {
+    /// Issues.
+    pub issuance: Issuance,
+    /// The operator's hand.
+    pub admin: Admin,
+    /// SHA-256 of the operator's bearer token.
+    pub admin_token_sha256: Option<[u8; 32]>,
+    /// The signed trust bundle in force.
+    pub trust_bundle: Bytes,
+    /// What devices are told about the broker.
+    pub broker: Broker,
+    /// When a held device asks again.
+    pub approval_retry: Duration,
+    /// When a device comes again after a fault of the server.
+    pub busy_retry: Duration,
+    /// Deadlines.
+    pub limits: Limits,
+    /// The revocation list that is out.
+    pub revocations: watch::Receiver<Arc<Revocations>>,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+    /// Refusals to be written to the audit trail.
+    pub refusals: Arc<Refusals>,
+}
+
+type Shared = State<Arc<Api>>;
+
+/// Every path of the HTTPS listener, with its method. A test goes through this list without credentials.
+pub const HTTPS_ROUTES: &[(&str, &str)] = &[
+    ("POST", endpoint::CHALLENGE),
+    ("POST", endpoint::ENROLL),
+    ("POST", endpoint::RENEW),
+    ("GET", endpoint::TRUST),
+    ("GET", "/crl.der"),
+    ("GET", "/crl.pem"),
+    ("GET", "/crl/issuing.crl"),
+    ("GET", "/admin/v1/devices"),
+    ("GET", "/admin/v1/devices/{device}"),
+    ("POST", "/admin/v1/devices/{device}/approve"),
+    ("POST", "/admin/v1/devices/{device}/revoke"),
+    ("POST", "/admin/v1/tokens"),
+];
+
+/// The router of the HTTPS listener.
+pub fn https(api: Arc<Api>) -> Router {
+    let routes = Router::new()
+        .route(endpoint::CHALLENGE, post(enroll::challenge))
+        .route(endpoint::ENROLL, post(enroll::enroll))
+        .route(endpoint::RENEW, post(enroll::renew))
+        .route(endpoint::TRUST, get(public::trust))
+        .merge(public::crl_routes())
+        .merge(admin::routes(&api));
+    finish(routes, api)
+}
+
+/// The router of the listener without TLS: nothing here is secret, and nothing changes anything.
+pub fn http(api: Arc<Api>) -> Router {
+    let routes = Router::new()
+        .route("/healthz", get(public::healthz))
+        .route("/readyz", get(public::readyz))
+        .route("/metrics", get(public::metrics))
+        .merge(public::crl_routes());
+    finish(routes, api)
+}
+
+fn finish(routes: Router<Arc<Api>>, api: Arc<Api>) -> Router {
+    let deadline = axum::middleware::from_fn_with_state(Arc::clone(&api), with_deadline);
+    routes.fallback(nothing_here).method_not_allowed_fallback(nothing_here).layer(deadline).with_state(api)
+}
+
+async fn nothing_here(State(api): Shared) -> Response {
+    api.refuse("unknown", None, &Problem::NoSuchEndpoint)
+}
+
+async fn with_deadline(State(api): Shared, request: Request, next: axum::middleware::Next) -> Response {
+    match tokio::time::timeout(api.limits.request, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => api.refuse("unknown", None, &Problem::RequestTooSlow),
+    }
+}
+
+/// Reads a body within its cap and its deadline.
+async fn read_body(api: &Api, request: Request) -> Result<Bytes, Problem> {
+    let body = Limited::new(request.into_body(), limits::MAX_REQUEST);
+    let read = tokio::time::timeout(api.limits.body, body.collect()).await;
+    match read.map_err(|_| Problem::BodyTooSlow)? {
+        Ok(body) => Ok(body.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => Err(Problem::BodyTooLarge),
+        Err(_) => Err(Problem::BodyBroken),
+    }
+}

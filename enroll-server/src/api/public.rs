@@ -1,0 +1,92 @@
+//! What anyone may read: trust bundle, revocation list, health, metrics.
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use axum::http::{HeaderValue, Response, StatusCode};
+use axum::routing::get;
+use std::sync::Arc;
+
+use super::answer::cbor;
+use super::error::Problem;
+use super::{Api, Shared};
+use crate::issuance::chain;
+use crate::telemetry::Gauges;
+
+pub(super) async fn trust(State(api): Shared) -> Response<Body> {
+    api.metrics.served("trust", "issued");
+    cbor(api.trust_bundle.clone())
+}
+
+pub(super) fn crl_routes() -> Router<Arc<Api>> {
+    Router::new()
+        .route("/crl.der", get(crl_der))
+        .route("/crl/issuing.crl", get(crl_der))
+        .route("/crl.pem", get(crl_pem))
+}
+
+async fn crl_der(State(api): Shared) -> Response<Body> {
+    let list = Arc::clone(&api.revocations.borrow());
+    if list.number == 0 {
+        return api.refuse("crl", None, &Problem::NoCrl);
+    }
+    // RFC 2585, section 4.2.
+    typed(StatusCode::OK, "application/pkix-crl", list.der.clone())
+}
+
+async fn crl_pem(State(api): Shared) -> Response<Body> {
+    let list = Arc::clone(&api.revocations.borrow());
+    if list.number == 0 {
+        return api.refuse("crl", None, &Problem::NoCrl);
+    }
+    typed(StatusCode::OK, "application/x-pem-file", list.pem.clone())
+}
+
+/// Alive: the process answers. Says nothing of whether it can issue.
+pub(super) async fn healthz() -> Response<Body> {
+    typed(StatusCode::OK, TEXT, "alive\n".to_owned())
+}
+
+/// Ready: it could issue now. One line a check.
+pub(super) async fn readyz(State(api): Shared) -> Response<Body> {
+    let now = api.issuance.now();
+    let store = api.issuance.store().probe().await.map_err(|error| chain(&error));
+    let ca = api.issuance.issuer().certificate().check_valid_at(now).map_err(|error| chain(&error));
+    let list = Arc::clone(&api.revocations.borrow());
+    let crl = if list.number > 0 && now < list.next_update {
+        Ok(())
+    } else {
+        Err(format!("ran out at {}", list.next_update))
+    };
+    let checks = [("store", store), ("issuing CA", ca), ("revocation list", crl)];
+    let mut text = String::new();
+    for (name, check) in &checks {
+        let found = check.as_ref().map_or_else(String::as_str, |()| "ok");
+        text.push_str(&format!("{name}: {found}\n"));
+    }
+    let ready = checks.iter().all(|(_, check)| check.is_ok());
+    typed(if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, TEXT, text)
+}
+
+/// Prometheus text format.
+pub(super) async fn metrics(State(api): Shared) -> Response<Body> {
+    let counts = api.issuance.store().counts().await.ok();
+    let gauges = Gauges {
+        now: api.issuance.now(),
+        counts,
+        revocations: Arc::clone(&api.revocations.borrow()),
+        ca_not_after: api.issuance.issuer().certificate().validity().not_after,
+    };
+    typed(StatusCode::OK, "text/plain; version=0.0.4", api.metrics.render(&gauges))
+}
+
+const TEXT: &str = "text/plain; charset=utf-8";
+
+pub(super) fn typed(status: StatusCode, kind: &'static str, body: impl Into<Body>) -> Response<Body> {
+    let mut response = Response::new(body.into());
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    response
+}

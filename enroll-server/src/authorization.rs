@@ -1,0 +1,169 @@
+//! Whether a request that was appraised as good may be recorded, given what the store knows by now.
+//!
+//! Pure. The appraisal looked at a snapshot of the device; in between, the device may have been revoked, the
+//! nonce or the token used, the key seen. So the store calls [`decide`] in the transaction that records the
+//! intent, with facts read in that same transaction.
+
+use appraisal::{Appraised, Decision as Verdict, KnownDevice};
+use ca::{Serial, Validity};
+use shared::{DeviceId, Reject, UnixTime};
+
+use crate::store::{Binding, CertificateState, Sha256, StoredEvidence};
+
+/// A request that was appraised, with all that has to be checked again when it is recorded.
+#[derive(Clone, Debug)]
+pub struct Authorized {
+    appraised: Appraised,
+    basis: Basis,
+}
+
+/// What came with the request besides its appraisal.
+#[derive(Clone, Debug)]
+pub(crate) struct Basis {
+    /// The device as the appraisal saw it.
+    pub(crate) known: Option<KnownDevice>,
+    pub(crate) binding: Binding,
+    /// Set where the nonce is past its time: then only the answer to a request that is known already is given.
+    pub(crate) must_be_known: bool,
+    /// SHA-256 of the token's text, where a token was appraised.
+    pub(crate) token: Option<Sha256>,
+    /// The certificate of the TLS connection, for a renewal.
+    pub(crate) presented: Option<Serial>,
+    pub(crate) evidence: Option<StoredEvidence>,
+    /// Serial number and life of the certificate, if this request is a new one.
+    pub(crate) serial: Serial,
+    pub(crate) validity: Validity,
+    pub(crate) now: UnixTime,
+}
+
+impl Authorized {
+    /// Binds a request to its appraisal: without one there is none.
+    pub(crate) const fn new(appraised: Appraised, basis: Basis) -> Self {
+        Self { appraised, basis }
+    }
+
+    /// The device.
+    #[must_use]
+    pub const fn device(&self) -> &DeviceId {
+        self.appraised.device()
+    }
+
+    /// What the evidence was found to be.
+    #[must_use]
+    pub const fn appraised(&self) -> &Appraised {
+        &self.appraised
+    }
+
+    pub(crate) const fn basis(&self) -> &Basis {
+        &self.basis
+    }
+}
+
+/// What the store knows, read in the transaction.
+#[derive(Clone, Debug, Default)]
+pub struct Facts {
+    /// The device.
+    pub known: Option<KnownDevice>,
+    /// The record of this very request: same device, key and binding.
+    pub same_request: Option<(Serial, CertificateState)>,
+    /// Whether the key stands in the record of another request.
+    pub key_known: bool,
+    /// Whether the nonce stands in the record of another request.
+    pub nonce_used: bool,
+    /// Whether the identity key is registered for another device.
+    pub idevid_elsewhere: bool,
+    /// Whether the token of the request is there, neither used nor revoked; `true` where it has none.
+    pub token_is_good: bool,
+    /// The certificate the request was sent with: whose it is, and how it stands.
+    pub presented: Option<(DeviceId, CertificateState)>,
+}
+
+/// What the store does with a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// Records the intent to issue.
+    Record,
+    /// Records it as held, until an operator approves it.
+    Hold,
+    /// Nothing: this very request is recorded under this serial number, and stands so.
+    Known(Serial, CertificateState),
+    /// Turns the recorded, held request into an intent: an operator approved it.
+    Release(Serial),
+    /// Nothing: the device is not as the appraisal saw it; it has to be appraised again.
+    Changed,
+    /// Nothing.
+    Refuse(Refused),
+}
+
+/// Why a request is refused on the ground of what the store knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}")]
+pub struct Refused {
+    /// What the device is told.
+    pub reject: Reject,
+    /// What the operator is told.
+    pub reason: &'static str,
+}
+
+/// Decides. The order matters: a revoked device learns that and nothing else; a repeated request gets its
+/// answer before its nonce, key and token are found to be used, because it is the one that used them.
+#[must_use]
+pub fn decide(request: &Authorized, facts: &Facts) -> Decision {
+    let basis = request.basis();
+    if facts.known.as_ref().is_some_and(|known| known.state == appraisal::DeviceState::Revoked) {
+        return refuse(Reject::DeviceRevoked, "the device was revoked");
+    }
+    if let Some((serial, state)) = facts.same_request {
+        return again(request, facts, serial, state);
+    }
+    if basis.must_be_known {
+        return refuse(Reject::ExpiredNonce, "the nonce is past its time");
+    }
+    if facts.key_known {
+        return refuse(Reject::KeyReused, "the public key stands in another request");
+    }
+    if facts.nonce_used {
+        return refuse(Reject::UsedNonce, "the nonce was used for another request");
+    }
+    if facts.idevid_elsewhere {
+        return refuse(Reject::IdentityConflict, "the identity key is registered for another device");
+    }
+    if !facts.token_is_good {
+        return refuse(Reject::BadToken, "the token is unknown, used up or revoked");
+    }
+    if request.appraised.is_renewal() {
+        match &facts.presented {
+            Some((owner, CertificateState::Issued)) if owner == request.device() => {}
+            Some((owner, _)) if owner != request.device() => {
+                return refuse(Reject::NotYourDevice, "the client certificate belongs to another device");
+            }
+            Some(_) => return refuse(Reject::CertificateRevoked, "the client certificate was revoked"),
+            None => return refuse(Reject::NotAuthenticated, "the client certificate is not in the store"),
+        }
+    }
+    if facts.known != basis.known {
+        return Decision::Changed;
+    }
+    match request.appraised.decision() {
+        Verdict::Accept => Decision::Record,
+        Verdict::Hold => Decision::Hold,
+    }
+}
+
+fn again(request: &Authorized, facts: &Facts, serial: Serial, state: CertificateState) -> Decision {
+    match state {
+        CertificateState::Held if facts.known != request.basis().known => Decision::Changed,
+        CertificateState::Held if request.appraised.decision() == Verdict::Accept => {
+            Decision::Release(serial)
+        }
+        CertificateState::Held | CertificateState::Intent | CertificateState::Issued => {
+            Decision::Known(serial, state)
+        }
+        CertificateState::Revoked => refuse(Reject::CertificateRevoked, "its certificate was revoked since"),
+        CertificateState::Voided => refuse(Reject::UsedNonce, "the request was given up; a new one may come"),
+    }
+}
+
+const fn refuse(reject: Reject, reason: &'static str) -> Decision {
+    Decision::Refuse(Refused { reject, reason })
+}

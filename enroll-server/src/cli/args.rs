@@ -1,0 +1,234 @@
+//! What can be written on the command line.
+
+use std::path::PathBuf;
+
+use ca::Serial;
+use ca::crl::Reason;
+use clap::{Parser, Subcommand};
+use shared::DeviceId;
+
+/// Enrolls devices: challenges them, appraises their evidence, issues certificates, publishes revocations.
+#[derive(Debug, Parser)]
+#[command(name = "enroll-server", version, max_term_width = 100, after_help = AFTER_HELP)]
+pub struct Args {
+    #[command(flatten)]
+    pub(super) global: Global,
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+const AFTER_HELP: &str = "\
+Begin with:
+  enroll-server init --dir server --tenant Acme --host enroll.example
+  enroll-server --config server/enroll-server.toml maker add maker-ca.pem
+  enroll-server --config server/enroll-server.toml device import inventory.csv
+  enroll-server --config server/enroll-server.toml serve
+
+Exit status: 0 done, 1 failed, 2 wrong arguments, 3 the configuration has mistakes, 4 there is no such thing.";
+
+/// For every command.
+#[derive(Debug, clap::Args)]
+pub(super) struct Global {
+    /// Settings, as `init` writes them.
+    #[arg(
+        long,
+        global = true,
+        env = "ENROLL_SERVER_CONFIG",
+        default_value = "enroll-server.toml",
+        value_name = "FILE"
+    )]
+    pub(super) config: PathBuf,
+    /// Print JSON instead of text.
+    #[arg(long, global = true)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Make a new server: CAs, certificates, keys, settings, an empty database. Overwrites nothing.
+    Init(Init),
+    /// Run the server until SIGTERM or SIGINT.
+    Serve,
+    /// Makers whose devices may enroll.
+    #[command(subcommand)]
+    Maker(Maker),
+    /// Devices: the inventory, approvals, revocations.
+    #[command(subcommand)]
+    Device(Device),
+    /// One-time tokens, for devices without an IDevID.
+    #[command(subcommand)]
+    Token(Token),
+    /// Certificates that were issued.
+    #[command(subcommand)]
+    Cert(Cert),
+    /// The audit trail.
+    #[command(subcommand)]
+    Event(Event),
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Init {
+    /// Folder to make; must be empty or not there.
+    #[arg(long, value_name = "FOLDER")]
+    pub(super) dir: PathBuf,
+    /// Your organisation, letters and digits only; stands in every certificate.
+    #[arg(long, visible_alias = "name", value_name = "NAME")]
+    pub(super) tenant: String,
+    /// Name or address under which devices reach this server; may be repeated. By default this machine's own.
+    #[arg(long = "host", value_name = "HOST")]
+    pub(super) hosts: Vec<String>,
+    /// Host of the MQTT broker that devices are told.
+    #[arg(long, default_value = "localhost", value_name = "HOST")]
+    pub(super) broker_host: String,
+    /// Port of the MQTT broker.
+    #[arg(long, default_value_t = 8883, value_name = "PORT")]
+    pub(super) broker_port: u16,
+    /// Private enterprise number of your organisation (RFC 9039); the default is for examples.
+    #[arg(long, default_value_t = 32473, value_name = "NUMBER")]
+    pub(super) pen: u32,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Maker {
+    /// Trust a maker's CA: devices with an IDevID from it can be appraised.
+    Add {
+        /// The CA's certificate, PEM or DER.
+        file: PathBuf,
+        /// What policies call it; by default the common name of its subject.
+        #[arg(long)]
+        name: Option<String>,
+    },
+    /// List the makers.
+    List,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Device {
+    /// Import a maker's inventory: CSV with the header `device,model,idevid_sha256`. All of it or nothing; what
+    /// is known already is not overwritten.
+    Import {
+        /// The file.
+        file: PathBuf,
+    },
+    /// List the devices.
+    List {
+        /// Only those in this state: registered, held, enrolled or revoked.
+        #[arg(long, value_parser = device_state)]
+        state: Option<crate::store::DeviceState>,
+    },
+    /// Show one device with its certificates.
+    Show {
+        /// The device.
+        device: DeviceId,
+    },
+    /// Approve the held request of a device and no other; where none is held, its next enrollment.
+    Approve {
+        /// The device.
+        device: DeviceId,
+    },
+    /// Revoke a device and all its certificates, for good. A running server publishes it at once.
+    Revoke {
+        /// The device.
+        device: DeviceId,
+        /// Why: unspecified, key-compromise, affiliation-changed, superseded, cessation-of-operation or
+        /// privilege-withdrawn.
+        #[arg(long, default_value = "unspecified", value_parser = reason)]
+        reason: Reason,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Token {
+    /// Make a token; its text is shown once and kept nowhere.
+    Create {
+        /// The one device it is for; by default any device.
+        #[arg(long)]
+        device: Option<DeviceId>,
+        /// Hours until it expires.
+        #[arg(long, default_value_t = 24, value_parser = clap::value_parser!(u32).range(1..=8760))]
+        hours: u32,
+    },
+    /// List the tokens, without their texts.
+    List,
+    /// Revoke a token.
+    Revoke {
+        /// Its name in the list.
+        id: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Cert {
+    /// List certificates, newest first.
+    List {
+        /// Only those of this device.
+        #[arg(long)]
+        device: Option<DeviceId>,
+    },
+    /// Show one certificate and the evidence it was issued on.
+    Show {
+        /// Its serial number, 32 hexadecimal digits.
+        serial: Serial,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Event {
+    /// List the latest events, newest first.
+    List {
+        /// How many.
+        #[arg(long, default_value_t = 50)]
+        count: u32,
+    },
+}
+
+fn device_state(text: &str) -> Result<crate::store::DeviceState, String> {
+    let found = crate::store::DeviceState::ALL.into_iter().find(|state| state.name() == text);
+    found.ok_or_else(|| "expected registered, held, enrolled or revoked".to_owned())
+}
+
+fn reason(text: &str) -> Result<Reason, String> {
+    let names = || Reason::ALL.map(Reason::name).join(", ");
+    Reason::from_name(text).ok_or_else(|| format!("expected one of {}", names()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Args;
+    use clap::{CommandFactory as _, Parser as _};
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn options_may_stand_before_and_after_the_command() {
+        for line in [
+            "enroll-server --config f.toml device import inventory.csv --json",
+            "enroll-server init --dir d --tenant Acme --host a --host b --broker-port 1",
+            "enroll-server init --dir d --name Acme",
+            "enroll-server token create --device SN-1 --hours 2",
+            "enroll-server device revoke SN-1 --reason key-compromise",
+            "enroll-server cert list --device SN-1 --json",
+        ] {
+            Args::try_parse_from(line.split(' ')).unwrap();
+        }
+        for line in [
+            "enroll-server device show S/1",
+            "enroll-server token create --hours 0",
+            "enroll-server device revoke SN-1 --reason because",
+            "enroll-server cert show 00",
+        ] {
+            Args::try_parse_from(line.split(' ')).unwrap_err();
+        }
+    }
+
+    #[test]
+    fn the_help_teaches() {
+        let help = Args::command().render_long_help().to_string();
+        for word in ["init", "serve", "maker", "device", "token", "cert", "Begin with:", "Exit status:"] {
+            assert!(help.contains(word), "{word}");
+        }
+    }
+}

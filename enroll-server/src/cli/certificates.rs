@@ -1,0 +1,68 @@
+//! `cert`.
+
+use serde_json::{Value, json};
+
+use super::args::Cert;
+use super::evidence;
+use super::failure::Failure;
+use super::output::Output;
+use crate::admin::Admin;
+use crate::store::Certificate;
+
+pub(super) async fn run(admin: Admin, command: Cert, output: &Output) -> Result<(), Failure> {
+    match command {
+        Cert::List { device } => output.list(
+            &admin.certificates(device.as_ref()).await?,
+            "There are no certificates.",
+            ["Serial number", "Device", "State", "From", "Until"],
+            |certificate| {
+                [
+                    certificate.serial.to_string(),
+                    certificate.device.to_string(),
+                    state(certificate),
+                    certificate.not_before.to_string(),
+                    certificate.not_after.to_string(),
+                ]
+            },
+        ),
+        Cert::Show { serial } => show(&admin.certificate(serial).await?, output),
+    }
+    Ok(())
+}
+
+fn show(certificate: &Certificate, output: &Output) {
+    let evidence = certificate.evidence.as_ref().map(evidence::readable);
+    let pem = certificate.der.as_deref().map(ca::pem::certificate);
+    let mut value = serde_json::to_value(certificate).unwrap_or_default();
+    if let Some(fields) = value.as_object_mut() {
+        fields.insert("evidence".to_owned(), evidence.clone().unwrap_or(Value::Null));
+        fields.insert("certificate".to_owned(), json!(pem));
+    }
+    output.result(&value, || {
+        let mut text = format!(
+            "Serial number: {}\nDevice:        {}\nState:         {}\nFrom:          {}\nUntil:         {}\n\
+             Key (SHA-256): {}",
+            certificate.serial,
+            certificate.device,
+            state(certificate),
+            certificate.not_before,
+            certificate.not_after,
+            hex::encode(certificate.key_sha256),
+        );
+        if let Some(evidence) = &evidence {
+            let shown = serde_json::to_string_pretty(evidence).unwrap_or_default();
+            text += &format!("\nEvidence:\n{shown}");
+        }
+        if let Some(pem) = &pem {
+            text += &format!("\n{}", pem.trim_end());
+        }
+        text
+    });
+}
+
+fn state(certificate: &Certificate) -> String {
+    match certificate.revoked {
+        Some(revocation) => format!("revoked {} ({})", revocation.at, revocation.reason.name()),
+        None => certificate.state.name().to_owned(),
+    }
+}

@@ -1,0 +1,47 @@
+//! Why a command failed, and the exit status that says so.
+
+use std::io;
+use std::path::PathBuf;
+
+use crate::admin::AdminError;
+use crate::config::ConfigError;
+use crate::startup::{InitError, LoadError, StartError};
+use crate::store::StoreError;
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Failure {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error(transparent)]
+    Init(#[from] InitError),
+    #[error(transparent)]
+    Start(#[from] StartError),
+    #[error(transparent)]
+    Admin(#[from] AdminError),
+    #[error("the store cannot be opened")]
+    Store(#[from] StoreError),
+    #[error("{}: cannot be read", path.display())]
+    Unreadable { path: PathBuf, source: io::Error },
+    #[error("the asynchronous runtime cannot be started")]
+    Runtime(#[source] io::Error),
+    #[error("no signals can be received")]
+    Signals(#[source] io::Error),
+}
+
+impl Failure {
+    /// The exit status, as the help tells it.
+    pub(super) const fn code(&self) -> u8 {
+        match self {
+            Self::Config(_) | Self::Start(StartError::Load(LoadError::Policy(_))) => 3,
+            Self::Admin(AdminError::NotFound { .. }) => 4,
+            Self::Init(_)
+            | Self::Start(_)
+            | Self::Admin(_)
+            | Self::Store(_)
+            | Self::Unreadable { .. }
+            | Self::Runtime(_)
+            | Self::Signals(_) => 1,
+        }
+    }
+}

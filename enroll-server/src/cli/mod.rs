@@ -1,0 +1,83 @@
+//! The command line: takes arguments apart, calls the library, prints what came out.
+
+mod args;
+mod certificates;
+mod devices;
+mod evidence;
+mod failure;
+mod makers;
+mod output;
+mod serve;
+mod setup;
+mod tokens;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::Parser as _;
+
+use crate::admin::Admin;
+use crate::clock::SystemClock;
+use crate::config::Config;
+use crate::startup::open_admin;
+
+pub use args::Args;
+use args::{Command, Global};
+use failure::Failure;
+use output::Output;
+
+/// Runs the program with the arguments of this process.
+#[must_use]
+pub fn run() -> ExitCode {
+    // Wrong arguments end here with status 2, help with 0.
+    let args = Args::parse();
+    let output = Output::new(args.global.json);
+    match dispatch(args, &output) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            output.error(&failure);
+            ExitCode::from(failure.code())
+        }
+    }
+}
+
+fn dispatch(args: Args, output: &Output) -> Result<(), Failure> {
+    let global = args.global;
+    match args.command {
+        Command::Init(options) => setup::init(options, output),
+        Command::Serve => serve::serve(&global),
+        Command::Maker(command) => with_admin(&global, |admin| makers::run(admin, command, output)),
+        Command::Device(command) => with_admin(&global, |admin| devices::run(admin, command, output)),
+        Command::Token(command) => with_admin(&global, |admin| tokens::run(admin, command, output)),
+        Command::Cert(command) => with_admin(&global, |admin| certificates::run(admin, command, output)),
+        Command::Event(command) => with_admin(&global, |admin| devices::events(admin, command, output)),
+    }
+}
+
+/// Runs an operator's command on the store, which works with a running server and without.
+fn with_admin<F>(global: &Global, command: impl FnOnce(Admin) -> F) -> Result<(), Failure>
+where
+    F: Future<Output = Result<(), Failure>>,
+{
+    let config = Config::load(&global.config)?;
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::Runtime)?;
+    runtime.block_on(async {
+        let admin = open_admin(&config, Arc::new(SystemClock))?;
+        let done = command(admin.clone()).await;
+        admin.close().await?;
+        done
+    })
+}
+
+/// Reads a file of the operator's. PEM, CSV: all of them are text; a certificate in DER is turned into PEM.
+fn read(path: &std::path::Path) -> Result<String, Failure> {
+    let unreadable = |source| Failure::Unreadable { path: path.to_owned(), source };
+    let bytes = std::fs::read(path).map_err(unreadable)?;
+    if bytes.first() == Some(&0x30) {
+        return Ok(ca::pem::certificate(&bytes));
+    }
+    String::from_utf8(bytes).map_err(|_| {
+        unreadable(std::io::Error::new(std::io::ErrorKind::InvalidData, "it is not text in UTF-8"))
+    })
+}

@@ -1,0 +1,70 @@
+//! Prints: tables and sentences for people, JSON for programs.
+
+#![expect(clippy::print_stdout, reason = "this is what a command line is for")]
+#![expect(clippy::print_stderr, reason = "this is what a command line is for")]
+
+use comfy_table::{Table, presets};
+use serde::Serialize;
+use serde_json::json;
+
+use super::failure::Failure;
+use crate::issuance::chain;
+
+/// Where a command's result goes.
+#[derive(Debug)]
+pub(super) struct Output {
+    json: bool,
+}
+
+impl Output {
+    pub(super) const fn new(json: bool) -> Self {
+        Self { json }
+    }
+
+    /// One result: as JSON, or as `text`.
+    pub(super) fn result(&self, value: &impl Serialize, text: impl FnOnce() -> String) {
+        if self.json {
+            match serde_json::to_string_pretty(value) {
+                Ok(json) => println!("{json}"),
+                Err(error) => eprintln!("error: the result cannot be written as JSON: {error}"),
+            }
+        } else {
+            println!("{}", text());
+        }
+    }
+
+    /// A list: as a JSON array, or as a table with a line for an empty one.
+    pub(super) fn list<T: Serialize, const N: usize>(
+        &self,
+        items: &[T],
+        none: &str,
+        header: [&str; N],
+        row: impl Fn(&T) -> [String; N],
+    ) {
+        self.result(&items, || {
+            if items.is_empty() {
+                return none.to_owned();
+            }
+            let mut table = Table::new();
+            table.load_preset(presets::UTF8_HORIZONTAL_ONLY).set_header(header);
+            for item in items {
+                table.add_row(row(item));
+            }
+            table.to_string()
+        });
+    }
+
+    /// A failure, with all its causes. With `--json` it is an object on standard output too.
+    pub(super) fn error(&self, failure: &Failure) {
+        let text = chain(failure);
+        if self.json {
+            println!("{}", json!({ "error": text }));
+        }
+        eprintln!("error: {text}");
+    }
+}
+
+/// A dash where there is nothing.
+pub(super) fn or_dash(text: Option<impl ToString>) -> String {
+    text.map_or_else(|| "-".to_owned(), |text| text.to_string())
+}

@@ -1,0 +1,32 @@
+//! `serve`.
+
+use std::sync::Arc;
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::args::Global;
+use super::failure::Failure;
+use crate::clock::SystemClock;
+use crate::config::Config;
+use crate::startup::Server;
+use crate::telemetry;
+
+/// Runs until SIGTERM or SIGINT.
+pub(super) fn serve(global: &Global) -> Result<(), Failure> {
+    let config = Config::load(&global.config)?;
+    telemetry::init(&config.log);
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::Runtime)?;
+    runtime.block_on(async {
+        // Before the start, so that a signal during it is not lost.
+        let mut terminate = signal(SignalKind::terminate()).map_err(Failure::Signals)?;
+        let mut interrupt = signal(SignalKind::interrupt()).map_err(Failure::Signals)?;
+        let server = Server::start(config, Arc::new(SystemClock)).await?;
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        server.stop().await;
+        Ok(())
+    })
+}

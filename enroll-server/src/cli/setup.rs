@@ -1,0 +1,45 @@
+//! `init`.
+
+use serde_json::json;
+
+use super::args::Init;
+use super::failure::Failure;
+use super::output::Output;
+use crate::clock::SystemClock;
+use crate::startup::{InitOptions, default_hosts, init as make};
+
+pub(super) fn init(options: Init, output: &Output) -> Result<(), Failure> {
+    let hosts = if options.hosts.is_empty() { default_hosts() } else { options.hosts };
+    let options = InitOptions {
+        directory: options.dir,
+        tenant: options.tenant,
+        hosts,
+        broker_host: options.broker_host,
+        broker_port: options.broker_port,
+        pen: options.pen,
+    };
+    let report = make(&options, &SystemClock)?;
+    let value = json!({
+        "config": report.config,
+        "trust_bundle": report.trust_bundle,
+        "root_certificate": report.root_certificate,
+        "admin_token": report.admin_token,
+        "hosts": options.hosts,
+    });
+    output.result(&value, || {
+        format!(
+            "Made a server for {tenant}, reached as {hosts}.\n\
+             Provision devices with {bundle}.\n\
+             Keep root-ca.key and trust-signer.key somewhere else: the server does not need them.\n\
+             Next:\n  \
+             enroll-server --config {config} maker add MAKER-CA.pem\n  \
+             enroll-server --config {config} device import INVENTORY.csv\n  \
+             enroll-server --config {config} serve",
+            tenant = options.tenant,
+            hosts = options.hosts.join(", "),
+            bundle = report.trust_bundle.display(),
+            config = report.config.display(),
+        )
+    });
+    Ok(())
+}

@@ -1,0 +1,64 @@
+//! Named places in the issuance where a test can look on, or kill the process.
+//!
+//! Nothing in a configuration, the environment or the command line reaches this: a program that runs the server
+//! inside itself hands a hook over, or there is none.
+
+use std::sync::Arc;
+
+use ca::Serial;
+
+/// A place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Failpoint {
+    /// The request was appraised; nothing is recorded.
+    Appraised,
+    /// The intent is durable; nothing is signed.
+    Recorded(Serial),
+    /// The certificate is signed, in memory only.
+    Signed(Serial),
+    /// The certificate is durable; the answer is not sent.
+    Completed(Serial),
+}
+
+/// Called at every [`Failpoint`].
+#[derive(Clone, Default)]
+pub struct Hook {
+    call: Option<Arc<dyn Fn(Failpoint) + Send + Sync>>,
+    #[cfg(test)]
+    signs_before_recording: bool,
+}
+
+impl Hook {
+    /// Calls `hook` at every place.
+    #[must_use]
+    pub fn new(hook: impl Fn(Failpoint) + Send + Sync + 'static) -> Self {
+        Self {
+            call: Some(Arc::new(hook)),
+            #[cfg(test)]
+            signs_before_recording: false,
+        }
+    }
+
+    /// Plants the bug that the crash tests have to find.
+    #[cfg(test)]
+    pub(crate) fn with_plant(self) -> Self {
+        Self { signs_before_recording: true, ..self }
+    }
+
+    #[cfg(test)]
+    pub(crate) const fn signs_before_recording(&self) -> bool {
+        self.signs_before_recording
+    }
+
+    pub(crate) fn at(&self, place: Failpoint) {
+        if let Some(hook) = &self.call {
+            hook(place);
+        }
+    }
+}
+
+impl core::fmt::Debug for Hook {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(if self.call.is_some() { "Hook(set)" } else { "Hook(none)" })
+    }
+}

@@ -1,0 +1,415 @@
+//! The one order in which a certificate comes about: appraise, authorize, record, lint, sign, store, answer.
+//!
+//! Each step takes what only the step before can make ([`Appraised`], [`Authorized`], [`Recorded`],
+//! `ca::Linted`, `ca::Issued`, [`Granted`]), so that none can be left out. Speaks neither HTTP nor SQL.
+
+mod basis;
+mod denied;
+mod identity;
+
+#[cfg(test)]
+mod crash_tests;
+#[cfg(test)]
+mod tests;
+
+use core::time::Duration;
+use std::sync::Arc;
+
+use appraisal::{
+    Appraised, CheckedCsr, IdevidEat, Policy, Presented, Proof, ReferenceValues, RenewalPresented,
+};
+use aws_lc_rs::digest::{SHA256, digest};
+use ca::{IssueError, Issuer, LdevidProfile, RecordedIntent as _, Serial, Validity};
+use shared::message::latest::{
+    Challenge, ChallengeRequest, EnrollRequest, EvidenceKind, FreshEvidence, RenewRequest,
+};
+use shared::{DeviceId, Reject, UnixTime};
+
+use crate::audit;
+use crate::authorization::{Authorized, Basis};
+use crate::clock::Clock;
+use crate::failpoint::{Failpoint, Hook};
+use crate::nonce::{Freshness, NonceKey};
+use crate::store::{
+    Binding, Completed, NewEvent, RecordOutcome, Recorded, Sha256, Snapshot, Store, StoredEvidence,
+};
+
+use basis::Makers;
+pub use denied::Denied;
+pub(crate) use denied::chain;
+pub use identity::{ClientIdentity, IdentityError};
+
+/// Everything it takes to issue.
+#[derive(Debug)]
+pub struct Issuance {
+    parts: Parts,
+    makers: Makers,
+    clock: Arc<dyn Clock>,
+}
+
+/// What an [`Issuance`] is made of.
+#[derive(Debug)]
+pub struct Parts {
+    /// Where everything is recorded.
+    pub store: Arc<dyn Store>,
+    /// The issuing CA.
+    pub issuer: Arc<Issuer>,
+    /// What all LDevIDs have in common.
+    pub profile: LdevidProfile,
+    /// The key of the nonces.
+    pub nonces: NonceKey,
+    /// How long a nonce is good for.
+    pub nonce_lifetime: Duration,
+    /// What the operator demands.
+    pub policy: Policy,
+    /// What is known to be good.
+    pub reference_values: ReferenceValues,
+    /// Looks on; for tests.
+    pub hook: Hook,
+}
+
+/// What becomes of a request that is not refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// A certificate.
+    Granted(Granted),
+    /// It waits for an operator.
+    Held,
+}
+
+impl Outcome {
+    /// The stable name, as in logs and metrics.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Granted(_) => "issued",
+            Self::Held => "pending",
+        }
+    }
+}
+
+/// A certificate that is durable and may leave the server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Granted {
+    der: Vec<u8>,
+    validity: Validity,
+}
+
+impl Granted {
+    /// The certificate.
+    #[must_use]
+    pub fn der(&self) -> &[u8] {
+        &self.der
+    }
+
+    /// Its life.
+    #[must_use]
+    pub const fn validity(&self) -> Validity {
+        self.validity
+    }
+}
+
+/// How often a request is appraised anew because its device changed in between.
+const ATTEMPTS: usize = 4;
+
+impl Issuance {
+    /// Puts the parts together.
+    #[must_use]
+    pub fn new(parts: Parts, clock: Arc<dyn Clock>) -> Self {
+        Self { parts, makers: Makers::default(), clock }
+    }
+
+    /// The time by the issuance's clock.
+    #[must_use]
+    pub fn now(&self) -> UnixTime {
+        self.clock.now()
+    }
+
+    /// The store.
+    #[must_use]
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.parts.store
+    }
+
+    /// The issuing CA.
+    #[must_use]
+    pub fn issuer(&self) -> &Arc<Issuer> {
+        &self.parts.issuer
+    }
+
+    /// Makes a challenge. Touches no memory but the random generator's.
+    ///
+    /// # Errors
+    /// Where the device offers no evidence that the policy accepts.
+    pub fn challenge(&self, request: &ChallengeRequest) -> Result<Challenge, Denied> {
+        let now = self.now();
+        let kind = self.parts.policy.choose(&request.kinds).ok_or(Denied::NoKind)?;
+        let made = self.parts.nonces.make(&request.device, now, self.parts.nonce_lifetime);
+        let (nonce, valid_until) = made.ok_or(Denied::Random)?;
+        Ok(Challenge { server_time: now, nonce, valid_until, kind })
+    }
+
+    /// Enrolls a device by its evidence.
+    ///
+    /// # Errors
+    /// Says why not.
+    pub async fn enroll(&self, request: &EnrollRequest<'_>) -> Result<Outcome, Denied> {
+        let now = self.now();
+        let csr = appraisal::csr::check(request.csr).map_err(appraisal::Refusal::from)?;
+        let freshness = self.parts.nonces.check(&request.evidence.nonce, &request.device, now)?;
+        for _ in 0..ATTEMPTS {
+            let snapshot = self.parts.store.snapshot(&request.device, now).await?;
+            let (proof, token) = self.proof(&request.evidence, &csr).await?;
+            let presented = Presented { device: &request.device, csr: &csr, proof: &proof };
+            let makers = self.makers.get(self.parts.store.as_ref(), snapshot.makers).await?;
+            let appraised =
+                appraisal::appraise(&presented, &self.basis(&makers), snapshot.known.as_ref(), now);
+            let appraised = self.noted(&request.device, appraised, now).await?;
+            let ask =
+                Ask { snapshot, evidence: Some(&request.evidence), token, presented: None, freshness, now };
+            if let Some(outcome) = self.issue(appraised, ask).await? {
+                return Ok(outcome);
+            }
+        }
+        Err(Denied::Contended)
+    }
+
+    /// Renews over mutual TLS. Authority comes from `identity` alone, never from the body.
+    ///
+    /// # Errors
+    /// Says why not.
+    pub async fn renew(
+        &self,
+        request: &RenewRequest<'_>,
+        identity: Option<&ClientIdentity>,
+    ) -> Result<Outcome, Denied> {
+        let now = self.now();
+        let identity = identity.ok_or(Denied::NoClientCertificate)?;
+        let csr = appraisal::csr::check(request.csr).map_err(appraisal::Refusal::from)?;
+        let freshness = match &request.evidence {
+            Some(evidence) => self.parts.nonces.check(&evidence.nonce, &request.device, now)?,
+            None => Freshness::Fresh,
+        };
+        for _ in 0..ATTEMPTS {
+            let tls = identity.as_stored(self.parts.store.as_ref()).await?;
+            let snapshot = self.parts.store.snapshot(&request.device, now).await?;
+            let (proof, token) = match &request.evidence {
+                Some(evidence) => {
+                    let (proof, token) = self.proof(evidence, &csr).await?;
+                    (Some(proof), token)
+                }
+                None => (None, None),
+            };
+            let presented = RenewalPresented {
+                device: &request.device,
+                csr: &csr,
+                identity: &tls,
+                proof: proof.as_ref(),
+            };
+            let makers = self.makers.get(self.parts.store.as_ref(), snapshot.makers).await?;
+            let basis = self.basis(&makers);
+            let appraised = appraisal::appraise_renewal(&presented, &basis, snapshot.known.as_ref(), now);
+            let appraised = self.noted(&request.device, appraised, now).await?;
+            let evidence = request.evidence.as_ref();
+            let presented = Some(identity.serial());
+            let ask = Ask { snapshot, evidence, token, presented, freshness, now };
+            if let Some(outcome) = self.issue(appraised, ask).await? {
+                return Ok(outcome);
+            }
+        }
+        Err(Denied::Contended)
+    }
+
+    /// Finishes or voids what a crash left open. To be called before the first request.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn recover(&self) -> Result<Recovered, Denied> {
+        let mut recovered = Recovered::default();
+        for recorded in self.parts.store.open_intents().await? {
+            let (serial, now) = (recorded.serial(), self.now());
+            match self.finish(recorded, now).await {
+                Ok(_) => recovered.finished += 1,
+                Err(Denied::Store(error)) => return Err(Denied::Store(error)),
+                Err(denied) => {
+                    self.parts.store.void(serial, denied.to_string(), now).await?;
+                    recovered.voided += 1;
+                }
+            }
+        }
+        Ok(recovered)
+    }
+
+    /// `None`: the device changed since its snapshot; the request has to be appraised again.
+    async fn issue(&self, appraised: Appraised, ask: Ask<'_>) -> Result<Option<Outcome>, Denied> {
+        self.parts.hook.at(Failpoint::Appraised);
+        let now = ask.now;
+        let device = appraised.device().clone();
+        let authorized = self.authorize(appraised, ask)?;
+        #[cfg(test)]
+        if self.parts.hook.signs_before_recording() {
+            // The planted bug: what is signed here has no record if the process dies now.
+            let planted = Recorded::planted(&authorized);
+            self.sign(planted, now).await?;
+        }
+        let recorded = match self.parts.store.record(authorized).await? {
+            RecordOutcome::Open(recorded) => recorded,
+            RecordOutcome::Issued { der, validity } => {
+                return Ok(Some(Outcome::Granted(Granted { der, validity })));
+            }
+            RecordOutcome::Held => return Ok(Some(Outcome::Held)),
+            RecordOutcome::Changed => return Ok(None),
+            RecordOutcome::Refused(refused) => {
+                if refused.reject == Reject::IdentityConflict {
+                    self.suspect(&device, refused.reason, now).await;
+                }
+                return Err(Denied::Refused(refused));
+            }
+        };
+        self.parts.hook.at(Failpoint::Recorded(recorded.serial()));
+        self.finish(recorded, now).await.map(|granted| Some(Outcome::Granted(granted)))
+    }
+
+    fn authorize(&self, appraised: Appraised, ask: Ask<'_>) -> Result<Authorized, Denied> {
+        let Ask { snapshot, evidence, token, presented, freshness, now } = ask;
+        let binding = match (evidence, presented) {
+            (Some(evidence), _) => Binding::Nonce(evidence.nonce),
+            (None, Some(serial)) => Binding::Certificate(serial),
+            (None, None) => return Err(Denied::NoClientCertificate),
+        };
+        let issuer = self.parts.issuer.certificate();
+        let basis = Basis {
+            known: snapshot.known,
+            binding,
+            must_be_known: freshness == Freshness::Stale,
+            token,
+            presented,
+            evidence: evidence.map(stored),
+            serial: Serial::random().map_err(|_| Denied::Random)?,
+            validity: Validity::of_ldevid(now, appraised.lifetime(), issuer).map_err(IssueError::from)?,
+            now,
+        };
+        Ok(Authorized::new(appraised, basis))
+    }
+
+    /// Lints, signs and stores a recorded intent.
+    async fn finish(&self, recorded: Recorded, now: UnixTime) -> Result<Granted, Denied> {
+        let validity = recorded.validity();
+        let signed = self.sign(recorded.clone(), now).await?;
+        let serial = recorded.serial();
+        match self.parts.store.complete(recorded, signed.der().to_vec(), now).await? {
+            Completed::Issued(der) => {
+                self.parts.hook.at(Failpoint::Completed(serial));
+                Ok(Granted { der, validity })
+            }
+            Completed::Voided => Err(Denied::RevokedMeanwhile),
+        }
+    }
+
+    async fn sign(&self, recorded: Recorded, now: UnixTime) -> Result<ca::Issued, Denied> {
+        let issuer = Arc::clone(&self.parts.issuer);
+        let linted =
+            ca::lint(&recorded, &self.parts.profile, issuer.certificate(), now).map_err(IssueError::from)?;
+        // The key may be remote, and then signing blocks.
+        let signed = tokio::task::spawn_blocking(move || issuer.issue(linted, now)).await;
+        let signed = signed.map_err(|_| Denied::SignerGone)??;
+        self.parts.hook.at(Failpoint::Signed(signed.serial()));
+        Ok(signed)
+    }
+
+    const fn basis<'a>(&'a self, makers: &'a appraisal::Endorsements) -> appraisal::Basis<'a> {
+        appraisal::Basis {
+            makers,
+            policy: &self.parts.policy,
+            reference_values: &self.parts.reference_values,
+        }
+    }
+
+    /// What the evidence is for the appraisal; a token is looked up, and its hash given back.
+    async fn proof<'e>(
+        &self,
+        evidence: &'e FreshEvidence<'_>,
+        csr: &CheckedCsr,
+    ) -> Result<(Proof<'e>, Option<Sha256>), Denied> {
+        match evidence.kind {
+            EvidenceKind::IdevidEat => Ok((
+                Proof::IdevidEat(IdevidEat {
+                    eat: evidence.body,
+                    endorsements: &evidence.endorsements,
+                    nonce: &evidence.nonce,
+                }),
+                None,
+            )),
+            EvidenceKind::OneTimeToken => {
+                let sha256 = token_hash(evidence.body);
+                let found = self.parts.store.find_token(sha256).await?.ok_or(Denied::UnknownToken)?;
+                // The request that used it up may come again for its answer.
+                if found.revoked || found.used_by_key.is_some_and(|key| key != *csr.spki_sha256()) {
+                    return Err(Denied::UnknownToken);
+                }
+                Ok((Proof::OneTimeToken(found.grant), Some(sha256)))
+            }
+            _ => Err(Denied::NoKind),
+        }
+    }
+
+    /// Passes an appraisal on; a suspected clone is an event of its own.
+    async fn noted(
+        &self,
+        device: &DeviceId,
+        appraised: Result<Appraised, appraisal::Refusal>,
+        now: UnixTime,
+    ) -> Result<Appraised, Denied> {
+        if let Err(refusal) = &appraised
+            && refusal.reject == Reject::IdentityConflict
+        {
+            self.suspect(device, &refusal.explanation, now).await;
+        }
+        Ok(appraised?)
+    }
+
+    async fn suspect(&self, device: &DeviceId, detail: &str, now: UnixTime) {
+        let device = Some(device.clone());
+        let event = NewEvent { at: now, kind: audit::CLONE_SUSPECTED, device, detail: detail.to_owned() };
+        // The refusal stands whether or not the suspicion can be written down.
+        if let Err(error) = self.parts.store.add_event(event, audit::QUIET).await {
+            tracing::error!(%error, "a suspected clone could not be written to the audit trail");
+        }
+    }
+}
+
+/// What [`Issuance::recover`] did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Recovered {
+    /// Intents that were signed and stored now.
+    pub finished: usize,
+    /// Intents that were given up.
+    pub voided: usize,
+}
+
+/// A request as far as it is needed after its appraisal.
+struct Ask<'a> {
+    snapshot: Snapshot,
+    evidence: Option<&'a FreshEvidence<'a>>,
+    token: Option<Sha256>,
+    presented: Option<Serial>,
+    freshness: Freshness,
+    now: UnixTime,
+}
+
+/// The hash under which a token is kept. Tokens are random with 128 bits, so a plain hash is enough.
+#[must_use]
+pub fn token_hash(text: &[u8]) -> Sha256 {
+    let mut hash = [0; 32];
+    hash.copy_from_slice(digest(&SHA256, text).as_ref());
+    hash
+}
+
+fn stored(evidence: &FreshEvidence<'_>) -> StoredEvidence {
+    let body = match evidence.kind {
+        // The text of a token is a secret.
+        EvidenceKind::OneTimeToken => Vec::new(),
+        _ => evidence.body.to_vec(),
+    };
+    StoredEvidence { kind: evidence.kind, body }
+}

@@ -1,0 +1,138 @@
+//! The accept loop: connections, handshakes and their deadlines.
+//!
+//! A connection costs nothing before its handshake but a descriptor and a place under the cap.
+
+use core::time::Duration;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
+use tower::ServiceExt as _;
+
+use crate::api::Peer;
+use crate::config::Limits;
+use crate::issuance::ClientIdentity;
+use crate::telemetry::Metrics;
+
+/// One listener and what answers behind it.
+#[derive(Clone)]
+pub(crate) struct Site {
+    pub(crate) router: Router,
+    /// `None` for the listener without TLS.
+    pub(crate) tls: Option<TlsAcceptor>,
+    pub(crate) limits: Limits,
+    pub(crate) metrics: Arc<Metrics>,
+}
+
+/// Pause after an accept that failed, for example for want of descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// Longest head of a request.
+const MAX_HEAD: usize = 16 * 1024;
+/// Most header fields of a request.
+const MAX_HEADERS: usize = 32;
+
+/// Serves until `stop`; then finishes what is under way, for as long as the limits allow.
+pub(crate) async fn serve(listener: TcpListener, site: Site, mut stop: watch::Receiver<bool>) {
+    let places = Arc::new(Semaphore::new(site.limits.connections));
+    let mut connections = JoinSet::new();
+    let ending = stop.clone();
+    loop {
+        let accepted = tokio::select! {
+            () = stopped(&mut stop) => break,
+            Some(_ended) = connections.join_next() => continue,
+            accepted = listener.accept() => accepted,
+        };
+        let stream = match accepted {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                tracing::warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
+            site.metrics.turned_away();
+            continue;
+        };
+        let (site, stop) = (site.clone(), ending.clone());
+        connections.spawn(async move {
+            let _open = site.metrics.connected();
+            let life = site.limits.connection;
+            if tokio::time::timeout(life, connection(stream, site, stop)).await.is_err() {
+                tracing::debug!(?life, "a connection was closed for its age");
+            }
+            drop(place);
+        });
+    }
+    drop(listener);
+    let finish = async { while connections.join_next().await.is_some() {} };
+    if tokio::time::timeout(site.limits.shutdown, finish).await.is_err() {
+        tracing::warn!(open = connections.len(), "connections were closed before they had finished");
+    }
+}
+
+/// Waits until the server stops, or nobody is left who could stop it.
+pub(crate) async fn stopped(stop: &mut watch::Receiver<bool>) {
+    let _orphaned = stop.wait_for(|stop| *stop).await.is_err();
+}
+
+async fn connection(stream: TcpStream, site: Site, stop: watch::Receiver<bool>) {
+    // Answers are short; waiting to fill a segment would only add a round trip.
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "no TCP_NODELAY");
+    }
+    let Some(acceptor) = &site.tls else { return exchange(stream, None, &site, stop).await };
+    match tokio::time::timeout(site.limits.handshake, acceptor.accept(stream)).await {
+        Ok(Ok(stream)) => {
+            let certificate = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
+            // The verifier has read it already; a certificate that cannot be read counts as none.
+            let peer = certificate.and_then(|der| ClientIdentity::from_der(der).ok());
+            exchange(stream, peer, &site, stop).await;
+        }
+        Ok(Err(error)) => {
+            site.metrics.handshake_failed();
+            tracing::debug!(%error, "a TLS handshake failed");
+        }
+        Err(_) => {
+            site.metrics.handshake_failed();
+            tracing::debug!(limit = ?site.limits.handshake, "a TLS handshake took too long");
+        }
+    }
+}
+
+/// HTTP/1.1 over one connection.
+async fn exchange<S>(stream: S, peer: Peer, site: &Site, mut stop: watch::Receiver<bool>)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let service = hyper::service::service_fn(|request: Request<Incoming>| {
+        let router = site.router.clone();
+        let mut request = request.map(Body::new);
+        request.extensions_mut().insert(peer.clone());
+        router.oneshot(request)
+    });
+    let mut server = http1::Builder::new();
+    // Without the timer the header deadline would do nothing.
+    server.timer(TokioTimer::new()).header_read_timeout(site.limits.header);
+    server.max_buf_size(MAX_HEAD).max_headers(MAX_HEADERS);
+    let mut connection = core::pin::pin!(server.serve_connection(TokioIo::new(stream), service));
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = stopped(&mut stop) => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a connection broke off");
+    }
+}

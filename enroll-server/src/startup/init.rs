@@ -1,0 +1,383 @@
+//! Makes everything a new server needs: CAs, certificates, keys, settings, an empty database.
+
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+
+use aws_lc_rs::digest::{SHA256, digest};
+use aws_lc_rs::rand::{SecureRandom as _, SystemRandom};
+use ca::bundle::{BundleError, TrustSigner};
+use ca::hierarchy::{self, HierarchyError, ISSUING_LIFETIME, ROOT_LIFETIME, SERVER_LIFETIME};
+use ca::{FileKey, IssueError, Issuer, KeyError};
+use shared::UnixTime;
+use zeroize::Zeroizing;
+
+use crate::clock::Clock;
+use crate::config::{SAMPLE, is_host, is_tenant};
+use crate::files;
+use crate::nonce;
+use crate::store::{SqliteOptions, SqliteStore, StoreError};
+
+/// What [`init`] is told.
+#[derive(Clone, Debug)]
+pub struct InitOptions {
+    /// Folder to make; must be empty or not there.
+    pub directory: PathBuf,
+    /// The tenant's name: letters and digits.
+    pub tenant: String,
+    /// Names and addresses under which devices reach the server; see [`default_hosts`].
+    pub hosts: Vec<String>,
+    /// Host of the MQTT broker.
+    pub broker_host: String,
+    /// Its port.
+    pub broker_port: u16,
+    /// Private enterprise number of the tenant.
+    pub pen: u32,
+}
+
+/// What [`init`] made.
+#[derive(Clone, Debug)]
+pub struct InitReport {
+    /// The configuration file, for [`Config::load`](crate::config::Config::load) and
+    /// `enroll-server --config FILE serve`.
+    pub config: PathBuf,
+    /// The signed trust bundle to provision devices with.
+    pub trust_bundle: PathBuf,
+    /// Certificate of the root CA.
+    pub root_certificate: PathBuf,
+    /// The admin token.
+    pub admin_token: PathBuf,
+}
+
+/// Why nothing was set up.
+#[derive(Debug, thiserror::Error)]
+pub enum InitError {
+    /// The folder holds something already.
+    #[error("{}: is not empty; nothing was overwritten", directory.display())]
+    NotEmpty {
+        /// The folder.
+        directory: PathBuf,
+    },
+    /// An option cannot be used.
+    #[error("{option}: expected {expected}, found \"{found}\"")]
+    Option {
+        /// Which option.
+        option: &'static str,
+        /// What it may hold.
+        expected: &'static str,
+        /// What it holds.
+        found: String,
+    },
+    /// A file or folder cannot be written.
+    #[error("{}: cannot be written", path.display())]
+    Unwritable {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// A CA or certificate cannot be made.
+    #[error("the certificates cannot be made")]
+    Hierarchy(#[from] HierarchyError),
+    /// A CA cannot be used.
+    #[error("the CA cannot be used")]
+    Issuer(#[from] IssueError),
+    /// A key cannot be made or written.
+    #[error("a key cannot be made")]
+    Key(#[from] KeyError),
+    /// The trust bundle cannot be made.
+    #[error("the trust bundle cannot be made")]
+    Bundle(#[from] BundleError),
+    /// The random generator failed.
+    #[error("the random generator failed")]
+    Random,
+    /// The database cannot be made.
+    #[error("the database cannot be made")]
+    Store(#[from] StoreError),
+}
+
+/// Makes a root CA, an issuing CA, the server's certificate, the signer of trust bundles and bundle number 1,
+/// the nonce key, the admin token, a policy, a configuration and an empty database. Overwrites nothing; after
+/// a crash in the middle the folder is as if nothing had happened.
+///
+/// # Errors
+/// Says what stood in the way.
+pub fn init(options: &InitOptions, clock: &dyn Clock) -> Result<InitReport, InitError> {
+    check(options)?;
+    let directory = absolute(&options.directory)?;
+    check_empty(&directory)?;
+    // Everything is made beside the folder and moved there at the end, in one step.
+    let workshop = workshop(&directory)?;
+    make_folder(&workshop)?;
+    let made = fill(&workshop, options, clock.now()).and_then(|()| {
+        files::sync_folder(&workshop.join("."))
+            .and_then(|()| fs::rename(&workshop, &directory))
+            .and_then(|()| files::sync_folder(&directory))
+            .map_err(unwritable(&directory))
+    });
+    if made.is_err() {
+        // What was made so far holds keys. The error that is told is the first one.
+        let _removed = fs::remove_dir_all(&workshop).is_ok();
+    }
+    made?;
+    Ok(InitReport {
+        config: directory.join("enroll-server.toml"),
+        trust_bundle: directory.join("trust.bundle"),
+        root_certificate: directory.join("root-ca.crt"),
+        admin_token: directory.join("admin.token"),
+    })
+}
+
+/// Names under which a server is reached when none are given: this machine's own.
+#[must_use]
+pub fn default_hosts() -> Vec<String> {
+    let mut hosts = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
+    let name = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let name = name.trim().to_ascii_lowercase();
+    if is_dns(&name) && !hosts.contains(&name) {
+        hosts.push(name);
+    }
+    hosts
+}
+
+fn is_dns(text: &str) -> bool {
+    is_host(text) && !text.contains(':') && rustls::pki_types::DnsName::try_from(text).is_ok()
+}
+
+fn check(options: &InitOptions) -> Result<(), InitError> {
+    let wrong =
+        |option, expected, found: &str| Err(InitError::Option { option, expected, found: found.to_owned() });
+    if !is_tenant(&options.tenant) {
+        return wrong("--tenant", "1 to 64 letters and digits", &options.tenant);
+    }
+    if options.hosts.is_empty() {
+        return wrong("--host", "at least one name or address", "");
+    }
+    if let Some(host) =
+        options.hosts.iter().find(|host| !is_dns(host) && host.parse::<core::net::IpAddr>().is_err())
+    {
+        return wrong("--host", "a DNS name or an IP address", host);
+    }
+    if !is_host(&options.broker_host) {
+        return wrong("--broker-host", "a host name or an IP address", &options.broker_host);
+    }
+    if options.broker_port == 0 {
+        return wrong("--broker-port", "a port from 1 to 65535", "0");
+    }
+    if options.pen == 0 {
+        return wrong("--pen", "a private enterprise number above 0", "0");
+    }
+    Ok(())
+}
+
+fn absolute(directory: &Path) -> Result<PathBuf, InitError> {
+    // Without `.` and `..`, so that the folder has a name and a parent.
+    let path = std::path::absolute(directory).map_err(unwritable(directory))?;
+    if path.file_name().is_none() {
+        return Err(InitError::NotEmpty { directory: path });
+    }
+    Ok(path)
+}
+
+fn check_empty(directory: &Path) -> Result<(), InitError> {
+    match fs::read_dir(directory) {
+        Ok(mut entries) => match entries.next() {
+            None => Ok(()),
+            Some(_) => Err(InitError::NotEmpty { directory: directory.to_owned() }),
+        },
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
+            Err(InitError::NotEmpty { directory: directory.to_owned() })
+        }
+        Err(error) => Err(unwritable(directory)(error)),
+    }
+}
+
+/// The folder in which everything is made; one that a crash left behind is emptied.
+fn workshop(directory: &Path) -> Result<PathBuf, InitError> {
+    let parent = directory.parent().unwrap_or_else(|| Path::new("/"));
+    fs::create_dir_all(parent).map_err(unwritable(parent))?;
+    let mut name = std::ffi::OsString::from(".");
+    name.push(directory.file_name().unwrap_or_default());
+    name.push(".incomplete");
+    let path = parent.join(name);
+    match fs::remove_dir_all(&path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(unwritable(&path)(error)),
+        _ => Ok(path),
+    }
+}
+
+fn make_folder(path: &Path) -> Result<(), InitError> {
+    DirBuilder::new().mode(0o700).create(path).map_err(unwritable(path))
+}
+
+fn unwritable(path: &Path) -> impl FnOnce(io::Error) -> InitError {
+    move |source| InitError::Unwritable { path: path.to_owned(), source }
+}
+
+fn fill(folder: &Path, options: &InitOptions, now: UnixTime) -> Result<(), InitError> {
+    let write = |name: &str, content: &[u8], mode| {
+        let path = folder.join(name);
+        files::create(&path, content, mode).map_err(unwritable(&path))
+    };
+    let (root, root_key) = hierarchy::root_ca(&options.tenant, ROOT_LIFETIME, now)?;
+    root_key.save(&folder.join("root-ca.key"))?;
+    write("root-ca.crt", ca::pem::certificate(root.der()).as_bytes(), 0o644)?;
+    let root_issuer = Issuer::new(root.clone(), Box::new(root_key))?;
+
+    let (issuing, issuing_key) = hierarchy::issuing_ca(&options.tenant, &root_issuer, ISSUING_LIFETIME, now)?;
+    issuing_key.save(&folder.join("issuing-ca.key"))?;
+    write("issuing-ca.crt", ca::pem::certificate(issuing.der()).as_bytes(), 0o644)?;
+    let issuer = Issuer::new(issuing.clone(), Box::new(issuing_key))?;
+
+    let server_key = FileKey::generate()?;
+    let hosts: Vec<&str> = options.hosts.iter().map(String::as_str).collect();
+    let server = hierarchy::server_certificate(&hosts, &server_key, &issuer, SERVER_LIFETIME, now)?;
+    server_key.save(&folder.join("server.key"))?;
+    write("server.crt", ca::pem::chain([server.der(), issuing.der()]).as_bytes(), 0o644)?;
+
+    let signer_key = FileKey::generate()?;
+    let signer = TrustSigner::new(&signer_key)?;
+    let bundle = signer.sign(1, now, &[&root], signer.public_point())?;
+    signer_key.save(&folder.join("trust-signer.key"))?;
+    write("trust.bundle", &bundle, 0o644)?;
+
+    write("nonce.key", random_hex(nonce::KEY)?.as_bytes(), 0o600)?;
+    let token = random_hex(32)?;
+    write("admin.token", token.as_bytes(), 0o600)?;
+    write("policy.toml", appraisal::policy::SAMPLE.as_bytes(), 0o644)?;
+    write("enroll-server.toml", settings(options, token.trim_end()).as_bytes(), 0o644)?;
+    store(&folder.join("store.sqlite"))
+}
+
+/// Random bytes in hexadecimal, with a line end.
+fn random_hex(length: usize) -> Result<Zeroizing<String>, InitError> {
+    let mut bytes = Zeroizing::new(vec![0; length]);
+    SystemRandom::new().fill(&mut bytes).map_err(|_| InitError::Random)?;
+    let mut text = Zeroizing::new(String::with_capacity(2 * length + 1));
+    for byte in bytes.iter() {
+        for digit in [byte >> 4, byte & 15] {
+            text.extend(char::from_digit(digit.into(), 16));
+        }
+    }
+    text.push('\n');
+    Ok(text)
+}
+
+/// The sample settings with the options in their places.
+fn settings(options: &InitOptions, token: &str) -> String {
+    let hash = hex::encode(digest(&SHA256, token.as_bytes()));
+    let mut text = SAMPLE.to_owned();
+    for (sample, value) in [
+        ("tenant = \"Example\"", format!("tenant = \"{}\"", options.tenant)),
+        ("pen = 32473", format!("pen = {}", options.pen)),
+        ("host = \"localhost\"", format!("host = \"{}\"", options.broker_host)),
+        ("port = 8883", format!("port = {}", options.broker_port)),
+        ("# token_sha256 = \"\"", format!("token_sha256 = \"{hash}\"")),
+    ] {
+        text = text.replacen(sample, &value, 1);
+    }
+    text
+}
+
+fn store(path: &Path) -> Result<(), InitError> {
+    // Made with its final mode before SQLite opens it; its companions take over that mode.
+    files::create(path, &[], 0o600).map_err(unwritable(path))?;
+    let store = SqliteStore::open(&SqliteOptions::new(path))?;
+    // Closing the last connection folds the log into the file.
+    store.close_blocking();
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{InitError, InitOptions, default_hosts, init};
+    use crate::clock::SystemClock;
+    use crate::config::Config;
+    use std::os::unix::fs::PermissionsExt as _;
+    use std::path::Path;
+
+    fn options(directory: &Path) -> InitOptions {
+        InitOptions {
+            directory: directory.to_owned(),
+            tenant: "Acme".into(),
+            hosts: default_hosts(),
+            broker_host: "broker.example".into(),
+            broker_port: 18883,
+            pen: 99,
+        }
+    }
+
+    #[test]
+    fn makes_all_files_with_safe_modes_and_settings_that_load() {
+        let folder = tempfile::tempdir().unwrap();
+        let directory = folder.path().join("server");
+        let report = init(&options(&directory), &SystemClock).unwrap();
+        let config = Config::load(&report.config).unwrap();
+        assert_eq!(config.tenant, "Acme");
+        assert_eq!((config.broker.host.as_str(), config.broker.port), ("broker.example", 18883));
+        assert_eq!(config.certificates.pen, 99);
+        assert!(config.admin_token_sha256.is_some());
+        let mut names: Vec<String> = Vec::new();
+        for entry in std::fs::read_dir(&directory).unwrap() {
+            let entry = entry.unwrap();
+            let name = entry.file_name().into_string().unwrap();
+            let secret = name.ends_with(".key") || name.ends_with(".token") || name.ends_with(".sqlite");
+            let mode = entry.metadata().unwrap().permissions().mode() & 0o777;
+            assert_eq!(mode & 0o077 == 0, secret, "{name} has mode {mode:o}");
+            names.push(name);
+        }
+        names.sort();
+        assert_eq!(
+            names,
+            [
+                "admin.token",
+                "enroll-server.toml",
+                "issuing-ca.crt",
+                "issuing-ca.key",
+                "nonce.key",
+                "policy.toml",
+                "root-ca.crt",
+                "root-ca.key",
+                "server.crt",
+                "server.key",
+                "store.sqlite",
+                "trust-signer.key",
+                "trust.bundle"
+            ]
+        );
+        let mode = std::fs::metadata(&directory).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode, 0o700);
+    }
+
+    #[test]
+    fn overwrites_nothing_and_cleans_up_after_a_crash() {
+        let folder = tempfile::tempdir().unwrap();
+        let directory = folder.path().join("server");
+        std::fs::create_dir(folder.path().join(".server.incomplete")).unwrap();
+        std::fs::write(folder.path().join(".server.incomplete/root-ca.key"), "left by a crash").unwrap();
+        init(&options(&directory), &SystemClock).unwrap();
+        let before = std::fs::read(directory.join("root-ca.key")).unwrap();
+        assert!(matches!(init(&options(&directory), &SystemClock), Err(InitError::NotEmpty { .. })));
+        assert_eq!(std::fs::read(directory.join("root-ca.key")).unwrap(), before);
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is left beside the folder");
+    }
+
+    #[test]
+    fn options_are_checked_before_anything_is_made() {
+        let folder = tempfile::tempdir().unwrap();
+        let directory = folder.path().join("server");
+        for (wrong, name) in [
+            (InitOptions { tenant: "A b".into(), ..options(&directory) }, "--tenant"),
+            (InitOptions { hosts: vec!["*.example".into()], ..options(&directory) }, "--host"),
+            (InitOptions { hosts: vec![], ..options(&directory) }, "--host"),
+            (InitOptions { broker_host: "a\"b".into(), ..options(&directory) }, "--broker-host"),
+            (InitOptions { pen: 0, ..options(&directory) }, "--pen"),
+        ] {
+            let Err(InitError::Option { option, .. }) = init(&wrong, &SystemClock) else { panic!("{name}") };
+            assert_eq!(option, name);
+            assert!(!directory.exists());
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! Reads the files that a configuration names, and checks that they fit together.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use appraisal::policy::FileError;
+use appraisal::{Policy, ReferenceValues};
+use ca::pem::NotPem;
+use ca::{
+    CaCertificate, CaCertificateError, FileKey, IssueError, Issuer, KeyError, LdevidProfile, ProfileError,
+};
+use rustls::ServerConfig;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use shared::codec::DecodeError;
+use shared::cose::{Content, Sign1};
+use shared::limits::MAX_TRUST_BUNDLE;
+use shared::message::latest::TrustBundle;
+
+use crate::clock::Clock;
+use crate::config::{Config, Files};
+use crate::nonce::{NonceKey, NonceKeyError};
+use crate::tls::{TlsError, server_config};
+
+/// Why a file cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// It cannot be read.
+    #[error("{}: cannot be read", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// It holds no certificate.
+    #[error("{}: holds no certificate in PEM", path.display())]
+    NotPem {
+        /// The file.
+        path: PathBuf,
+        /// What was found instead.
+        source: NotPem,
+    },
+    /// It holds a certificate that is not a CA's.
+    #[error("{}: holds no CA certificate", path.display())]
+    NotACa {
+        /// The file.
+        path: PathBuf,
+        /// What it lacks.
+        source: CaCertificateError,
+    },
+    /// A key cannot be used.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// The nonce key cannot be used.
+    #[error(transparent)]
+    NonceKey(#[from] NonceKeyError),
+    /// The issuing CA cannot be used.
+    #[error("the issuing CA cannot be used")]
+    Issuer(#[from] IssueError),
+    /// The profile cannot be.
+    #[error("the settings of certificates cannot be used")]
+    Profile(#[from] ProfileError),
+    /// The policy or the reference values have mistakes; all of them are here.
+    #[error(transparent)]
+    Policy(#[from] FileError),
+    /// The trust bundle cannot be read.
+    #[error("{}: is no trust bundle", path.display())]
+    Bundle {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: DecodeError,
+    },
+    /// Devices would not trust what this server issues and shows.
+    #[error("{}: does not hold the root CA {}", bundle.display(), root.display())]
+    BundleWithoutRoot {
+        /// The trust bundle.
+        bundle: PathBuf,
+        /// The root CA's certificate.
+        root: PathBuf,
+    },
+    /// TLS cannot be set up.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+}
+
+/// Everything that stands in files.
+#[derive(Debug)]
+pub(super) struct Loaded {
+    pub(super) issuer: Arc<Issuer>,
+    pub(super) profile: LdevidProfile,
+    pub(super) nonces: NonceKey,
+    pub(super) policy: Policy,
+    pub(super) reference_values: ReferenceValues,
+    pub(super) trust_bundle: Vec<u8>,
+    pub(super) tls: Arc<ServerConfig>,
+}
+
+pub(super) fn load(config: &Config, clock: &Arc<dyn Clock>) -> Result<Loaded, LoadError> {
+    let files = &config.files;
+    let certificate = ca_certificate(&files.issuing_certificate)?;
+    let issuer = Issuer::new(certificate, Box::new(FileKey::load(&files.issuing_key)?))?;
+    let policy = Policy::parse(&shown(&files.policy), &text(&files.policy)?)?;
+    let mut reference_values = policy.reference_values().clone();
+    if let Some(path) = &files.reference_values {
+        reference_values = reference_values.with(ReferenceValues::parse(&shown(path), &text(path)?)?);
+    }
+    let mut profile = LdevidProfile::new(&config.tenant, config.certificates.pen)?;
+    if let Some(url) = &config.certificates.crl_url {
+        profile = profile.with_crl_url(url)?;
+    }
+    Ok(Loaded {
+        profile,
+        nonces: NonceKey::load(&files.nonce_key)?,
+        policy,
+        reference_values,
+        trust_bundle: trust_bundle(files)?,
+        tls: Arc::new(tls(files, &issuer, Arc::clone(clock))?),
+        issuer: Arc::new(issuer),
+    })
+}
+
+fn tls(files: &Files, issuer: &Issuer, clock: Arc<dyn Clock>) -> Result<ServerConfig, LoadError> {
+    let chain = certificates(&files.server_certificate)?.into_iter().map(CertificateDer::from).collect();
+    let key = FileKey::load(&files.server_key)?;
+    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.pkcs8().to_vec()));
+    let issuing = CertificateDer::from(issuer.certificate().der());
+    Ok(server_config(chain, key, &issuing, clock)?)
+}
+
+/// The bundle as devices get it. Its signature is for devices to verify, under the signer they know.
+fn trust_bundle(files: &Files) -> Result<Vec<u8>, LoadError> {
+    let path = &files.trust_bundle;
+    let bytes = read(path)?;
+    let root = ca_certificate(&files.root_certificate)?;
+    let holds_root = Sign1::decode(&bytes, Content::TrustBundle, MAX_TRUST_BUNDLE)
+        .and_then(|sign1| TrustBundle::decode(sign1.unverified_payload()))
+        .map(|bundle| bundle.anchors.contains(&root.der()))
+        .map_err(|source| LoadError::Bundle { path: path.clone(), source })?;
+    if !holds_root {
+        let root = files.root_certificate.clone();
+        return Err(LoadError::BundleWithoutRoot { bundle: path.clone(), root });
+    }
+    Ok(bytes)
+}
+
+fn ca_certificate(path: &Path) -> Result<CaCertificate, LoadError> {
+    let list = certificates(path)?;
+    let first = list.first().map(Vec::as_slice).unwrap_or_default();
+    CaCertificate::from_der(first).map_err(|source| LoadError::NotACa { path: path.to_owned(), source })
+}
+
+fn certificates(path: &Path) -> Result<Vec<Vec<u8>>, LoadError> {
+    let bytes = read(path)?;
+    ca::pem::read_certificates(&bytes).map_err(|source| LoadError::NotPem { path: path.to_owned(), source })
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, LoadError> {
+    fs::read(path).map_err(|source| LoadError::Unreadable { path: path.to_owned(), source })
+}
+
+fn text(path: &Path) -> Result<String, LoadError> {
+    fs::read_to_string(path).map_err(|source| LoadError::Unreadable { path: path.to_owned(), source })
+}
+
+fn shown(path: &Path) -> String {
+    path.display().to_string()
+}

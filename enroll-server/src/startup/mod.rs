@@ -1,0 +1,9 @@
+//! Sets a server up and runs it.
+
+mod init;
+mod load;
+mod server;
+
+pub use init::{InitError, InitOptions, InitReport, default_hosts, init};
+pub use load::LoadError;
+pub use server::{Bound, Options, Server, StartError, open_admin};

@@ -1,0 +1,244 @@
+//! A running server: its tasks, its addresses, its end.
+
+use core::net::SocketAddr;
+use core::time::Duration;
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio_rustls::TlsAcceptor;
+
+use super::load::{LoadError, load};
+use crate::admin::Admin;
+use crate::api::{self, Api};
+use crate::audit::Refusals;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::failpoint::Hook;
+use crate::issuance::{Denied, Issuance, Parts, chain};
+use crate::revocation::{PublishError, Publisher, Revocations};
+use crate::serve::{Site, serve, stopped};
+use crate::store::{SqliteOptions, SqliteStore, Store, StoreError};
+use crate::telemetry::Metrics;
+
+/// What a program that runs the server inside itself can add.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Looks on at the named places of the issuance; for tests.
+    pub hook: Hook,
+}
+
+/// Why the server did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A file cannot be used.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// The address cannot be listened on.
+    #[error("{address}: cannot listen there")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// The store cannot be opened.
+    #[error("the store cannot be opened")]
+    Store(#[from] StoreError),
+    /// What a crash left open cannot be finished.
+    #[error("what the last run left open cannot be finished")]
+    Recovery(#[source] Denied),
+    /// The revocation list cannot be published.
+    #[error("the revocation list cannot be published")]
+    Crl(#[from] PublishError),
+}
+
+/// Addresses the server is bound to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bound {
+    /// The native protocol.
+    pub https: SocketAddr,
+    /// Health, metrics and the revocation list, where that listener is on.
+    pub http: Option<SocketAddr>,
+}
+
+/// A running server. Dropping it without [`stop`](Self::stop) stops it too, but waits for nothing.
+#[derive(Debug)]
+pub struct Server {
+    bound: Bound,
+    admin: Admin,
+    store: Arc<dyn Store>,
+    refusals: Arc<Refusals>,
+    clock: Arc<dyn Clock>,
+    revocations: watch::Receiver<Arc<Revocations>>,
+    stop: watch::Sender<bool>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+/// How often counted refusals are written to the audit trail.
+const AUDIT: Duration = Duration::from_secs(30);
+
+impl Server {
+    /// Starts a server on the current tokio runtime. It serves when this returns: what the last run left open is
+    /// finished, and a fresh revocation list is out.
+    ///
+    /// # Errors
+    /// Says what is missing or wrong; nothing runs then.
+    pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Self, StartError> {
+        Self::start_with(config, clock, Options::default()).await
+    }
+
+    /// As [`start`](Self::start), with more options.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub async fn start_with(
+        config: Config,
+        clock: Arc<dyn Clock>,
+        options: Options,
+    ) -> Result<Self, StartError> {
+        let loaded = load(&config, &clock)?;
+        let store = open_store(&config)?;
+        // Bound before anything is published, so that a second server on the same address does no harm.
+        let https = listen(config.listen.https).await?;
+        let http = match config.listen.http {
+            Some(address) => Some(listen(address).await?),
+            None => None,
+        };
+        let parts = Parts {
+            store: Arc::clone(&store),
+            issuer: Arc::clone(&loaded.issuer),
+            profile: loaded.profile,
+            nonces: loaded.nonces,
+            nonce_lifetime: config.nonce_lifetime,
+            policy: loaded.policy,
+            reference_values: loaded.reference_values,
+            hook: options.hook,
+        };
+        let issuance = Issuance::new(parts, Arc::clone(&clock));
+        let recovered = issuance.recover().await.map_err(StartError::Recovery)?;
+        if recovered.finished + recovered.voided > 0 {
+            tracing::info!(recovered.finished, recovered.voided, "finished what the last run left open");
+        }
+        let mut publisher =
+            Publisher::new(Arc::clone(&store), loaded.issuer, Arc::clone(&clock), config.crl.clone());
+        publisher.publish_if_due().await?;
+        let revocations = publisher.subscribe();
+        let admin = Admin::new(Arc::clone(&store), Arc::clone(&clock));
+        let (metrics, refusals) = (Arc::new(Metrics::default()), Arc::new(Refusals::default()));
+        let api = Arc::new(Api {
+            issuance,
+            admin: admin.clone(),
+            admin_token_sha256: config.admin_token_sha256,
+            trust_bundle: loaded.trust_bundle.into(),
+            broker: config.broker,
+            approval_retry: config.approval_retry,
+            busy_retry: config.busy_retry,
+            limits: config.limits,
+            revocations: revocations.clone(),
+            metrics: Arc::clone(&metrics),
+            refusals: Arc::clone(&refusals),
+        });
+        let bound = Bound { https: https.1, http: http.as_ref().map(|(_, address)| *address) };
+        let (stop, ending) = watch::channel(false);
+        let (limits, tls) = (config.limits, Some(TlsAcceptor::from(loaded.tls)));
+        let site = Site { router: api::https(Arc::clone(&api)), tls, limits, metrics: Arc::clone(&metrics) };
+        let mut tasks = vec![
+            tokio::spawn(serve(https.0, site, ending.clone())),
+            tokio::spawn(publisher.run(ending.clone())),
+            tokio::spawn(write_refusals(
+                Arc::clone(&refusals),
+                Arc::clone(&store),
+                Arc::clone(&clock),
+                ending.clone(),
+            )),
+        ];
+        if let Some((listener, _)) = http {
+            let site = Site { router: api::http(api), tls: None, limits, metrics };
+            tasks.push(tokio::spawn(serve(listener, site, ending)));
+        }
+        tracing::info!(https = %bound.https, http = ?bound.http, "the server is ready");
+        Ok(Self { bound, admin, store, refusals, clock, revocations, stop, tasks })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub const fn bound(&self) -> Bound {
+        self.bound
+    }
+
+    /// The operator's hand, on the same store.
+    #[must_use]
+    pub const fn admin(&self) -> &Admin {
+        &self.admin
+    }
+
+    /// What is revoked, now and at every change: for a broker in the same process. A broker in another process
+    /// reads the published file.
+    #[must_use]
+    pub fn revocations(&self) -> watch::Receiver<Arc<Revocations>> {
+        self.revocations.clone()
+    }
+
+    /// Stops: takes no new connection, finishes the requests under way, closes the store.
+    pub async fn stop(mut self) {
+        self.stop.send_replace(true);
+        for task in core::mem::take(&mut self.tasks) {
+            if let Err(error) = task.await {
+                tracing::error!(%error, "a task of the server ended badly");
+            }
+        }
+        if let Err(error) = self.refusals.write(self.store.as_ref(), self.clock.now()).await {
+            tracing::warn!(%error, "counted refusals could not be written to the audit trail");
+        }
+        if let Err(error) = self.store.close().await {
+            tracing::warn!(%error, "the store could not be closed");
+        }
+        tracing::info!("the server has stopped");
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.stop.send_replace(true);
+    }
+}
+
+/// The operator's hand on the store of `config`, whether or not a server runs on it.
+///
+/// # Errors
+/// Where the store cannot be opened.
+pub fn open_admin(config: &Config, clock: Arc<dyn Clock>) -> Result<Admin, StoreError> {
+    Ok(Admin::new(open_store(config)?, clock))
+}
+
+fn open_store(config: &Config) -> Result<Arc<dyn Store>, StoreError> {
+    let mut options = SqliteOptions::new(&config.files.store);
+    options.max_mib = config.limits.store_mib;
+    Ok(Arc::new(SqliteStore::open(&options)?))
+}
+
+async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
+    let failed = |source| StartError::Listen { address, source };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let bound = listener.local_addr().map_err(failed)?;
+    Ok((listener, bound))
+}
+
+async fn write_refusals(
+    refusals: Arc<Refusals>,
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    mut stop: watch::Receiver<bool>,
+) {
+    loop {
+        tokio::select! {
+            () = stopped(&mut stop) => return,
+            () = tokio::time::sleep(AUDIT) => {}
+        }
+        if let Err(error) = refusals.write(store.as_ref(), clock.now()).await {
+            tracing::warn!(error = chain(&error), "counted refusals could not be written to the audit trail");
+        }
+    }
+}

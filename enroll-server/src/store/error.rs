@@ -1,0 +1,35 @@
+//! Why the store did not do it.
+
+/// Why the store did not do it. Nothing was changed, unless it says so.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// Another process holds the database, or too much is queued: the same call may succeed later.
+    #[error("the database is busy")]
+    Busy,
+    /// No space is left for the database.
+    #[error("the database is full: make room on its disk, or raise limits.store_mib")]
+    Full,
+    /// The medium failed; whether the last change is durable is not known. A repetition of the same request
+    /// finds out.
+    #[error("the database failed: {0}")]
+    Failed(String),
+    /// The database was made by a newer version of this program.
+    #[error(
+        "the database has version {found}, this program knows versions up to {known}; use a newer program"
+    )]
+    TooNew {
+        /// Its version.
+        found: i64,
+        /// The newest version known here.
+        known: i64,
+    },
+    /// A row holds something that this program never writes.
+    #[error("the database holds an invalid {field}")]
+    Damaged {
+        /// Which column.
+        field: &'static str,
+    },
+    /// The store was closed.
+    #[error("the store is closed")]
+    Closed,
+}

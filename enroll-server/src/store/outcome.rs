@@ -1,0 +1,82 @@
+//! What becomes of a request in the store. The types say what is durable.
+
+use ca::{RecordedIntent, Serial, Validity};
+use shared::DeviceId;
+
+use crate::authorization::Refused;
+
+/// An intent to issue that is durable. Made by the store only, after the commit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recorded {
+    serial: Serial,
+    device: DeviceId,
+    point: [u8; 65],
+    validity: Validity,
+}
+
+impl Recorded {
+    /// To be called by a store, with what it has committed.
+    pub(in crate::store) const fn committed(
+        serial: Serial,
+        device: DeviceId,
+        point: [u8; 65],
+        validity: Validity,
+    ) -> Self {
+        Self { serial, device, point, validity }
+    }
+
+    /// An intent that nobody recorded: the planted bug that the crash tests have to find.
+    #[cfg(test)]
+    pub(crate) fn planted(request: &crate::authorization::Authorized) -> Self {
+        let basis = request.basis();
+        let point = *request.appraised().csr().point();
+        Self { serial: basis.serial, device: request.device().clone(), point, validity: basis.validity }
+    }
+}
+
+impl RecordedIntent for Recorded {
+    fn serial(&self) -> Serial {
+        self.serial
+    }
+
+    fn device(&self) -> &DeviceId {
+        &self.device
+    }
+
+    fn public_point(&self) -> &[u8; 65] {
+        &self.point
+    }
+
+    fn validity(&self) -> Validity {
+        self.validity
+    }
+}
+
+/// What [`record`](super::Store::record) did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RecordOutcome {
+    /// The intent is durable: sign it.
+    Open(Recorded),
+    /// This very request was answered before, with this certificate.
+    Issued {
+        /// The certificate.
+        der: Vec<u8>,
+        /// Its life.
+        validity: Validity,
+    },
+    /// It waits for an operator.
+    Held,
+    /// The device is not as the appraisal saw it.
+    Changed,
+    /// It is refused.
+    Refused(Refused),
+}
+
+/// What [`complete`](super::Store::complete) did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Completed {
+    /// The certificate is durable. It is the one that was given, or one for the same intent that came first.
+    Issued(Vec<u8>),
+    /// The intent was voided in the meantime: this certificate must not leave the server.
+    Voided,
+}

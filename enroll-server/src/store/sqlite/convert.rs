@@ -1,0 +1,88 @@
+//! Between columns and domain types. What does not fit is an error, never a default.
+
+use ca::{Serial, Validity};
+use rusqlite::{ErrorCode, Row};
+use shared::{DeviceId, UnixTime};
+
+use crate::store::{CertificateState, DeviceState, Sha256, StoreError};
+
+pub(super) fn secs(time: UnixTime) -> i64 {
+    i64::try_from(time.as_secs()).unwrap_or(i64::MAX)
+}
+
+pub(super) fn time(row: &Row<'_>, column: &'static str) -> Result<UnixTime, StoreError> {
+    let secs: i64 = row.get(column)?;
+    u64::try_from(secs).map(UnixTime::from_secs).map_err(|_| StoreError::Damaged { field: column })
+}
+
+pub(super) fn optional_time(row: &Row<'_>, column: &'static str) -> Result<Option<UnixTime>, StoreError> {
+    let there = row.get::<_, Option<i64>>(column)?.is_some();
+    if there { time(row, column).map(Some) } else { Ok(None) }
+}
+
+pub(super) fn device(row: &Row<'_>, column: &'static str) -> Result<DeviceId, StoreError> {
+    let text: String = row.get(column)?;
+    DeviceId::new(&text).map_err(|_| StoreError::Damaged { field: column })
+}
+
+pub(super) fn optional_device(row: &Row<'_>, column: &'static str) -> Result<Option<DeviceId>, StoreError> {
+    let there = row.get::<_, Option<String>>(column)?.is_some();
+    if there { device(row, column).map(Some) } else { Ok(None) }
+}
+
+pub(super) fn serial(row: &Row<'_>) -> Result<Serial, StoreError> {
+    Serial::from_bytes(row.get("serial")?).ok_or(StoreError::Damaged { field: "serial" })
+}
+
+pub(super) fn validity(row: &Row<'_>) -> Result<Validity, StoreError> {
+    Ok(Validity { not_before: time(row, "not_before")?, not_after: time(row, "not_after")? })
+}
+
+pub(super) fn sha256(row: &Row<'_>, column: &'static str) -> Result<Sha256, StoreError> {
+    Ok(row.get::<_, [u8; 32]>(column)?)
+}
+
+pub(super) fn device_state(row: &Row<'_>) -> Result<DeviceState, StoreError> {
+    let name: String = row.get("state")?;
+    let found = DeviceState::ALL.into_iter().find(|state| state.name() == name);
+    found.ok_or(StoreError::Damaged { field: "state" })
+}
+
+pub(super) fn certificate_state(row: &Row<'_>) -> Result<CertificateState, StoreError> {
+    let name: String = row.get("state")?;
+    let found = CertificateState::ALL.into_iter().find(|state| state.name() == name);
+    found.ok_or(StoreError::Damaged { field: "state" })
+}
+
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        match error.sqlite_error_code() {
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Busy,
+            Some(ErrorCode::DiskFull) => Self::Full,
+            _ => match error {
+                rusqlite::Error::FromSqlConversionFailure(..)
+                | rusqlite::Error::IntegralValueOutOfRange(..)
+                | rusqlite::Error::InvalidColumnType(..) => Self::Damaged { field: "column" },
+                other => Self::Failed(other.to_string()),
+            },
+        }
+    }
+}
+
+/// Makes a conversion with our errors one that rusqlite takes.
+pub(super) fn lift<T>(
+    convert: impl Fn(&Row<'_>) -> Result<T, StoreError>,
+) -> impl Fn(&Row<'_>) -> rusqlite::Result<Result<T, StoreError>> {
+    move |row| Ok(convert(row))
+}
+
+/// Ends a query for one row: none is `None`.
+pub(super) fn optional<T>(
+    found: Result<Result<T, StoreError>, rusqlite::Error>,
+) -> Result<Option<T>, StoreError> {
+    match found {
+        Ok(row) => row.map(Some),
+        Err(rusqlite::Error::QueryReturnedNoRows) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}

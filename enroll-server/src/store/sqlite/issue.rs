@@ -1,0 +1,231 @@
+//! Recording an intent, completing it, giving it up: each runs inside one change of the writer.
+
+use ca::{RecordedIntent as _, Serial};
+use rusqlite::{Connection, Row, params};
+use shared::{DeviceId, UnixTime};
+
+use super::convert::{certificate_state, device as device_column, lift, optional, secs, serial, validity};
+use super::{read, revoke, tokens};
+use crate::audit;
+use crate::authorization::{Authorized, Decision, Facts, decide};
+use crate::store::{Binding, CertificateState, Completed, NewEvent, RecordOutcome, Recorded, StoreError};
+
+pub(super) fn record(c: &Connection, request: &Authorized) -> Result<RecordOutcome, StoreError> {
+    match decide(request, &facts(c, request)?) {
+        Decision::Record => {
+            note_device(c, request, "")?;
+            insert(c, request, CertificateState::Intent)?;
+            recorded(c, request.basis().serial).map(RecordOutcome::Open)
+        }
+        Decision::Hold => {
+            note_device(c, request, "held")?;
+            insert(c, request, CertificateState::Held)?;
+            let detail = format!("key {}", hex::encode(request.appraised().csr().spki_sha256()));
+            revoke::event(c, &event(request, audit::HELD, detail))?;
+            Ok(RecordOutcome::Held)
+        }
+        Decision::Release(serial) => {
+            release(c, request, serial)?;
+            recorded(c, serial).map(RecordOutcome::Open)
+        }
+        Decision::Known(serial, CertificateState::Issued) => issued(c, serial),
+        Decision::Known(serial, CertificateState::Intent) => recorded(c, serial).map(RecordOutcome::Open),
+        Decision::Known(..) => Ok(RecordOutcome::Held),
+        Decision::Changed => Ok(RecordOutcome::Changed),
+        Decision::Refuse(refused) => Ok(RecordOutcome::Refused(refused)),
+    }
+}
+
+fn facts(c: &Connection, request: &Authorized) -> Result<Facts, StoreError> {
+    let basis = request.basis();
+    let key = request.appraised().csr().spki_sha256();
+    let (nonce, parent) = binding(&basis.binding);
+    let idevid = request.appraised().idevid_spki_sha256();
+    let exists = |sql: &str, values: &[&dyn rusqlite::ToSql]| -> Result<bool, StoreError> {
+        Ok(c.prepare_cached(sql)?.exists(values)?)
+    };
+    let mut same = c.prepare_cached(
+        "SELECT serial, state FROM certificates \
+         WHERE key_sha256 = ? AND device = ? AND nonce IS ? AND (nonce IS NOT NULL OR parent IS ?)",
+    )?;
+    let same = same.query_row(
+        params![key, request.device().as_str(), nonce, parent],
+        lift(|row| Ok((serial(row)?, certificate_state(row)?))),
+    );
+    let token_is_good = match &basis.token {
+        Some(sha256) => {
+            tokens::find(c, sha256)?.is_some_and(|token| token.used_by_key.is_none() && !token.revoked)
+        }
+        None => true,
+    };
+    let presented = match basis.presented {
+        Some(serial) => read::certificate(c, serial)?.map(|found| (found.device, found.state)),
+        None => None,
+    };
+    Ok(Facts {
+        known: read::known(c, request.device(), basis.now)?,
+        same_request: optional(same)?,
+        key_known: exists("SELECT 1 FROM certificates WHERE key_sha256 = ?", &[key])?,
+        nonce_used: match nonce {
+            Some(nonce) => exists("SELECT 1 FROM certificates WHERE nonce = ?", &[&nonce])?,
+            None => false,
+        },
+        idevid_elsewhere: match idevid {
+            Some(idevid) => exists(
+                "SELECT 1 FROM devices WHERE idevid_sha256 = ? AND device <> ?",
+                &[idevid, &request.device().as_str()],
+            )?,
+            None => false,
+        },
+        token_is_good,
+        presented,
+    })
+}
+
+const fn binding(binding: &Binding) -> (Option<&[u8; 32]>, Option<&[u8; 16]>) {
+    match binding {
+        Binding::Nonce(nonce) => (Some(nonce), None),
+        Binding::Certificate(serial) => (None, Some(serial.as_bytes())),
+    }
+}
+
+/// Adds the device where it is new; pins its identity key and model where it had none; uses up its approval.
+fn note_device(c: &Connection, request: &Authorized, state: &str) -> Result<(), StoreError> {
+    let appraised = request.appraised();
+    let sql = "INSERT INTO devices (device, model, idevid_sha256, state, added) \
+               VALUES (?1, ?2, ?3, iif(?4 = '', 'registered', ?4), ?5) \
+               ON CONFLICT (device) DO UPDATE SET \
+               model = coalesce(model, excluded.model), \
+               idevid_sha256 = coalesce(idevid_sha256, excluded.idevid_sha256), \
+               state = iif(?4 = '', state, ?4)";
+    let idevid = appraised.idevid_spki_sha256();
+    let now = secs(request.basis().now);
+    c.prepare_cached(sql)?.execute(params![
+        request.device().as_str(),
+        appraised.model(),
+        idevid,
+        state,
+        now
+    ])?;
+    if state.is_empty() && !appraised.is_renewal() {
+        use_up_approval(c, request.device())?;
+    }
+    Ok(())
+}
+
+fn use_up_approval(c: &Connection, device: &DeviceId) -> Result<(), StoreError> {
+    c.prepare_cached("UPDATE devices SET approval = NULL WHERE device = ?")?.execute([device.as_str()])?;
+    Ok(())
+}
+
+fn insert(c: &Connection, request: &Authorized, state: CertificateState) -> Result<(), StoreError> {
+    let (basis, csr) = (request.basis(), request.appraised().csr());
+    // One held request a device: a new one takes the place of the last.
+    let sql = "UPDATE certificates SET state = 'voided' WHERE device = ? AND state = 'held'";
+    c.prepare_cached(sql)?.execute([request.device().as_str()])?;
+    if let Some(token) = &basis.token {
+        tokens::use_up(c, token, request.device(), csr.spki_sha256())?;
+    }
+    let (nonce, _) = binding(&basis.binding);
+    let sql = "INSERT INTO certificates (serial, device, state, point, key_sha256, nonce, parent, not_before, \
+               not_after, recorded, evidence_kind, evidence) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+    let evidence = basis.evidence.as_ref();
+    let kind = evidence.map(|evidence| i64::try_from(evidence.kind.code()).unwrap_or(i64::MAX));
+    c.prepare_cached(sql)?.execute(params![
+        basis.serial.as_bytes(),
+        request.device().as_str(),
+        state.name(),
+        csr.point(),
+        csr.spki_sha256(),
+        nonce,
+        basis.presented.as_ref().map(Serial::as_bytes),
+        secs(basis.validity.not_before),
+        secs(basis.validity.not_after),
+        secs(basis.now),
+        kind,
+        evidence.map(|evidence| &evidence.body),
+    ])?;
+    Ok(())
+}
+
+/// A held request that was approved: its life begins now, not when it was first sent.
+fn release(c: &Connection, request: &Authorized, serial: Serial) -> Result<(), StoreError> {
+    let basis = request.basis();
+    let sql = "UPDATE certificates SET state = 'intent', not_before = ?, not_after = ?, recorded = ? \
+               WHERE serial = ? AND state = 'held'";
+    c.prepare_cached(sql)?.execute(params![
+        secs(basis.validity.not_before),
+        secs(basis.validity.not_after),
+        secs(basis.now),
+        serial.as_bytes()
+    ])?;
+    use_up_approval(c, request.device())
+}
+
+fn issued(c: &Connection, serial: Serial) -> Result<RecordOutcome, StoreError> {
+    let mut query = c.prepare_cached("SELECT * FROM certificates WHERE serial = ? AND state = 'issued'")?;
+    let row = query.query_row(
+        [serial.as_bytes()],
+        lift(|row| Ok(RecordOutcome::Issued { der: row.get("der")?, validity: validity(row)? })),
+    );
+    optional(row)?.ok_or(StoreError::Damaged { field: "state" })
+}
+
+fn recorded(c: &Connection, serial: Serial) -> Result<Recorded, StoreError> {
+    let mut query = c.prepare_cached("SELECT * FROM certificates WHERE serial = ? AND state = 'intent'")?;
+    let row = query.query_row([serial.as_bytes()], lift(recorded_row));
+    optional(row)?.ok_or(StoreError::Damaged { field: "state" })
+}
+
+fn recorded_row(row: &Row<'_>) -> Result<Recorded, StoreError> {
+    let point: Vec<u8> = row.get("point")?;
+    let point = point.try_into().map_err(|_| StoreError::Damaged { field: "point" })?;
+    Ok(Recorded::committed(serial(row)?, device_column(row, "device")?, point, validity(row)?))
+}
+
+pub(super) fn open_intents(c: &Connection) -> Result<Vec<Recorded>, StoreError> {
+    let mut query =
+        c.prepare_cached("SELECT * FROM certificates WHERE state = 'intent' ORDER BY recorded")?;
+    let rows = query.query_map([], lift(recorded_row))?;
+    rows.map(|row| row?).collect()
+}
+
+pub(super) fn complete(
+    c: &Connection,
+    intent: &Recorded,
+    der: Vec<u8>,
+    now: UnixTime,
+) -> Result<Completed, StoreError> {
+    let (serial, device) = (intent.serial(), intent.device());
+    let found = read::certificate(c, serial)?;
+    match found.map(|found| (found.state, found.der)) {
+        Some((CertificateState::Intent, _)) => {}
+        Some((CertificateState::Issued, Some(first))) => return Ok(Completed::Issued(first)),
+        _ => return Ok(Completed::Voided),
+    }
+    let sql = "UPDATE certificates SET state = 'issued', der = ? WHERE serial = ?";
+    c.prepare_cached(sql)?.execute(params![der, serial.as_bytes()])?;
+    c.prepare_cached("UPDATE devices SET state = 'enrolled' WHERE device = ? AND state <> 'revoked'")?
+        .execute([device.as_str()])?;
+    revoke::superseded(c, device, serial, now)?;
+    let detail = format!("serial {serial} until {}", intent.validity().not_after);
+    let at = now;
+    revoke::event(c, &NewEvent { at, kind: audit::ISSUED, device: Some(device.clone()), detail })?;
+    Ok(Completed::Issued(der))
+}
+
+pub(super) fn void(c: &Connection, serial: Serial, reason: &str, now: UnixTime) -> Result<(), StoreError> {
+    let sql =
+        "UPDATE certificates SET state = 'voided' WHERE serial = ? AND state = 'intent' RETURNING device";
+    let mut query = c.prepare_cached(sql)?;
+    let row = query.query_row([serial.as_bytes()], lift(|row| device_column(row, "device")));
+    if let Some(device) = optional(row)? {
+        let detail = format!("serial {serial}: {reason}");
+        revoke::event(c, &NewEvent { at: now, kind: audit::VOIDED, device: Some(device), detail })?;
+    }
+    Ok(())
+}
+
+fn event(request: &Authorized, kind: &'static str, detail: String) -> NewEvent {
+    NewEvent { at: request.basis().now, kind, device: Some(request.device().clone()), detail }
+}

@@ -1,0 +1,282 @@
+//! The store on SQLite: one writer thread that commits in groups, a few readers, write-ahead log,
+//! `synchronous=FULL`.
+//!
+//! Other processes (the command line) may write to the same file; the database's own locks keep them apart.
+
+mod convert;
+mod inventory;
+mod issue;
+mod migrate;
+mod read;
+mod reader;
+mod revoke;
+mod tokens;
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
+use core::time::Duration;
+use std::path::{Path, PathBuf};
+use std::thread::JoinHandle;
+
+use appraisal::TokenGrant;
+use ca::Serial;
+use ca::crl::Reason;
+use rusqlite::{Connection, OpenFlags};
+use shared::{DeviceId, UnixTime};
+
+use super::{
+    Certificate, Completed, Counts, Device, DeviceState, Event, FoundToken, Generations, ImportReport,
+    InventoryEntry, Maker, NewEvent, RecordOutcome, Recorded, Reply, RevokedList, Sha256, Snapshot, Store,
+    StoreError, Token,
+};
+use crate::authorization::Authorized;
+use reader::Readers;
+use writer::Writer;
+
+/// How a database is opened.
+#[derive(Clone, Debug)]
+pub struct SqliteOptions {
+    /// The file.
+    pub path: PathBuf,
+    /// Largest size in MiB.
+    pub max_mib: Option<u32>,
+    /// How long to wait for another process that writes.
+    pub busy_timeout: Duration,
+}
+
+impl SqliteOptions {
+    /// The database at `path`, without a cap on its size.
+    #[must_use]
+    pub fn new(path: &Path) -> Self {
+        Self { path: path.to_owned(), max_mib: None, busy_timeout: Duration::from_secs(2) }
+    }
+}
+
+/// A store in one SQLite file.
+#[derive(Debug)]
+pub struct SqliteStore {
+    writer: Writer,
+    readers: Readers,
+}
+
+/// Read connections; the work they do is short.
+const READERS: usize = 2;
+
+impl SqliteStore {
+    /// Opens the database, makes it where there is none, and brings its tables up to date.
+    ///
+    /// # Errors
+    /// Where it cannot be opened, or comes from a newer version of this program.
+    pub fn open(options: &SqliteOptions) -> Result<Self, StoreError> {
+        let mut connection = connect(options)?;
+        migrate::migrate(&mut connection)?;
+        let readers = (0..READERS).map(|_| connect(options)).collect::<Result<Vec<_>, _>>()?;
+        Ok(Self { writer: Writer::start(connection)?, readers: Readers::start(readers)? })
+    }
+
+    /// Number of transactions committed until now: fewer than changes, because changes are committed in groups.
+    #[must_use]
+    pub fn commits(&self) -> u64 {
+        self.writer.commits()
+    }
+
+    /// Closes the store from outside of a runtime.
+    pub fn close_blocking(&self) {
+        join(self.end());
+    }
+
+    fn end(&self) -> Vec<JoinHandle<()>> {
+        let mut threads = self.readers.close();
+        threads.extend(self.writer.close());
+        threads
+    }
+
+    fn read<T: Send + 'static>(
+        &self,
+        query: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Reply<'_, T> {
+        Box::pin(self.readers.run(query))
+    }
+
+    fn write<T: Send + 'static>(
+        &self,
+        change: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Reply<'_, T> {
+        Box::pin(self.writer.run(change))
+    }
+}
+
+fn connect(options: &SqliteOptions) -> Result<Connection, StoreError> {
+    let flags =
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(&options.path, flags)?;
+    connection.busy_timeout(options.busy_timeout)?;
+    connection.pragma_update(None, "journal_mode", "wal")?;
+    // NORMAL may lose commits at a power loss: a certificate would be out that the store does not know.
+    connection.pragma_update(None, "synchronous", "full")?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    connection.pragma_update(None, "trusted_schema", false)?;
+    if let Some(mib) = options.max_mib {
+        let page: u32 = connection.pragma_query_value(None, "page_size", |row| row.get(0))?;
+        let pages = u64::from(mib) * 1024 * 1024 / u64::from(page.max(512));
+        connection.pragma_update(None, "max_page_count", i64::try_from(pages).unwrap_or(i64::MAX))?;
+    }
+    connection.set_prepared_statement_cache_capacity(64);
+    Ok(connection)
+}
+
+impl Store for SqliteStore {
+    fn snapshot<'a>(&'a self, device: &'a DeviceId, now: UnixTime) -> Reply<'a, Snapshot> {
+        let device = device.clone();
+        self.read(move |c| {
+            Ok(Snapshot { known: read::known(c, &device, now)?, makers: read::counter(c, "makers")? })
+        })
+    }
+
+    fn find_token(&self, sha256: Sha256) -> Reply<'_, Option<FoundToken>> {
+        self.read(move |c| {
+            let found = tokens::find(c, &sha256)?;
+            Ok(found.map(|token| FoundToken {
+                used_by_key: token.used_by_key,
+                revoked: token.revoked,
+                grant: TokenGrant {
+                    label: token.id,
+                    device: token.device,
+                    model: None,
+                    expires: token.expires,
+                },
+            }))
+        })
+    }
+
+    fn record(&self, request: Authorized) -> Reply<'_, RecordOutcome> {
+        self.write(move |c| issue::record(c, &request))
+    }
+
+    fn complete(&self, recorded: Recorded, der: Vec<u8>, now: UnixTime) -> Reply<'_, Completed> {
+        self.write(move |c| issue::complete(c, &recorded, der, now))
+    }
+
+    fn open_intents(&self) -> Reply<'_, Vec<Recorded>> {
+        self.read(issue::open_intents)
+    }
+
+    fn void(&self, serial: Serial, reason: String, now: UnixTime) -> Reply<'_, ()> {
+        self.write(move |c| issue::void(c, serial, &reason, now))
+    }
+
+    fn certificate(&self, serial: Serial) -> Reply<'_, Option<Certificate>> {
+        self.read(move |c| read::certificate(c, serial))
+    }
+
+    fn certificates(&self, device: Option<DeviceId>, limit: u32) -> Reply<'_, Vec<Certificate>> {
+        self.read(move |c| read::certificates(c, device.as_ref(), limit))
+    }
+
+    fn generations(&self) -> Reply<'_, Generations> {
+        self.read(|c| {
+            Ok(Generations {
+                revocations: read::counter(c, "revocations")?,
+                makers: read::counter(c, "makers")?,
+            })
+        })
+    }
+
+    fn revoked(&self, ended_before: UnixTime) -> Reply<'_, RevokedList> {
+        self.read(move |c| read::revoked(c, ended_before))
+    }
+
+    fn next_crl_number(&self) -> Reply<'_, u64> {
+        self.write(|c| {
+            revoke::raise(c, "crl")?;
+            read::counter(c, "crl")
+        })
+    }
+
+    fn add_maker(&self, maker: Maker) -> Reply<'_, Maker> {
+        self.write(move |c| inventory::add_maker(c, maker))
+    }
+
+    fn makers(&self) -> Reply<'_, Vec<Maker>> {
+        self.read(inventory::makers)
+    }
+
+    fn import(&self, entries: Vec<InventoryEntry>, now: UnixTime) -> Reply<'_, ImportReport> {
+        self.write(move |c| inventory::import(c, &entries, now))
+    }
+
+    fn device<'a>(&'a self, device: &'a DeviceId) -> Reply<'a, Option<Device>> {
+        let device = device.clone();
+        self.read(move |c| read::device(c, &device))
+    }
+
+    fn devices(&self, state: Option<DeviceState>) -> Reply<'_, Vec<Device>> {
+        self.read(move |c| read::devices(c, state))
+    }
+
+    fn approve<'a>(&'a self, device: &'a DeviceId, now: UnixTime) -> Reply<'a, Option<DeviceState>> {
+        let device = device.clone();
+        self.write(move |c| inventory::approve(c, &device, now))
+    }
+
+    fn revoke<'a>(&'a self, device: &'a DeviceId, reason: Reason, now: UnixTime) -> Reply<'a, Option<usize>> {
+        let device = device.clone();
+        self.write(move |c| revoke::device(c, &device, reason, now))
+    }
+
+    fn add_token(&self, token: Token, sha256: Sha256) -> Reply<'_, ()> {
+        self.write(move |c| tokens::add(c, &token, &sha256))
+    }
+
+    fn tokens(&self) -> Reply<'_, Vec<Token>> {
+        self.read(tokens::all)
+    }
+
+    fn revoke_token(&self, id: String, now: UnixTime) -> Reply<'_, bool> {
+        self.write(move |c| tokens::revoke(c, &id, now))
+    }
+
+    fn add_event(&self, event: NewEvent, quiet: Duration) -> Reply<'_, ()> {
+        self.write(move |c| {
+            if !quiet.is_zero() && read::has_event_since(c, &event, event.at.before(quiet))? {
+                return Ok(());
+            }
+            revoke::event(c, &event)
+        })
+    }
+
+    fn events(&self, limit: u32) -> Reply<'_, Vec<Event>> {
+        self.read(move |c| read::events(c, limit))
+    }
+
+    fn counts(&self) -> Reply<'_, Counts> {
+        self.read(read::counts)
+    }
+
+    fn probe(&self) -> Reply<'_, ()> {
+        self.write(|c| {
+            // Takes a page of the log and a sync: finds a full or read-only disk, changes no fact.
+            let sql = "UPDATE counters SET value = value WHERE name = 'revocations'";
+            c.prepare_cached(sql)?.execute([])?;
+            Ok(())
+        })
+    }
+
+    fn close(&self) -> Reply<'_, ()> {
+        let threads = self.end();
+        Box::pin(async move {
+            let joined = tokio::task::spawn_blocking(move || join(threads)).await;
+            joined.map_err(|error| StoreError::Failed(error.to_string()))
+        })
+    }
+}
+
+/// Waits for threads. The writer comes last: it folds the log into the database.
+fn join(threads: Vec<JoinHandle<()>>) {
+    for thread in threads {
+        let clean = thread.join().is_ok();
+        tracing::debug!(clean, "a thread of the store ended");
+    }
+}

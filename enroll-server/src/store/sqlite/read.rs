@@ -1,0 +1,190 @@
+//! Queries that change nothing.
+
+use appraisal::{Approval, KnownDevice};
+use ca::Serial;
+use ca::crl::Reason;
+use rusqlite::{Connection, Row, params};
+use shared::message::latest::EvidenceKind;
+use shared::{DeviceId, UnixTime};
+
+use super::convert::{
+    certificate_state, device as device_column, device_state, lift, optional, optional_time, secs, serial,
+    sha256, time, validity,
+};
+use crate::store::{
+    Certificate, Counts, Device, DeviceState, Event, NewEvent, Revocation, RevokedEntry, RevokedList,
+    StoreError, StoredEvidence,
+};
+
+pub(super) fn counter(c: &Connection, name: &str) -> Result<u64, StoreError> {
+    let mut query = c.prepare_cached("SELECT value FROM counters WHERE name = ?")?;
+    let value: i64 = query.query_row([name], |row| row.get(0))?;
+    u64::try_from(value).map_err(|_| StoreError::Damaged { field: "value" })
+}
+
+/// The device as the appraisal wants to see it.
+pub(super) fn known(
+    c: &Connection,
+    device: &DeviceId,
+    now: UnixTime,
+) -> Result<Option<KnownDevice>, StoreError> {
+    let sql = "SELECT * FROM devices WHERE device = ?";
+    let mut query = c.prepare_cached(sql)?;
+    let row = query.query_row(
+        [device.as_str()],
+        lift(|row| Ok((device_state(row)?, row.get("model")?, row.get("idevid_sha256")?, approval(row)?))),
+    );
+    let Some((state, model, idevid_spki_sha256, approval)) = optional(row)? else { return Ok(None) };
+    let state = match state {
+        DeviceState::Revoked => appraisal::DeviceState::Revoked,
+        DeviceState::Registered | DeviceState::Held | DeviceState::Enrolled => in_force(c, device, now)?,
+    };
+    Ok(Some(KnownDevice { state, model, idevid_spki_sha256, approval }))
+}
+
+fn approval(row: &Row<'_>) -> Result<Approval, StoreError> {
+    let found: Option<Vec<u8>> = row.get("approval")?;
+    Ok(match found {
+        None => Approval::None,
+        Some(empty) if empty.is_empty() => Approval::Device,
+        Some(key) => Approval::Key(key.try_into().map_err(|_| StoreError::Damaged { field: "approval" })?),
+    })
+}
+
+fn in_force(c: &Connection, device: &DeviceId, now: UnixTime) -> Result<appraisal::DeviceState, StoreError> {
+    // Two in one second: the one that lives longer is the newer.
+    let sql = "SELECT key_sha256 FROM certificates WHERE device = ? AND state = 'issued' AND not_after >= ? \
+               ORDER BY recorded DESC, not_after DESC LIMIT 1";
+    let mut query = c.prepare_cached(sql)?;
+    let row = query.query_row(params![device.as_str(), secs(now)], lift(|row| sha256(row, "key_sha256")));
+    Ok(optional(row)?
+        .map_or(appraisal::DeviceState::Registered, |key| appraisal::DeviceState::Enrolled { key }))
+}
+
+pub(super) fn device(c: &Connection, device: &DeviceId) -> Result<Option<Device>, StoreError> {
+    let mut query = c.prepare_cached("SELECT * FROM devices WHERE device = ?")?;
+    optional(query.query_row([device.as_str()], lift(device_row)))
+}
+
+pub(super) fn devices(c: &Connection, state: Option<DeviceState>) -> Result<Vec<Device>, StoreError> {
+    let sql = "SELECT * FROM devices WHERE ?1 IS NULL OR state = ?1 ORDER BY device";
+    let mut query = c.prepare_cached(sql)?;
+    let rows = query.query_map([state.map(DeviceState::name)], lift(device_row))?;
+    rows.map(|row| row?).collect()
+}
+
+fn device_row(row: &Row<'_>) -> Result<Device, StoreError> {
+    Ok(Device {
+        device: device_column(row, "device")?,
+        model: row.get("model")?,
+        idevid_sha256: row.get("idevid_sha256")?,
+        state: device_state(row)?,
+        approved: approval(row)? != Approval::None,
+        added: time(row, "added")?,
+    })
+}
+
+pub(super) fn certificate(c: &Connection, serial: Serial) -> Result<Option<Certificate>, StoreError> {
+    let mut query = c.prepare_cached("SELECT * FROM certificates WHERE serial = ?")?;
+    optional(query.query_row([serial.as_bytes()], lift(certificate_row)))
+}
+
+pub(super) fn certificates(
+    c: &Connection,
+    device: Option<&DeviceId>,
+    limit: u32,
+) -> Result<Vec<Certificate>, StoreError> {
+    let newest = "ORDER BY recorded DESC, not_after DESC LIMIT ?2";
+    let sql = match device {
+        Some(_) => format!("SELECT * FROM certificates WHERE device = ?1 {newest}"),
+        None => format!("SELECT * FROM certificates WHERE ?1 IS NULL {newest}"),
+    };
+    let mut query = c.prepare_cached(&sql)?;
+    let rows = query.query_map(params![device.map(DeviceId::as_str), limit], lift(certificate_row))?;
+    rows.map(|row| row?).collect()
+}
+
+fn certificate_row(row: &Row<'_>) -> Result<Certificate, StoreError> {
+    let life = validity(row)?;
+    Ok(Certificate {
+        serial: serial(row)?,
+        device: device_column(row, "device")?,
+        state: certificate_state(row)?,
+        key_sha256: sha256(row, "key_sha256")?,
+        not_before: life.not_before,
+        not_after: life.not_after,
+        revoked: revocation(row)?,
+        evidence: evidence(row)?,
+        der: row.get("der")?,
+    })
+}
+
+fn revocation(row: &Row<'_>) -> Result<Option<Revocation>, StoreError> {
+    let Some(at) = optional_time(row, "revoked")? else { return Ok(None) };
+    let name: String = row.get("reason")?;
+    let reason = Reason::from_name(&name).ok_or(StoreError::Damaged { field: "reason" })?;
+    Ok(Some(Revocation { at, reason }))
+}
+
+fn evidence(row: &Row<'_>) -> Result<Option<StoredEvidence>, StoreError> {
+    let Some(code) = row.get::<_, Option<i64>>("evidence_kind")? else { return Ok(None) };
+    let kind = u64::try_from(code).ok().and_then(EvidenceKind::from_code);
+    let kind = kind.ok_or(StoreError::Damaged { field: "evidence_kind" })?;
+    Ok(Some(StoredEvidence { kind, body: row.get("evidence")? }))
+}
+
+pub(super) fn revoked(c: &Connection, ended_before: UnixTime) -> Result<RevokedList, StoreError> {
+    let sql = "SELECT serial, revoked, reason FROM certificates WHERE state = 'revoked' AND not_after >= ? \
+               ORDER BY serial";
+    let mut query = c.prepare_cached(sql)?;
+    let rows = query.query_map(
+        [secs(ended_before)],
+        lift(|row| {
+            let revocation = revocation(row)?.ok_or(StoreError::Damaged { field: "revoked" })?;
+            Ok(RevokedEntry { serial: serial(row)?, revocation })
+        }),
+    )?;
+    let entries: Result<Vec<RevokedEntry>, StoreError> = rows.map(|row| row?).collect();
+    Ok(RevokedList { generation: counter(c, "revocations")?, entries: entries? })
+}
+
+pub(super) fn events(c: &Connection, limit: u32) -> Result<Vec<Event>, StoreError> {
+    let mut query = c.prepare_cached("SELECT * FROM events ORDER BY number DESC LIMIT ?")?;
+    let rows = query.query_map(
+        [limit],
+        lift(|row| {
+            let number: i64 = row.get("number")?;
+            Ok(Event {
+                number: u64::try_from(number).map_err(|_| StoreError::Damaged { field: "number" })?,
+                at: time(row, "at")?,
+                kind: row.get("kind")?,
+                device: row.get("device")?,
+                detail: row.get("detail")?,
+            })
+        }),
+    )?;
+    rows.map(|row| row?).collect()
+}
+
+pub(super) fn has_event_since(c: &Connection, event: &NewEvent, since: UnixTime) -> Result<bool, StoreError> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM events WHERE device = ? AND kind = ? AND at > ?)";
+    let device = event.device.as_ref().map(DeviceId::as_str);
+    Ok(c.prepare_cached(sql)?.query_row(params![device, event.kind, secs(since)], |row| row.get(0))?)
+}
+
+pub(super) fn counts(c: &Connection) -> Result<Counts, StoreError> {
+    let mut counts = Counts::default();
+    let number = |row: &Row<'_>| -> Result<u64, StoreError> {
+        let number: i64 = row.get("number")?;
+        u64::try_from(number).map_err(|_| StoreError::Damaged { field: "number" })
+    };
+    let mut query = c.prepare_cached("SELECT state, count(*) AS number FROM devices GROUP BY state")?;
+    for row in query.query_map([], lift(|row| Ok((device_state(row)?, number(row)?))))? {
+        counts.devices.push(row??);
+    }
+    let mut query = c.prepare_cached("SELECT state, count(*) AS number FROM certificates GROUP BY state")?;
+    for row in query.query_map([], lift(|row| Ok((certificate_state(row)?, number(row)?))))? {
+        counts.certificates.push(row??);
+    }
+    Ok(counts)
+}

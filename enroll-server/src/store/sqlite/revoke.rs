@@ -1,0 +1,74 @@
+//! Revocations, and what every change writes besides: events and numbers that rise.
+
+use ca::Serial;
+use ca::crl::Reason;
+use rusqlite::{Connection, params};
+use shared::{DeviceId, UnixTime};
+
+use super::convert::secs;
+use super::read;
+use crate::audit;
+use crate::store::{DeviceState, NewEvent, StoreError};
+
+/// Revokes a device and all it has.
+pub(super) fn device(
+    c: &Connection,
+    device: &DeviceId,
+    reason: Reason,
+    now: UnixTime,
+) -> Result<Option<usize>, StoreError> {
+    let Some(found) = read::device(c, device)? else { return Ok(None) };
+    let name = device.as_str();
+    c.prepare_cached("UPDATE devices SET state = 'revoked', approval = NULL WHERE device = ?")?
+        .execute([name])?;
+    let sql = "UPDATE certificates SET state = 'revoked', revoked = ?, reason = ? \
+               WHERE device = ? AND state = 'issued'";
+    let revoked = c.prepare_cached(sql)?.execute(params![secs(now), reason.name(), name])?;
+    // What is being signed at this moment will find its record voided and never leave the server.
+    let sql = "UPDATE certificates SET state = 'voided' WHERE device = ? AND state IN ('held', 'intent')";
+    c.prepare_cached(sql)?.execute([name])?;
+    raise(c, "revocations")?;
+    if found.state != DeviceState::Revoked {
+        let detail = format!("{}; {revoked} certificates", reason.name());
+        event(c, &NewEvent { at: now, kind: audit::REVOKED, device: Some(device.clone()), detail })?;
+    }
+    Ok(Some(revoked))
+}
+
+/// Revokes what the certificate `newest` takes the place of: all others of the device, except the one it was
+/// renewed with. A device tries the new one before it drops the old, so it may need that once more.
+pub(super) fn superseded(
+    c: &Connection,
+    device: &DeviceId,
+    newest: Serial,
+    now: UnixTime,
+) -> Result<(), StoreError> {
+    let sql = "UPDATE certificates SET state = 'revoked', revoked = ?1, reason = ?2 \
+               WHERE device = ?3 AND state = 'issued' AND serial <> ?4 \
+               AND serial IS NOT (SELECT parent FROM certificates WHERE serial = ?4)";
+    let reason = Reason::Superseded;
+    let revoked = c.prepare_cached(sql)?.execute(params![
+        secs(now),
+        reason.name(),
+        device.as_str(),
+        newest.as_bytes()
+    ])?;
+    if revoked > 0 {
+        raise(c, "revocations")?;
+        let detail = format!("{revoked} certificates by serial {newest}");
+        event(c, &NewEvent { at: now, kind: audit::SUPERSEDED, device: Some(device.clone()), detail })?;
+    }
+    Ok(())
+}
+
+pub(super) fn raise(c: &Connection, counter: &str) -> Result<(), StoreError> {
+    c.prepare_cached("UPDATE counters SET value = value + 1 WHERE name = ?")?.execute([counter])?;
+    Ok(())
+}
+
+pub(super) fn event(c: &Connection, event: &NewEvent) -> Result<(), StoreError> {
+    let sql = "INSERT INTO events (at, kind, device, detail) VALUES (?, ?, ?, ?)";
+    let device = event.device.as_ref().map(DeviceId::as_str);
+    c.prepare_cached(sql)?.execute(params![secs(event.at), event.kind, device, event.detail])?;
+    Ok(())
+}

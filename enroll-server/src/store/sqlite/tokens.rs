@@ -1,0 +1,83 @@
+//! One-time tokens.
+
+use rusqlite::{Connection, Row, params};
+use shared::{DeviceId, UnixTime};
+
+use super::convert::{lift, optional, optional_device, secs, time};
+use super::revoke;
+use crate::audit;
+use crate::store::{NewEvent, Sha256, StoreError, Token};
+
+/// A token as the issuance needs it.
+pub(super) struct Found {
+    pub(super) id: String,
+    pub(super) device: Option<DeviceId>,
+    pub(super) expires: UnixTime,
+    pub(super) used_by_key: Option<Sha256>,
+    pub(super) revoked: bool,
+}
+
+pub(super) fn find(c: &Connection, sha256: &Sha256) -> Result<Option<Found>, StoreError> {
+    let mut query = c.prepare_cached("SELECT * FROM tokens WHERE sha256 = ?")?;
+    optional(query.query_row(
+        [sha256],
+        lift(|row| {
+            Ok(Found {
+                id: row.get("id")?,
+                device: optional_device(row, "device")?,
+                expires: time(row, "expires")?,
+                used_by_key: row.get("used_by_key")?,
+                revoked: row.get("revoked")?,
+            })
+        }),
+    ))
+}
+
+pub(super) fn use_up(
+    c: &Connection,
+    sha256: &Sha256,
+    device: &DeviceId,
+    key: &Sha256,
+) -> Result<(), StoreError> {
+    let sql = "UPDATE tokens SET used_by = ?, used_by_key = ? WHERE sha256 = ? AND used_by IS NULL";
+    let used = c.prepare_cached(sql)?.execute(params![device.as_str(), key, sha256])?;
+    // The decision before has seen to it; a store in which it does not hold is not to be trusted.
+    if used == 1 { Ok(()) } else { Err(StoreError::Damaged { field: "used_by" }) }
+}
+
+pub(super) fn add(c: &Connection, token: &Token, sha256: &Sha256) -> Result<(), StoreError> {
+    let sql = "INSERT INTO tokens (sha256, id, device, created, expires) VALUES (?, ?, ?, ?, ?)";
+    let (created, expires) = (secs(token.created), secs(token.expires));
+    let device = token.device.as_ref().map(DeviceId::as_str);
+    c.prepare_cached(sql)?.execute(params![sha256, token.id, device, created, expires])?;
+    let detail = format!("token {} until {}", token.id, token.expires);
+    let device = token.device.clone();
+    revoke::event(c, &NewEvent { at: token.created, kind: audit::TOKEN_CREATED, device, detail })
+}
+
+pub(super) fn all(c: &Connection) -> Result<Vec<Token>, StoreError> {
+    let mut query = c.prepare_cached("SELECT * FROM tokens ORDER BY created DESC, id")?;
+    let rows = query.query_map([], lift(token))?;
+    rows.map(|row| row?).collect()
+}
+
+fn token(row: &Row<'_>) -> Result<Token, StoreError> {
+    Ok(Token {
+        id: row.get("id")?,
+        device: optional_device(row, "device")?,
+        created: time(row, "created")?,
+        expires: time(row, "expires")?,
+        used_by: optional_device(row, "used_by")?,
+        revoked: row.get("revoked")?,
+    })
+}
+
+pub(super) fn revoke(c: &Connection, id: &str, now: UnixTime) -> Result<bool, StoreError> {
+    let sql = "UPDATE tokens SET revoked = 1 WHERE id = ?";
+    let found = c.prepare_cached(sql)?.execute([id])? > 0;
+    if found {
+        let detail = format!("token {id}");
+        revoke::event(c, &NewEvent { at: now, kind: audit::TOKEN_REVOKED, device: None, detail })?;
+    }
+    Ok(found)
+}

@@ -1,0 +1,237 @@
+//! Counters and gauges in the text format of Prometheus.
+//!
+//! Labels come from fixed sets only, never from a request: nobody on the network makes them grow.
+
+use core::fmt::Write as _;
+use core::sync::atomic::{AtomicU64, Ordering};
+use core::time::Duration;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use shared::{Reject, UnixTime};
+use tokio::time::Instant;
+
+use crate::revocation::Revocations;
+use crate::store::Counts;
+
+/// Everything that is counted.
+#[derive(Debug, Default)]
+pub struct Metrics {
+    requests: Mutex<BTreeMap<(&'static str, &'static str, &'static str), u64>>,
+    durations: Mutex<BTreeMap<&'static str, Histogram>>,
+    open: AtomicU64,
+    accepted: AtomicU64,
+    turned_away: AtomicU64,
+    handshakes_failed: AtomicU64,
+}
+
+/// What is looked up when the metrics are read.
+#[derive(Clone, Debug)]
+pub struct Gauges {
+    /// The time now.
+    pub now: UnixTime,
+    /// Devices and certificates by state; `None` where the store does not answer.
+    pub counts: Option<Counts>,
+    /// The revocation list that is out.
+    pub revocations: Arc<Revocations>,
+    /// The last second of the issuing CA.
+    pub ca_not_after: UnixTime,
+}
+
+/// Upper bounds of the histogram, in milliseconds.
+const BOUNDS: [u64; 11] = [1, 2, 5, 10, 25, 50, 100, 250, 500, 1_000, 5_000];
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Histogram {
+    buckets: [u64; BOUNDS.len()],
+    count: u64,
+    sum: Duration,
+}
+
+/// A connection that is open for as long as this lives.
+#[derive(Debug)]
+pub(crate) struct OpenConnection(Arc<Metrics>);
+
+impl Drop for OpenConnection {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Measures one request.
+#[derive(Debug)]
+pub struct Timer<'m> {
+    metrics: &'m Metrics,
+    endpoint: &'static str,
+    begun: Instant,
+}
+
+impl Timer<'_> {
+    /// The request was served.
+    pub fn done(self) {
+        let took = self.begun.elapsed();
+        let mut durations = self.metrics.durations.lock().unwrap_or_else(PoisonError::into_inner);
+        let histogram = durations.entry(self.endpoint).or_default();
+        for (bucket, bound) in histogram.buckets.iter_mut().zip(BOUNDS) {
+            *bucket += u64::from(took <= Duration::from_millis(bound));
+        }
+        histogram.count += 1;
+        histogram.sum += took;
+    }
+}
+
+impl Metrics {
+    /// Begins to measure a request.
+    pub fn time(&self, endpoint: &'static str) -> Timer<'_> {
+        Timer { metrics: self, endpoint, begun: Instant::now() }
+    }
+
+    /// Counts a request that was served.
+    pub fn served(&self, endpoint: &'static str, outcome: &'static str) {
+        self.count(endpoint, outcome, "");
+    }
+
+    /// Counts a request that was refused.
+    pub fn refused(&self, endpoint: &'static str, reject: Reject) {
+        self.count(endpoint, "refused", reject.name());
+    }
+
+    fn count(&self, endpoint: &'static str, outcome: &'static str, reason: &'static str) {
+        let mut requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
+        *requests.entry((endpoint, outcome, reason)).or_insert(0) += 1;
+    }
+
+    pub(crate) fn connected(self: &Arc<Self>) -> OpenConnection {
+        self.open.fetch_add(1, Ordering::Relaxed);
+        self.accepted.fetch_add(1, Ordering::Relaxed);
+        OpenConnection(Arc::clone(self))
+    }
+
+    pub(crate) fn turned_away(&self) {
+        self.turned_away.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn handshake_failed(&self) {
+        self.handshakes_failed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Everything, in the text format of Prometheus, version 0.0.4.
+    #[must_use]
+    pub fn render(&self, gauges: &Gauges) -> String {
+        let mut page = Page::default();
+        page.family(
+            "enroll_requests_total",
+            "counter",
+            "Requests by endpoint, outcome and reason of refusal.",
+        );
+        for ((endpoint, outcome, reason), count) in
+            &*self.requests.lock().unwrap_or_else(PoisonError::into_inner)
+        {
+            let labels = [("endpoint", *endpoint), ("outcome", *outcome), ("reason", *reason)];
+            page.sample("enroll_requests_total", &labels, *count);
+        }
+        self.render_durations(&mut page);
+        let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        page.single("enroll_connections_open", "gauge", "Connections open now.", load(&self.open));
+        page.single("enroll_connections_total", "counter", "Connections accepted.", load(&self.accepted));
+        let help = "Connections closed at once because too many were open.";
+        page.single("enroll_connections_turned_away_total", "counter", help, load(&self.turned_away));
+        let failed = load(&self.handshakes_failed);
+        page.single("enroll_tls_handshakes_failed_total", "counter", "TLS handshakes that failed.", failed);
+        render_gauges(&mut page, gauges);
+        page.0
+    }
+
+    fn render_durations(&self, page: &mut Page) {
+        let name = "enroll_request_seconds";
+        page.family(name, "histogram", "Time from the request's body to its answer, of requests served.");
+        for (endpoint, histogram) in &*self.durations.lock().unwrap_or_else(PoisonError::into_inner) {
+            for (bound, count) in BOUNDS.iter().zip(histogram.buckets) {
+                let bound = seconds(Duration::from_millis(*bound));
+                page.sample(&format!("{name}_bucket"), &[("endpoint", *endpoint), ("le", &bound)], count);
+            }
+            let count = histogram.count;
+            page.sample(&format!("{name}_bucket"), &[("endpoint", *endpoint), ("le", "+Inf")], count);
+            page.sample(&format!("{name}_sum"), &[("endpoint", *endpoint)], seconds(histogram.sum));
+            page.sample(&format!("{name}_count"), &[("endpoint", *endpoint)], count);
+        }
+    }
+}
+
+fn render_gauges(page: &mut Page, gauges: &Gauges) {
+    let list = &gauges.revocations;
+    page.single("enroll_crl_number", "gauge", "Number of the revocation list that is out.", list.number);
+    page.single("enroll_crl_revoked", "gauge", "Certificates on the revocation list.", list.serials.len());
+    let age = gauges.now.since(list.this_update).as_secs();
+    page.single("enroll_crl_age_seconds", "gauge", "Age of the revocation list.", age);
+    let help = "When the revocation list runs out, in seconds since 1970.";
+    page.single("enroll_crl_next_update_seconds", "gauge", help, list.next_update.as_secs());
+    let help = "When the issuing CA ends, in seconds since 1970.";
+    page.single("enroll_ca_not_after_seconds", "gauge", help, gauges.ca_not_after.as_secs());
+    let Some(counts) = &gauges.counts else { return };
+    page.family("enroll_devices", "gauge", "Devices by state.");
+    for (state, count) in &counts.devices {
+        page.sample("enroll_devices", &[("state", state.name())], count);
+    }
+    page.family("enroll_certificates", "gauge", "Certificates by state.");
+    for (state, count) in &counts.certificates {
+        page.sample("enroll_certificates", &[("state", state.name())], count);
+    }
+}
+
+fn seconds(duration: Duration) -> String {
+    format!("{}.{:06}", duration.as_secs(), duration.subsec_micros())
+}
+
+/// Text that grows. Writing to a `String` cannot fail.
+#[derive(Default)]
+struct Page(String);
+
+impl Page {
+    fn family(&mut self, name: &str, kind: &str, help: &str) {
+        let _infallible = write!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}\n");
+    }
+
+    fn single(&mut self, name: &str, kind: &str, help: &str, value: impl core::fmt::Display) {
+        self.family(name, kind, help);
+        self.sample(name, &[], value);
+    }
+
+    fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: impl core::fmt::Display) {
+        self.0.push_str(name);
+        for (i, (label, text)) in labels.iter().enumerate() {
+            let _infallible = write!(self.0, "{}{label}=\"{text}\"", if i == 0 { '{' } else { ',' });
+        }
+        let close = if labels.is_empty() { "" } else { "}" };
+        let _infallible = writeln!(self.0, "{close} {value}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Gauges, Metrics};
+    use shared::{Reject, UnixTime};
+    use std::sync::Arc;
+
+    #[tokio::test]
+    async fn the_page_is_in_the_text_format() {
+        let metrics = Arc::new(Metrics::default());
+        let _open = metrics.connected();
+        metrics.served("enroll", "issued");
+        metrics.refused("enroll", Reject::UnknownMaker);
+        metrics.time("enroll").done();
+        let now = UnixTime::from_secs(1_800_000_000);
+        let page =
+            metrics.render(&Gauges { now, counts: None, revocations: Arc::default(), ca_not_after: now });
+        assert!(page.contains(
+            "enroll_requests_total{endpoint=\"enroll\",outcome=\"refused\",reason=\"unknown-maker\"} 1\n"
+        ));
+        assert!(page.contains("enroll_request_seconds_bucket{endpoint=\"enroll\",le=\"+Inf\"} 1\n"));
+        assert!(page.contains("enroll_request_seconds_bucket{endpoint=\"enroll\",le=\"0.001000\"} 1\n"));
+        assert!(page.contains("enroll_connections_open 1\n"));
+        for line in page.lines().filter(|line| !line.starts_with('#')) {
+            let (_, value) = line.rsplit_once(' ').unwrap();
+            assert!(value.parse::<f64>().is_ok(), "{line}");
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! TLS of the HTTPS listener: version 1.3 only, and who may come as a client.
+//!
+//! A client certificate may be left out: enrollment needs none. Where one comes, its chain is verified here and
+//! its end is not: a device whose LDevID ran out while it lay in a warehouse has to hear "certificate-expired"
+//! or be renewed, and a refused handshake tells a small device nothing. Only a renewal gives a client
+//! certificate any weight, and it checks end and revocation itself.
+
+use std::sync::Arc;
+
+use rustls::client::danger::HandshakeSignatureValid;
+use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, aws_lc_rs};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, TrustAnchor, UnixTime as PkiTime};
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::{
+    CertificateError, DigitallySignedStruct, DistinguishedName, ServerConfig, SignatureScheme, version,
+};
+
+use crate::clock::Clock;
+use crate::issuance::ClientIdentity;
+
+/// Longest TLS fragment sent. Small devices hold one record at a time, and need each handshake message in one.
+const MAX_FRAGMENT: usize = 4096;
+
+/// Why there are no TLS settings.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// The issuing CA cannot be a trust anchor.
+    #[error("the issuing CA's certificate cannot be used to verify clients")]
+    Anchor(#[source] webpki::Error),
+    /// Certificate and key of the server do not belong together, or cannot be used.
+    #[error("the server's certificate and key cannot be used for TLS")]
+    Identity(#[from] rustls::Error),
+}
+
+/// The settings of the HTTPS listener.
+///
+/// # Errors
+/// Where certificate, key or CA cannot be used.
+pub fn server_config(
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+    issuing_ca: &CertificateDer<'_>,
+    clock: Arc<dyn Clock>,
+) -> Result<ServerConfig, TlsError> {
+    let provider = CryptoProvider {
+        cipher_suites: aws_lc_rs::DEFAULT_CIPHER_SUITES
+            .iter()
+            .copied()
+            .filter(|suite| suite.version().version == rustls::ProtocolVersion::TLSv1_3)
+            .collect(),
+        // P-256 first: the one group that every device has.
+        kx_groups: vec![aws_lc_rs::kx_group::SECP256R1, aws_lc_rs::kx_group::X25519],
+        ..aws_lc_rs::default_provider()
+    };
+    let verifier = Arc::new(LdevidVerifier::new(issuing_ca, clock)?);
+    let mut config = ServerConfig::builder_with_provider(Arc::new(provider))
+        .with_protocol_versions(&[&version::TLS13])?
+        .with_client_cert_verifier(verifier)
+        .with_single_cert(chain, key)?;
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config.max_fragment_size = Some(MAX_FRAGMENT);
+    // No resumption: it would bring a client's identity back without its certificate, and small devices cannot
+    // use the tickets.
+    config.send_tls13_tickets = 0;
+    config.session_storage = Arc::new(rustls::server::NoServerSessionStorage {});
+    Ok(config)
+}
+
+/// Verifies LDevIDs of one issuing CA.
+#[derive(Debug)]
+struct LdevidVerifier {
+    anchor: TrustAnchor<'static>,
+    hints: Vec<DistinguishedName>,
+    clock: Arc<dyn Clock>,
+}
+
+/// ECDSA on P-256 with SHA-256: the only algorithm of this protocol.
+static ALGORITHMS: WebPkiSupportedAlgorithms = WebPkiSupportedAlgorithms {
+    all: &[webpki::aws_lc_rs::ECDSA_P256_SHA256],
+    mapping: &[(SignatureScheme::ECDSA_NISTP256_SHA256, &[webpki::aws_lc_rs::ECDSA_P256_SHA256])],
+};
+
+impl LdevidVerifier {
+    fn new(issuing_ca: &CertificateDer<'_>, clock: Arc<dyn Clock>) -> Result<Self, TlsError> {
+        let anchor = webpki::anchor_from_trusted_cert(issuing_ca).map_err(TlsError::Anchor)?.to_owned();
+        // The anchor has the content of the name; the hint is the whole of it.
+        let hints = vec![DistinguishedName::in_sequence(&anchor.subject)];
+        Ok(Self { anchor, hints, clock })
+    }
+}
+
+impl ClientCertVerifier for LdevidVerifier {
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &self.hints
+    }
+
+    fn client_auth_mandatory(&self) -> bool {
+        false
+    }
+
+    fn verify_client_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _now: PkiTime,
+    ) -> Result<ClientCertVerified, rustls::Error> {
+        let identity = ClientIdentity::from_der(end_entity)
+            .map_err(|error| CertificateError::Other(rustls::OtherError(Arc::new(error))))?;
+        // An LDevID that has ended is verified as of its last second.
+        let time = self.clock.now().min(identity.not_after());
+        let time = PkiTime::since_unix_epoch(core::time::Duration::from_secs(time.as_secs()));
+        // Intermediates are left out: our issuing CA signs LDevIDs itself.
+        let certificate = webpki::EndEntityCert::try_from(end_entity).map_err(certificate_error)?;
+        let verified = certificate.verify_for_usage(
+            ALGORITHMS.all,
+            core::slice::from_ref(&self.anchor),
+            &[],
+            time,
+            webpki::KeyUsage::client_auth(),
+            None,
+            None,
+        );
+        verified.map_err(certificate_error)?;
+        Ok(ClientCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _message: &[u8],
+        _certificate: &CertificateDer<'_>,
+        _signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Err(rustls::Error::General("TLS 1.2 is not spoken here".into()))
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        rustls::crypto::verify_tls13_signature(message, certificate, signature, &ALGORITHMS)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        ALGORITHMS.supported_schemes()
+    }
+}
+
+/// So that the client gets the alert that fits.
+fn certificate_error(error: webpki::Error) -> CertificateError {
+    match error {
+        webpki::Error::BadDer => CertificateError::BadEncoding,
+        webpki::Error::CertNotValidYet { .. } => CertificateError::NotValidYet,
+        webpki::Error::UnknownIssuer => CertificateError::UnknownIssuer,
+        webpki::Error::InvalidSignatureForPublicKey => CertificateError::BadSignature,
+        webpki::Error::RequiredEkuNotFoundContext(_) => CertificateError::InvalidPurpose,
+        other => CertificateError::Other(rustls::OtherError(Arc::new(other))),
+    }
+}
