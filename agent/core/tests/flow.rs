@@ -1,7 +1,5 @@
 //! Whole flows of a device against a server and a broker in memory.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a failed assumption fails the test")]
-
 mod support;
 
 use core::time::Duration;

@@ -171,3 +171,103 @@ async fn look<KS: KeyStore>(
     let dates = identity.and_then(|identity| identity.check(&key.public_point(), device).ok());
     Ok(dates.map_or(Content::Key, Content::Identity))
 }
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use std::vec::Vec;
+
+    use super::{Content, settle};
+    use crate::flow::BrokerAccepted;
+    use crate::platform::Slot;
+    use crate::slots::{Asked, Dates, State};
+    use shared::UnixTime;
+
+    const FLOOR: UnixTime = UnixTime::from_secs(1000);
+
+    fn identity(order: u64) -> Content {
+        let at = UnixTime::from_secs(5000);
+        Content::Identity(Dates { not_after: at, renew_at: at, order })
+    }
+
+    /// Everything that can lie in a slot.
+    fn contents(order: u64) -> [Content; 4] {
+        [Content::Nothing, Content::Remains, Content::Key, identity(order)]
+    }
+
+    /// Every state that the methods of `State` can bring about, in either slot, and none.
+    fn states() -> Vec<Option<State>> {
+        let mut states = Vec::from([None]);
+        let mut add = |state: &State| states.push(Some(state.clone()));
+        let mut state = State::blank(FLOOR);
+        add(&state);
+        // Three identities one after the other: slots A, B and A again.
+        for slot in [Slot::A, Slot::B, Slot::A] {
+            state.request(Asked::bare_renewal());
+            add(&state);
+            state.refused(60, true, FLOOR);
+            add(&state);
+            state.issued();
+            add(&state);
+            let first = state.candidate().is_none();
+            assert_eq!(
+                state.accept(&BrokerAccepted::for_test(slot)),
+                !first,
+                "all but the first push one out"
+            );
+            add(&state);
+        }
+        states
+    }
+
+    #[test]
+    fn every_combination_of_records_gives_one_working_identity_if_there_is_any() {
+        let mut combinations = 0;
+        for found in states() {
+            for a in contents(1) {
+                for b in contents(2) {
+                    let state = settle(found.as_ref(), a, b, FLOOR);
+                    let content = |slot| if slot == Slot::A { a } else { b };
+                    let whole = |slot| matches!(content(slot), Content::Identity(_));
+                    let what = std::format!("{found:?}, A {a:?}, B {b:?}: {state:?}");
+                    assert_eq!(state.current().is_some(), whole(Slot::A) || whole(Slot::B), "{what}");
+                    if let Some(current) = state.current() {
+                        assert!(whole(current.slot), "{what}");
+                    }
+                    if let Some(slot) = state.candidate() {
+                        assert!(whole(slot) && state.current().is_some_and(|c| c.slot != slot), "{what}");
+                    }
+                    if let Some(slot) = state.requested_slot() {
+                        assert_eq!(content(slot), Content::Key, "{what}");
+                        assert!(state.current().is_none_or(|c| c.slot != slot), "{what}");
+                    }
+                    // What was in use stays in use as long as it is whole.
+                    if let Some(before) = found.as_ref().and_then(State::current).filter(|c| whole(c.slot)) {
+                        assert_eq!(state.current(), Some(before), "{what}");
+                    }
+                    // Decided once, it stays decided: a cut during recovery changes nothing.
+                    assert_eq!(settle(Some(&state), a, b, FLOOR), state, "{what}");
+                    combinations += 1;
+                }
+            }
+        }
+        assert_eq!(combinations, 14 * 16);
+    }
+
+    #[test]
+    fn without_a_state_the_older_identity_is_in_use_and_the_newer_on_trial() {
+        let state = settle(None, identity(9), identity(4), FLOOR);
+        assert_eq!(state.current().map(|current| (current.slot, current.accepted)), Some((Slot::B, false)));
+        assert_eq!(state.candidate(), Some(Slot::A));
+        assert!(state.counter() >= 9, "what is issued next is newer than both");
+    }
+
+    #[test]
+    fn a_certificate_that_came_before_the_cut_is_not_asked_for_again() {
+        let mut found = State::blank(FLOOR);
+        found.request(Asked::bare_renewal());
+        let state = settle(Some(&found), identity(1), Content::Nothing, FLOOR);
+        assert_eq!(state.requested_slot(), None);
+        assert_eq!(state.current().map(|current| current.slot), Some(Slot::A));
+    }
+}

@@ -35,6 +35,7 @@ pub async fn make_key<KS: KeyStore>(
     stored: &Stored,
 ) -> Result<Slot, KeyError> {
     let slot = stored.state().vacant();
+    keys.erase(slot, storage).await?;
     storage.erase(identity_record(slot)).await?;
     keys.generate(slot, storage, rng).await?;
     Ok(slot)

@@ -2,6 +2,8 @@
 
 mod acquire;
 mod broker;
+#[cfg(test)]
+mod tests;
 
 use core::time::Duration;
 
@@ -159,7 +161,7 @@ impl Machine {
             }
             if self.cause(now).is_some() {
                 add(self.server.due());
-            } else if let Some(until) = self.until_renewal(now) {
+            } else if let (None, Some(until)) = (self.state.candidate(), self.until_renewal(now)) {
                 add(self.server.due().max(now.uptime.saturating_add(until)));
             }
         }
@@ -202,7 +204,11 @@ impl Machine {
                     random,
                 );
             }
-            Event::KeyMade => self.key_ready = true,
+            Event::KeyMade => {
+                self.key_ready = true;
+                // What lay there went first; to erase now would take the new key.
+                self.leftovers = false;
+            }
             Event::KeyFailed => self.key_failed(&now, random),
             Event::Challenged { server_time, nonce, kind, validity } => {
                 self.time.learn(server_time, validity, &now);
