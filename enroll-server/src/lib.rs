@@ -25,3 +25,7 @@ pub mod startup;
 pub mod store;
 pub mod telemetry;
 pub mod tls;
+
+#[cfg(test)]
+#[path = "../tests/kit/device.rs"]
+mod kit;

@@ -1,6 +1,6 @@
 use super::{Config, ConfigError};
+use core::time::Duration;
 use std::path::Path;
-use std::time::Duration;
 
 fn parse(text: &str) -> Result<Config, ConfigError> {
     Config::parse(text, Path::new("enroll-server.toml"), Path::new("/etc/enroll"))

@@ -7,3 +7,6 @@ mod server;
 pub use init::{InitError, InitOptions, InitReport, default_hosts, init};
 pub use load::LoadError;
 pub use server::{Bound, Options, Server, StartError, open_admin};
+
+#[cfg(test)]
+pub(crate) use server::open;

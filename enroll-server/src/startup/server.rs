@@ -98,31 +98,24 @@ impl Server {
         clock: Arc<dyn Clock>,
         options: Options,
     ) -> Result<Self, StartError> {
-        let loaded = load(&config, &clock)?;
-        let store = open_store(&config)?;
+        let Opened { issuance, trust_bundle, tls } = open(&config, &clock, options.hook)?;
+        let store = Arc::clone(issuance.store());
         // Bound before anything is published, so that a second server on the same address does no harm.
         let https = listen(config.listen.https).await?;
         let http = match config.listen.http {
             Some(address) => Some(listen(address).await?),
             None => None,
         };
-        let parts = Parts {
-            store: Arc::clone(&store),
-            issuer: Arc::clone(&loaded.issuer),
-            profile: loaded.profile,
-            nonces: loaded.nonces,
-            nonce_lifetime: config.nonce_lifetime,
-            policy: loaded.policy,
-            reference_values: loaded.reference_values,
-            hook: options.hook,
-        };
-        let issuance = Issuance::new(parts, Arc::clone(&clock));
         let recovered = issuance.recover().await.map_err(StartError::Recovery)?;
         if recovered.finished + recovered.voided > 0 {
             tracing::info!(recovered.finished, recovered.voided, "finished what the last run left open");
         }
-        let mut publisher =
-            Publisher::new(Arc::clone(&store), loaded.issuer, Arc::clone(&clock), config.crl.clone());
+        let mut publisher = Publisher::new(
+            Arc::clone(&store),
+            Arc::clone(issuance.issuer()),
+            Arc::clone(&clock),
+            config.crl.clone(),
+        );
         publisher.publish_if_due().await?;
         let revocations = publisher.subscribe();
         let admin = Admin::new(Arc::clone(&store), Arc::clone(&clock));
@@ -131,7 +124,7 @@ impl Server {
             issuance,
             admin: admin.clone(),
             admin_token_sha256: config.admin_token_sha256,
-            trust_bundle: loaded.trust_bundle.into(),
+            trust_bundle: trust_bundle.into(),
             broker: config.broker,
             approval_retry: config.approval_retry,
             busy_retry: config.busy_retry,
@@ -142,7 +135,7 @@ impl Server {
         });
         let bound = Bound { https: https.1, http: http.as_ref().map(|(_, address)| *address) };
         let (stop, ending) = watch::channel(false);
-        let (limits, tls) = (config.limits, Some(TlsAcceptor::from(loaded.tls)));
+        let (limits, tls) = (config.limits, Some(TlsAcceptor::from(tls)));
         let site = Site { router: api::https(Arc::clone(&api)), tls, limits, metrics: Arc::clone(&metrics) };
         let mut tasks = vec![
             tokio::spawn(serve(https.0, site, ending.clone())),
@@ -203,6 +196,30 @@ impl Drop for Server {
     fn drop(&mut self) {
         self.stop.send_replace(true);
     }
+}
+
+/// A server's parts, before anything runs.
+pub(crate) struct Opened {
+    pub(crate) issuance: Issuance,
+    pub(crate) trust_bundle: Vec<u8>,
+    pub(crate) tls: Arc<rustls::ServerConfig>,
+}
+
+/// Reads the files and opens the store.
+pub(crate) fn open(config: &Config, clock: &Arc<dyn Clock>, hook: Hook) -> Result<Opened, StartError> {
+    let loaded = load(config, clock)?;
+    let parts = Parts {
+        store: open_store(config)?,
+        issuer: loaded.issuer,
+        profile: loaded.profile,
+        nonces: loaded.nonces,
+        nonce_lifetime: config.nonce_lifetime,
+        policy: loaded.policy,
+        reference_values: loaded.reference_values,
+        hook,
+    };
+    let issuance = Issuance::new(parts, Arc::clone(clock));
+    Ok(Opened { issuance, trust_bundle: loaded.trust_bundle, tls: loaded.tls })
 }
 
 /// The operator's hand on the store of `config`, whether or not a server runs on it.

@@ -2,7 +2,7 @@
 
 mod metrics;
 
-use std::io;
+use std::io::{self, IsTerminal as _};
 
 use tracing_subscriber::EnvFilter;
 
@@ -15,6 +15,7 @@ pub use metrics::{Gauges, Metrics, Timer};
 pub fn init(log: &Log) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(&log.filter));
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    let builder = builder.with_ansi(io::stderr().is_terminal());
     let set = if log.json { builder.json().try_init() } else { builder.try_init() };
     if let Err(error) = set {
         tracing::debug!(error, "another subscriber is there already");

@@ -84,13 +84,8 @@ impl SqliteStore {
 
     /// Closes the store from outside of a runtime.
     pub fn close_blocking(&self) {
-        join(self.end());
-    }
-
-    fn end(&self) -> Vec<JoinHandle<()>> {
-        let mut threads = self.readers.close();
-        threads.extend(self.writer.close());
-        threads
+        join(self.readers.close());
+        join(self.writer.close());
     }
 
     fn read<T: Send + 'static>(
@@ -265,16 +260,18 @@ impl Store for SqliteStore {
     }
 
     fn close(&self) -> Reply<'_, ()> {
-        let threads = self.end();
-        Box::pin(async move {
-            let joined = tokio::task::spawn_blocking(move || join(threads)).await;
-            joined.map_err(|error| StoreError::Failed(error.to_string()))
+        Box::pin(async {
+            // One after the other: two connections that close at once both leave the log to the other.
+            let (readers, failed) = (self.readers.close(), |_| StoreError::Closed);
+            tokio::task::spawn_blocking(|| join(readers)).await.map_err(failed)?;
+            let writer = self.writer.close();
+            tokio::task::spawn_blocking(|| join(writer)).await.map_err(failed)
         })
     }
 }
 
-/// Waits for threads. The writer comes last: it folds the log into the database.
-fn join(threads: Vec<JoinHandle<()>>) {
+/// Waits for threads; each closes its connection at its end, the last one folds the log into the database.
+fn join(threads: impl IntoIterator<Item = JoinHandle<()>>) {
     for thread in threads {
         let clean = thread.join().is_ok();
         tracing::debug!(clean, "a thread of the store ended");
