@@ -8,6 +8,7 @@ use agent_core::flow::{AnswerError, Control, OnceError, RunError};
 use agent_core::lifecycle::Phase;
 use agent_core::platform::{Record, Slot, StorageError, TransportError};
 use agent_core::trust::TrustError;
+use agent_core::x509::PathError;
 use shared::{Reject, UnixTime, endpoint};
 use support::pki;
 use support::server::Fault;
@@ -494,4 +495,53 @@ fn futures_and_agent_stay_small() {
     let future_size = size_of_val(&agent.run(&control));
     println!("agent {agent_size}, future {future_size}");
     assert!(future_size < 6 * 1024, "the run future takes {future_size} bytes");
+}
+
+#[test]
+fn a_device_without_a_clock_serves_while_the_server_is_away() {
+    let mut world = World::new();
+    world.wall = None;
+    world.run_for(HOUR);
+    world.office.borrow_mut().away = true;
+    let published = world.hall.borrow().published.len();
+    world.run_for(DAY);
+    assert!(world.hall.borrow().published.len() > published + 20);
+    assert!(world.asked(endpoint::CHALLENGE) < 30, "the time is asked for, but not all the time");
+    // When the server is back, the device learns the time and renews when it should.
+    world.office.borrow_mut().away = false;
+    world.run_for(DAY * 80);
+    assert_eq!(world.count("rotated"), 1);
+}
+
+#[test]
+fn a_broker_under_another_ca_is_reached_after_the_new_bundle_is_fetched() {
+    let world = World::new();
+    world.run_for(HOUR);
+    let anchor = world.office.borrow().ca.der.clone();
+    world.office.borrow_mut().bundle = pki::bundle(2, &[&anchor], &pki::key(250), &pki::key(250));
+    let error = TransportError::Certificate(PathError::UnknownIssuer);
+    world.hall.borrow_mut().faults.push_back(error);
+    world.run_for(HOUR);
+    assert_eq!((world.asked(endpoint::TRUST), world.asked(endpoint::RENEW)), (1, 0));
+    assert_eq!(world.status().trust_number, Some(2));
+    assert_eq!(world.hall.borrow().logins, 3);
+    // An impostor that stays does not make the device ask for bundles all the time.
+    world.hall.borrow_mut().faults.extend([error; 500]);
+    world.run_for(DAY);
+    assert!(world.asked(endpoint::TRUST) < 30);
+}
+
+#[test]
+fn a_key_that_rots_while_the_device_runs_is_replaced_by_way_of_the_idevid() {
+    let world = World::new();
+    world.run_for(HOUR);
+    let control = world.control_for(DAY * 10);
+    let mut agent = world.boot();
+    world.hall.borrow_mut().patience = Some(DAY);
+    // The record goes bad after the agent has started with it.
+    world.storage.0.borrow_mut().rots_at = Some(Record::KeyA);
+    world.drive(agent.run(&control)).unwrap().unwrap();
+    assert_eq!(world.asked(endpoint::ENROLL), 2);
+    assert_eq!(world.count("rotated"), 1);
+    assert_eq!(world.status().phase, Phase::Operational);
 }

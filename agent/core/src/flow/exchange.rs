@@ -61,7 +61,7 @@ impl<W: World> Agent<'_, W> {
             Purpose::Enroll => self.send(endpoint::ENROLL, length, None, validity).await,
             Purpose::Renew => match self.send_renewal(run, length, validity).await {
                 Ok(sent) => sent,
-                Err(error) => return self.no_request(run, errand, error),
+                Err(error) => return self.no_renewal(run, error, validity),
             },
         };
         // A one-time token may have been in it.
@@ -210,6 +210,28 @@ impl<W: World> Agent<'_, W> {
         }
         run.failure = Some(error);
         self.tell(run, Event::RequestFailed { errand, again: true });
+    }
+
+    /// The identity in use cannot be shown to the server. Where that will not change, the machine goes another
+    /// way.
+    fn no_renewal(&mut self, run: &mut Run, error: OnceError, validity: Validity) {
+        let current = run.stored.state().current();
+        match (error, current) {
+            (OnceError::Key(KeyError::Damaged) | OnceError::Answer(_), Some(current)) => {
+                self.world.parts().observer.notice(&Notice::KeyFailed(KeyError::Damaged));
+                self.tell(run, Event::IdentityUnusable { slot: current.slot });
+            }
+            (OnceError::Storage(StorageError::TooLong), _) => {
+                // Request and certificates do not fit one buffer.
+                let error = TransportError::TooLarge;
+                self.world
+                    .parts()
+                    .observer
+                    .notice(&Notice::Unreachable { peer: Peer::EnrollmentServer, error });
+                self.tell(run, Event::ExchangeFailed { errand: Errand::Identity, error, validity });
+            }
+            _ => self.no_request(run, Errand::Identity, error),
+        }
     }
 
     fn key_lost(&mut self, run: &mut Run, error: KeyError) {

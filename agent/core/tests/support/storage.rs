@@ -30,6 +30,8 @@ pub struct Medium {
     pub erases_too_early: bool,
     /// A planted fault: a key can be read at once, but is durable only with the certificate.
     pub forgets_keys: bool,
+    /// This record reads well once more, and is rotten afterwards.
+    pub rots_at: Option<Record>,
     late: Option<(u8, Vec<u8>)>,
 }
 
@@ -112,13 +114,20 @@ struct Outcome {
 
 impl Storage for MemoryStorage {
     async fn load(&mut self, record: Record, buffer: &mut [u8]) -> Result<Option<usize>, StorageError> {
+        let rots = self.0.borrow().rots_at == Some(record);
         let medium = self.0.borrow();
         let late = medium.late.as_ref().filter(|(key, _)| *key == record as u8).map(|(_, bytes)| bytes);
         let Some(content) = late.or_else(|| medium.records.get(&(record as u8))) else {
             return Ok(None);
         };
         buffer.get_mut(..content.len()).ok_or(StorageError::TooLong)?.copy_from_slice(content);
-        Ok(Some(content.len()))
+        let length = content.len();
+        drop(medium);
+        if rots {
+            self.damage(record);
+            self.0.borrow_mut().rots_at = None;
+        }
+        Ok(Some(length))
     }
 
     async fn store(&mut self, record: Record, content: &[u8]) -> Result<(), StorageError> {

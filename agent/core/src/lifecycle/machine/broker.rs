@@ -36,6 +36,9 @@ impl Machine {
             self.broker.succeed(now.uptime);
             self.suspicion.succeed(now.uptime);
         }
+        if settled {
+            self.suspicious = false;
+        }
         let Err(error) = result else {
             return;
         };
