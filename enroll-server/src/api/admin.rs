@@ -3,17 +3,14 @@
 //! Everything below `/admin/` is refused alike without the token, whether it is there or not.
 
 use core::time::Duration;
-use std::sync::Arc;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest::{SHA256, digest};
-use axum::Router;
 use axum::body::Body;
 use axum::extract::{Path, Request, State};
 use axum::http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, Response, StatusCode};
-use axum::middleware::{Next, from_fn_with_state};
-use axum::routing::{get, post};
+use axum::middleware::Next;
 use ca::crl::Reason;
 use serde_json::{Value, json};
 use shared::DeviceId;
@@ -23,17 +20,7 @@ use super::{Api, Shared, read_body};
 use crate::admin::AdminError;
 use crate::issuance::chain;
 
-pub(super) fn routes(api: &Arc<Api>) -> Router<Arc<Api>> {
-    Router::new()
-        .route("/admin/v1/devices", get(devices))
-        .route("/admin/v1/devices/{device}", get(device))
-        .route("/admin/v1/devices/{device}/approve", post(approve))
-        .route("/admin/v1/devices/{device}/revoke", post(revoke))
-        .route("/admin/v1/tokens", post(create_token))
-        .route_layer(from_fn_with_state(Arc::clone(api), authenticated))
-}
-
-async fn authenticated(State(api): Shared, request: Request, next: Next) -> Response<Body> {
+pub(super) async fn authenticated(State(api): Shared, request: Request, next: Next) -> Response<Body> {
     let given =
         request.headers().get(AUTHORIZATION).and_then(|value| value.as_bytes().strip_prefix(b"Bearer "));
     let good = match (given, &api.admin_token_sha256) {
@@ -53,18 +40,18 @@ async fn authenticated(State(api): Shared, request: Request, next: Next) -> Resp
     refusal
 }
 
-async fn devices(State(api): Shared) -> Response<Body> {
+pub(super) async fn devices(State(api): Shared) -> Response<Body> {
     reply(api.admin.devices(None).await)
 }
 
-async fn device(State(api): Shared, Path(name): Path<String>) -> Response<Body> {
+pub(super) async fn device(State(api): Shared, Path(name): Path<String>) -> Response<Body> {
     match named(&name) {
         Ok(name) => reply(api.admin.device(&name).await),
         Err(refusal) => refusal,
     }
 }
 
-async fn approve(State(api): Shared, Path(name): Path<String>) -> Response<Body> {
+pub(super) async fn approve(State(api): Shared, Path(name): Path<String>) -> Response<Body> {
     match named(&name) {
         Ok(name) => reply(api.admin.approve(&name).await.map(|()| json!({ "approved": name.as_str() }))),
         Err(refusal) => refusal,
@@ -72,7 +59,7 @@ async fn approve(State(api): Shared, Path(name): Path<String>) -> Response<Body>
 }
 
 /// Body: `{"reason": NAME}`, or nothing.
-async fn revoke(State(api): Shared, Path(name): Path<String>, request: Request) -> Response<Body> {
+pub(super) async fn revoke(State(api): Shared, Path(name): Path<String>, request: Request) -> Response<Body> {
     let (name, body) = match (named(&name), fields(&api, request).await) {
         (Ok(name), Ok(body)) => (name, body),
         (Err(refusal), _) | (_, Err(refusal)) => return refusal,
@@ -87,7 +74,7 @@ async fn revoke(State(api): Shared, Path(name): Path<String>, request: Request) 
 }
 
 /// Body: `{"device": ID, "hours": N}`; both may be left out.
-async fn create_token(State(api): Shared, request: Request) -> Response<Body> {
+pub(super) async fn create_token(State(api): Shared, request: Request) -> Response<Body> {
     let body = match fields(&api, request).await {
         Ok(body) => body,
         Err(refusal) => return refusal,

@@ -7,6 +7,7 @@ mod answer;
 mod enroll;
 mod error;
 mod public;
+pub mod routes;
 
 use core::time::Duration;
 use std::sync::Arc;
@@ -14,10 +15,10 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::response::Response;
-use axum::routing::{get, post};
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
-use shared::{endpoint, limits};
+use hyper::body::Body as _;
+use shared::limits;
 use tokio::sync::watch;
 
 use crate::admin::Admin;
@@ -59,42 +60,14 @@ pub struct Api {
 
 type Shared = State<Arc<Api>>;
 
-/// Every path of the HTTPS listener, with its method. A test goes through this list without credentials.
-pub const HTTPS_ROUTES: &[(&str, &str)] = &[
-    ("POST", endpoint::CHALLENGE),
-    ("POST", endpoint::ENROLL),
-    ("POST", endpoint::RENEW),
-    ("GET", endpoint::TRUST),
-    ("GET", "/crl.der"),
-    ("GET", "/crl.pem"),
-    ("GET", "/crl/issuing.crl"),
-    ("GET", "/admin/v1/devices"),
-    ("GET", "/admin/v1/devices/{device}"),
-    ("POST", "/admin/v1/devices/{device}/approve"),
-    ("POST", "/admin/v1/devices/{device}/revoke"),
-    ("POST", "/admin/v1/tokens"),
-];
-
 /// The router of the HTTPS listener.
 pub fn https(api: Arc<Api>) -> Router {
-    let routes = Router::new()
-        .route(endpoint::CHALLENGE, post(enroll::challenge))
-        .route(endpoint::ENROLL, post(enroll::enroll))
-        .route(endpoint::RENEW, post(enroll::renew))
-        .route(endpoint::TRUST, get(public::trust))
-        .merge(public::crl_routes())
-        .merge(admin::routes(&api));
-    finish(routes, api)
+    finish(routes::router(routes::HTTPS, &api), api)
 }
 
-/// The router of the listener without TLS: nothing here is secret, and nothing changes anything.
+/// The router of the listener without TLS.
 pub fn http(api: Arc<Api>) -> Router {
-    let routes = Router::new()
-        .route("/healthz", get(public::healthz))
-        .route("/readyz", get(public::readyz))
-        .route("/metrics", get(public::metrics))
-        .merge(public::crl_routes());
-    finish(routes, api)
+    finish(routes::router(routes::HTTP, &api), api)
 }
 
 fn finish(routes: Router<Arc<Api>>, api: Arc<Api>) -> Router {
@@ -115,7 +88,12 @@ async fn with_deadline(State(api): Shared, request: Request, next: axum::middlew
 
 /// Reads a body within its cap and its deadline.
 async fn read_body(api: &Api, request: Request) -> Result<Bytes, Problem> {
-    let body = Limited::new(request.into_body(), limits::MAX_REQUEST);
+    let body = request.into_body();
+    // What is announced as too long is not waited for.
+    if body.size_hint().lower() > limits::MAX_REQUEST as u64 {
+        return Err(Problem::BodyTooLarge);
+    }
+    let body = Limited::new(body, limits::MAX_REQUEST);
     let read = tokio::time::timeout(api.limits.body, body.collect()).await;
     match read.map_err(|_| Problem::BodyTooSlow)? {
         Ok(body) => Ok(body.to_bytes()),

@@ -1,16 +1,14 @@
 //! What anyone may read: trust bundle, revocation list, health, metrics.
 
-use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::{HeaderValue, Response, StatusCode};
-use axum::routing::get;
 use std::sync::Arc;
 
+use super::Shared;
 use super::answer::cbor;
 use super::error::Problem;
-use super::{Api, Shared};
 use crate::issuance::chain;
 use crate::telemetry::Gauges;
 
@@ -19,14 +17,7 @@ pub(super) async fn trust(State(api): Shared) -> Response<Body> {
     cbor(api.trust_bundle.clone())
 }
 
-pub(super) fn crl_routes() -> Router<Arc<Api>> {
-    Router::new()
-        .route("/crl.der", get(crl_der))
-        .route("/crl/issuing.crl", get(crl_der))
-        .route("/crl.pem", get(crl_pem))
-}
-
-async fn crl_der(State(api): Shared) -> Response<Body> {
+pub(super) async fn crl_der(State(api): Shared) -> Response<Body> {
     let list = Arc::clone(&api.revocations.borrow());
     if list.number == 0 {
         return api.refuse("crl", None, &Problem::NoCrl);
@@ -35,7 +26,7 @@ async fn crl_der(State(api): Shared) -> Response<Body> {
     typed(StatusCode::OK, "application/pkix-crl", list.der.clone())
 }
 
-async fn crl_pem(State(api): Shared) -> Response<Body> {
+pub(super) async fn crl_pem(State(api): Shared) -> Response<Body> {
     let list = Arc::clone(&api.revocations.borrow());
     if list.number == 0 {
         return api.refuse("crl", None, &Problem::NoCrl);

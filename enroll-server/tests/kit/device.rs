@@ -65,6 +65,7 @@ pub(crate) struct Device {
 
 /// An operational key with its CSR.
 pub(crate) struct Operational {
+    #[allow(dead_code, reason = "not every test target needs it")]
     pub(crate) pair: KeyPair,
     pub(crate) csr: Vec<u8>,
 }
@@ -80,6 +81,12 @@ impl Operational {
 impl Device {
     fn public_key(&self) -> appraisal::key::PublicKey {
         appraisal::key::PublicKey::from_spki_der(&self.key.subject_public_key_info()).unwrap()
+    }
+
+    /// Its IDevID key in PKCS#8.
+    #[allow(dead_code, reason = "not every test target needs it")]
+    pub(crate) fn key_der(&self) -> Vec<u8> {
+        self.key.serialize_der()
     }
 
     /// Its line in the inventory.
@@ -132,6 +139,7 @@ impl Device {
     }
 
     /// The body of an enrollment by token.
+    #[allow(dead_code, reason = "not every test target needs it")]
     pub(crate) fn enroll_by_token(id: &DeviceId, token: &str, nonce: Nonce, csr: &[u8]) -> Vec<u8> {
         let evidence = FreshEvidence {
             nonce,

@@ -1,0 +1,93 @@
+//! Every path of the HTTPS listener, in one table: what it is for, who may call it, what answers.
+//!
+//! The router is made from the table and from nothing else, so that no route can miss its access rule, and a
+//! test can walk through all of them.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::middleware::from_fn_with_state;
+use axum::routing::{MethodRouter, get, post};
+use shared::endpoint;
+
+use super::{Api, admin, enroll, public};
+
+/// Who may call a route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Anyone: what it gives is public.
+    Anyone,
+    /// Anyone may ask; the message itself has to carry its proof.
+    Evidence,
+    /// Only with a client certificate, whose device alone counts.
+    ClientCertificate,
+    /// Only with the operator's bearer token.
+    Operator,
+}
+
+/// One route.
+#[derive(Clone, Copy, Debug)]
+pub struct Route {
+    /// HTTP method.
+    pub method: &'static str,
+    /// Path; `{device}` stands for a device identifier.
+    pub path: &'static str,
+    /// Who may call it.
+    pub access: Access,
+    answer: fn() -> MethodRouter<Arc<Api>>,
+}
+
+/// All routes of the HTTPS listener.
+pub const HTTPS: &[Route] = &[
+    Route::post(endpoint::CHALLENGE, Access::Evidence, || post(enroll::challenge)),
+    Route::post(endpoint::ENROLL, Access::Evidence, || post(enroll::enroll)),
+    Route::post(endpoint::RENEW, Access::ClientCertificate, || post(enroll::renew)),
+    Route::get(endpoint::TRUST, Access::Anyone, || get(public::trust)),
+    CRL[0],
+    CRL[1],
+    CRL[2],
+    Route::get("/admin/v1/devices", Access::Operator, || get(admin::devices)),
+    Route::get("/admin/v1/devices/{device}", Access::Operator, || get(admin::device)),
+    Route::post("/admin/v1/devices/{device}/approve", Access::Operator, || post(admin::approve)),
+    Route::post("/admin/v1/devices/{device}/revoke", Access::Operator, || post(admin::revoke)),
+    Route::post("/admin/v1/tokens", Access::Operator, || post(admin::create_token)),
+];
+
+/// All routes of the listener without TLS: nothing there is secret, and nothing changes anything.
+pub const HTTP: &[Route] = &[
+    Route::get("/healthz", Access::Anyone, || get(public::healthz)),
+    Route::get("/readyz", Access::Anyone, || get(public::readyz)),
+    Route::get("/metrics", Access::Anyone, || get(public::metrics)),
+    CRL[0],
+    CRL[1],
+    CRL[2],
+];
+
+const CRL: [Route; 3] = [
+    Route::get("/crl.der", Access::Anyone, || get(public::crl_der)),
+    Route::get("/crl/issuing.crl", Access::Anyone, || get(public::crl_der)),
+    Route::get("/crl.pem", Access::Anyone, || get(public::crl_pem)),
+];
+
+impl Route {
+    const fn get(path: &'static str, access: Access, answer: fn() -> MethodRouter<Arc<Api>>) -> Self {
+        Self { method: "GET", path, access, answer }
+    }
+
+    const fn post(path: &'static str, access: Access, answer: fn() -> MethodRouter<Arc<Api>>) -> Self {
+        Self { method: "POST", path, access, answer }
+    }
+}
+
+/// The router of a table.
+pub(super) fn router(table: &[Route], api: &Arc<Api>) -> Router<Arc<Api>> {
+    table.iter().fold(Router::new(), |router, route| {
+        let answer = (route.answer)();
+        let answer = match route.access {
+            Access::Operator => answer.layer(from_fn_with_state(Arc::clone(api), admin::authenticated)),
+            // The issuance asks for the proof: without it there is no type that could be recorded or signed.
+            Access::Anyone | Access::Evidence | Access::ClientCertificate => answer,
+        };
+        router.route(route.path, answer)
+    })
+}

@@ -1,0 +1,167 @@
+//! The program: its commands, its exit statuses, its JSON.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+use crate::kit::device::Maker;
+
+fn program() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_enroll-server"));
+    command.env_remove("RUST_LOG").env_remove("ENROLL_SERVER_CONFIG").stdin(Stdio::null());
+    command
+}
+
+fn init(folder: &Path) -> Output {
+    let mut command = program();
+    command.arg("init").arg("--dir").arg(folder.join("server")).args([
+        "--tenant",
+        "Acme",
+        "--host",
+        "localhost",
+    ]);
+    command.output().unwrap()
+}
+
+fn on(folder: &Path, arguments: &[&str]) -> Output {
+    program().arg("--config").arg(folder.join("server/enroll-server.toml")).args(arguments).output().unwrap()
+}
+
+#[track_caller]
+fn json(output: &Output) -> Value {
+    assert!(output.status.success(), "{output:?}");
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+fn error(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+#[test]
+fn an_operators_day() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    assert!(init(folder).status.success());
+    let again = init(folder);
+    assert_eq!(again.status.code(), Some(1));
+    assert!(error(&again).contains("is not empty; nothing was overwritten"), "{}", error(&again));
+
+    let maker = Maker::new("Example Maker");
+    let pem = folder.join("maker.pem");
+    std::fs::write(&pem, &maker.pem).unwrap();
+    let added = json(&on(folder, &["maker", "add", pem.to_str().unwrap(), "--json"]));
+    assert_eq!(added["name"], "Example Maker");
+    assert_eq!(json(&on(folder, &["maker", "list", "--json"])).as_array().unwrap().len(), 1);
+
+    let csv = folder.join("inventory.csv");
+    std::fs::write(&csv, maker.device("SN-1").inventory()).unwrap();
+    let imported = json(&on(folder, &["device", "import", csv.to_str().unwrap(), "--json"]));
+    assert_eq!(imported["added"], 1);
+    let devices = json(&on(folder, &["--json", "device", "list"]));
+    assert_eq!((&devices[0]["device"], &devices[0]["state"]), (&"SN-1".into(), &"registered".into()));
+    assert_eq!(json(&on(folder, &["device", "show", "SN-1", "--json"]))["model"], "sensor-a");
+
+    let token = json(&on(folder, &["token", "create", "--device", "T-1", "--json"]));
+    let text = token["token"].as_str().unwrap();
+    let listed = on(folder, &["token", "list", "--json"]);
+    assert!(!String::from_utf8(listed.stdout.clone()).unwrap().contains(text), "a list shows no secret");
+    assert_eq!(json(&listed)[0]["id"], token["id"]);
+    assert!(on(folder, &["token", "revoke", token["id"].as_str().unwrap()]).status.success());
+
+    assert!(on(folder, &["device", "approve", "SN-1"]).status.success());
+    assert_eq!(json(&on(folder, &["device", "revoke", "SN-1", "--json"]))["certificates"], 0);
+    let kinds: Vec<String> = json(&on(folder, &["event", "list", "--json"]))
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|event| event["kind"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(kinds, ["revoked", "approved", "token-revoked", "token-created", "imported", "maker-added"]);
+    let text = String::from_utf8(on(folder, &["device", "list"]).stdout).unwrap();
+    assert!(text.contains("SN-1") && text.contains("revoked"), "{text}");
+}
+
+#[test]
+fn exit_statuses_tell_failures_apart() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    assert!(init(folder).status.success());
+    for (arguments, status) in [
+        (&["device", "show", "SN-9"][..], 4),
+        (&["device", "revoke", "SN-9"], 4),
+        (&["token", "revoke", "00"], 4),
+        (&["cert", "show", "ffffffffffffffffffffffffffffffff"], 4),
+        (&["cert", "show", "x"], 2),
+        (&["frobnicate"], 2),
+        (&["maker", "add", "/no/such/file"], 1),
+    ] {
+        let output = on(folder, arguments);
+        assert_eq!(output.status.code(), Some(status), "{arguments:?}: {}", error(&output));
+        assert!(!error(&output).is_empty());
+    }
+    let path = folder.join("server/enroll-server.toml");
+    let config = std::fs::read_to_string(&path).unwrap().replace("https = \"0.0.0.0:8443\"", "https = 1");
+    std::fs::write(&path, config + "\n[crll]\n").unwrap();
+    let output = on(folder, &["serve"]);
+    assert_eq!(output.status.code(), Some(3));
+    assert!(error(&output).contains("listen.https: expected an address"), "{}", error(&output));
+    assert!(error(&output).contains("crll: is no field"), "all mistakes at once: {}", error(&output));
+    let output = program().args(["--config", "/no/such.toml", "serve"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(3));
+    assert!(error(&output).contains("/no/such.toml: cannot be read"), "{}", error(&output));
+}
+
+#[test]
+fn an_inventory_with_a_mistake_is_not_imported_at_all() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    assert!(init(folder).status.success());
+    let csv = folder.join("inventory.csv");
+    std::fs::write(&csv, "device,model,idevid_sha256\nSN-1,a,\nS N,a,\n").unwrap();
+    let output = on(folder, &["device", "import", csv.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(error(&output).contains("line 3"), "{}", error(&output));
+    assert_eq!(json(&on(folder, &["device", "list", "--json"])).as_array().unwrap().len(), 0);
+}
+
+#[test]
+fn secrets_that_others_can_read_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    assert!(init(folder).status.success());
+    for name in ["nonce.key", "issuing-ca.key", "server.key"] {
+        let path = folder.join("server").join(name);
+        let set = |mode| {
+            let permissions = std::os::unix::fs::PermissionsExt::from_mode(mode);
+            std::fs::set_permissions(&path, permissions).unwrap();
+        };
+        set(0o640);
+        let output = on(folder, &["serve"]);
+        assert_eq!(output.status.code(), Some(1), "{name}");
+        assert!(error(&output).contains("chmod 600"), "{}", error(&output));
+        set(0o600);
+    }
+}
+
+#[test]
+fn serve_reports_its_addresses_and_ends_well_on_sigterm() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    assert!(init(folder).status.success());
+    let path = folder.join("server/enroll-server.toml");
+    let config = std::fs::read_to_string(&path).unwrap();
+    let config = config.replace("0.0.0.0:8443", "127.0.0.1:0").replace("127.0.0.1:8080", "127.0.0.1:0");
+    std::fs::write(&path, config).unwrap();
+    let mut server =
+        program().arg("--config").arg(&path).arg("serve").stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(server.stderr.take().unwrap()).lines();
+    let ready = lines.find_map(|line| line.ok().filter(|line| line.contains("the server is ready"))).unwrap();
+    assert!(ready.contains("https=127.0.0.1:") && !ready.contains(":0 "), "{ready}");
+    let id = Pid::from_raw(i32::try_from(server.id()).unwrap()).unwrap();
+    kill_process(id, Signal::TERM).unwrap();
+    assert!(server.wait().unwrap().success());
+    assert!(lines.any(|line| line.unwrap().contains("the server has stopped")));
+}

@@ -1,0 +1,13 @@
+//! The server from outside: over real TLS, through real files, as a real process.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::panic, reason = "a test fails by panicking")]
+#![expect(clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+mod cli;
+mod faults;
+mod hostile;
+#[path = "../kit/mod.rs"]
+mod kit;
+mod protocol;
+mod routes;

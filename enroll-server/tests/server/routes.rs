@@ -1,0 +1,102 @@
+//! Every route with every method, without credentials: nothing is given that is not meant for everyone.
+
+use enroll_server::api::routes::{Access, HTTP, HTTPS};
+use shared::Reject;
+
+use crate::kit::client::http;
+use crate::kit::device::{Device, Operational};
+use crate::kit::{Site, assert_refused};
+
+const METHODS: [&str; 7] = ["GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE"];
+
+#[tokio::test]
+async fn without_credentials_only_public_things_are_given() {
+    let site = Site::new().await;
+    let device = site.device("SN-1").await;
+    site.enroll(&device).await;
+    let renewal = Device::renew(&device.id, &Operational::new().csr);
+    let admin_token = std::fs::read_to_string(site.folder.path().join("server/admin.token")).unwrap();
+    for route in HTTPS {
+        let path = route.path.replace("{device}", "SN-1");
+        for method in METHODS {
+            for body in [&[][..], &renewal] {
+                let reply = site.tls().request(method, &path, body).await;
+                let what = format!("{method} {path}: {reply:?}");
+                if method != route.method {
+                    assert!(reply.status == 404 || reply.status == 401, "{what}");
+                    continue;
+                }
+                match route.access {
+                    Access::Anyone => assert_eq!(reply.status, 200, "{what}"),
+                    Access::Evidence => assert_refused(&reply, Reject::MalformedMessage),
+                    Access::ClientCertificate if body.is_empty() => {
+                        assert_refused(&reply, Reject::MalformedMessage);
+                    }
+                    Access::ClientCertificate => assert_refused(&reply, Reject::NotAuthenticated),
+                    Access::Operator => assert_eq!(reply.status, 401, "{what}"),
+                }
+            }
+        }
+        if route.access == Access::Operator {
+            for wrong in ["", "Bearer ", "Bearer 00", "Basic YTpi", &format!("Bearer {}", "0".repeat(64))] {
+                let headers = format!("Authorization: {wrong}\r\n");
+                let reply = site.tls().try_request(route.method, &path, &headers, &[]).await.unwrap();
+                assert_eq!(reply.status, 401, "{path} with {wrong:?}");
+            }
+            let shifted = format!("Authorization: Bearer {}x\r\n", admin_token.trim());
+            assert_eq!(site.tls().try_request(route.method, &path, &shifted, &[]).await.unwrap().status, 401);
+        }
+    }
+    let certificates = site.admin().certificates(None).await.unwrap();
+    assert_eq!(certificates.len(), 1, "something was issued without credentials");
+    assert_eq!(site.admin().tokens().await.unwrap().len(), 0);
+    assert!(
+        site.admin().device(&device.id).await.unwrap().state != enroll_server::store::DeviceState::Revoked
+    );
+}
+
+#[tokio::test]
+async fn paths_that_are_not_there_are_refused_in_the_protocols_own_words() {
+    let site = Site::new().await;
+    for path in
+        ["/", "/v1", "/v1/enroll/", "/v2/enroll", "/v1/enroll%2f", "//v1/enroll", "/.well-known/est/cacerts"]
+    {
+        for method in METHODS {
+            assert_refused(&site.tls().request(method, path, &[]).await, Reject::NoSuchEndpoint);
+        }
+    }
+    // Nothing of the protocol without TLS.
+    for route in HTTPS.iter().filter(|route| route.access != Access::Anyone) {
+        assert_eq!(http(site.http(), route.path).await.status, 404, "{}", route.path);
+    }
+    assert!(HTTP.iter().all(|route| route.access == Access::Anyone && route.method == "GET"));
+    for route in HTTP {
+        assert_eq!(http(site.http(), route.path).await.status, 200, "{}", route.path);
+    }
+}
+
+#[tokio::test]
+async fn the_operator_acts_with_the_token() {
+    let site = Site::new().await;
+    let device = site.device("SN-1").await;
+    site.enroll(&device).await;
+    let token = std::fs::read_to_string(site.folder.path().join("server/admin.token")).unwrap();
+    let headers = format!("Authorization: Bearer {}\r\n", token.trim());
+    let call = async |method: &str, path: &str, body: &str| {
+        let reply = site.tls().try_request(method, path, &headers, body.as_bytes()).await.unwrap();
+        (reply.status, serde_json::from_slice::<serde_json::Value>(&reply.body).unwrap())
+    };
+    let (status, devices) = call("GET", "/admin/v1/devices", "").await;
+    assert_eq!((status, &devices[0]["state"]), (200, &"enrolled".into()));
+    assert_eq!(call("GET", "/admin/v1/devices/SN-9", "").await.0, 404);
+    assert_eq!(call("GET", "/admin/v1/devices/S~N", "").await.0, 400);
+    let (status, made) = call("POST", "/admin/v1/tokens", "{\"device\": \"T-1\", \"hours\": 1}").await;
+    assert_eq!((status, made["token"].as_str().unwrap().len()), (200, 32));
+    assert_eq!(call("POST", "/admin/v1/tokens", "{\"hours\": 0}").await.0, 400);
+    assert_eq!(call("POST", "/admin/v1/tokens", "[").await.0, 400);
+    assert_eq!(call("POST", "/admin/v1/devices/SN-1/revoke", "{\"reason\": \"boredom\"}").await.0, 400);
+    let (status, revoked) =
+        call("POST", "/admin/v1/devices/SN-1/revoke", "{\"reason\": \"key-compromise\"}").await;
+    assert_eq!((status, &revoked["certificates"]), (200, &1.into()));
+    assert_eq!(call("POST", "/admin/v1/devices/SN-1/approve", "").await.0, 409, "revoked is for good");
+}
