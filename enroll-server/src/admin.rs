@@ -79,12 +79,20 @@ impl Admin {
         Self { store, clock }
     }
 
-    /// Trusts the maker CA in `pem`; a maker that is there already stays as it is. Without a name it is called
-    /// by its subject's common name.
+    /// Trusts the maker CA in `pem`, under the common name of its subject; a maker that is there already stays as
+    /// it is.
     ///
     /// # Errors
     /// Where `pem` holds no CA certificate, or the store fails.
-    pub async fn add_maker(&self, pem: &str, name: Option<&str>) -> Result<Maker, AdminError> {
+    pub async fn add_maker(&self, pem: &str) -> Result<Maker, AdminError> {
+        self.add_maker_as(pem, None).await
+    }
+
+    /// As [`add_maker`](Self::add_maker), under the name that policies call it by.
+    ///
+    /// # Errors
+    /// As [`add_maker`](Self::add_maker), and where the name is no good.
+    pub async fn add_maker_as(&self, pem: &str, name: Option<&str>) -> Result<Maker, AdminError> {
         let not_a_maker = |problem: String| AdminError::NotAMaker { problem };
         let list =
             ca::pem::read_certificates(pem.as_bytes()).map_err(|error| not_a_maker(error.to_string()))?;

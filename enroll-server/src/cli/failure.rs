@@ -33,7 +33,9 @@ impl Failure {
     /// The exit status, as the help tells it.
     pub(super) const fn code(&self) -> u8 {
         match self {
-            Self::Config(_) | Self::Start(StartError::Load(LoadError::Policy(_))) => 3,
+            Self::Config(_) | Self::Start(StartError::Config(_) | StartError::Load(LoadError::Policy(_))) => {
+                3
+            }
             Self::Admin(AdminError::NotFound { .. }) => 4,
             Self::Init(_)
             | Self::Start(_)

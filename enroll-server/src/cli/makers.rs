@@ -9,7 +9,7 @@ use crate::admin::Admin;
 pub(super) async fn run(admin: Admin, command: Maker, output: &Output) -> Result<(), Failure> {
     match command {
         Maker::Add { file, name } => {
-            let maker = admin.add_maker(&read(&file)?, name.as_deref()).await?;
+            let maker = admin.add_maker_as(&read(&file)?, name.as_deref()).await?;
             output.result(&maker, || {
                 format!("Devices of \"{}\" can be appraised ({}).", maker.name, hex::encode(maker.sha256))
             });

@@ -123,7 +123,7 @@ fn child() {
     runtime.block_on(async {
         let (issuance, admin) = open(&folder, hook);
         let maker = Maker::new("Example Maker");
-        admin.add_maker(&maker.pem, None).await.unwrap();
+        admin.add_maker(&maker.pem).await.unwrap();
         let device = maker.device("SN-1");
         admin.import_devices(&device.inventory()).await.unwrap();
         let lifetime = core::time::Duration::from_secs(300);

@@ -155,8 +155,9 @@ impl Issuance {
     /// Says why not.
     pub async fn enroll(&self, request: &EnrollRequest<'_>) -> Result<Outcome, Denied> {
         let now = self.now();
-        let csr = appraisal::csr::check(request.csr).map_err(appraisal::Refusal::from)?;
+        // First what costs little: whoever has no nonce of ours costs us no signature check.
         let freshness = self.parts.nonces.check(&request.evidence.nonce, &request.device, now)?;
+        let csr = appraisal::csr::check(request.csr).map_err(appraisal::Refusal::from)?;
         for _ in 0..ATTEMPTS {
             let snapshot = self.parts.store.snapshot(&request.device, now).await?;
             let (proof, token) = self.proof(&request.evidence, &csr).await?;
@@ -231,9 +232,15 @@ impl Issuance {
             match self.finish(recorded, now).await {
                 Ok(_) => recovered.finished += 1,
                 Err(Denied::Store(error)) => return Err(Denied::Store(error)),
-                Err(denied) => {
+                // It can never be signed any more.
+                Err(denied @ (Denied::Ca(IssueError::Lint(_)) | Denied::RevokedMeanwhile)) => {
                     self.parts.store.void(serial, denied.to_string(), now).await?;
                     recovered.voided += 1;
+                }
+                // The key does not answer for now: the device's own repetition takes it up again.
+                Err(denied) => {
+                    tracing::warn!(%serial, error = chain(&denied), "an open intent could not be signed");
+                    recovered.left += 1;
                 }
             }
         }
@@ -385,6 +392,8 @@ pub struct Recovered {
     pub finished: usize,
     /// Intents that were given up.
     pub voided: usize,
+    /// Intents that are still open, because the CA's key does not answer.
+    pub left: usize,
 }
 
 /// A request as far as it is needed after its appraisal.

@@ -54,7 +54,7 @@ impl Bench {
         let issuance = startup::open(&config, &shared, Hook::default()).unwrap().issuance;
         let admin = Admin::new(Arc::clone(issuance.store()), shared);
         let maker = Maker::new("Example Maker");
-        admin.add_maker(&maker.pem, None).await.unwrap();
+        admin.add_maker(&maker.pem).await.unwrap();
         Self { issuance: Arc::new(issuance), admin, clock, maker, config, _folder: folder }
     }
 
@@ -321,7 +321,7 @@ async fn strangers_changed_firmware_and_unlisted_devices_are_refused() {
     let foreign = stranger.device("SN-1");
     assert_eq!(refused(bench.enroll(&foreign).await), Reject::UnknownMaker);
     // A maker that is added while the server runs counts at once.
-    bench.admin.add_maker(&stranger.pem, Some("stranger")).await.unwrap();
+    bench.admin.add_maker_as(&stranger.pem, Some("stranger")).await.unwrap();
     assert_eq!(refused(bench.enroll(&foreign).await), Reject::NotInInventory);
     let mut changed = bench.device("SN-2").await;
     changed.digest = [0xbb; 32];

@@ -14,9 +14,9 @@ use crate::admin::Admin;
 use crate::api::{self, Api};
 use crate::audit::Refusals;
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, ConfigError};
 use crate::failpoint::Hook;
-use crate::issuance::{Denied, Issuance, Parts, chain};
+use crate::issuance::{Denied, Issuance, Parts, Recovered, chain};
 use crate::revocation::{PublishError, Publisher, Revocations};
 use crate::serve::{Site, serve, stopped};
 use crate::store::{SqliteOptions, SqliteStore, Store, StoreError};
@@ -32,6 +32,9 @@ pub struct Options {
 /// Why the server did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
+    /// The configuration cannot be read, or has mistakes.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
     /// A file cannot be used.
     #[error(transparent)]
     Load(#[from] LoadError),
@@ -107,8 +110,9 @@ impl Server {
             None => None,
         };
         let recovered = issuance.recover().await.map_err(StartError::Recovery)?;
-        if recovered.finished + recovered.voided > 0 {
-            tracing::info!(recovered.finished, recovered.voided, "finished what the last run left open");
+        if recovered != Recovered::default() {
+            let Recovered { finished, voided, left } = recovered;
+            tracing::info!(finished, voided, left, "looked after what the last run left open");
         }
         let mut publisher = Publisher::new(
             Arc::clone(&store),

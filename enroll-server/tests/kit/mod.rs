@@ -52,7 +52,7 @@ impl Site {
         let clock = SettableClock::new(SystemClock.now());
         let mut site = Self { config, clock, maker: Maker::new("Example Maker"), folder, server: None };
         site.start().await;
-        site.admin().add_maker(&site.maker.pem, None).await.unwrap();
+        site.admin().add_maker(&site.maker.pem).await.unwrap();
         site
     }
 

@@ -165,3 +165,23 @@ fn serve_reports_its_addresses_and_ends_well_on_sigterm() {
     assert!(server.wait().unwrap().success());
     assert!(lines.any(|line| line.unwrap().contains("the server has stopped")));
 }
+
+#[tokio::test]
+async fn cert_show_tells_what_the_device_said_about_itself() {
+    let site = crate::kit::Site::new().await;
+    let device = site.device("SN-1").await;
+    site.enroll(&device).await;
+    let folder = site.folder.path();
+    // Beside the server that runs.
+    let list = json(&on(folder, &["cert", "list", "--device", "SN-1", "--json"]));
+    let serial = list[0]["serial"].as_str().unwrap();
+    let shown = json(&on(folder, &["cert", "show", serial, "--json"]));
+    assert_eq!((&shown["state"], &shown["device"]), (&"issued".into(), &"SN-1".into()));
+    assert_eq!(shown["evidence"]["claims"]["hwmodel"], "sensor-a");
+    let digest = &shown["evidence"]["claims"]["measurements"][0]["2"][1];
+    assert_eq!(digest, &hex::encode(crate::kit::device::GOOD));
+    let pem = shown["certificate"].as_str().unwrap();
+    assert_eq!(ca::pem::read_certificates(pem.as_bytes()).unwrap().len(), 1);
+    let text = String::from_utf8(on(folder, &["cert", "show", serial]).stdout).unwrap();
+    assert!(text.contains("\"swversion\"") && text.contains("-----BEGIN CERTIFICATE-----"), "{text}");
+}
