@@ -10,6 +10,8 @@ mod identity;
 #[cfg(test)]
 mod crash_tests;
 #[cfg(test)]
+mod outage_tests;
+#[cfg(test)]
 mod tests;
 
 use core::time::Duration;
