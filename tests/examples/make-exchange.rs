@@ -4,8 +4,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a tool for developers stops at the first error")]
 
+use core::fmt::Write as _;
 use core::time::Duration;
-use std::fmt::Write as _;
 
 use ca::{CaCertificate, Issuer, LdevidProfile, RecordedIntent, Serial, Validity, hierarchy};
 use firmware_sim::factory::{MAKER_NUMBER, Maker};

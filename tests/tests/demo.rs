@@ -1,7 +1,5 @@
 //! The demonstration, as the README tells newcomers to run it.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::process::Command;
 
 use serde_json::Value as Json;

@@ -22,16 +22,19 @@ fn a_device_lives_from_the_factory_to_its_revocation() {
 
     let _enrolled = world.agent(device, &["enroll"]).success();
     let first = world.agent_status(device)["identity"]["serial"].as_str().unwrap().to_owned();
-    assert_eq!(serials(&world, device), [first.clone()]);
+    assert_eq!(serials(&world, device), [first.as_str()]);
     // Enrolling again does nothing: there is an identity.
     let _again = world.agent(device, &["enroll"]).success();
-    assert_eq!(serials(&world, device), [first.clone()]);
+    assert_eq!(serials(&world, device), [first.as_str()]);
     let first_key = world.exported_identity(device).key;
 
     let _renewed = world.agent(device, &["renew"]).success();
     let status = world.agent_status(device);
-    let newest =
-        status["candidate"]["serial"].as_str().or(status["identity"]["serial"].as_str()).unwrap().to_owned();
+    let newest = status["candidate"]["serial"]
+        .as_str()
+        .or_else(|| status["identity"]["serial"].as_str())
+        .unwrap()
+        .to_owned();
     let all = serials(&world, device);
     assert_eq!(all.len(), 2, "{all:?}");
     assert!(newest != first && all.contains(&newest), "{status} {all:?}");

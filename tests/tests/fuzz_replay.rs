@@ -6,15 +6,18 @@
 #![expect(clippy::panic, reason = "a test fails by panicking")]
 #![expect(clippy::indexing_slicing, reason = "a test fails by panicking")]
 
+use core::sync::atomic::{AtomicUsize, Ordering};
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tests::fuzz::{Mutator, TARGETS, Target, seeds};
 
 /// Changed copies of each file. A few seconds in all; a fuzzer does the rest.
 const COPIES: usize = 1_500;
+
+/// The body of a target.
+type Body = fn(&[u8]) -> bool;
 
 #[test]
 fn every_target_stands_its_corpus_and_changed_copies_of_it() {
@@ -49,7 +52,7 @@ fn replay(target: &Target) {
 }
 
 /// A changed copy that makes `run` panic, and the file it came from.
-fn hunt(run: fn(&[u8]) -> bool, corpus: &[(PathBuf, Vec<u8>)]) -> Option<(PathBuf, Vec<u8>)> {
+fn hunt(run: Body, corpus: &[(PathBuf, Vec<u8>)]) -> Option<(PathBuf, Vec<u8>)> {
     let mut mutator = Mutator::new(0x5eed);
     for (path, bytes) in corpus {
         for copy in 0..COPIES {
@@ -65,7 +68,7 @@ fn hunt(run: fn(&[u8]) -> bool, corpus: &[(PathBuf, Vec<u8>)]) -> Option<(PathBu
 /// Mistakes that decoders of other projects had: the replay must not stay green on them.
 #[test]
 fn planted_bugs_are_found() {
-    let planted: [(&str, &str, fn(&[u8]) -> bool); 3] = [
+    let planted: [(&str, &str, Body); 3] = [
         ("a length is believed", "challenge_request", |data| {
             let text = data.iter().position(|byte| byte >> 5 == 3);
             text.is_some_and(|at| !data[at + 1..][..usize::from(data[at] & 0x1f)].is_empty())

@@ -2,6 +2,7 @@
 //! the identity, our revocation list. Devices of both kinds work with it, and nobody else does.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 use core::time::Duration;
 use std::fs;

@@ -120,7 +120,7 @@ impl Probe {
     pub fn messages_until_now(&mut self) -> Vec<(String, Vec<u8>)> {
         self.send(0xc0, &[]).expect("to ping");
         let _pong = self.answer(0xd0);
-        std::mem::take(&mut self.pending)
+        core::mem::take(&mut self.pending)
     }
 
     /// Waits until the broker closes the connection, at most `limit`; whether it did.
