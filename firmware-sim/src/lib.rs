@@ -6,5 +6,11 @@
 #![forbid(unsafe_code)]
 
 pub mod broker;
+pub mod cli;
+pub mod demo;
+pub mod device;
 pub mod factory;
+pub mod faults;
 pub mod flash;
+pub mod fleet;
+pub mod progress;

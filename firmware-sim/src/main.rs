@@ -1,2 +1,13 @@
 //! Parses, wires and runs.
-fn main() {}
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use firmware_sim::cli::{self, Cli};
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let cli = Cli::parse();
+    cli::start_logging(&cli);
+    Box::pin(cli::run(cli)).await
+}

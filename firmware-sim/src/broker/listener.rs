@@ -41,11 +41,21 @@ impl Broker {
     /// # Errors
     /// Says what is missing or wrong; nothing runs then.
     pub async fn start(config: BrokerConfig) -> Result<Self, BrokerError> {
-        let identity = Identity::read(&config)?;
-        let (follower, gate) = Follower::start(config.crl.clone(), identity)?;
         let unbound = |source| BrokerError::Listen { address: config.listen, source };
         let listener = TcpListener::bind(config.listen).await.map_err(unbound)?;
+        Self::start_on(listener, config).await
+    }
+
+    /// As [`start`](Self::start), on a socket that listens already: for those who must know the port before the
+    /// files are there. `config.listen` is not looked at.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub async fn start_on(listener: TcpListener, config: BrokerConfig) -> Result<Self, BrokerError> {
+        let unbound = |source| BrokerError::Listen { address: config.listen, source };
         let address = listener.local_addr().map_err(unbound)?;
+        let identity = Identity::read(&config)?;
+        let (follower, gate) = Follower::start(config.crl.clone(), identity)?;
         let upstream = Arc::new(Upstream::start(config.limits.connections).await?);
         let (events, _) = broadcast::channel(EVENTS);
         let context =

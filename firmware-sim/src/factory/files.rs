@@ -20,6 +20,11 @@ pub(super) fn write_public(path: &Path, content: &[u8]) -> Result<(), FactoryErr
     write_new(path, content, 0o644)
 }
 
+/// Writes a public file, over an old one if there is one.
+pub(super) fn replace(path: &Path, content: &[u8]) -> Result<(), FactoryError> {
+    fs::write(path, content).map_err(|source| FactoryError::Write { path: path.to_owned(), source })
+}
+
 fn write_new(path: &Path, content: &[u8], mode: u32) -> Result<(), FactoryError> {
     let write = || {
         let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;

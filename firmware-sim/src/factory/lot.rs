@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use shared::DeviceId;
 
-use super::files::{create_private_dir, write_private, write_public};
+use super::files::{create_private_dir, replace, write_private, write_public};
 use super::maker::{Idevid, Maker};
-use super::settings::{DeviceSettings, MeasurementSettings, known_good};
-use super::{FactoryError, Order, device_dir};
+use super::settings::{DeviceSettings, known_good};
+use super::{FactoryError, Order, Provision, device_dir};
 use crate::flash;
 
 /// What the factory made.
@@ -29,6 +29,29 @@ pub const INVENTORY: &str = "inventory.csv";
 /// The known-good measurements, for the enrollment server.
 pub const REFERENCE_VALUES: &str = "reference-values.toml";
 
+impl Lot {
+    /// Gives all devices the address of their enrollment server and the trust bundle, as a provisioning station
+    /// would.
+    ///
+    /// # Errors
+    /// Names the file that could not be read or written.
+    pub fn provision(&self, server: &Provision) -> Result<(), FactoryError> {
+        self.devices.iter().try_for_each(|id| provision(&device_dir(&self.dir, id), server))
+    }
+}
+
+/// Gives the device in `dir` the address of its enrollment server and the trust bundle.
+///
+/// # Errors
+/// Names the file that could not be read or written.
+pub fn provision(dir: &Path, server: &Provision) -> Result<(), FactoryError> {
+    let path = dir.join("device.toml");
+    let mut settings = DeviceSettings::read(&path)?;
+    settings.server = Some(server.address.clone());
+    replace(&path, toml::to_string(&settings)?.as_bytes())?;
+    replace(&dir.join("trust.bundle"), &server.trust_bundle)
+}
+
 /// Writes a lot, device by device.
 pub(super) struct Writer<'o> {
     dir: PathBuf,
@@ -38,8 +61,17 @@ pub(super) struct Writer<'o> {
 }
 
 #[derive(Serialize)]
-struct ReferenceValues {
-    measurement: Vec<MeasurementSettings>,
+struct ReferenceValues<'o> {
+    measurement: Vec<KnownGood<'o>>,
+}
+
+/// A measurement as the server's reference values have it.
+#[derive(Serialize)]
+struct KnownGood<'o> {
+    model: &'o str,
+    component: String,
+    version: String,
+    digest: String,
 }
 
 impl<'o> Writer<'o> {
@@ -49,7 +81,16 @@ impl<'o> Writer<'o> {
         create_private_dir(&dir.join("devices"))?;
         write_public(&dir.join(MAKER_CERTIFICATE), maker.certificate_pem().as_bytes())?;
         write_private(&dir.join("maker/maker-ca.key"), maker.key_pem().as_bytes())?;
-        let values = ReferenceValues { measurement: known_good(&order.model, &order.version) };
+        let measurement = known_good(&order.model, &order.version)
+            .into_iter()
+            .map(|good| KnownGood {
+                model: &order.model,
+                component: good.component,
+                version: good.version,
+                digest: good.digest,
+            })
+            .collect();
+        let values = ReferenceValues { measurement };
         write_public(&dir.join(REFERENCE_VALUES), toml::to_string(&values)?.as_bytes())?;
         Ok(Self {
             dir: dir.to_owned(),

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use shared::{DeviceId, UnixTime, limits};
 
 pub use files::write_private;
-pub use lot::{INVENTORY, Lot, MAKER_CERTIFICATE, REFERENCE_VALUES, write_device};
+pub use lot::{INVENTORY, Lot, MAKER_CERTIFICATE, REFERENCE_VALUES, provision, write_device};
 pub use maker::{Idevid, Maker, spki_sha256};
 pub use settings::{
     DeviceSettings, Firmware, Hardware, MAKER_NUMBER, MeasurementSettings, ServerAddress, SettingsError,
@@ -95,6 +95,9 @@ pub enum FactoryError {
         /// Why.
         source: std::io::Error,
     },
+    /// A device's settings could not be read.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
     /// A file could not be encoded.
     #[error("cannot encode the settings of a device")]
     Encode(#[from] toml::ser::Error),

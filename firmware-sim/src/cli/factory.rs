@@ -1,0 +1,85 @@
+//! `firmware-sim factory`.
+
+use std::io::{self, IsTerminal as _, Write as _};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use enroll_server::clock::{Clock as _, SystemClock};
+use shared::limits;
+
+use super::Failure;
+use crate::factory::{self, Order, Provision, ServerAddress};
+use crate::progress::bar;
+
+/// Make devices: a maker's CA, IDevID keys and certificates, flash images, inventory and reference values
+///
+/// Afterwards, on the enrollment server:
+///
+///   enroll-server maker add DIR/maker/maker-ca.pem
+///
+///   enroll-server device import DIR/inventory.csv
+///
+/// and put DIR/reference-values.toml beside its policy. An existing directory is never overwritten.
+#[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub(super) struct Arguments {
+    /// Directory to make; must not exist, or be empty
+    #[arg(long)]
+    dir: PathBuf,
+    /// Number of devices
+    #[arg(long)]
+    count: u32,
+    /// Model of the devices
+    #[arg(long, default_value = "demo-sensor")]
+    model: String,
+    /// Name of the maker
+    #[arg(long, default_value = "Example Devices")]
+    maker: String,
+    /// Version of the firmware, MAJOR.MINOR.PATCH
+    #[arg(long, default_value = "1.2.0")]
+    version: String,
+    /// Put the enrollment server's address into the devices
+    #[arg(long, value_name = "HOST:PORT", requires = "trust")]
+    server: Option<ServerAddress>,
+    /// Put the server's signed trust bundle into the devices (trust.bundle in the server's directory)
+    #[arg(long, value_name = "FILE", requires = "server")]
+    trust: Option<PathBuf>,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
+    let order = Order {
+        dir: arguments.dir.clone(),
+        count: arguments.count,
+        model: arguments.model.clone(),
+        maker: arguments.maker.clone(),
+        version: arguments.version.clone(),
+        server: provision(arguments)?,
+    };
+    let progress = bar(order.count.into(), "devices");
+    let lot = factory::make(&order, SystemClock.now(), |made| progress.set_position(made.into()))?;
+    progress.finish_and_clear();
+    let mut out = io::stdout();
+    writeln!(out, "{} devices are in {}.", lot.devices.len(), lot.dir.display())?;
+    if out.is_terminal() {
+        let dir = lot.dir.display();
+        writeln!(out, "\nTell the enrollment server about them:")?;
+        writeln!(out, "  enroll-server maker add {dir}/{}", factory::MAKER_CERTIFICATE)?;
+        writeln!(out, "  enroll-server device import {dir}/{}", factory::INVENTORY)?;
+        writeln!(out, "  and add {dir}/{} to its policy", factory::REFERENCE_VALUES)?;
+        if let Some(id) = lot.devices.first() {
+            writeln!(out, "Then run one:\n  firmware-sim device --dir {dir}/devices/{id}")?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn provision(arguments: &Arguments) -> Result<Option<Provision>, Failure> {
+    let (Some(address), Some(path)) = (&arguments.server, &arguments.trust) else { return Ok(None) };
+    let unreadable = |error| format!("cannot read {}: {error}", path.display());
+    let length = std::fs::metadata(path).map_err(unreadable)?.len();
+    if length > limits::MAX_TRUST_BUNDLE as u64 {
+        return Err(format!("{} is too long to be a trust bundle", path.display()).into());
+    }
+    let trust_bundle = std::fs::read(path).map_err(unreadable)?;
+    Ok(Some(Provision { address: address.clone(), trust_bundle }))
+}

@@ -1,0 +1,90 @@
+//! The command line: parses, calls the library, prints.
+
+mod demo;
+mod device;
+mod factory;
+mod fleet;
+
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+
+use clap::{ArgAction, Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+
+/// Devices without hardware: make them at a factory, run one or thousands, or see everything at once.
+#[derive(Debug, Parser)]
+#[command(name = "firmware-sim", version, max_term_width = 100, after_help = EXIT_CODES)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    /// Log more to standard error: -v what happens, -vv everything. RUST_LOG does the same in detail.
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    verbose: u8,
+}
+
+const EXIT_CODES: &str = "\
+Begin with:  firmware-sim demo
+
+Exit status: 0 all went as it should, 1 something did not, 2 the command line is wrong,
+             130 interrupted.";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Demo(demo::Arguments),
+    Factory(factory::Arguments),
+    Device(device::Arguments),
+    Fleet(fleet::Arguments),
+}
+
+/// Why a command failed; printed with its causes.
+type Failure = Box<dyn core::error::Error>;
+
+/// Sets up logs to standard error.
+pub fn start_logging(cli: &Cli) {
+    let level = match cli.verbose {
+        // The router tells of every connection that is cut, the agent of every refusal: what the demonstration
+        // is there for, and tells itself.
+        0 => "error,rumqttd=off,agent=off",
+        1 => "info,rumqttd=warn",
+        _ => "debug,rumqttd=info",
+    };
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).init();
+}
+
+/// Carries out a command.
+pub async fn run(cli: Cli) -> ExitCode {
+    let outcome = match cli.command {
+        Command::Demo(arguments) => Box::pin(demo::run(arguments)).await,
+        Command::Factory(arguments) => factory::run(&arguments),
+        Command::Device(arguments) => Box::pin(device::run(arguments)).await,
+        Command::Fleet(arguments) => Box::pin(fleet::run(arguments)).await,
+    };
+    outcome.unwrap_or_else(|failure| {
+        // Where standard error is closed there is nobody to tell.
+        let _told = writeln!(io::stderr(), "firmware-sim: {}", crate::fleet::chain(failure.as_ref()));
+        ExitCode::FAILURE
+    })
+}
+
+/// The exit status of an interrupted program, as shells have it for SIGINT.
+const INTERRUPTED: u8 = 130;
+
+/// Resolves at Ctrl-C.
+async fn interrupted() {
+    if tokio::signal::ctrl_c().await.is_err() {
+        // Without a handler the signal ends the process by itself.
+        core::future::pending::<()>().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Cli;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

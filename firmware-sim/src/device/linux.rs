@@ -1,0 +1,64 @@
+//! A device on the Linux daemon's stack, in-process: what `agent run` and `agent enroll` do.
+
+use std::sync::Arc;
+
+use agent::config::{
+    Config, Export, Firmware, Identity, Log, Measurement, MeasurementSource, Server, Timeouts,
+};
+use agent::startup::{Surroundings, Tap};
+use agent_core::flow::Control;
+use shared::evidence::DebugStatus;
+
+use super::{Behaviour, DeviceError, DeviceSpec, Job};
+
+pub(super) async fn run(
+    spec: &DeviceSpec,
+    behaviour: &Behaviour,
+    control: Arc<Control>,
+    tap: Tap,
+) -> Result<(), DeviceError> {
+    let config = config(spec, behaviour)?;
+    let failed = |error| DeviceError::Linux(Box::new(error));
+    match behaviour.job {
+        Job::Run => {
+            let surroundings =
+                Surroundings { pace: behaviour.pace, tap: Some(tap), ..Surroundings::default() };
+            agent::run_with(&config, control, surroundings).await.map_err(failed)
+        }
+        Job::Enroll => agent::enroll(&config, &control).await.map(|_status| ()).map_err(failed),
+    }
+}
+
+fn config(spec: &DeviceSpec, behaviour: &Behaviour) -> Result<Config, DeviceError> {
+    let settings = &spec.settings;
+    let mut measurements = Vec::new();
+    for measurement in &settings.firmware.measurement {
+        let digest = hex::decode(&measurement.digest).ok().and_then(|bytes| bytes.try_into().ok());
+        let form = || DeviceError::Form { path: spec.file("device.toml"), expected: "SHA-256 digests" };
+        measurements.push(Measurement {
+            component: measurement.component.clone(),
+            version: measurement.version.clone(),
+            source: MeasurementSource::Digest(digest.ok_or_else(form)?),
+        });
+    }
+    Ok(Config {
+        state_dir: spec.file("state"),
+        trust_bundle: Some(spec.trust_bundle.clone()),
+        server: Server { host: spec.server.host.clone(), port: spec.server.port },
+        identity: Identity::Idevid { certificate: spec.file("idevid.pem"), key: spec.file("idevid.key") },
+        firmware: Firmware {
+            maker_number: settings.hardware.maker_number,
+            model: settings.hardware.model.clone(),
+            hardware_version: settings.hardware.version.clone(),
+            name: settings.firmware.name.clone(),
+            version: settings.firmware.version.clone(),
+            debug: DebugStatus::Disabled,
+            measurements,
+        },
+        telemetry_interval: behaviour.telemetry_interval,
+        export: Some(Export { directory: spec.file("pem"), group_readable: false }),
+        hook: None,
+        network: Timeouts::default(),
+        log: Log::default(),
+    })
+}

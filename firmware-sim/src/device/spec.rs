@@ -1,0 +1,91 @@
+//! What a simulated device is made of: the files that the factory wrote.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use shared::limits;
+
+use super::DeviceError;
+use crate::factory::{DeviceSettings, ServerAddress};
+
+/// One device, ready to run.
+#[derive(Clone, Debug)]
+pub struct DeviceSpec {
+    /// The device's folder.
+    pub dir: PathBuf,
+    /// Its settings.
+    pub settings: DeviceSettings,
+    /// The enrollment server.
+    pub server: ServerAddress,
+    /// The file of the provisioned trust bundle.
+    pub trust_bundle: PathBuf,
+}
+
+/// What is said on the command line instead of in the device's settings.
+#[derive(Clone, Debug, Default)]
+pub struct Overrides {
+    /// The enrollment server.
+    pub server: Option<ServerAddress>,
+    /// The file of the trust bundle.
+    pub trust_bundle: Option<PathBuf>,
+}
+
+impl DeviceSpec {
+    /// Reads the device in `dir`.
+    ///
+    /// # Errors
+    /// Names the file that is missing or wrong.
+    pub fn load(dir: &Path, overrides: &Overrides) -> Result<Self, DeviceError> {
+        let path = dir.join("device.toml");
+        let settings = DeviceSettings::read(&path)?;
+        let server = overrides.server.clone().or_else(|| settings.server.clone());
+        let server = server.ok_or(DeviceError::NoServer { path })?;
+        let trust_bundle = overrides.trust_bundle.clone().unwrap_or_else(|| dir.join("trust.bundle"));
+        Ok(Self { dir: dir.to_owned(), settings, server, trust_bundle })
+    }
+
+    /// Reads the devices of a lot in `dir`, the first `count` of them by name, or all.
+    ///
+    /// # Errors
+    /// Names the file or folder that is missing or wrong.
+    pub fn load_lot(
+        dir: &Path,
+        count: Option<usize>,
+        overrides: &Overrides,
+    ) -> Result<Vec<Self>, DeviceError> {
+        let devices = dir.join("devices");
+        let failed = |source| DeviceError::Read { path: devices.clone(), source };
+        let mut folders = Vec::new();
+        for entry in fs::read_dir(&devices).map_err(failed)? {
+            folders.push(entry.map_err(failed)?.path());
+        }
+        folders.sort();
+        folders.truncate(count.unwrap_or(usize::MAX));
+        folders.iter().map(|folder| Self::load(folder, overrides)).collect()
+    }
+
+    /// The device identifier.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.settings.device
+    }
+
+    /// A file of the device.
+    #[must_use]
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.dir.join(name)
+    }
+
+    /// The provisioned trust bundle.
+    ///
+    /// # Errors
+    /// Where it cannot be read, or is too long to be one.
+    pub fn read_trust_bundle(&self) -> Result<Vec<u8>, DeviceError> {
+        let path = &self.trust_bundle;
+        let bytes = fs::read(path).map_err(|source| DeviceError::Read { path: path.clone(), source })?;
+        if bytes.is_empty() || bytes.len() > limits::MAX_TRUST_BUNDLE {
+            return Err(DeviceError::Form { path: path.clone(), expected: "a signed trust bundle" });
+        }
+        Ok(bytes)
+    }
+}

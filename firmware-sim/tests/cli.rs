@@ -1,0 +1,71 @@
+//! The program's command line: help that teaches, errors that say what to do, exit codes.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::process::{Command, Output};
+
+fn run(arguments: &[&str]) -> (Option<i32>, String, String) {
+    let output: Output = Command::new(env!("CARGO_BIN_EXE_firmware-sim"))
+        .args(arguments)
+        .env_remove("RUST_LOG")
+        .output()
+        .unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
+#[test]
+fn help_says_where_to_begin_and_what_the_exit_status_means() {
+    let (code, out, _) = run(&["--help"]);
+    assert_eq!(code, Some(0));
+    for expected in ["Begin with:  firmware-sim demo", "Exit status: 0", "demo", "factory", "device", "fleet"]
+    {
+        assert!(out.contains(expected), "{expected} in {out}");
+    }
+    for (command, expected) in [
+        ("demo", "--keep-running"),
+        ("factory", "enroll-server device import DIR/inventory.csv"),
+        ("device", "--stack <STACK>"),
+        ("fleet", "--ramp <SECONDS>"),
+    ] {
+        let (code, out, _) = run(&[command, "--help"]);
+        assert!(code == Some(0) && out.contains(expected), "{command}: {out}");
+    }
+}
+
+#[test]
+fn a_wrong_command_line_is_status_2_and_a_failure_is_status_1() {
+    assert_eq!(run(&["demo", "--devices", "0"]).0, Some(2));
+    let (code, _, err) = run(&["factory", "--dir", "x", "--count", "1", "--server", "localhost"]);
+    assert_eq!(code, Some(2));
+    assert!(err.contains("'localhost' is not HOST:PORT, for example localhost:8443"), "{err}");
+
+    let (code, _, err) = run(&["device", "--dir", "/nonexistent"]);
+    assert_eq!(code, Some(1));
+    assert!(err.starts_with("firmware-sim: cannot read /nonexistent/device.toml: No such file"), "{err}");
+}
+
+#[test]
+fn the_factory_makes_a_lot_once_and_a_device_without_a_server_says_what_it_needs() {
+    let home = tempfile::tempdir().unwrap();
+    let dir = home.path().join("lot");
+    let dir = dir.to_str().unwrap();
+    let (code, out, err) = run(&["factory", "--dir", dir, "--count", "2"]);
+    assert_eq!(code, Some(0), "{err}");
+    assert_eq!(out, format!("2 devices are in {dir}.\n"));
+    let (code, _, err) = run(&["factory", "--dir", dir, "--count", "2"]);
+    assert_eq!(code, Some(1));
+    assert!(err.contains("exists already; choose another directory"), "{err}");
+
+    let (code, _, err) = run(&["fleet", "--dir", dir]);
+    assert_eq!(code, Some(1));
+    assert!(err.contains("give --server HOST:PORT and --trust FILE"), "{err}");
+}
+
+#[test]
+fn a_broken_device_toml_is_named_with_line_and_field() {
+    let home = tempfile::tempdir().unwrap();
+    std::fs::write(home.path().join("device.toml"), "device = 'SN-1'\nserver = 7\n").unwrap();
+    let (code, _, err) = run(&["device", "--dir", home.path().to_str().unwrap()]);
+    assert_eq!(code, Some(1));
+    assert!(err.contains("device.toml cannot be understood") && err.contains("line 2"), "{err}");
+}
