@@ -1,0 +1,84 @@
+//! What the adapters need of a network: a TCP connection, and limits on time.
+
+use core::future::Future;
+
+use agent_core::platform::TransportError;
+use embassy_time::{Duration, with_timeout};
+use embedded_io_async::{Read, Write};
+
+/// Opens TCP connections.
+///
+/// To implement with embassy-net: keep the `Stack` and the socket's two buffers, look `host` up with
+/// `Stack::dns_query`, make a `TcpSocket` on the buffers and connect it. With tokio: connect a `TcpStream` and
+/// wrap it in a type that implements the two traits of embedded-io-async.
+///
+/// A stream must be usable after one of its `read` futures is dropped (no byte may be lost), as both of the
+/// above are. Nothing here asks for a time limit: the callers have one.
+#[expect(async_fn_in_trait, reason = "one task drives everything, so that futures need not be Send")]
+pub trait Connector {
+    /// A connection, closed when it is dropped.
+    type Stream<'c>: Read + Write
+    where
+        Self: 'c;
+
+    /// Connects to `port` of `host`, which is a name or an IP address.
+    ///
+    /// # Errors
+    /// Says how far it came.
+    async fn connect<'c>(&'c mut self, host: &str, port: u16) -> Result<Self::Stream<'c>, ConnectError>;
+}
+
+/// Why there is no connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConnectError {
+    /// The name has no address, or the resolver does not answer.
+    #[error("the host name cannot be resolved")]
+    NoAddress,
+    /// No route, or no answer.
+    #[error("the host cannot be reached")]
+    Unreachable,
+    /// The host answers, but nobody listens on the port.
+    #[error("the host refuses the connection")]
+    Refused,
+}
+
+/// How long each part of a connection may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TimeLimits {
+    /// Name resolution and TCP connection.
+    pub connect: Duration,
+    /// The whole TLS handshake, our own arithmetic included: a second or two on a small core.
+    pub handshake: Duration,
+    /// One HTTP request with its answer, or one MQTT packet with its acknowledgement.
+    pub exchange: Duration,
+    /// One TLS record, from its first byte to its last; also the longest that a write may be stuck.
+    pub record: Duration,
+}
+
+impl Default for TimeLimits {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(15),
+            handshake: Duration::from_secs(30),
+            exchange: Duration::from_secs(30),
+            record: Duration::from_secs(10),
+        }
+    }
+}
+
+impl From<ConnectError> for TransportError {
+    fn from(_: ConnectError) -> Self {
+        Self::Unreachable
+    }
+}
+
+/// Awaits `work` for at most `limit`.
+pub(crate) async fn within<T, E: Into<TransportError>>(
+    limit: Duration,
+    work: impl Future<Output = Result<T, E>>,
+) -> Result<T, TransportError> {
+    match with_timeout(limit, work).await {
+        Ok(outcome) => outcome.map_err(Into::into),
+        Err(_) => Err(TransportError::TimedOut),
+    }
+}

@@ -1,0 +1,141 @@
+//! TLS_AES_128_GCM_SHA256 with a look at what was decrypted, before embedded-tls acts on it.
+//!
+//! Once a session is open, embedded-tls panics on any handshake message but NewSessionTicket, and reads on and
+//! on over empty records. A record guard cannot see those, because they are encrypted; the cipher can. So the
+//! suite's cipher is AES-128-GCM that refuses such content as if it were forged.
+//!
+//! The cipher has no state and learns from the record header whether the session is open: the guard puts a mark
+//! into its version field, which carries no information otherwise (RFC 8446, section 5.1), and the cipher
+//! authenticates the header that was really received.
+
+use aes_gcm::aead::consts::{U0, U12, U16};
+use aes_gcm::aead::{AeadCore, AeadInPlace, Error, KeyInit, KeySizeUser, Nonce, Tag};
+use aes_gcm::{Aes128Gcm, Key};
+use embedded_tls::{Aes128GcmSha256, TlsCipherSuite};
+
+use super::guard::OPEN_MARK;
+
+/// The one cipher suite that is offered.
+#[derive(Clone, Copy, Debug)]
+pub struct InspectedAes128GcmSha256;
+
+impl TlsCipherSuite for InspectedAes128GcmSha256 {
+    const CODE_POINT: u16 = <Aes128GcmSha256 as TlsCipherSuite>::CODE_POINT;
+    type Cipher = InspectedAes128Gcm;
+    type KeyLen = <Aes128GcmSha256 as TlsCipherSuite>::KeyLen;
+    type IvLen = <Aes128GcmSha256 as TlsCipherSuite>::IvLen;
+    type Hash = <Aes128GcmSha256 as TlsCipherSuite>::Hash;
+    type LabelBufferSize = <Aes128GcmSha256 as TlsCipherSuite>::LabelBufferSize;
+}
+
+/// AES-128-GCM that refuses content which the library cannot take.
+pub struct InspectedAes128Gcm(Aes128Gcm);
+
+impl KeySizeUser for InspectedAes128Gcm {
+    type KeySize = U16;
+}
+
+impl KeyInit for InspectedAes128Gcm {
+    fn new(key: &Key<Aes128Gcm>) -> Self {
+        Self(Aes128Gcm::new(key))
+    }
+}
+
+impl AeadCore for InspectedAes128Gcm {
+    type NonceSize = U12;
+    type TagSize = U16;
+    type CiphertextOverhead = U0;
+}
+
+impl AeadInPlace for InspectedAes128Gcm {
+    fn encrypt_in_place_detached(
+        &self,
+        nonce: &Nonce<Self>,
+        associated_data: &[u8],
+        buffer: &mut [u8],
+    ) -> Result<Tag<Self>, Error> {
+        self.0.encrypt_in_place_detached(nonce, associated_data, buffer)
+    }
+
+    fn decrypt_in_place_detached(
+        &self,
+        nonce: &Nonce<Self>,
+        associated_data: &[u8],
+        buffer: &mut [u8],
+        tag: &Tag<Self>,
+    ) -> Result<(), Error> {
+        let &[kind, major, mark, high, low] = associated_data else { return Err(Error) };
+        let open = mark == OPEN_MARK;
+        let version = if open { 3 } else { mark };
+        self.0.decrypt_in_place_detached(nonce, &[kind, major, version, high, low], buffer, tag)?;
+        if open && !can_be_taken(buffer) { Err(Error) } else { Ok(()) }
+    }
+}
+
+const ALERT: u8 = 21;
+const HANDSHAKE: u8 = 22;
+const APPLICATION_DATA: u8 = 23;
+const NEW_SESSION_TICKET: u8 = 4;
+
+/// Whether the library can take this TLSInnerPlaintext (RFC 8446, section 5.2) in an open session.
+fn can_be_taken(inner: &[u8]) -> bool {
+    let Some(end) = inner.iter().rposition(|byte| *byte != 0) else { return false };
+    let (content, kind) = inner.split_at(end);
+    match kind.first() {
+        Some(&APPLICATION_DATA) => !content.is_empty(),
+        Some(&ALERT) => content.len() == 2,
+        Some(&HANDSHAKE) => holds_only_tickets(content),
+        _ => false,
+    }
+}
+
+/// Whether these are whole handshake messages (RFC 8446, section 4), and all of them NewSessionTicket.
+fn holds_only_tickets(mut content: &[u8]) -> bool {
+    if content.is_empty() {
+        return false;
+    }
+    while !content.is_empty() {
+        let Some((&[NEW_SESSION_TICKET, a, b, c], rest)) = content.split_first_chunk() else { return false };
+        let length = usize::try_from(u32::from_be_bytes([0, a, b, c])).unwrap_or(usize::MAX);
+        let Some((_, rest)) = rest.split_at_checked(length) else { return false };
+        content = rest;
+    }
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::can_be_taken;
+
+    #[test]
+    fn data_alerts_and_tickets_pass_padded_or_not() {
+        assert!(can_be_taken(&[b'x', 23]));
+        assert!(can_be_taken(&[b'x', 23, 0, 0, 0]));
+        assert!(can_be_taken(&[1, 0, 21]));
+        assert!(can_be_taken(&[4, 0, 0, 2, 9, 9, 4, 0, 0, 0, 22, 0]));
+    }
+
+    #[test]
+    fn what_would_panic_or_loop_is_refused() {
+        for inner in [
+            &[][..],
+            &[0, 0, 0],
+            &[23],
+            &[23, 0, 0],
+            &[22],
+            // EncryptedExtensions, Certificate, Finished, KeyUpdate.
+            &[8, 0, 0, 2, 0, 0, 22],
+            &[11, 0, 0, 1, 0, 22],
+            &[20, 0, 0, 0, 22],
+            &[24, 0, 0, 1, 0, 22],
+            // A ticket and something behind it, a cut ticket, half a header.
+            &[4, 0, 0, 0, 8, 0, 0, 0, 22],
+            &[4, 0, 0, 5, 1, 22],
+            &[4, 0, 22],
+            &[1, 0, 0, 21],
+            &[1, 20],
+        ] {
+            assert!(!can_be_taken(inner), "{inner:?}");
+        }
+    }
+}
