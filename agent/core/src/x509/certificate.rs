@@ -284,6 +284,7 @@ mod tests {
         assert!(ecdsa_sig_value(b"\x30\x06\x02\x01\x00\x02\x01\x01").is_none());
         assert!(ecdsa_sig_value(b"\x30\x06\x02\x01\x01\x02\x01\x00").is_none());
         assert!(ecdsa_sig_value(b"\x30\x08\x02\x01\x01\x02\x01\x01\x05\x00").is_none());
+        assert!(ecdsa_sig_value(b"\x30\x06\x02\x01\x01\x02\x01\x01\x05\x00").is_none());
         assert!(ecdsa_sig_value(b"\x30\x00").is_none());
         assert!(ecdsa_sig_value(b"").is_none());
     }

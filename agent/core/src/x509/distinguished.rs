@@ -123,6 +123,7 @@ mod tests {
             &NAME[..NAME.len() - 1],
             b"\x31\x00",                                              // no attribute
             b"\x31\x02\x30\x00",                                      // no type
+            b"\x31\x07\x30\x05\x06\x00\x0c\x01a",                     // an empty type
             b"\x31\x09\x30\x07\x06\x03\x55\x04\x03\x0c\x00",          // empty value
             b"\x30\x0a\x30\x08\x06\x03\x55\x04\x03\x0c\x01a",         // no SET
             b"\x31\x0c\x30\x0a\x06\x03\x55\x04\x03\x0c\x01a\x05\x00", // a third element

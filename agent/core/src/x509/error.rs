@@ -58,8 +58,6 @@ reasons! {
     Dates = 15, "dates", "the dates of a certificate are not well formed";
     /// The issuer is empty (RFC 5280, section 4.1.2.4).
     EmptyIssuer = 16, "empty-issuer", "a certificate has an empty issuer";
-    /// The subject of a CA is empty (RFC 5280, section 4.1.2.6).
-    EmptySubject = 17, "empty-subject", "a CA certificate has an empty subject";
     /// An extension occurs twice (RFC 5280, section 4.2).
     DuplicateExtension = 18, "duplicate-extension", "an extension occurs twice";
     /// A critical extension is not understood (RFC 5280, section 4.2).

