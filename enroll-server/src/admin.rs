@@ -29,7 +29,7 @@ pub enum AdminError {
         problem: String,
     },
     /// The inventory file has mistakes; nothing was imported.
-    #[error("nothing was imported: {0}")]
+    #[error("nothing was imported")]
     Inventory(#[from] inventory::InventoryError),
     /// There is no such thing.
     #[error("there is no {what} '{name}'")]

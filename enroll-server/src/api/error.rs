@@ -24,13 +24,13 @@ pub(super) enum Problem {
     BodyBroken,
     #[error("the request took longer than allowed")]
     RequestTooSlow,
-    #[error("the message cannot be read: {0}")]
+    #[error("the message cannot be read")]
     Message(#[from] DecodeError),
     #[error("the client's certificate names {found}, the request {asked}")]
     NotYourDevice { found: DeviceId, asked: DeviceId },
-    #[error("{0}")]
+    #[error(transparent)]
     Denied(#[from] Denied),
-    #[error("the answer cannot be written: {0}")]
+    #[error("the answer cannot be written")]
     Answer(#[from] EncodeError),
     #[error("no revocation list was published yet")]
     NoCrl,

@@ -39,10 +39,10 @@ pub enum Denied {
     #[error("the device's record kept changing; too many requests for one device at once")]
     Contended,
     /// The store failed.
-    #[error("the store: {0}")]
+    #[error(transparent)]
     Store(#[from] StoreError),
     /// The CA did not sign.
-    #[error("the CA did not sign: {}", chain(.0))]
+    #[error("the CA did not sign")]
     Ca(#[from] IssueError),
     /// The signing task was lost.
     #[error("the signing task ended without a result")]
