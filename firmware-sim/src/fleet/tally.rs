@@ -37,10 +37,10 @@ impl Tally {
         &self.devices
     }
 
-    /// Devices that got an identity.
+    /// Devices that have an identity: they got one, or the broker accepted one that they had before.
     #[must_use]
     pub fn enrolled(&self) -> usize {
-        self.devices.iter().filter(|device| device.identity.is_some()).count()
+        self.devices.iter().filter(|device| device.identity.is_some() || device.handshake.is_some()).count()
     }
 
     /// Devices that the broker accepted.
