@@ -21,4 +21,5 @@ extern crate std;
 pub mod http;
 pub mod mqtt;
 pub mod net;
+pub mod provision;
 pub mod tls;
