@@ -18,6 +18,7 @@
 #[cfg(any(test, feature = "sim"))]
 extern crate std;
 
+pub mod flash;
 pub mod http;
 pub mod mqtt;
 pub mod net;

@@ -1,6 +1,8 @@
 //! One simulated device, on the stack of a microcontroller or on that of the Linux daemon.
 
+mod connector;
 mod linux;
+mod mcu;
 mod milestones;
 mod spec;
 
@@ -15,6 +17,7 @@ use crate::factory::SettingsError;
 use crate::faults::Fault;
 use crate::flash::ImageError;
 
+pub use connector::{TokioConnector, TokioStream};
 pub use milestones::{Milestone, Milestones};
 pub use spec::{DeviceSpec, Overrides};
 
@@ -115,9 +118,6 @@ pub enum DeviceError {
         /// What was expected.
         expected: &'static str,
     },
-    /// The microcontroller's stack is not there yet.
-    #[error("the microcontroller's stack is not part of this build yet; use --stack linux")]
-    NoMcu,
     /// No server is known.
     #[error("no enrollment server is set in {path}; give --server HOST:PORT and --trust FILE")]
     NoServer {
@@ -172,7 +172,7 @@ pub async fn run(
     tap: Box<dyn FnMut(&Notice<'_>)>,
 ) -> Result<(), DeviceError> {
     match behaviour.stack {
-        Stack::Mcu => Err(DeviceError::NoMcu),
+        Stack::Mcu => mcu::run(spec, behaviour, control, tap).await,
         Stack::Linux => linux::run(spec, behaviour, control, tap).await,
     }
 }

@@ -1,0 +1,179 @@
+//! The device's main program: what every board runs once its network, flash and randomness are there.
+//!
+//! A board brings an embassy network stack with its driver task, a NOR flash, a random generator and somebody to
+//! tell what happens. It decides nothing; the order of things is the agent's.
+
+#![no_std]
+#![forbid(unsafe_code)]
+
+mod clock;
+mod network;
+
+use agent_core::evidence::{Firmware, IdevidAttester};
+use agent_core::flow::{Agent, Control, Platform, Settings};
+use agent_core::keystore::{SoftKey, SoftKeyStore, Unwrapped};
+use agent_core::platform::Observer;
+use agent_mcu::flash::{FlashStorage, SCRATCH};
+use agent_mcu::http::Https;
+use agent_mcu::mqtt::{Mqtt, PacketBuffers, RECEIVE_BUFFER, SEND_BUFFER};
+use agent_mcu::net::TimeLimits;
+use agent_mcu::provision::{MAX_REGION, Provision, ProvisionError};
+use agent_mcu::tls::{Buffers, READ_BUFFER, WRITE_BUFFER, Workspace};
+use embassy_net::Stack;
+use embedded_storage_async::nor_flash::NorFlash;
+use rand_core::CryptoRngCore;
+use shared::UnixTime;
+use shared::evidence::{DebugStatus, Measurement};
+
+use clock::Uptime;
+pub use network::{Sockets, StackConnector};
+
+/// Where things lie in the flash, in bytes from its beginning.
+#[derive(Clone, Debug)]
+pub struct Layout {
+    /// The factory's region: [`Provision`].
+    pub provision: core::ops::Range<u32>,
+    /// The device's records.
+    pub records: core::ops::Range<u32>,
+}
+
+/// What the firmware knows of itself.
+#[derive(Clone, Copy, Debug)]
+pub struct Image {
+    /// Name of the firmware.
+    pub name: &'static str,
+    /// Version, as `MAJOR.MINOR.PATCH`.
+    pub version: &'static str,
+    /// SHA-256 of the image, as measured at start.
+    pub digest: [u8; 32],
+    /// State of the debug port.
+    pub debug: DebugStatus,
+    /// When it was built: the least that the time floor can be.
+    pub built: UnixTime,
+}
+
+/// All the memory that the program keeps. One exists, in static RAM.
+pub struct Memory {
+    provision: [u8; MAX_REGION],
+    read: [u8; READ_BUFFER],
+    write: [u8; WRITE_BUFFER],
+    parked: [u8; PARKED],
+    receive: [u8; RECEIVE_BUFFER],
+    send: [u8; SEND_BUFFER],
+    scratch: [u8; SCRATCH],
+    sockets: Sockets,
+}
+
+/// An MQTT record longer than this is not interrupted while it arrives.
+const PARKED: usize = 512;
+
+impl Memory {
+    /// Empty memory.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            provision: [0; MAX_REGION],
+            read: [0; READ_BUFFER],
+            write: [0; WRITE_BUFFER],
+            parked: [0; PARKED],
+            receive: [0; RECEIVE_BUFFER],
+            send: [0; SEND_BUFFER],
+            scratch: [0; SCRATCH],
+            sockets: Sockets::new(),
+        }
+    }
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Why the program ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// The flash cannot be read.
+    Flash,
+    /// The factory's region cannot be used.
+    Provision(ProvisionError),
+    /// The IDevID or its key cannot be used.
+    Idevid,
+    /// The records cannot be used.
+    Records,
+    /// It was asked to stop.
+    Stopped,
+}
+
+/// Runs the device for ever, or until `control` says stop.
+pub async fn run<F, R>(
+    stack: Stack<'_>,
+    mut flash: F,
+    layout: Layout,
+    rng: R,
+    image: Image,
+    memory: &mut Memory,
+    observer: impl Observer,
+    control: &Control,
+) -> End
+where
+    F: NorFlash,
+    R: CryptoRngCore + Clone,
+{
+    let length = layout.provision.len().min(MAX_REGION);
+    let Some(region) = memory.provision.get_mut(..length) else { return End::Flash };
+    if flash.read(layout.provision.start, region).await.is_err() {
+        return End::Flash;
+    }
+    let provision = match Provision::read(region) {
+        Ok(provision) => provision,
+        Err(error) => return End::Provision(error),
+    };
+    let Some(attester) = attester(&provision, image) else { return End::Idevid };
+
+    let workspace = Workspace::new(Buffers {
+        read: &mut memory.read,
+        write: &mut memory.write,
+        parked: &mut memory.parked,
+    });
+    let packets = PacketBuffers { receive: &mut memory.receive, send: &mut memory.send };
+    let connector = || StackConnector::new(stack, &memory.sockets);
+    let limits = TimeLimits::default();
+    let platform = Platform {
+        keys: SoftKeyStore::new(Unwrapped),
+        storage: FlashStorage::new(flash, layout.records, &mut memory.scratch),
+        clock: Uptime,
+        rng: rng.clone(),
+        attester,
+        transport: Https::new(connector(), rng.clone(), &workspace, limits),
+        broker: Mqtt::new(connector(), rng, &workspace, packets, limits),
+        observer,
+    };
+    let settings = Settings {
+        software_version: image.version,
+        ..Settings::new(provision.host, provision.port, provision.trust_bundle, image.built)
+    };
+    let mut agent = Agent::new(platform, settings);
+    match agent.run(control).await {
+        Ok(()) => End::Stopped,
+        Err(_) => End::Records,
+    }
+}
+
+fn attester<'p>(provision: &Provision<'p>, image: Image) -> Option<IdevidAttester<'p, SoftKey>> {
+    let key = p256::ecdsa::SigningKey::from_slice(provision.idevid_key).ok()?;
+    let mut measurements = heapless::Vec::new();
+    let application =
+        Measurement { component: "application", version: image.version, digest: image.digest };
+    measurements.push(application).ok()?;
+    let firmware = Firmware {
+        oemid: provision.oemid,
+        hwmodel: provision.hwmodel,
+        hwversion: provision.hwversion,
+        swname: image.name,
+        swversion: image.version,
+        debug: image.debug,
+        measurements,
+    };
+    IdevidAttester::new(SoftKey::from(key), &provision.idevid_chain, firmware).ok()
+}

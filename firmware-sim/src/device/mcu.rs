@@ -1,0 +1,165 @@
+//! A device on the microcontroller's stack: embedded-tls, P-256 in software, minimq, records in a NOR flash
+//! image. What a board's `main` does, with TCP and randomness of the host.
+//!
+//! Like most such boards it has no clock: it learns the time from the enrollment server.
+
+use std::fs;
+use std::sync::Arc;
+
+use agent_core::evidence::{Firmware, IdevidAttester};
+use agent_core::flow::{Agent, Control, Notice, Platform, Settings};
+use agent_core::keystore::{SoftKey, SoftKeyStore, Unwrapped};
+use agent_core::platform::{Clock, Observer};
+use agent_mcu::flash::FlashStorage;
+use agent_mcu::http::Https;
+use agent_mcu::mqtt::{Mqtt, PacketBuffers, RECEIVE_BUFFER, SEND_BUFFER};
+use agent_mcu::net::TimeLimits;
+use agent_mcu::tls::{Buffers, READ_BUFFER, WRITE_BUFFER, Workspace};
+use core::time::Duration;
+use p256::pkcs8::DecodePrivateKey as _;
+use rand_core::OsRng;
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject as _;
+use shared::UnixTime;
+use shared::evidence::{DebugStatus, Digest, Measurement};
+use zeroize::Zeroizing;
+
+use super::{Behaviour, DeviceError, DeviceSpec, Job, TokioConnector};
+use crate::faults::{FaultyStorage, FaultyTransport, Plan};
+use crate::flash::{FileFlash, SIZE};
+
+/// When this firmware was built, as far as the time floor is concerned: 2026-11-01.
+const BUILT: UnixTime = UnixTime::from_secs(1_793_491_200);
+/// Longest record of MQTT that can be parked while its rest arrives.
+const PARKED: usize = 1024;
+
+/// Runs a device to its end.
+pub(super) async fn run(
+    spec: &DeviceSpec,
+    behaviour: &Behaviour,
+    control: Arc<Control>,
+    tap: Box<dyn FnMut(&Notice<'_>)>,
+) -> Result<(), DeviceError> {
+    let parts = Factory::read(spec)?;
+    let chain: Vec<&[u8]> = parts.chain.iter().map(AsRef::as_ref).collect();
+    let attester = IdevidAttester::new(parts.key.clone(), &chain, Factory::firmware(spec)?)
+        .map_err(|_| form(spec, "idevid.pem", "the IDevID of the key beside it"))?;
+
+    let (mut read, mut write) = (vec![0; READ_BUFFER], vec![0; WRITE_BUFFER]);
+    let (mut parked, mut receive) = (vec![0; PARKED], vec![0; RECEIVE_BUFFER]);
+    let (mut send, mut scratch) = (vec![0; SEND_BUFFER], vec![0; agent_mcu::flash::SCRATCH]);
+    let workspace = Workspace::new(Buffers { read: &mut read, write: &mut write, parked: &mut parked });
+    let packets = PacketBuffers { receive: &mut receive, send: &mut send };
+    let limits = TimeLimits::default();
+
+    let flash = FileFlash::open(&spec.file("flash.img"))?;
+    let range = 0..u32::try_from(SIZE).unwrap_or(u32::MAX);
+    let (storage_fault, at) = behaviour.faults.storage;
+    let (network_fault, exchange) = behaviour.faults.network;
+    let platform = Platform {
+        keys: SoftKeyStore::new(Unwrapped),
+        storage: FaultyStorage::new(
+            FlashStorage::new(flash, range, &mut scratch),
+            Plan::new(storage_fault, at),
+        ),
+        clock: Uptime::start(),
+        rng: OsRng,
+        attester,
+        transport: FaultyTransport::new(
+            Https::new(TokioConnector, OsRng, &workspace, limits),
+            Plan::new(network_fault, exchange),
+        ),
+        broker: Mqtt::new(TokioConnector, OsRng, &workspace, packets, limits),
+        observer: Tap(tap),
+    };
+    let settings = Settings {
+        software_version: &spec.settings.firmware.version,
+        telemetry_interval: behaviour.telemetry_interval,
+        pace: behaviour.pace,
+        ..Settings::new(&spec.server.host, spec.server.port, &parts.trust_bundle, BUILT)
+    };
+    let mut agent = Box::new(Agent::new(platform, settings));
+    match behaviour.job {
+        Job::Run => Ok(Box::pin(agent.run(&control)).await?),
+        Job::Enroll => Ok(Box::pin(agent.enroll_once(&control)).await.map(|_status| ())?),
+    }
+}
+
+/// What the factory put into the device.
+struct Factory {
+    chain: Vec<CertificateDer<'static>>,
+    key: SoftKey,
+    trust_bundle: Vec<u8>,
+}
+
+impl Factory {
+    fn read(spec: &DeviceSpec) -> Result<Self, DeviceError> {
+        let read = |name: &str| {
+            let path = spec.file(name);
+            fs::read_to_string(&path).map_err(|source| DeviceError::Read { path, source })
+        };
+        let chain = CertificateDer::pem_slice_iter(read("idevid.pem")?.as_bytes())
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|_| form(spec, "idevid.pem", "certificates in PEM"))?;
+        let key = Zeroizing::new(read("idevid.key")?);
+        let key = p256::ecdsa::SigningKey::from_pkcs8_pem(&key)
+            .map_err(|_| form(spec, "idevid.key", "a P-256 key in PEM (PKCS#8)"))?;
+        Ok(Self { chain, key: SoftKey::from(key), trust_bundle: spec.read_trust_bundle()? })
+    }
+
+    fn firmware<'s>(spec: &'s DeviceSpec) -> Result<Firmware<'s>, DeviceError> {
+        let settings = &spec.settings;
+        let unfit = || form(spec, "device.toml", "measurements that fit evidence");
+        let mut measurements = heapless::Vec::new();
+        for measured in &settings.firmware.measurement {
+            let mut digest: Digest = [0; 32];
+            hex::decode_to_slice(&measured.digest, &mut digest).map_err(|_| unfit())?;
+            let (component, version) = (measured.component.as_str(), measured.version.as_str());
+            measurements.push(Measurement { component, version, digest }).map_err(|_| unfit())?;
+        }
+        Ok(Firmware {
+            oemid: settings.hardware.maker_number,
+            hwmodel: &settings.hardware.model,
+            hwversion: &settings.hardware.version,
+            swname: &settings.firmware.name,
+            swversion: &settings.firmware.version,
+            debug: DebugStatus::Disabled,
+            measurements,
+        })
+    }
+}
+
+fn form(spec: &DeviceSpec, name: &str, expected: &'static str) -> DeviceError {
+    DeviceError::Form { path: spec.file(name), expected }
+}
+
+/// A board without a real-time clock.
+struct Uptime(tokio::time::Instant);
+
+impl Uptime {
+    fn start() -> Self {
+        Self(tokio::time::Instant::now())
+    }
+}
+
+impl Clock for Uptime {
+    fn wall(&self) -> Option<UnixTime> {
+        None
+    }
+
+    fn uptime(&self) -> Duration {
+        self.0.elapsed()
+    }
+
+    async fn sleep(&mut self, duration: Duration) {
+        tokio::time::sleep(duration).await;
+    }
+}
+
+struct Tap(Box<dyn FnMut(&Notice<'_>)>);
+
+impl Observer for Tap {
+    fn notice(&mut self, notice: &Notice<'_>) {
+        (self.0)(notice);
+    }
+}
