@@ -15,6 +15,8 @@
 mod head;
 #[cfg(any(test, feature = "sim"))]
 pub mod sim;
+#[cfg(test)]
+mod tests;
 
 use core::ops::Range;
 
@@ -53,8 +55,9 @@ impl<'b, F: NorFlash> FlashStorage<'b, F> {
     #[must_use]
     pub fn new(flash: F, range: Range<u32>, scratch: &'b mut [u8]) -> Self {
         let pages = u32::try_from(F::ERASE_SIZE).ok().and_then(|size| range.len_u32().checked_div(size));
-        let fits = F::ERASE_SIZE >= 1024 && scratch.len() >= SCRATCH;
-        let config = MapConfig::try_new(range).ok().filter(|_| fits);
+        // The map's own check subtracts before it compares.
+        let fits = range.start < range.end && F::ERASE_SIZE >= 1024 && scratch.len() >= SCRATCH;
+        let config = Some(range).filter(|_| fits).and_then(|range| MapConfig::try_new(range).ok());
         let map = config.map(|config| MapStorage::new(flash, config, Cache::new_uncached()));
         Self { map, pages: pages.unwrap_or(0), scratch, unchecked: true }
     }
