@@ -105,6 +105,21 @@ pub enum End {
     Stopped,
 }
 
+impl End {
+    /// A stable name, for a console or a status light.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Flash => "flash-unreadable",
+            Self::Provision(ProvisionError::Blank) => "not-provisioned",
+            Self::Provision(_) => "provision-damaged",
+            Self::Idevid => "idevid-unusable",
+            Self::Records => "records-unusable",
+            Self::Stopped => "stopped",
+        }
+    }
+}
+
 /// Runs the device for ever, or until `control` says stop.
 pub async fn run<F, R>(
     stack: Stack<'_>,

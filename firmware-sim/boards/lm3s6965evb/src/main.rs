@@ -1,20 +1,87 @@
-//! The device on QEMU's `lm3s6965evb`. Simulation: randomness and flash come from the host by semihosting.
+//! The device on QEMU's `lm3s6965evb`. SIMULATION: randomness and flash come from the host by semihosting.
+//!
+//! It runs in the folder of its `flash.img`, prints what happens, a line each, and runs for ever.
 
 #![no_std]
 #![no_main]
 
 mod ethernet;
+mod image;
+mod report;
+mod semihost;
 mod ticks;
 
 use core::panic::PanicInfo;
 
+use agent_core::flow::Control;
 use cortex_m::interrupt::InterruptNumber;
 use cortex_m_semihosting::{debug, hprintln};
 use embassy_executor::Spawner;
 use embassy_net::{Config, Runner, StackResources};
-use static_cell::StaticCell;
+use firmware::{Image, Layout, Memory};
+use rand_core::RngCore as _;
+use shared::UnixTime;
+use shared::evidence::DebugStatus;
+use static_cell::ConstStaticCell;
 
 use ethernet::Ethernet;
+use report::Report;
+use semihost::{HostEntropy, HostFlash};
+
+/// The flash image: 8 KiB for the factory's region, 40 KiB for records.
+const LAYOUT: Layout = Layout { provision: 0..8 * 1024, records: 8 * 1024..48 * 1024 };
+/// Bytes of the flash image.
+const FLASH: usize = 48 * 1024;
+/// 2026-11-01: raised with each release.
+const BUILT: UnixTime = UnixTime::from_secs(1_793_491_200);
+
+static MEMORY: ConstStaticCell<Memory> = ConstStaticCell::new(Memory::new());
+static RESOURCES: ConstStaticCell<StackResources<4>> = ConstStaticCell::new(StackResources::new());
+
+#[embassy_executor::main]
+async fn main(spawner: Spawner) {
+    let Some(core) = cortex_m::Peripherals::take() else { return };
+    ticks::start(core.SYST);
+    let (Ok(flash), Ok(mut entropy)) = (HostFlash::open(FLASH), HostEntropy::open()) else {
+        return fail("no flash.img in this folder, or no /dev/urandom");
+    };
+    // QEMU gives each machine a network of its own, so that all may have the same address.
+    let ethernet = Ethernet::start([0x02, 0, 0, 0, 0, 1]);
+    // SAFETY: the handler is in the vector table and the controller is started.
+    unsafe { cortex_m::peripheral::NVIC::unmask(EthernetInterrupt) };
+    let (stack, runner) = embassy_net::new(
+        ethernet,
+        Config::dhcpv4(Default::default()),
+        RESOURCES.take(),
+        entropy.next_u64(),
+    );
+    let Ok(task) = network(runner) else { return fail("no room for the network task") };
+    spawner.spawn(task);
+
+    let image = Image {
+        name: "sensor-firmware",
+        version: env!("CARGO_PKG_VERSION"),
+        digest: image::measure(),
+        debug: if cfg!(debug_assertions) { DebugStatus::Enabled } else { DebugStatus::Disabled },
+        built: BUILT,
+    };
+    let _ = hprintln!("simulated lm3s6965evb, firmware {} {}", image.name, image.version);
+    let control = Control::new();
+    let end =
+        firmware::run(stack, flash, LAYOUT, entropy, image, MEMORY.take(), Report, &control).await;
+    let _ = hprintln!("ended: {}", end.name());
+    debug::exit(debug::EXIT_FAILURE);
+}
+
+fn fail(what: &str) {
+    let _ = hprintln!("failed: {}", what);
+    debug::exit(debug::EXIT_FAILURE);
+}
+
+#[embassy_executor::task]
+async fn network(mut runner: Runner<'static, Ethernet>) -> ! {
+    runner.run().await
+}
 
 #[derive(Clone, Copy)]
 struct EthernetInterrupt;
@@ -24,33 +91,6 @@ unsafe impl InterruptNumber for EthernetInterrupt {
     fn number(self) -> u16 {
         ethernet::INTERRUPT
     }
-}
-
-#[embassy_executor::task]
-async fn network(mut runner: Runner<'static, Ethernet>) -> ! {
-    runner.run().await
-}
-
-#[embassy_executor::main]
-async fn main(spawner: Spawner) {
-    let Some(core) = cortex_m::Peripherals::take() else { return };
-    ticks::start(core.SYST);
-    static RESOURCES: StaticCell<StackResources<4>> = StaticCell::new();
-    let ethernet = Ethernet::start([0x02, 0, 0, 0, 0, 1]);
-    // SAFETY: the handler is in the vector table and the controller is started.
-    unsafe { cortex_m::peripheral::NVIC::unmask(EthernetInterrupt) };
-    let (stack, runner) = embassy_net::new(
-        ethernet,
-        Config::dhcpv4(Default::default()),
-        RESOURCES.init(StackResources::new()),
-        1,
-    );
-    if let Ok(task) = network(runner) {
-        spawner.spawn(task);
-    }
-    stack.wait_config_up().await;
-    let _ = hprintln!("address: {:?}", stack.config_v4().map(|c| c.address));
-    debug::exit(debug::EXIT_SUCCESS);
 }
 
 /// The device's interrupts; only the Ethernet controller's is used.
@@ -70,6 +110,7 @@ unsafe extern "C" fn ethernet_interrupt() {
 
 #[panic_handler]
 fn panic(_: &PanicInfo<'_>) -> ! {
+    let _ = hprintln!("panic");
     debug::exit(debug::EXIT_FAILURE);
     loop {
         cortex_m::asm::wfi();

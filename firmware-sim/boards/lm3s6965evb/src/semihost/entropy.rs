@@ -1,5 +1,7 @@
 //! Randomness of the host. The chip itself has no random generator.
 
+use core::num::NonZeroU32;
+
 use rand_core::{CryptoRng, Error, RngCore};
 
 use super::file::{File, HostError, READ};
@@ -14,6 +16,8 @@ impl HostEntropy {
         File::open(b"/dev/urandom\0", READ).map(Self)
     }
 }
+
+const NO_ENTROPY: NonZeroU32 = NonZeroU32::MIN.saturating_add(Error::CUSTOM_START);
 
 impl CryptoRng for HostEntropy {}
 
@@ -41,8 +45,6 @@ impl RngCore for HostEntropy {
     }
 
     fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Error> {
-        self.0.read(bytes).map_err(|_| {
-            core::num::NonZeroU32::new(Error::CUSTOM_START).map_or_else(|| unreachable!(), Error::from)
-        })
+        self.0.read(bytes).map_err(|_| Error::from(NO_ENTROPY))
     }
 }
