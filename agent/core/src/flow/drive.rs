@@ -82,14 +82,17 @@ impl<W: World> Agent<'_, W> {
                     return Ok(());
                 }
                 Goal::Never => run.failure = None,
-                _ => {
-                    if let Some(failure) = run.failure {
-                        return Err(failure);
-                    }
-                }
+                Goal::Identity | Goal::Another(_) => {}
             }
             let now = now(self.world.parts().clock);
             let action = run.machine.next_action(&now);
+            // What became of the attempt is written down before it is told, so that a status asked for later shows
+            // it. A storage that fails makes the machine wait, which ends this too.
+            if let Some(failure) = run.failure
+                && !matches!(action, Action::Save(_) | Action::Erase)
+            {
+                return Err(failure);
+            }
             self.carry_out(run, action, control).await;
         }
     }
