@@ -35,7 +35,9 @@ fn each_broken_request_has_its_refusal_and_changes_nothing() {
     let metrics = http(world.http_port, "/metrics").text();
     let counted: f64 = metrics
         .lines()
-        .filter(|line| !line.starts_with('#') && line.contains("reject") && !line.contains("_bucket"))
+        .filter(|line| {
+            !line.starts_with('#') && line.contains("outcome=\"refused\"") && !line.contains("_bucket")
+        })
         .filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok())
         .sum();
     assert!(counted >= f64::from(refused), "{refused} refused, {counted} counted\n{metrics}");

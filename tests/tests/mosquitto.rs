@@ -29,7 +29,9 @@ fn a_device_on_the_bare_metal_path_publishes_receives_and_renews() {
     let site = Site::new(1);
     let device = site.world.devices[0].clone();
     let mut command = Command::new(binary("firmware-sim"));
-    command.arg("device").arg(site.world.path(&format!("lot/devices/{device}")));
+    command
+        .args(["device", "--interval", "1", "--dir"])
+        .arg(site.world.path(&format!("lot/devices/{device}")));
     let running = Process::start(&mut command);
     let serial = || site.world.server_json(&["cert", "list", "--device", &device])[0]["serial"].clone();
     site.lives_and_renews(&device, &running, serial);

@@ -14,7 +14,7 @@ use shared::Reject;
 use shared::endpoint::ENROLL;
 use shared::message::latest::Outcome;
 use tests::harness::{
-    Csr, HandDevice, Process, Reply, Wishes, World, client_config, connect, exchange, run, until,
+    Csr, HandDevice, Process, Reply, Wishes, World, client_config, connect, exchange, post, run, until,
 };
 
 #[test]
@@ -122,34 +122,54 @@ fn a_locked_database_means_later() {
 
 #[test]
 fn a_full_disk_means_later_and_loses_nothing() {
-    let world = World::new(Wishes { devices: 3, ..Wishes::default() });
+    const DEVICES: u32 = 60;
+    let world = World::new(Wishes { devices: DEVICES, ..Wishes::default() });
     let devices: Vec<_> = world.devices.iter().map(|id| HandDevice::load(&world, id)).collect();
-    // `ulimit -f` bounds every file the server writes, in blocks of 512 bytes: the write-ahead log fails to grow as
-    // on a full disk. The shell ignores SIGXFSZ for it, so that the write fails in place of killing the server.
-    let server = world.serve();
-    let request = devices[0].good_request(&world, &Csr::new());
-    let first = leaf(&devices[0].enroll(&world, &request));
-    drop(server);
-
-    let full = world.serve_by(&mut limited(&world, 1));
-    let second = devices[1].good_request(&world, &Csr::new());
-    later(&devices[1].enroll(&world, &second));
-    // What is there can still be read, and the device that has its certificate gets it again.
-    assert_eq!(leaf(&devices[0].enroll(&world, &request)), first);
+    let full = world.serve_by(&mut limited(&world, LIMIT_KIB));
+    let mut issued = BTreeMap::new();
+    let mut refused = Vec::new();
+    for device in &devices {
+        let request = device.good_request(&world, &Csr::new());
+        let reply = device.enroll(&world, &request);
+        if reply.status == 200 {
+            assert!(refused.is_empty(), "a certificate from a full disk");
+            issued.insert(request, leaf(&reply));
+        } else {
+            later(&reply);
+            refused.push(request);
+        }
+        if refused.len() > 3 {
+            break;
+        }
+    }
+    assert!(!issued.is_empty() && !refused.is_empty(), "{} issued, {} refused", issued.len(), refused.len());
+    // What is there is still told; the server says that it is not ready.
+    for (request, certificate) in &issued {
+        assert_eq!(leaf(&post(&world, ENROLL, request)), *certificate);
+    }
     drop(full);
 
+    // Room is made: what was issued is there, what was refused is issued now, and nothing is there twice.
     let _server = world.serve();
-    assert_eq!(leaf(&devices[0].enroll(&world, &request)), first);
-    let certificate = leaf(&devices[1].enroll(&world, &second));
-    assert_eq!(leaf(&devices[1].enroll(&world, &second)), certificate);
-    assert_eq!(certificates(&world).len(), 2);
+    for (request, certificate) in &issued {
+        assert_eq!(leaf(&post(&world, ENROLL, request)), *certificate);
+    }
+    for request in &refused {
+        let certificate = leaf(&post(&world, ENROLL, request));
+        assert_eq!(leaf(&post(&world, ENROLL, request)), certificate);
+    }
+    assert_eq!(certificates(&world).len(), issued.len() + refused.len());
 }
 
-/// The server under a limit on the size of the files it writes.
-fn limited(world: &World, blocks: u32) -> Command {
+/// Room for the write-ahead log's index (32 KiB), the database as it is after the import, and some enrollments.
+const LIMIT_KIB: u32 = 256;
+
+/// The server under a limit on the size of each file it writes: its write-ahead log fails to grow as on a full disk.
+/// SIGXFSZ is ignored, so that the write fails in place of killing the server.
+fn limited(world: &World, kib: u32) -> Command {
     let inner = world.server_command(&["serve"]);
     let mut shell = Command::new("bash");
-    let script = format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$@\"");
+    let script = format!("trap '' XFSZ; ulimit -f {kib}; exec \"$@\"");
     shell.args(["-c", &script, "bash"]).arg(inner.get_program()).args(inner.get_args());
     shell
 }

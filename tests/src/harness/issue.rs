@@ -83,16 +83,21 @@ pub fn certify_by_stranger(order: &Order<'_>) -> ClientKey {
     ClientKey { chain: vec![leaf], key: key.serialize_der() }
 }
 
+/// The attribute serialNumber (RFC 5280, appendix A.1).
+const SERIAL_NUMBER: [u64; 4] = [2, 5, 4, 5];
+
 fn parameters(order: &Order<'_>) -> CertificateParams {
     let mut params = CertificateParams::default();
     params.distinguished_name = DistinguishedName::new();
     params.distinguished_name.push(DnType::CommonName, order.name);
+    params.distinguished_name.push(DnType::CustomDnType(SERIAL_NUMBER.to_vec()), order.name);
     let epoch = rcgen::date_time_ymd(1970, 1, 1);
     params.not_before = epoch + core::time::Duration::from_secs(order.not_before.as_secs());
     params.not_after = epoch + core::time::Duration::from_secs(order.not_after.as_secs());
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-    params.serial_number =
-        Some(SerialNumber::from(u64::from(std::process::id()) << 20 | order.not_after.as_secs()));
+    // 16 bytes, as the server's own are: another form is refused in the handshake already.
+    let number = u128::from(std::process::id()) << 64 | u128::from(order.not_after.as_secs());
+    params.serial_number = Some(SerialNumber::from_slice(&(1 << 126 | number).to_be_bytes()));
     params.use_authority_key_identifier_extension = true;
     if order.server {
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];

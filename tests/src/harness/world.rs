@@ -251,7 +251,7 @@ impl World {
         let mut command = Command::new(binary("firmware-sim"));
         command.arg("factory").arg("--dir").arg(self.path("lot")).args(["--count", &devices.to_string()]);
         command.args(["--server", &format!("localhost:{}", self.https_port)]);
-        command.arg("--trust-bundle").arg(self.path("server/trust.bundle"));
+        command.arg("--trust").arg(self.path("server/trust.bundle"));
         let _report = run(&mut command).success();
         // What is known to be good stands in the policy.
         let policy = self.text("server/policy.toml") + "\n" + &self.text("lot/reference-values.toml");
