@@ -1,7 +1,6 @@
 //! Prints: tables and sentences for people, JSON for programs.
 
-#![expect(clippy::print_stdout, reason = "this is what a command line is for")]
-#![expect(clippy::print_stderr, reason = "this is what a command line is for")]
+use std::io::{self, Write};
 
 use comfy_table::{Table, presets};
 use serde::Serialize;
@@ -25,11 +24,13 @@ impl Output {
     pub(super) fn result(&self, value: &impl Serialize, text: impl FnOnce() -> String) {
         if self.json {
             match serde_json::to_string_pretty(value) {
-                Ok(json) => println!("{json}"),
-                Err(error) => eprintln!("error: the result cannot be written as JSON: {error}"),
+                Ok(json) => put(io::stdout(), &json),
+                Err(error) => {
+                    put(io::stderr(), &format!("error: the result cannot be written as JSON: {error}"))
+                }
             }
         } else {
-            println!("{}", text());
+            put(io::stdout(), &text());
         }
     }
 
@@ -58,10 +59,15 @@ impl Output {
     pub(super) fn error(&self, failure: &Failure) {
         let text = chain(failure);
         if self.json {
-            println!("{}", json!({ "error": text }));
+            put(io::stdout(), &json!({ "error": text }).to_string());
         }
-        eprintln!("error: {text}");
+        put(io::stderr(), &format!("error: {text}"));
     }
+}
+
+/// Writes a line as far as somebody reads: a reader that has seen enough, such as `head`, is no failure.
+fn put(mut out: impl Write, text: &str) {
+    let _read = writeln!(out, "{text}").and_then(|()| out.flush());
 }
 
 /// A dash where there is nothing.

@@ -1,8 +1,7 @@
 //! Everything the command line prints: answers to standard output, complaints to standard error.
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is the program's voice")]
 
 use core::error::Error;
-use std::io::IsTerminal as _;
+use std::io::{self, IsTerminal as _, Write};
 
 use agent_core::flow::{IdentityStatus, Status};
 use agent_core::platform::Slot;
@@ -13,21 +12,26 @@ use crate::live::Snapshot;
 
 /// Prints an answer.
 pub(super) fn say(text: &str) {
-    println!("{text}");
+    put(io::stdout(), &format!("{text}\n"));
 }
 
 /// Prints what clap has to say: help to standard output, mistakes to standard error, coloured on a terminal.
 pub(super) fn complain(coloured: &str, plain: &str, is_mistake: bool) {
     if is_mistake {
-        eprint!("{}", if std::io::stderr().is_terminal() { coloured } else { plain });
+        put(io::stderr(), if io::stderr().is_terminal() { coloured } else { plain });
     } else {
-        print!("{}", if std::io::stdout().is_terminal() { coloured } else { plain });
+        put(io::stdout(), if io::stdout().is_terminal() { coloured } else { plain });
     }
 }
 
 /// Prints why a command failed.
 pub(super) fn failure(text: &str) {
-    eprintln!("agent: {text}");
+    put(io::stderr(), &format!("agent: {text}\n"));
+}
+
+/// Writes as far as somebody reads: a reader that has seen enough, such as `head`, is no failure.
+fn put(mut out: impl Write, text: &str) {
+    let _read = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
 
 /// An error and its causes, in one line.
