@@ -239,7 +239,11 @@ fn messages_of_the_vectors() -> Vec<Vec<u8>> {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/vectors");
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).unwrap() {
-        let text = std::fs::read_to_string(entry.unwrap().path()).unwrap();
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|extension| extension != "json") {
+            continue;
+        }
+        let text = std::fs::read_to_string(path).unwrap();
         let file: serde_json::Value = serde_json::from_str(&text).unwrap();
         for vector in file["vectors"].as_array().into_iter().flatten() {
             found.push(hex::decode(vector["hex"].as_str().unwrap()).unwrap());
