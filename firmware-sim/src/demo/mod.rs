@@ -30,7 +30,7 @@ pub struct DemoOptions {
     /// Where everything is kept; must not exist, or be empty. A temporary directory, removed at the end, where
     /// it is not given.
     pub state: Option<PathBuf>,
-    /// Whether everything stays up at the end, until [`Demo::wait`] is interrupted.
+    /// Whether everything stays up at the end, until it is interrupted.
     pub keep_running: bool,
     /// Whether to show progress bars, where standard error is a terminal.
     pub progress: bool,

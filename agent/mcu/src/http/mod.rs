@@ -1,7 +1,7 @@
 //! HTTPS for a device: one request, one answer, one connection (HTTP/1.1, RFC 9112).
 //!
-//! Strict and small: the answer has a Content-Length and no transfer coding, its head fits
-//! [`MAX_HEAD`](response::MAX_HEAD) bytes and its body the caller's buffer. Not here: redirects, keep-alive,
+//! Strict and small: the answer has a Content-Length and no transfer coding, its head is no
+//! longer than 1 KiB and its body than the caller's buffer. Not here: redirects, keep-alive,
 //! chunks, compression.
 
 mod response;
