@@ -167,7 +167,8 @@ impl From<SessionError> for TransportError {
         match error {
             SessionError::Verify(VerifyFault::Path(reason)) => Self::Certificate(reason),
             SessionError::TimedOut | SessionError::Record(RecordFault::TimedOut) => Self::TimedOut,
-            SessionError::Closed | SessionError::Record(RecordFault::Ended | RecordFault::Stream(_)) => {
+            SessionError::Closed
+            | SessionError::Record(RecordFault::Ended | RecordFault::Truncated | RecordFault::Stream(_)) => {
                 Self::Closed
             }
             SessionError::Buffers
