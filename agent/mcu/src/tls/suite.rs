@@ -1,8 +1,10 @@
 //! TLS_AES_128_GCM_SHA256 with a look at what was decrypted, before embedded-tls acts on it.
 //!
 //! Once a session is open, embedded-tls panics on any handshake message but NewSessionTicket, and reads on and
-//! on over empty records. A record guard cannot see those, because they are encrypted; the cipher can. So the
-//! suite's cipher is AES-128-GCM that refuses such content as if it were forged.
+//! on over empty records. In the handshake it reads on behind Finished, so that a server may prove who it is after
+//! the handshake has ended, and it does not look at the length of a message. A record guard cannot see those,
+//! because they are encrypted; the cipher can. So the suite's cipher is AES-128-GCM that refuses such content as
+//! if it were forged.
 //!
 //! The cipher has no state and learns from the record header whether the session is open: the guard puts a mark
 //! into its version field, which carries no information otherwise (RFC 8446, section 5.1), and the cipher
@@ -68,7 +70,8 @@ impl AeadInPlace for InspectedAes128Gcm {
         let open = mark == OPEN_MARK;
         let version = if open { 3 } else { mark };
         self.0.decrypt_in_place_detached(nonce, &[kind, major, version, high, low], buffer, tag)?;
-        if open && !can_be_taken(buffer) { Err(Error) } else { Ok(()) }
+        let taken = if open { fits_session(buffer) } else { fits_handshake(buffer) };
+        if taken { Ok(()) } else { Err(Error) }
     }
 }
 
@@ -76,43 +79,62 @@ const ALERT: u8 = 21;
 const HANDSHAKE: u8 = 22;
 const APPLICATION_DATA: u8 = 23;
 const NEW_SESSION_TICKET: u8 = 4;
+const FINISHED: u8 = 20;
 
 /// Whether the library can take this TLSInnerPlaintext (RFC 8446, section 5.2) in an open session.
-fn can_be_taken(inner: &[u8]) -> bool {
-    let Some(end) = inner.iter().rposition(|byte| *byte != 0) else { return false };
-    let (content, kind) = inner.split_at(end);
-    match kind.first() {
-        Some(&APPLICATION_DATA) => !content.is_empty(),
-        Some(&ALERT) => content.len() == 2,
-        Some(&HANDSHAKE) => holds_only_tickets(content),
+fn fits_session(inner: &[u8]) -> bool {
+    match split(inner) {
+        Some((content, APPLICATION_DATA)) => !content.is_empty(),
+        Some((content, ALERT)) => content.len() == 2,
+        Some((content, HANDSHAKE)) => are_whole_messages(content, |kind, _last| kind == NEW_SESSION_TICKET),
         _ => false,
     }
 }
 
-/// Whether these are whole handshake messages (RFC 8446, section 4), and all of them NewSessionTicket.
-fn holds_only_tickets(mut content: &[u8]) -> bool {
-    if content.is_empty() {
-        return false;
+/// The same in the handshake: nothing stands behind Finished (section 5.1: messages must not span a change of
+/// keys).
+fn fits_handshake(inner: &[u8]) -> bool {
+    match split(inner) {
+        Some((content, ALERT)) => content.len() == 2,
+        Some((content, HANDSHAKE)) => are_whole_messages(content, |kind, last| last || kind != FINISHED),
+        _ => false,
     }
-    while !content.is_empty() {
-        let Some((&[NEW_SESSION_TICKET, a, b, c], rest)) = content.split_first_chunk() else { return false };
+}
+
+/// Content and content type, without padding.
+fn split(inner: &[u8]) -> Option<(&[u8], u8)> {
+    let end = inner.iter().rposition(|byte| *byte != 0)?;
+    let (kind, content) = inner.get(..=end)?.split_last()?;
+    Some((content, *kind))
+}
+
+/// Whether these are whole handshake messages (RFC 8446, section 4), at least one, and each is `allowed`: its type,
+/// and whether it is the last.
+fn are_whole_messages(mut content: &[u8], allowed: impl Fn(u8, bool) -> bool) -> bool {
+    loop {
+        let Some((&[kind, a, b, c], rest)) = content.split_first_chunk() else { return false };
         let length = usize::try_from(u32::from_be_bytes([0, a, b, c])).unwrap_or(usize::MAX);
         let Some((_, rest)) = rest.split_at_checked(length) else { return false };
+        if !allowed(kind, rest.is_empty()) {
+            return false;
+        }
+        if rest.is_empty() {
+            return true;
+        }
         content = rest;
     }
-    true
 }
 
 #[cfg(test)]
 mod tests {
-    use super::can_be_taken;
+    use super::{fits_handshake, fits_session};
 
     #[test]
     fn data_alerts_and_tickets_pass_padded_or_not() {
-        assert!(can_be_taken(&[b'x', 23]));
-        assert!(can_be_taken(&[b'x', 23, 0, 0, 0]));
-        assert!(can_be_taken(&[1, 0, 21]));
-        assert!(can_be_taken(&[4, 0, 0, 2, 9, 9, 4, 0, 0, 0, 22, 0]));
+        assert!(fits_session(&[b'x', 23]));
+        assert!(fits_session(&[b'x', 23, 0, 0, 0]));
+        assert!(fits_session(&[1, 0, 21]));
+        assert!(fits_session(&[4, 0, 0, 2, 9, 9, 4, 0, 0, 0, 22, 0]));
     }
 
     #[test]
@@ -135,7 +157,29 @@ mod tests {
             &[1, 0, 0, 21],
             &[1, 20],
         ] {
-            assert!(!can_be_taken(inner), "{inner:?}");
+            assert!(!fits_session(inner), "{inner:?}");
+        }
+    }
+
+    #[test]
+    fn a_handshake_is_whole_messages_with_finished_last() {
+        assert!(fits_handshake(&[8, 0, 0, 2, 0, 0, 20, 0, 0, 1, 9, 22]));
+        assert!(fits_handshake(&[8, 0, 0, 2, 0, 0, 22, 0, 0]));
+        assert!(fits_handshake(&[2, 40, 21]));
+        for inner in [
+            &[][..],
+            &[0, 0],
+            &[22],
+            &[b'x', 23],
+            &[1, 20],
+            &[2, 21],
+            // Something behind Finished, a second Finished, a cut message, half a header.
+            &[20, 0, 0, 1, 9, 11, 0, 0, 0, 22],
+            &[20, 0, 0, 1, 9, 20, 0, 0, 1, 9, 22],
+            &[8, 0, 0, 3, 0, 0, 22],
+            &[8, 0, 0, 2, 0, 0, 11, 0, 22],
+        ] {
+            assert!(!fits_handshake(inner), "{inner:?}");
         }
     }
 }

@@ -3,10 +3,12 @@
 #![allow(dead_code, reason = "each test target uses a part of it")]
 
 pub(crate) mod device;
+pub(crate) mod hostile;
 pub(crate) mod network;
 pub(crate) mod pki;
 pub(crate) mod proxy;
 pub(crate) mod server;
+pub(crate) mod stage;
 
 use core::future::Future;
 use core::time::Duration;
