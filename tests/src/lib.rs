@@ -1,7 +1,7 @@
 //! What crosses crates: end to end, interoperation, faults.
 //!
 //! The library holds what several tests share: processes and ports ([`harness`]), the bodies of the fuzz targets
-//! ([`fuzz`]) and one recorded enrollment ([`exchange`]).
+//! ([`fuzz`]), one recorded enrollment ([`exchange`]) and the README taken apart ([`readme`]).
 
 #![forbid(unsafe_code)]
 #![allow(
@@ -15,3 +15,4 @@
 pub mod exchange;
 pub mod fuzz;
 pub mod harness;
+pub mod readme;

@@ -11,8 +11,8 @@ use std::process::Command;
 use rustls::AlertDescription;
 use serde_json::Value as Json;
 use tests::harness::{
-    BrokerFiles, ClientKey, Login, Mosquitto, Order, Probe, ProbeError, Process, Wishes, World, binary,
-    certify, certify_by_impostor, certify_by_stranger, now, until,
+    BrokerFiles, ClientKey, LIMIT, Login, Mosquitto, Order, Probe, ProbeError, Process, Weakness, Wishes,
+    World, binary, certify, certify_by_impostor, certify_by_stranger, now, until,
 };
 
 #[test]
@@ -148,6 +148,48 @@ fn a_revoked_device_is_refused_as_soon_as_the_list_is_read() {
     let _others_stay = site.login(&other, &site.world.exported_identity(&other)).unwrap();
 }
 
+/// The tests above can fail: each mistake in the broker's configuration opens the hole that one of them looks for.
+#[test]
+fn planted_mistakes_in_the_configuration_are_found() {
+    for weakness in Weakness::ALL {
+        let site = Site::with(2, Some(weakness));
+        let [mine, other] = [site.world.devices[0].clone(), site.world.devices[1].clone()];
+        let root = site.world.root();
+        let identity = certify(&site.world, &Order::client(&mine));
+        match weakness {
+            Weakness::NoCertificate => {
+                let nobody =
+                    Login { port: site.broker.port(), root: &root, identity: None, client_id: &mine };
+                assert!(Probe::connect(&nobody).is_ok(), "{weakness:?}");
+            }
+            Weakness::NoRevocationList => {
+                let _enrolled = site.world.agent(&mine, &["enroll"]).success();
+                let identity = site.world.exported_identity(&mine);
+                let before = fs::read(site.world.path("server/crl.pem")).unwrap();
+                let _done = site.world.server(&["device", "revoke", &mine]).success();
+                until("a new revocation list", || {
+                    (fs::read(site.world.path("server/crl.pem")).unwrap() != before).then_some(())
+                });
+                site.broker.reload();
+                assert!(site.login(&mine, &identity).is_ok(), "{weakness:?}");
+            }
+            Weakness::FreeClientId => {
+                let mut first = site.login(&other, &certify(&site.world, &Order::client(&other))).unwrap();
+                let _thief = site.login(&other, &identity).unwrap();
+                assert!(first.is_dropped_within(LIMIT), "{weakness:?}");
+            }
+            Weakness::NoAcl => {
+                let mut probe = site.login(&mine, &identity).unwrap();
+                assert_eq!(
+                    probe.publish(&format!("devices/{other}/telemetry"), b"foreign"),
+                    0,
+                    "{weakness:?}"
+                );
+            }
+        }
+    }
+}
+
 /// MQTT 5, section 3.4.2.1.
 const NOT_AUTHORIZED: u8 = 0x87;
 
@@ -160,6 +202,10 @@ struct Site {
 
 impl Site {
     fn new(devices: u32) -> Self {
+        Self::with(devices, None)
+    }
+
+    fn with(devices: u32, weakness: Option<Weakness>) -> Self {
         let broker_port = Mosquitto::port_to_be();
         let world = World::new(Wishes { devices, broker_port });
         let server = world.serve();
@@ -178,7 +224,7 @@ impl Site {
         let key = file("broker.key", ca::pem::private_key(&certificate.key).to_string());
         let crl = world.path("server/crl.pem");
         let files = BrokerFiles { authorities: &authorities, certificate: &chain, key: &key, crl: &crl };
-        let broker = Mosquitto::start(&folder, broker_port, files);
+        let broker = Mosquitto::start(&folder, broker_port, files, weakness);
         Self { broker, _server: server, world }
     }
 

@@ -72,14 +72,20 @@ fn a_check_that_is_left_out_is_found() {
     for left_out in reasons {
         let lax =
             real.iter().map(|(id, verdict)| (*id, if *verdict == left_out { ACCEPTED } else { verdict }));
-        assert!(corpus.judge(&lax.collect()).iter().any(by_expectation), "stays green without {left_out}");
+        assert!(
+            corpus.judge(&lax.collect()).iter().any(|failure| by_expectation(failure)),
+            "stays green without {left_out}"
+        );
     }
     let strict = real.keys().map(|id| (*id, "signature"));
-    assert!(corpus.judge(&strict.collect()).iter().any(by_expectation), "stays green if all is refused");
+    assert!(
+        corpus.judge(&strict.collect()).iter().any(|failure| by_expectation(failure)),
+        "stays green if all is refused"
+    );
 }
 
 /// Whether the corpus itself tells, not only the record of what the verifier said before.
-fn by_expectation(failure: &String) -> bool {
+fn by_expectation(failure: &str) -> bool {
     !failure.contains(": the verdict is ")
 }
 

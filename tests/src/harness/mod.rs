@@ -17,7 +17,7 @@ pub use binaries::{binary, peer};
 pub use device::{Csr, HandDevice, post};
 pub use https::{ClientKey, Reply, client_config, connect, exchange, http, https};
 pub use issue::{Order, certify, certify_by_impostor, certify_by_stranger};
-pub use mosquitto::{Files as BrokerFiles, Mosquitto};
+pub use mosquitto::{Files as BrokerFiles, Mosquitto, Weakness};
 pub use probe::{Login, Probe, ProbeError};
 pub use process::{Finished, Process, run};
 pub use wait::{LIMIT, free_port, now, until};

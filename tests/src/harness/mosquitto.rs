@@ -32,13 +32,51 @@ pub struct Files<'a> {
     pub crl: &'a Path,
 }
 
+/// A mistake in an operator's configuration: the tests of the right one must turn red on each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Weakness {
+    /// No certificate is asked for.
+    NoCertificate,
+    /// No revocation list is read.
+    NoRevocationList,
+    /// A client may call itself what it likes.
+    FreeClientId,
+    /// No rights are checked.
+    NoAcl,
+}
+
+impl Weakness {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::NoCertificate, Self::NoRevocationList, Self::FreeClientId, Self::NoAcl];
+
+    /// Plants it in a good configuration.
+    fn plant(self, config: &str) -> String {
+        let (line, instead) = match self {
+            Self::NoCertificate => ("require_certificate true", "require_certificate false"),
+            Self::NoRevocationList => ("crlfile", "#"),
+            Self::FreeClientId => ("use_username_as_clientid true", "use_username_as_clientid false"),
+            Self::NoAcl => ("acl_file", "#"),
+        };
+        assert!(config.contains(line), "{line} in {config}");
+        let config = config.replace(line, instead);
+        // Without a certificate there is no name either.
+        if self == Self::NoCertificate {
+            config
+                .replace("allow_anonymous false", "allow_anonymous true")
+                .replace("use_identity_as_username true\nuse_username_as_clientid true\n", "")
+        } else {
+            config
+        }
+    }
+}
+
 impl Mosquitto {
     /// Starts a broker on `port` of the loopback interface, its files in `folder`.
     ///
     /// # Panics
     /// Where Mosquitto is not installed or does not start.
     #[must_use]
-    pub fn start(folder: &Path, port: u16, files: Files<'_>) -> Self {
+    pub fn start(folder: &Path, port: u16, files: Files<'_>, weakness: Option<Weakness>) -> Self {
         fs::create_dir_all(folder).expect("a folder for the broker");
         let acl = folder.join("acl");
         fs::write(&acl, ACL).expect("to write the ACL");
@@ -57,6 +95,7 @@ impl Mosquitto {
             key = key.display(),
             crl = crl.display(),
         );
+        let text = weakness.map_or_else(|| text.clone(), |weakness| weakness.plant(&text));
         fs::write(&config, text).expect("to write the configuration");
         let process = Process::start(Command::new(peer("mosquitto", "mosquitto")).arg("-c").arg(&config));
         process.wait_for_text("running");

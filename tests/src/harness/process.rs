@@ -4,7 +4,7 @@ use std::io::{BufRead as _, BufReader, Read};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 use super::wait::{LIMIT, until};
 
@@ -106,6 +106,18 @@ impl Process {
     pub fn signal(&self, signal: Signal) {
         let id = i32::try_from(self.child.id()).expect("a process id");
         kill_process(Pid::from_raw(id).expect("a process id"), signal).expect("the process is there");
+    }
+
+    /// Sends a signal to all processes of the group that it leads; nothing where none is left.
+    ///
+    /// # Panics
+    /// Where it leads none, or the system refuses.
+    pub fn signal_group(&self, signal: Signal) {
+        let id = i32::try_from(self.child.id()).expect("a process id");
+        match kill_process_group(Pid::from_raw(id).expect("a process id"), signal) {
+            Ok(()) | Err(rustix::io::Errno::SRCH) => {}
+            Err(error) => panic!("{}: {error}", self.name),
+        }
     }
 
     /// Kills it (SIGKILL) and waits for its end.

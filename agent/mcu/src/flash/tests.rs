@@ -160,7 +160,6 @@ fn holds(flash: &[u8], secret: &[u8]) -> bool {
     flash.windows(16).any(|window| secret.windows(16).any(|part| part == window))
 }
 
-/// The planted bug this finds: leave out `scrub`, and the old key is found at once.
 #[test]
 fn an_erased_or_replaced_key_is_nowhere_in_the_flash() {
     let secret = content(0x44, 40);
@@ -173,6 +172,18 @@ fn an_erased_or_replaced_key_is_nowhere_in_the_flash() {
         act!(flash, &deed).unwrap();
         assert!(!holds(flash.cells(), &secret), "{deed:?}");
     }
+}
+
+/// The test above can fail: without scrubbing, an erased key is found at once.
+#[test]
+fn a_key_that_is_erased_without_scrubbing_is_found() {
+    let secret = content(0x44, 40);
+    let mut flash = Small::default();
+    act!(flash, &Deed::Store(Record::KeyA, secret.clone())).unwrap();
+    let absent = super::head::Head::Absent { generation: false };
+    boot!(flash, |storage| storage.put_head(Record::KeyA, &absent).await).unwrap();
+    assert_eq!(read!(flash, Record::KeyA).unwrap(), None);
+    assert!(holds(flash.cells(), &secret));
 }
 
 #[test]

@@ -130,7 +130,8 @@ impl<'i> Hostile<'i> {
         let message = messages::finished(&schedule::finished(&secrets.server, &hash(&self.transcript)));
         let message = self.said(&message);
         // A device derives the keys of the session at the first one.
-        let application = *self.application.get_or_insert(secrets.application(&hash(&self.transcript)));
+        let application =
+            *self.application.get_or_insert_with(|| secrets.application(&hash(&self.transcript)));
         self.keys.application = Some(Traffic::new(&application.1));
         message
     }
