@@ -14,3 +14,5 @@ pub mod faults;
 pub mod flash;
 pub mod fleet;
 pub mod progress;
+pub mod qemu;
+pub mod stage;

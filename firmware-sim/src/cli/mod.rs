@@ -4,6 +4,7 @@ mod demo;
 mod device;
 mod factory;
 mod fleet;
+mod qemu;
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;
@@ -34,6 +35,8 @@ enum Command {
     Factory(factory::Arguments),
     Device(device::Arguments),
     Fleet(fleet::Arguments),
+    #[command(hide = true)] // Does not get through an enrollment yet.
+    Qemu(qemu::Arguments),
 }
 
 /// Why a command failed; printed with its causes.
@@ -59,6 +62,7 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Factory(arguments) => factory::run(&arguments),
         Command::Device(arguments) => Box::pin(device::run(arguments)).await,
         Command::Fleet(arguments) => Box::pin(fleet::run(arguments)).await,
+        Command::Qemu(arguments) => Box::pin(qemu::run(arguments)).await,
     };
     outcome.unwrap_or_else(|failure| {
         // Where standard error is closed there is nobody to tell.

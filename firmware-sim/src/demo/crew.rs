@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::watch;
 
 use super::DemoError;
-use super::stage::Stage;
 use crate::device::Behaviour;
 use crate::fleet::{Fleet, FleetOptions, Tally};
 use crate::progress::FleetBars;
+use crate::stage::Stage;
 
 /// Devices that run, and a task that counts for them.
 #[derive(Debug)]

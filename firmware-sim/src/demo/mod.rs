@@ -4,7 +4,6 @@
 mod crew;
 mod refusals;
 mod report;
-mod stage;
 
 use core::time::Duration;
 use std::io::{self, Write};
@@ -12,13 +11,13 @@ use std::path::PathBuf;
 
 use tokio::time::Instant;
 
-use crate::broker::{AdminError, BrokerError};
+use crate::broker::AdminError;
 use crate::device::{Behaviour, DeviceError, Job, Stack};
 use crate::factory::FactoryError;
 
+use crate::stage::{Setting, Stage, StageError};
 use crew::Crew;
 pub use report::Summary;
-use stage::Stage;
 
 /// How to run it.
 #[derive(Clone, Debug)]
@@ -43,7 +42,7 @@ pub enum DemoError {
     /// The state directory is in use.
     #[error("{0} exists already; choose another directory or remove it first")]
     Exists(PathBuf),
-    /// A file or socket failed.
+    /// A file failed.
     #[error("{what}")]
     Io {
         /// What could not be done.
@@ -51,24 +50,15 @@ pub enum DemoError {
         /// Why.
         source: io::Error,
     },
+    /// Server, broker or factory could not be set up.
+    #[error(transparent)]
+    Stage(#[from] StageError),
     /// The factory failed.
     #[error(transparent)]
     Factory(#[from] FactoryError),
-    /// The server could not be set up.
-    #[error(transparent)]
-    Init(#[from] enroll_server::startup::InitError),
-    /// The server did not start.
-    #[error("the enrollment server did not start")]
-    Server(#[from] enroll_server::startup::StartError),
     /// The operator's commands failed.
     #[error("the enrollment server did not carry out what its operator asked for")]
     Operator(#[from] enroll_server::admin::AdminError),
-    /// The broker's certificate could not be made.
-    #[error("no certificate for the broker could be made: {0}")]
-    Certificate(String),
-    /// The broker did not start.
-    #[error("the broker did not start")]
-    Broker(#[from] BrokerError),
     /// The observer at the broker failed.
     #[error(transparent)]
     Observer(#[from] AdminError),
@@ -91,7 +81,7 @@ pub async fn run(
     interrupted: impl Future<Output = ()>,
 ) -> Result<Summary, DemoError> {
     let (dir, _temporary) = state_dir(options)?;
-    let stage = Box::pin(Stage::build(&dir, options.devices)).await?;
+    let stage = Box::pin(Stage::build(&dir, &Setting::local(options.devices))).await?;
     report::opening(&stage, options, story)?;
 
     let behaviour = behaviour(options.stack);

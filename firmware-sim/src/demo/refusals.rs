@@ -16,11 +16,11 @@ use tokio::time::{Instant, timeout};
 
 use super::DemoError;
 use super::crew::Crew;
-use super::stage::{HOST, Stage};
 use crate::broker::{Ended, Event};
 use crate::device::{Behaviour, DeviceError, DeviceSpec, Job};
 use crate::factory::Maker;
 use crate::fleet::{Fleet, FleetOptions, What, chain};
+use crate::stage::Stage;
 
 /// How one scenario came out.
 #[derive(Clone, Debug)]
@@ -116,7 +116,7 @@ async fn call_without_certificate(stage: &Stage) -> Result<(), std::io::Error> {
         .map_err(std::io::Error::other)?
         .with_root_certificates(roots)
         .with_no_client_auth();
-    let host = ServerName::try_from(HOST).map_err(std::io::Error::other)?;
+    let host = ServerName::try_from("localhost").map_err(std::io::Error::other)?;
     let stream = tokio::net::TcpStream::connect(stage.broker.address()).await?;
     let calling = async {
         let connector = tokio_rustls::TlsConnector::from(Arc::new(config));

@@ -9,10 +9,10 @@ use comfy_table::{CellAlignment, Table};
 use serde::Serialize;
 
 use super::refusals::Proof;
-use super::stage::Stage;
 use super::{DemoError, DemoOptions};
 use crate::device::{Milestones, Stack};
 use crate::fleet::{Tally, percentile};
+use crate::stage::Stage;
 
 /// What came out, as `--json` prints it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

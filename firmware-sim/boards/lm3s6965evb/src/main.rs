@@ -28,6 +28,15 @@ use ethernet::Ethernet;
 use report::Report;
 use semihost::{HostEntropy, HostFlash};
 
+/// The version, under a name that is found in the ELF file.
+#[used]
+#[unsafe(no_mangle)]
+static FIRMWARE_VERSION: [u8; VERSION.len()] = match VERSION.as_bytes().first_chunk() {
+    Some(version) => *version,
+    None => unreachable!(),
+};
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
 /// The flash image: 8 KiB for the factory's region, 40 KiB for records.
 const LAYOUT: Layout = Layout { provision: 0..8 * 1024, records: 8 * 1024..48 * 1024 };
 /// Bytes of the flash image.
@@ -60,7 +69,7 @@ async fn main(spawner: Spawner) {
 
     let image = Image {
         name: "sensor-firmware",
-        version: env!("CARGO_PKG_VERSION"),
+        version: VERSION,
         digest: image::measure(),
         debug: if cfg!(debug_assertions) { DebugStatus::Enabled } else { DebugStatus::Disabled },
         built: BUILT,

@@ -1,6 +1,6 @@
 //! Prints what happens to QEMU's console: stable names, a line each.
 
-use agent_core::flow::Notice;
+use agent_core::flow::{Notice, Publication};
 use agent_core::platform::Observer;
 use cortex_m_semihosting::hprintln;
 
@@ -12,6 +12,7 @@ impl Observer for Report {
         let _ = match notice {
             Notice::Refused { code, .. } => hprintln!("event {} {}", notice.name(), code),
             Notice::Unreachable { error, .. } => hprintln!("event {} {}", notice.name(), error),
+            Notice::Published { what: Publication::Telemetry, .. } => hprintln!("event published telemetry"),
             _ => hprintln!("event {}", notice.name()),
         };
     }

@@ -1,4 +1,4 @@
-//! Sets the stage: certificates, server, broker, factory, operator's commands.
+//! Sets the stage for devices: certificates, server, broker, factory, operator's commands; all on this machine.
 
 use core::net::{Ipv4Addr, SocketAddr};
 use std::fs;
@@ -13,42 +13,98 @@ use enroll_server::startup::{InitOptions, Server, init};
 use shared::DeviceId;
 use tokio::net::TcpListener;
 
-use super::DemoError;
-use crate::broker::{Admin, Broker, BrokerConfig, Limits};
-use crate::device::{DeviceSpec, Overrides};
-use crate::factory::{self, Lot, Order, Provision, ServerAddress};
+use crate::broker::{Admin, AdminError, Broker, BrokerConfig, BrokerError, Limits};
+use crate::device::{DeviceError, DeviceSpec, Overrides};
+use crate::factory::{self, FactoryError, Lot, Order, Provision, ServerAddress};
 
 /// Everything that runs beside the devices.
 #[derive(Debug)]
-pub(super) struct Stage {
-    pub(super) dir: PathBuf,
-    pub(super) server: Server,
-    pub(super) broker: Broker,
-    pub(super) observer: Admin,
-    pub(super) lot: Lot,
-    pub(super) order: Order,
-    pub(super) provision: Provision,
+pub struct Stage {
+    pub(crate) dir: PathBuf,
+    pub(crate) server: Server,
+    pub(crate) broker: Broker,
+    pub(crate) observer: Admin,
+    pub(crate) lot: Lot,
+    pub(crate) order: Order,
+    pub(crate) provision: Provision,
     /// The issuing CA's certificate chain's root, for those who want to connect by hand.
-    pub(super) root: PathBuf,
+    pub(crate) root: PathBuf,
 }
 
-/// The name under which devices reach server and broker.
-pub(super) const HOST: &str = "localhost";
+/// What devices find on the stage.
+#[derive(Clone, Debug)]
+pub struct Setting {
+    /// The name or address under which devices reach server and broker.
+    pub host: &'static str,
+    /// Number of devices.
+    pub devices: u32,
+    /// Version of their firmware.
+    pub version: String,
+    /// Known-good measurements besides the factory's own, as the policy has them.
+    pub reference_values: String,
+}
+
+impl Setting {
+    /// Devices that are simulated in this process.
+    #[must_use]
+    pub fn local(devices: u32) -> Self {
+        Self { host: "localhost", devices, version: "1.2.0".to_owned(), reference_values: String::new() }
+    }
+}
+
+/// Why the stage could not be set.
+#[derive(Debug, thiserror::Error)]
+pub enum StageError {
+    /// A file or socket failed.
+    #[error("{what}")]
+    Io {
+        /// What could not be done.
+        what: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The factory failed.
+    #[error(transparent)]
+    Factory(#[from] FactoryError),
+    /// The server could not be set up.
+    #[error(transparent)]
+    Init(#[from] enroll_server::startup::InitError),
+    /// The server did not start.
+    #[error("the enrollment server did not start")]
+    Server(#[from] enroll_server::startup::StartError),
+    /// The operator's commands failed.
+    #[error("the enrollment server did not carry out what its operator asked for")]
+    Operator(#[from] enroll_server::admin::AdminError),
+    /// The broker's certificate could not be made.
+    #[error("no certificate for the broker could be made: {0}")]
+    Certificate(String),
+    /// The broker did not start.
+    #[error("the broker did not start")]
+    Broker(#[from] BrokerError),
+    /// The observer at the broker failed.
+    #[error(transparent)]
+    Observer(#[from] AdminError),
+    /// A device's files cannot be read.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
+}
+
 const TENANT: &str = "Demo";
 
 impl Stage {
-    pub(super) async fn build(dir: &Path, devices: u32) -> Result<Self, DemoError> {
+    pub(crate) async fn build(dir: &Path, setting: &Setting) -> Result<Self, StageError> {
         let broker_socket = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
             .await
-            .map_err(|source| DemoError::Io { what: "no free port for the broker".into(), source })?;
-        let broker_port = broker_socket.local_addr()?.port();
+            .map_err(|source| StageError::Io { what: "no free port for the broker".into(), source })?;
+        let failed = |source| StageError::Io { what: "no free port for the broker".into(), source };
+        let broker_port = broker_socket.local_addr().map_err(failed)?.port();
 
         let report = init(
             &InitOptions {
                 directory: dir.join("server"),
                 tenant: TENANT.to_owned(),
-                hosts: vec![HOST.to_owned()],
-                broker_host: HOST.to_owned(),
+                hosts: vec![setting.host.to_owned()],
+                broker_host: setting.host.to_owned(),
                 broker_port,
                 pen: factory::MAKER_NUMBER,
             },
@@ -60,10 +116,10 @@ impl Stage {
 
         let order = Order {
             dir: dir.join("factory"),
-            count: devices,
+            count: setting.devices,
             model: "demo-sensor".to_owned(),
             maker: "Example Devices".to_owned(),
-            version: "1.2.0".to_owned(),
+            version: setting.version.clone(),
             server: None,
         };
         let lot = factory::make(&order, SystemClock.now(), |_| ())?;
@@ -71,12 +127,13 @@ impl Stage {
         let mut policy = read(&config.files.policy)?;
         policy.push_str("\n# The firmware of the demonstration's factory.\n");
         policy.push_str(&read(&order.dir.join(factory::REFERENCE_VALUES))?);
+        policy.push_str(&setting.reference_values);
         write(&config.files.policy, &policy)?;
 
         let crl = config.crl.der.clone();
-        let broker = broker_config(dir, &config, crl)?;
+        let broker = broker_config(dir, setting.host, &config, crl)?;
         let server = Server::start(config, Arc::new(SystemClock)).await?;
-        let address = ServerAddress { host: HOST.to_owned(), port: server.bound().https.port() };
+        let address = ServerAddress { host: setting.host.to_owned(), port: server.bound().https.port() };
         let trust_bundle =
             fs::read(&report.trust_bundle).map_err(|source| cannot_read(&report.trust_bundle, source))?;
         let provision = Provision { address, trust_bundle };
@@ -92,18 +149,18 @@ impl Stage {
     }
 
     /// The devices of the lot.
-    pub(super) fn devices(&self) -> Result<Vec<DeviceSpec>, DemoError> {
+    pub(crate) fn devices(&self) -> Result<Vec<DeviceSpec>, StageError> {
         let load = |id| DeviceSpec::load(&factory::device_dir(&self.lot.dir, id), &Overrides::default());
         Ok(self.lot.devices.iter().map(load).collect::<Result<_, _>>()?)
     }
 
     /// A device that is not of the lot, with the identity that `maker` gives to `id`.
-    pub(super) fn stranger(
+    pub(crate) fn stranger(
         &self,
         folder: &str,
         id: &DeviceId,
         maker: &factory::Maker,
-    ) -> Result<DeviceSpec, DemoError> {
+    ) -> Result<DeviceSpec, StageError> {
         let dir = self.dir.join("strangers").join(folder);
         let idevid = maker.endorse(id, SystemClock.now())?;
         factory::write_device(&dir, id, &idevid, &self.order)?;
@@ -111,7 +168,7 @@ impl Stage {
     }
 
     /// Takes it down again.
-    pub(super) async fn strike(self) {
+    pub(crate) async fn strike(self) {
         drop(self.observer);
         drop(self.broker);
         self.server.stop().await;
@@ -119,13 +176,13 @@ impl Stage {
 }
 
 /// Gives the broker a certificate of the issuing CA, as an operator would.
-fn broker_config(dir: &Path, config: &Config, crl: PathBuf) -> Result<BrokerConfig, DemoError> {
+fn broker_config(dir: &Path, host: &str, config: &Config, crl: PathBuf) -> Result<BrokerConfig, StageError> {
     let files = &config.files;
-    let failed = |error: &dyn core::error::Error| DemoError::Certificate(crate::fleet::chain(error));
+    let failed = |error: &dyn core::error::Error| StageError::Certificate(crate::fleet::chain(error));
     let pem = fs::read(&files.issuing_certificate)
         .map_err(|source| cannot_read(&files.issuing_certificate, source))?;
     let ders = ca::pem::read_certificates(&pem)
-        .map_err(|_| DemoError::Certificate("the issuing CA's certificate is no PEM".into()))?;
+        .map_err(|_| StageError::Certificate("the issuing CA's certificate is no PEM".into()))?;
     let issuing = ders.first().map(Vec::as_slice).unwrap_or_default();
     let certificate = CaCertificate::from_der(issuing).map_err(|error| failed(&error))?;
     let key = FileKey::load(&files.issuing_key).map_err(|error| failed(&error))?;
@@ -134,7 +191,7 @@ fn broker_config(dir: &Path, config: &Config, crl: PathBuf) -> Result<BrokerConf
     let key = FileKey::generate().map_err(|error| failed(&error))?;
     let now = SystemClock.now();
     let issued =
-        server_certificate(&[HOST], &key, &issuer, SERVER_LIFETIME, now).map_err(|error| failed(&error))?;
+        server_certificate(&[host], &key, &issuer, SERVER_LIFETIME, now).map_err(|error| failed(&error))?;
     let home = dir.join("broker");
     fs::create_dir(&home).map_err(|source| cannot_write(&home, source))?;
     let (chain, key_file) = (home.join("broker.crt"), home.join("broker.key"));
@@ -150,18 +207,18 @@ fn broker_config(dir: &Path, config: &Config, crl: PathBuf) -> Result<BrokerConf
     })
 }
 
-fn read(path: &Path) -> Result<String, DemoError> {
+fn read(path: &Path) -> Result<String, StageError> {
     fs::read_to_string(path).map_err(|source| cannot_read(path, source))
 }
 
-fn write(path: &Path, text: &str) -> Result<(), DemoError> {
+fn write(path: &Path, text: &str) -> Result<(), StageError> {
     fs::write(path, text).map_err(|source| cannot_write(path, source))
 }
 
-fn cannot_read(path: &Path, source: std::io::Error) -> DemoError {
-    DemoError::Io { what: format!("cannot read {}", path.display()), source }
+fn cannot_read(path: &Path, source: std::io::Error) -> StageError {
+    StageError::Io { what: format!("cannot read {}", path.display()), source }
 }
 
-fn cannot_write(path: &Path, source: std::io::Error) -> DemoError {
-    DemoError::Io { what: format!("cannot write {}", path.display()), source }
+fn cannot_write(path: &Path, source: std::io::Error) -> StageError {
+    StageError::Io { what: format!("cannot write {}", path.display()), source }
 }

@@ -1,0 +1,12 @@
+//! Devices as real images of machine code, on boards that QEMU plays.
+//!
+//! [`toolchain`] finds what can build for bare metal, [`image`] builds and measures, [`provision`] writes the flash
+//! that the factory would, [`machine`] boots, and [`run`] puts them on a [`Stage`] and watches.
+
+pub mod image;
+pub mod machine;
+pub mod provision;
+mod run;
+pub mod toolchain;
+
+pub use run::{DeviceReport, Options, QemuError, Summary, run};
