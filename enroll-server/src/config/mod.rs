@@ -18,6 +18,9 @@ pub(crate) use read::{is_host, is_tenant};
 /// A file with every field, its default and what it means; `init` starts from it.
 pub const SAMPLE: &str = include_str!("../../enroll-server.sample.toml");
 
+/// How long a revocation list is good where nothing else is set.
+pub const CRL_VALID: Duration = Duration::from_secs(86_400);
+
 /// All settings. The fields are public so that a program which runs the server inside itself can adapt them.
 #[derive(Clone, Debug)]
 pub struct Config {

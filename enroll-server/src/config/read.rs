@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use shared::limits::{MAX_HOST, MAX_TOPIC};
 
 use super::reader::{Reader, Section, duration, flag, number, text, texts};
-use super::{Broker, Certificates, Config, ConfigError, Crl, Files, Limits, Listen, Log};
+use super::{Broker, CRL_VALID, Certificates, Config, ConfigError, Crl, Files, Limits, Listen, Log};
 
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -218,7 +218,7 @@ fn crl<'t>(reader: &mut Reader<'t>, root: &mut Section<'t>, folder: &Path) -> Cr
     let valid = reader.field(&mut section, "valid", |value| duration(value, 60 * SECOND, 30 * DAY));
     let hook = reader.field(&mut section, "hook", texts);
     reader.close(section, "der, pem, valid and hook");
-    Crl { der, pem, valid: valid.unwrap_or(DAY), hook: hook.unwrap_or_default() }
+    Crl { der, pem, valid: valid.unwrap_or(CRL_VALID), hook: hook.unwrap_or_default() }
 }
 
 fn limits<'t>(reader: &mut Reader<'t>, root: &mut Section<'t>) -> Limits {

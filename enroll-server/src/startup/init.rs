@@ -8,13 +8,14 @@ use std::path::{Path, PathBuf};
 use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::rand::{SecureRandom as _, SystemRandom};
 use ca::bundle::{BundleError, TrustSigner};
+use ca::crl::{CrlError, Issue};
 use ca::hierarchy::{self, HierarchyError, ISSUING_LIFETIME, ROOT_LIFETIME, SERVER_LIFETIME};
 use ca::{FileKey, IssueError, Issuer, KeyError};
 use shared::UnixTime;
 use zeroize::Zeroizing;
 
 use crate::clock::Clock;
-use crate::config::{SAMPLE, is_host, is_tenant};
+use crate::config::{CRL_VALID, SAMPLE, is_host, is_tenant};
 use crate::files;
 use crate::nonce;
 use crate::store::{SqliteOptions, SqliteStore, StoreError};
@@ -86,6 +87,9 @@ pub enum InitError {
     /// A key cannot be made or written.
     #[error("a key cannot be made")]
     Key(#[from] KeyError),
+    /// The first revocation list cannot be made.
+    #[error("the revocation list cannot be made")]
+    Crl(#[from] CrlError),
     /// The trust bundle cannot be made.
     #[error("the trust bundle cannot be made")]
     Bundle(#[from] BundleError),
@@ -98,7 +102,7 @@ pub enum InitError {
 }
 
 /// Makes a root CA, an issuing CA, the server's certificate, the signer of trust bundles and bundle number 1,
-/// the nonce key, the admin token, a policy, a configuration and an empty database. Overwrites nothing; after
+/// an empty revocation list, the nonce key, the admin token, a policy, a configuration and an empty database. Overwrites nothing; after
 /// a crash in the middle the folder is as if nothing had happened.
 ///
 /// # Errors
@@ -237,6 +241,13 @@ fn fill(folder: &Path, options: &InitOptions, now: UnixTime) -> Result<(), InitE
     server_key.save(&folder.join("server.key"))?;
     write("server.crt", ca::pem::chain([server.der(), issuing.der()]).as_bytes(), 0o644)?;
 
+    // What a broker reads: it can be started before the server. The server's own lists count from 1.
+    write("authorities.pem", ca::pem::chain([issuing.der(), root.der()]).as_bytes(), 0o644)?;
+    let crl = Issue { number: 0, this_update: now, next_update: now.after(CRL_VALID) };
+    let crl = ca::crl::make(&issuer, crl, [])?;
+    write("crl.der", &crl, 0o644)?;
+    write("crl.pem", ca::pem::crl(&crl).as_bytes(), 0o644)?;
+
     let signer_key = FileKey::generate()?;
     let signer = TrustSigner::new(&signer_key)?;
     let bundle = signer.sign(1, now, &[&root], signer.public_point())?;
@@ -333,6 +344,9 @@ mod tests {
             names,
             [
                 "admin.token",
+                "authorities.pem",
+                "crl.der",
+                "crl.pem",
                 "enroll-server.toml",
                 "issuing-ca.crt",
                 "issuing-ca.key",
