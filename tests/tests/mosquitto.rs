@@ -11,8 +11,8 @@ use std::process::Command;
 use rustls::AlertDescription;
 use serde_json::Value as Json;
 use tests::harness::{
-    BrokerFiles, ClientKey, LIMIT, Login, Mosquitto, Order, Probe, ProbeError, Process, Weakness, Wishes,
-    World, binary, certify, certify_by_impostor, certify_by_stranger, now, until,
+    LIMIT, Login, Order, Probe, ProbeError, Process, Site, Weakness, binary, certify, certify_by_impostor,
+    certify_by_stranger, now, until,
 };
 
 #[test]
@@ -21,7 +21,7 @@ fn a_linux_agent_publishes_receives_and_renews() {
     let device = site.world.devices[0].clone();
     let agent = Process::start(&mut site.world.agent_command(&device, &["run"]));
     let serial = || site.world.agent_status(&device)["identity"]["serial"].clone();
-    site.lives_and_renews(&device, &agent, serial);
+    lives_and_renews(&site, &device, &agent, serial);
 }
 
 #[test]
@@ -34,7 +34,7 @@ fn a_device_on_the_bare_metal_path_publishes_receives_and_renews() {
         .arg(site.world.path(&format!("lot/devices/{device}")));
     let running = Process::start(&mut command);
     let serial = || site.world.server_json(&["cert", "list", "--device", &device])[0]["serial"].clone();
-    site.lives_and_renews(&device, &running, serial);
+    lives_and_renews(&site, &device, &running, serial);
 }
 
 #[test]
@@ -193,97 +193,47 @@ fn planted_mistakes_in_the_configuration_are_found() {
 /// MQTT 5, section 3.4.2.1.
 const NOT_AUTHORIZED: u8 = 0x87;
 
-/// A server and a broker that runs beside it.
-struct Site {
-    broker: Mosquitto,
-    _server: Process,
-    world: World,
-}
+/// Birth, telemetry, both commands, a renewal with a new certificate, and the last will.
+fn lives_and_renews(site: &Site, device: &str, running: &Process, serial: impl Fn() -> Json) {
+    let mut operator = site.operator();
+    let topic = |last: &str| format!("devices/{device}/{last}");
+    let status = |operator: &mut Probe, wanted: &str| {
+        operator.message(|found, payload| {
+            let status: Json = serde_json::from_slice(payload).ok()?;
+            (found == topic("status") && status["status"] == wanted).then_some(status)
+        })
+    };
+    let birth = status(&mut operator, "online");
+    assert_eq!(birth["device"], device, "{birth}");
+    assert!(birth["certificate_ends"].as_u64().unwrap() > now().as_secs() + 86_400, "{birth}");
+    let telemetry = |operator: &mut Probe| {
+        operator.message(|found, payload| {
+            (found == topic("telemetry")).then(|| serde_json::from_slice::<Json>(payload).unwrap())
+        })
+    };
+    let first = telemetry(&mut operator);
+    let second = telemetry(&mut operator);
+    assert_eq!(first["device"], device);
+    assert!(second["sequence"].as_u64() > first["sequence"].as_u64(), "{first} {second}");
 
-impl Site {
-    fn new(devices: u32) -> Self {
-        Self::with(devices, None)
+    assert_eq!(operator.publish(&topic("command"), b"{\"command\":\"status\"}"), 0);
+    let _answer = status(&mut operator, "online");
+    // Nonsense is no command, and does no harm.
+    for nonsense in [b"{\"command\":\"explode\"}".as_slice(), b"renew", b"\xff\xff", &[b'['; 9000]] {
+        assert_eq!(operator.publish(&topic("command"), nonsense), 0);
     }
 
-    fn with(devices: u32, weakness: Option<Weakness>) -> Self {
-        let broker_port = Mosquitto::port_to_be();
-        let world = World::new(Wishes { devices, broker_port });
-        let server = world.serve();
-        let certificate = certify(&world, &Order::server("localhost"));
-        let folder = world.path("broker");
-        fs::create_dir_all(&folder).unwrap();
-        let file = |name: &str, text: String| {
-            let path = folder.join(name);
-            fs::write(&path, text).unwrap();
-            path
-        };
-        let authorities =
-            file("ca.pem", world.text("server/root-ca.crt") + &world.text("server/issuing-ca.crt"));
-        let chain = ca::pem::chain(certificate.chain.iter().map(Vec::as_slice));
-        let chain = file("broker.pem", chain);
-        let key = file("broker.key", ca::pem::private_key(&certificate.key).to_string());
-        let crl = world.path("server/crl.pem");
-        let files = BrokerFiles { authorities: &authorities, certificate: &chain, key: &key, crl: &crl };
-        let broker = Mosquitto::start(&folder, broker_port, files, weakness);
-        Self { broker, _server: server, world }
-    }
+    let before = until("a certificate", || Some(serial()).filter(Json::is_string));
+    assert_eq!(operator.publish(&topic("command"), b"{\"command\":\"renew\"}"), 0);
+    until("another certificate", || (serial() != before).then_some(()));
+    let reborn = status(&mut operator, "online");
+    assert!(reborn["certificate_ends"].as_u64() >= birth["certificate_ends"].as_u64(), "{reborn}");
+    let third = telemetry(&mut operator);
+    assert_eq!(third["device"], device);
+    site.broker.wait_for_log(&format!("u'{device}'"));
 
-    fn login(&self, client_id: &str, identity: &ClientKey) -> Result<Probe, ProbeError> {
-        let root = self.world.root();
-        let identity = Some(identity.clone());
-        Probe::connect(&Login { port: self.broker.port(), root: &root, identity, client_id })
-    }
-
-    /// An operator who sees all devices.
-    fn operator(&self) -> Probe {
-        let identity = certify(&self.world, &Order::client("operator"));
-        let mut operator = self.login("operator", &identity).unwrap();
-        assert!(operator.subscribe("devices/#") <= 1, "the subscription was refused");
-        operator
-    }
-
-    /// Birth, telemetry, both commands, a renewal with a new certificate, and the last will.
-    fn lives_and_renews(&self, device: &str, running: &Process, serial: impl Fn() -> Json) {
-        let mut operator = self.operator();
-        let topic = |last: &str| format!("devices/{device}/{last}");
-        let status = |operator: &mut Probe, wanted: &str| {
-            operator.message(|found, payload| {
-                let status: Json = serde_json::from_slice(payload).ok()?;
-                (found == topic("status") && status["status"] == wanted).then_some(status)
-            })
-        };
-        let birth = status(&mut operator, "online");
-        assert_eq!(birth["device"], device, "{birth}");
-        assert!(birth["certificate_ends"].as_u64().unwrap() > now().as_secs() + 86_400, "{birth}");
-        let telemetry = |operator: &mut Probe| {
-            operator.message(|found, payload| {
-                (found == topic("telemetry")).then(|| serde_json::from_slice::<Json>(payload).unwrap())
-            })
-        };
-        let first = telemetry(&mut operator);
-        let second = telemetry(&mut operator);
-        assert_eq!(first["device"], device);
-        assert!(second["sequence"].as_u64() > first["sequence"].as_u64(), "{first} {second}");
-
-        assert_eq!(operator.publish(&topic("command"), b"{\"command\":\"status\"}"), 0);
-        let _answer = status(&mut operator, "online");
-        // Nonsense is no command, and does no harm.
-        for nonsense in [b"{\"command\":\"explode\"}".as_slice(), b"renew", b"\xff\xff", &[b'['; 9000]] {
-            assert_eq!(operator.publish(&topic("command"), nonsense), 0);
-        }
-
-        let before = until("a certificate", || Some(serial()).filter(Json::is_string));
-        assert_eq!(operator.publish(&topic("command"), b"{\"command\":\"renew\"}"), 0);
-        until("another certificate", || (serial() != before).then_some(()));
-        let reborn = status(&mut operator, "online");
-        assert!(reborn["certificate_ends"].as_u64() >= birth["certificate_ends"].as_u64(), "{reborn}");
-        let third = telemetry(&mut operator);
-        assert_eq!(third["device"], device);
-        self.broker.wait_for_log(&format!("u'{device}'"));
-
-        // Lost without a word: the broker publishes the last will.
-        running.signal(rustix::process::Signal::KILL);
-        let will = status(&mut operator, "offline");
-        assert_eq!(will["device"], device);
-    }
+    // Lost without a word: the broker publishes the last will.
+    running.signal(rustix::process::Signal::KILL);
+    let will = status(&mut operator, "offline");
+    assert_eq!(will["device"], device);
 }

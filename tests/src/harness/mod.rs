@@ -10,6 +10,7 @@ mod issue;
 mod mosquitto;
 mod probe;
 mod process;
+mod site;
 mod wait;
 mod world;
 
@@ -20,5 +21,6 @@ pub use issue::{Order, certify, certify_by_impostor, certify_by_stranger};
 pub use mosquitto::{Files as BrokerFiles, Mosquitto, Weakness};
 pub use probe::{Login, Probe, ProbeError};
 pub use process::{Finished, Process, run};
+pub use site::Site;
 pub use wait::{LIMIT, free_port, now, until};
 pub use world::{Wishes, World};

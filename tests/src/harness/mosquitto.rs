@@ -127,6 +127,11 @@ impl Mosquitto {
         self.process.wait_for_text("Reloading config");
     }
 
+    /// Stops it dead: its connections stay open, and nothing answers.
+    pub fn freeze(&self) {
+        self.process.signal(Signal::STOP);
+    }
+
     /// The broker's log.
     #[must_use]
     pub fn log(&self) -> String {

@@ -86,11 +86,23 @@ impl Probe {
     /// # Panics
     /// Where the connection breaks.
     pub fn publish(&mut self, topic: &str, payload: &[u8]) -> u8 {
+        self.publish_as(0x32, topic, payload)
+    }
+
+    /// As [`publish`](Self::publish), and the broker keeps it.
+    ///
+    /// # Panics
+    /// Where the connection breaks.
+    pub fn publish_retained(&mut self, topic: &str, payload: &[u8]) -> u8 {
+        self.publish_as(0x33, topic, payload)
+    }
+
+    fn publish_as(&mut self, kind: u8, topic: &str, payload: &[u8]) -> u8 {
         let mut body = Vec::new();
         put_text(&mut body, topic);
         body.extend([0, 2, 0]);
         body.extend_from_slice(payload);
-        self.send(0x32, &body).expect("to publish");
+        self.send(kind, &body).expect("to publish");
         // A PUBACK of two bytes means success (MQTT 5, section 3.4.2.1).
         self.answer(0x40).get(2).copied().filter(|reason| *reason >= 0x80).unwrap_or(0)
     }

@@ -1,0 +1,80 @@
+//! An enrollment server with a broker beside it, as an operator would set them up.
+
+use std::fs;
+
+use super::https::ClientKey;
+use super::issue::{Order, certify};
+use super::mosquitto::{Files, Mosquitto, Weakness};
+use super::probe::{Login, Probe, ProbeError};
+use super::process::Process;
+use super::world::{Wishes, World};
+
+/// A server and a broker that runs beside it.
+#[derive(Debug)]
+pub struct Site {
+    /// The broker.
+    pub broker: Mosquitto,
+    _server: Process,
+    /// Files, devices and programs.
+    pub world: World,
+}
+
+impl Site {
+    /// A right configuration, and devices that may enroll.
+    ///
+    /// # Panics
+    /// Where server or broker do not start.
+    #[must_use]
+    pub fn new(devices: u32) -> Self {
+        Self::with(devices, None)
+    }
+
+    /// A configuration with a mistake, if one is given.
+    ///
+    /// # Panics
+    /// As [`new`](Self::new).
+    #[must_use]
+    pub fn with(devices: u32, weakness: Option<Weakness>) -> Self {
+        let broker_port = Mosquitto::port_to_be();
+        let world = World::new(Wishes { devices, broker_port });
+        let server = world.serve();
+        let certificate = certify(&world, &Order::server("localhost"));
+        let folder = world.path("broker");
+        fs::create_dir_all(&folder).expect("a broker that is set up");
+        let file = |name: &str, text: String| {
+            let path = folder.join(name);
+            fs::write(&path, text).expect("a broker that is set up");
+            path
+        };
+        let authorities = world.path("server/authorities.pem");
+        let chain = ca::pem::chain(certificate.chain.iter().map(Vec::as_slice));
+        let chain = file("broker.pem", chain);
+        let key = file("broker.key", ca::pem::private_key(&certificate.key).to_string());
+        let crl = world.path("server/crl.pem");
+        let files = Files { authorities: &authorities, certificate: &chain, key: &key, crl: &crl };
+        let broker = Mosquitto::start(&folder, broker_port, files, weakness);
+        Self { broker, _server: server, world }
+    }
+
+    /// Logs in as a client would.
+    ///
+    /// # Errors
+    /// How the broker refused.
+    pub fn login(&self, client_id: &str, identity: &ClientKey) -> Result<Probe, ProbeError> {
+        let root = self.world.root();
+        let identity = Some(identity.clone());
+        Probe::connect(&Login { port: self.broker.port(), root: &root, identity, client_id })
+    }
+
+    /// An operator who sees all devices.
+    ///
+    /// # Panics
+    /// Where the broker refuses.
+    #[must_use]
+    pub fn operator(&self) -> Probe {
+        let identity = certify(&self.world, &Order::client("operator"));
+        let mut operator = self.login("operator", &identity).expect("a broker that is set up");
+        assert!(operator.subscribe("devices/#") <= 1, "the subscription was refused");
+        operator
+    }
+}
