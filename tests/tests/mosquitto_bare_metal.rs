@@ -69,8 +69,9 @@ fn lost_without_a_word_it_leaves_its_last_will() {
     let mut operator = site.operator();
     let device = Device::start(&site, Setup::of(&site));
     assert_eq!(device.event(), Event::Accepted);
-    device.tell(Act::Die);
-    operator.message(|topic, payload| (topic == device.topic("status") && payload == WILL).then_some(()));
+    let topic = device.topic("status");
+    drop(device);
+    operator.message(|found, payload| (found == topic && payload == WILL).then_some(()));
 }
 
 #[test]
@@ -104,9 +105,9 @@ fn with_nothing_to_say_it_keeps_the_connection_alive() {
 #[test]
 fn a_broker_that_falls_silent_is_given_up() {
     // While waiting for a command, the keep-alive finds out; while publishing, the limit of an exchange.
-    for publishing in [false, true] {
+    for (publishing, keep_alive) in [(false, 2), (true, 600)] {
         let site = Site::new(1);
-        let device = Device::start(&site, Setup { keep_alive: 2, ..Setup::of(&site) });
+        let device = Device::start(&site, Setup { keep_alive, ..Setup::of(&site) });
         assert_eq!(device.event(), Event::Accepted);
         site.broker.freeze();
         if publishing {
@@ -176,8 +177,6 @@ impl Setup {
 enum Act {
     Publish(String, Vec<u8>, bool),
     Leave,
-    /// Drops the connection.
-    Die,
 }
 
 /// What a device tells.
@@ -192,7 +191,9 @@ enum Event {
 /// The client in a thread of its own; stops with this.
 struct Device {
     id: String,
-    acts: Option<Sender<Act>>,
+    acts: Sender<Act>,
+    /// Dropped, it takes the device with it, whatever that was at.
+    power: Option<tokio::sync::oneshot::Sender<()>>,
     events: Receiver<Event>,
     thread: Option<JoinHandle<()>>,
 }
@@ -202,26 +203,21 @@ impl Device {
         let id = site.world.devices[0].clone();
         let (acts, orders) = channel();
         let (reports, events) = channel();
+        let (power, off) = tokio::sync::oneshot::channel::<()>();
         let (name, port) = (id.clone(), site.broker.port());
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             let mut script = Script { acts: orders, reports: reports.clone(), act: None };
             let result = runtime.block_on(async {
-                // Looked at between two polls, as a power cut would.
-                let dead = async {
-                    while !DEAD.with(core::cell::Cell::get) {
-                        tokio::time::sleep(TICK).await;
-                    }
-                };
                 tokio::select! {
-                    result = serve(&name, port, &setup, &mut script) => result,
-                    () = dead => Err(TransportError::Closed),
+                    result = serve(&name, port, &setup, &mut script) => Some(result),
+                    _off = off => None,
                 }
             });
             // Nobody listens where the test is over.
-            let _told = reports.send(Event::Ended(result)).is_ok();
+            let _told = result.map(|result| reports.send(Event::Ended(result)).is_ok());
         });
-        Self { id, acts: Some(acts), events, thread: Some(thread) }
+        Self { id, acts, power: Some(power), events, thread: Some(thread) }
     }
 
     fn topic(&self, last: &str) -> String {
@@ -229,7 +225,7 @@ impl Device {
     }
 
     fn tell(&self, act: Act) {
-        self.acts.as_ref().unwrap().send(act).unwrap();
+        self.acts.send(act).unwrap();
     }
 
     fn event(&self) -> Event {
@@ -239,18 +235,12 @@ impl Device {
 
 impl Drop for Device {
     fn drop(&mut self) {
-        // Without anybody to tell it what to do, the session dies.
-        self.acts = None;
+        self.power = None;
         if let Some(thread) = self.thread.take() {
             let ended = thread.join();
             assert!(ended.is_ok() || std::thread::panicking(), "the device's thread panicked");
         }
     }
-}
-
-thread_local! {
-    /// Whether the device of this thread is to die.
-    static DEAD: core::cell::Cell<bool> = const { core::cell::Cell::new(false) };
 }
 
 /// How long the session waits before it looks again what it is told.
@@ -315,11 +305,8 @@ impl Session for Script {
                 Step::Publish { topic, payload, retain: *retain }
             }
             Ok(Act::Leave) => Step::Leave,
-            Err(TryRecvError::Empty) => Step::Wait(TICK),
-            Ok(Act::Die) | Err(TryRecvError::Disconnected) => {
-                DEAD.with(|dead| dead.set(true));
-                Step::Wait(TICK)
-            }
+            // With nobody to tell it anything, it is about to be dropped.
+            Err(TryRecvError::Empty | TryRecvError::Disconnected) => Step::Wait(TICK),
         }
     }
 
