@@ -1,7 +1,7 @@
 //! Devices as real images of machine code, on boards that QEMU plays.
 //!
 //! [`toolchain`] finds what can build for bare metal, [`image`] builds and measures, [`provision`] writes the flash
-//! that the factory would, [`machine`] boots, and [`run`] puts them on a [`Stage`] and watches.
+//! that the factory would, [`machine`] boots, and [`run`] puts them on a [stage](crate::stage) and watches.
 
 pub mod image;
 pub mod machine;
