@@ -69,8 +69,8 @@ impl TrustAnchors {
         &self.signed
     }
 
-    /// Takes the stored bundle or the provisioned one into RAM, whichever has the higher number. `buffer` is
-    /// as long as [`Record::MAX`].
+    /// Takes the stored bundle or the provisioned one into RAM, whichever has the higher number. `buffer` holds
+    /// the longest record of a bundle.
     ///
     /// # Errors
     /// Says what is wrong with the provisioned bundle where none is stored.
@@ -197,5 +197,7 @@ fn signed_by<'b>(signed: &'b [u8], signer: &[u8; SIGNER_KEY]) -> Result<TrustBun
     Ok(bundle)
 }
 
-// A signed bundle fits an answer, and its record a buffer of an answer's length.
-const _: () = assert!(MAX_TRUST_BUNDLE + 16 <= MAX_ANSWER);
+/// The longest record of a signed bundle.
+pub(crate) const LONGEST_TRUST_RECORD: usize = MAX_TRUST_BUNDLE + 16;
+// It fits a buffer of an answer's length.
+const _: () = assert!(LONGEST_TRUST_RECORD <= MAX_ANSWER);

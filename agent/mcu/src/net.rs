@@ -1,6 +1,7 @@
 //! What the adapters need of a network: a TCP connection, and limits on time.
 
 use core::future::Future;
+use core::pin::Pin;
 
 use agent_core::platform::TransportError;
 use embassy_time::{Duration, with_timeout};
@@ -72,10 +73,10 @@ impl From<ConnectError> for TransportError {
     }
 }
 
-/// Awaits `work` for at most `limit`.
+/// Awaits `work` for at most `limit`. Takes it pinned, for a future that is handed on lies in memory twice.
 pub(crate) async fn within<T, E: Into<TransportError>>(
     limit: Duration,
-    work: impl Future<Output = Result<T, E>>,
+    work: Pin<&mut impl Future<Output = Result<T, E>>>,
 ) -> Result<T, TransportError> {
     match with_timeout(limit, work).await {
         Ok(outcome) => outcome.map_err(Into::into),

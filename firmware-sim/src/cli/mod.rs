@@ -35,7 +35,6 @@ enum Command {
     Factory(factory::Arguments),
     Device(device::Arguments),
     Fleet(fleet::Arguments),
-    #[command(hide = true)] // Does not get through an enrollment yet.
     Qemu(qemu::Arguments),
 }
 

@@ -78,7 +78,7 @@ pub(super) async fn run(
         pace: behaviour.pace,
         ..Settings::new(&spec.server.host, spec.server.port, &parts.trust_bundle, BUILT)
     };
-    let mut agent = Box::new(Agent::new(platform, settings));
+    let mut agent: Box<Agent<'_, _>> = Box::new(Agent::new(platform, settings));
     match behaviour.job {
         Job::Run => Ok(Box::pin(agent.run(&control)).await?),
         Job::Enroll => Ok(Box::pin(agent.enroll_once(&control)).await.map(|_status| ())?),

@@ -5,34 +5,33 @@ use core::fmt;
 use shared::limits::{MAX_ANSWER, MAX_REQUEST};
 
 use super::drive::{Goal, now};
-use super::{Control, IdentityStatus, OnceError, Parts, RunError, Settings, Status, World};
+use super::{Control, IdentityStatus, OnceError, Parts, RunError, Settings, Status, World, payload};
 use crate::lifecycle::Machine;
 use crate::platform::{Attester as _, Slot, Storage as _};
 use crate::slots::{self, Identity, State, identity_record};
-use crate::trust::TrustAnchors;
+use crate::trust::{LONGEST_TRUST_RECORD, TrustAnchors};
 
-/// The agent of one device. Holds all large buffers itself, about 18 KiB, so that its futures stay small; keep
-/// it in a `static` where stacks are short.
-pub struct Agent<'s, W> {
+/// The agent of one device. Holds all large buffers itself, 18 KiB by default, so that its futures stay small.
+///
+/// Where RAM is short, `REQUEST` and `ANSWER` may be less than the protocol's limits, down to what the device's
+/// own certificates and its server's answers need: what does not fit is an error, and never cut off. The device's
+/// IDevID chain and evidence set the length of requests; two chains with a trust bundle, that of answers.
+pub struct Agent<'s, W, const REQUEST: usize = MAX_REQUEST, const ANSWER: usize = MAX_ANSWER> {
     pub(super) world: W,
     pub(super) settings: Settings<'s>,
     pub(super) trust: TrustAnchors,
     /// A request on its way; at other times room for a record, or for what a session publishes.
-    pub(super) request: [u8; MAX_REQUEST],
+    pub(super) request: [u8; REQUEST],
     /// An answer; at other times room for what a request is made of, or for the identity of a session.
-    pub(super) answer: [u8; MAX_ANSWER],
+    pub(super) answer: [u8; ANSWER],
 }
 
-impl<'s, W: World> Agent<'s, W> {
+impl<'s, W: World, const REQUEST: usize, const ANSWER: usize> Agent<'s, W, REQUEST, ANSWER> {
     /// Puts an agent together; does nothing yet.
     pub const fn new(world: W, settings: Settings<'s>) -> Self {
-        Self {
-            world,
-            settings,
-            trust: TrustAnchors::none(),
-            request: [0; MAX_REQUEST],
-            answer: [0; MAX_ANSWER],
-        }
+        const { assert!(REQUEST >= 2 * payload::MAX, "a session's publications do not fit") };
+        const { assert!(ANSWER >= LONGEST_TRUST_RECORD, "a trust bundle does not fit") };
+        Self { world, settings, trust: TrustAnchors::none(), request: [0; REQUEST], answer: [0; ANSWER] }
     }
 
     /// Enrolls if needed, connects, publishes, renews and reconnects until `control` asks to stop.
@@ -170,7 +169,7 @@ impl<'s, W: World> Agent<'s, W> {
     }
 }
 
-impl<W: fmt::Debug> fmt::Debug for Agent<'_, W> {
+impl<W: fmt::Debug, const REQUEST: usize, const ANSWER: usize> fmt::Debug for Agent<'_, W, REQUEST, ANSWER> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // The buffers hold evidence and tokens at times.
         f.debug_struct("Agent")

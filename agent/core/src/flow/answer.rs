@@ -21,7 +21,7 @@ enum NotTaken {
     Storage(StorageError),
 }
 
-impl<W: World> Agent<'_, W> {
+impl<W: World, const REQUEST: usize, const ANSWER: usize> Agent<'_, W, REQUEST, ANSWER> {
     /// Takes the answer in its buffer. `key` is the key that a certificate was asked for; without it, none is
     /// taken.
     pub(super) async fn take_answer(

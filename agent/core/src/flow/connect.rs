@@ -11,7 +11,7 @@ use crate::platform::{
 use crate::slots::{self, Identity, identity_record};
 use crate::x509::Validity;
 
-impl<W: World> Agent<'_, W> {
+impl<W: World, const REQUEST: usize, const ANSWER: usize> Agent<'_, W, REQUEST, ANSWER> {
     /// Connects with the identity in `slot` and stays until there is a reason to leave.
     pub(super) async fn connect(&mut self, run: &mut Run, slot: Slot, validity: Validity, control: &Control) {
         let Parts { keys, storage, clock, rng, attester, broker, observer, .. } = self.world.parts();

@@ -37,7 +37,7 @@ pub(super) enum Goal {
     Another(Option<u64>),
 }
 
-impl<W: World> Agent<'_, W> {
+impl<W: World, const REQUEST: usize, const ANSWER: usize> Agent<'_, W, REQUEST, ANSWER> {
     /// Reads and orders the records.
     pub(super) async fn begin(&mut self) -> Result<Run, RunError> {
         let built = self.settings.built;

@@ -16,7 +16,7 @@ use crate::slots::{self, Identity, Persisted, Purpose, identity_record};
 use crate::trust::{Offer, TrustAnchors};
 use crate::x509::Validity;
 
-impl<W: World> Agent<'_, W> {
+impl<W: World, const REQUEST: usize, const ANSWER: usize> Agent<'_, W, REQUEST, ANSWER> {
     /// Asks for a nonce, or for the time that comes with it.
     pub(super) async fn challenge(&mut self, run: &mut Run, errand: Errand, validity: Validity) {
         let Parts { attester, .. } = self.world.parts();

@@ -8,8 +8,10 @@ mod response;
 
 use core::fmt::Write as _;
 use core::net::Ipv6Addr;
+use core::pin::pin;
 
 use agent_core::platform::{ClientIdentity, Reply, Request, Server, SigningKey, Transport, TransportError};
+use embassy_time::with_timeout;
 use embedded_io_async::{Read, Write};
 use embedded_tls::CryptoRngCore;
 use shared::endpoint::MEDIA_TYPE;
@@ -46,7 +48,7 @@ impl<K: SigningKey, C: Connector, R: CryptoRngCore> Transport<K> for Https<'_, '
         // Whoever has the buffers is still connected: a defect of the caller, who gets an error for it.
         let mut lent = self.workspace.lend().ok_or(TransportError::Tls)?;
         let connecting = self.connector.connect(server.host, server.port);
-        let stream = within(self.limits.connect, connecting).await?;
+        let stream = within(self.limits.connect, pin!(connecting)).await?;
         let state = GuardState::new();
         let mut session =
             open(stream, lent.buffers(), &state, server, identity, &mut self.rng, self.limits).await?;
@@ -54,9 +56,9 @@ impl<K: SigningKey, C: Connector, R: CryptoRngCore> Transport<K> for Https<'_, '
             send(&mut session, server, request).await?;
             response::receive(&mut session, answer).await
         };
-        let reply = within(self.limits.exchange, exchange).await?;
+        let reply = within(self.limits.exchange, pin!(exchange)).await?;
         // The answer is complete: a peer that is gone before the goodbye takes nothing from it.
-        let _goodbye = within(self.limits.record, session.close()).await;
+        let _goodbye = with_timeout(self.limits.record, pin!(session.close())).await;
         Ok(reply)
     }
 }

@@ -5,6 +5,7 @@
 
 mod patience;
 
+use core::pin::pin;
 use core::time::Duration;
 
 use agent_core::platform::{Broker, Login, Session, SigningKey, Step, TransportError};
@@ -63,15 +64,15 @@ impl<K: SigningKey, C: Connector, R: CryptoRngCore> Broker<K> for Mqtt<'_, '_, C
         // Whoever has the buffers is still connected: a defect of the caller, who gets an error for it.
         let mut lent = self.workspace.lend().ok_or(TransportError::Tls)?;
         let connecting = self.connector.connect(login.server.host, login.server.port);
-        let stream = within(self.limits.connect, connecting).await?;
+        let stream = within(self.limits.connect, pin!(connecting)).await?;
         let state = GuardState::new();
         let buffers = Buffers::new(&mut *self.packets.receive, &mut *self.packets.send);
         let mut mqtt = minimq::Session::new(configure(buffers, &login)?);
         let identity = Some(login.identity);
-        let tls =
+        let mut tls =
             open(stream, lent.buffers(), &state, login.server, identity, &mut self.rng, self.limits).await?;
-        let connecting = async { mqtt.connect(tls).await.map_err(explain) };
-        let connection = within(self.limits.exchange, connecting).await?;
+        let connecting = async { mqtt.connect(&mut tls).await.map_err(explain) };
+        let connection = within(self.limits.exchange, pin!(connecting)).await?;
         let mut talk = Talk {
             connection,
             state: &state,
@@ -94,7 +95,7 @@ fn configure<'p, K>(buffers: Buffers<'p>, login: &Login<'p, K>) -> Result<Config
 
 /// A connection that the broker accepted.
 struct Talk<'c, 'p, S: Read + Write> {
-    connection: Connection<'c, 'p, AuthenticatedSession<'c, S>>,
+    connection: Connection<'c, 'p, &'c mut AuthenticatedSession<'c, S>>,
     state: &'c GuardState,
     command_topic: &'c str,
     /// Longest time to wait for an acknowledgement.
@@ -110,7 +111,7 @@ impl<S: Read + Write> Talk<'_, '_, S> {
         let filter = TopicFilter::new(self.command_topic).options(options);
         let filters = [filter];
         let subscribing = async { self.connection.subscribe(&filters, &[]).await.map_err(explain) };
-        let op = within(self.patience, subscribing).await?;
+        let op = within(self.patience, pin!(subscribing)).await?;
         self.acknowledged(op, session).await
     }
 
@@ -126,7 +127,8 @@ impl<S: Read + Write> Talk<'_, '_, S> {
                             PubError::Payload(_) => TransportError::TooLarge,
                         })
                     };
-                    if let Some(op) = within(self.patience, publishing).await? {
+                    let op = within(self.patience, pin!(publishing)).await?;
+                    if let Some(op) = op {
                         self.acknowledged(op, session).await?;
                     }
                     session.published();
@@ -134,7 +136,7 @@ impl<S: Read + Write> Talk<'_, '_, S> {
                 Step::Wait(duration) => self.wait(duration, session).await?,
                 Step::Leave => {
                     let leaving = async { self.connection.disconnect().await.map_err(explain) };
-                    return within(self.patience, leaving).await;
+                    return within(self.patience, pin!(leaving)).await;
                 }
             }
         }

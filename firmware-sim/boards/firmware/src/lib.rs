@@ -64,6 +64,10 @@ pub struct Memory {
     sockets: Sockets,
 }
 
+/// Room for a request: evidence, CSR and a chain of two IDevID certificates take half of it.
+const REQUEST: usize = 4 * 1024;
+/// Room for an answer: two certificates with a bundle of four trust anchors.
+const ANSWER: usize = 5 * 1024;
 /// An MQTT record longer than this is not interrupted while it arrives.
 const PARKED: usize = 512;
 
@@ -168,7 +172,7 @@ where
         software_version: image.version,
         ..Settings::new(provision.host, provision.port, provision.trust_bundle, image.built)
     };
-    let mut agent = Agent::new(platform, settings);
+    let mut agent: Agent<'_, _, REQUEST, ANSWER> = Agent::new(platform, settings);
     match agent.run(control).await {
         Ok(()) => End::Stopped,
         Err(_) => End::Records,
@@ -178,8 +182,7 @@ where
 fn attester<'p>(provision: &Provision<'p>, image: Image) -> Option<IdevidAttester<'p, SoftKey>> {
     let key = p256::ecdsa::SigningKey::from_slice(provision.idevid_key).ok()?;
     let mut measurements = heapless::Vec::new();
-    let application =
-        Measurement { component: "application", version: image.version, digest: image.digest };
+    let application = Measurement { component: "application", version: image.version, digest: image.digest };
     measurements.push(application).ok()?;
     let firmware = Firmware {
         oemid: provision.oemid,

@@ -36,7 +36,7 @@ const TX_CHECKSUM: u32 = 0x04;
 const TX_FULL_DUPLEX: u32 = 0x10;
 
 /// Longest frame without check sum: 14 bytes of header, 1500 of payload.
-const MAX_FRAME: usize = 1514;
+pub const MAX_FRAME: usize = 1514;
 /// Length of an Ethernet header.
 const HEADER: usize = 14;
 /// Interrupt number of the controller.
@@ -47,18 +47,18 @@ static WAKER: Mutex<RefCell<Option<Waker>>> = Mutex::new(RefCell::new(None));
 /// The controller. One exists at most: [`Ethernet::start`] takes the one token.
 pub struct Ethernet {
     address: [u8; 6],
-    frame: [u8; MAX_FRAME],
+    frame: &'static mut [u8; MAX_FRAME],
 }
 
 impl Ethernet {
-    /// Switches the controller on; the interrupt has to be unmasked by the caller afterwards.
-    pub fn start(address: [u8; 6]) -> Self {
+    /// Switches the controller on, with room for a frame that is received; the interrupt has to be unmasked by the caller afterwards.
+    pub fn start(address: [u8; 6], frame: &'static mut [u8; MAX_FRAME]) -> Self {
         write(RCTL, RX_RESET_FIFO);
         write(RIS, u32::MAX);
         write(TCTL, TX_ENABLE | TX_PAD | TX_CHECKSUM | TX_FULL_DUPLEX);
         write(RCTL, RX_ENABLE | RX_REFUSE_BAD_CHECKSUM);
         write(IM, RX_INTERRUPT);
-        Self { address, frame: [0; MAX_FRAME] }
+        Self { address, frame }
     }
 
     /// Reads the next frame into the buffer; its length, or `None` where there is none or it is too long.

@@ -17,7 +17,7 @@ use agent_core::flow::Control;
 use cortex_m::interrupt::InterruptNumber;
 use cortex_m_semihosting::{debug, hprintln};
 use embassy_executor::Spawner;
-use embassy_net::{Config, Runner, StackResources};
+use embassy_net::{Config, Runner, Stack, StackResources};
 use firmware::{Image, Layout, Memory};
 use rand_core::RngCore as _;
 use shared::UnixTime;
@@ -45,6 +45,7 @@ const FLASH: usize = 48 * 1024;
 const BUILT: UnixTime = UnixTime::from_secs(1_793_491_200);
 
 static MEMORY: ConstStaticCell<Memory> = ConstStaticCell::new(Memory::new());
+static FRAME: ConstStaticCell<[u8; ethernet::MAX_FRAME]> = ConstStaticCell::new([0; ethernet::MAX_FRAME]);
 static RESOURCES: ConstStaticCell<StackResources<4>> = ConstStaticCell::new(StackResources::new());
 
 #[embassy_executor::main]
@@ -54,19 +55,9 @@ async fn main(spawner: Spawner) {
     let (Ok(flash), Ok(mut entropy)) = (HostFlash::open(FLASH), HostEntropy::open()) else {
         return fail("no flash.img in this folder, or no /dev/urandom");
     };
-    // QEMU gives each machine a network of its own, so that all may have the same address.
-    let ethernet = Ethernet::start([0x02, 0, 0, 0, 0, 1]);
-    // SAFETY: the handler is in the vector table and the controller is started.
-    unsafe { cortex_m::peripheral::NVIC::unmask(EthernetInterrupt) };
-    let (stack, runner) = embassy_net::new(
-        ethernet,
-        Config::dhcpv4(Default::default()),
-        RESOURCES.take(),
-        entropy.next_u64(),
-    );
-    let Ok(task) = network(runner) else { return fail("no room for the network task") };
-    spawner.spawn(task);
-
+    let Some(stack) = start_network(spawner, entropy.next_u64()) else {
+        return fail("no room for the network task");
+    };
     let image = Image {
         name: "sensor-firmware",
         version: VERSION,
@@ -76,10 +67,22 @@ async fn main(spawner: Spawner) {
     };
     let _ = hprintln!("simulated lm3s6965evb, firmware {} {}", image.name, image.version);
     let control = Control::new();
-    let end =
-        firmware::run(stack, flash, LAYOUT, entropy, image, MEMORY.take(), Report, &control).await;
+    let end = firmware::run(stack, flash, LAYOUT, entropy, image, MEMORY.take(), Report, &control).await;
     let _ = hprintln!("ended: {}", end.name());
     debug::exit(debug::EXIT_FAILURE);
+}
+
+/// Apart from [`main`], so that what is put together here is not on the stack for good.
+#[inline(never)]
+fn start_network(spawner: Spawner, seed: u64) -> Option<Stack<'static>> {
+    // QEMU gives each machine a network of its own, so that all may have the same address.
+    let ethernet = Ethernet::start([0x02, 0, 0, 0, 0, 1], FRAME.take());
+    // SAFETY: the handler is in the vector table and the controller is started.
+    unsafe { cortex_m::peripheral::NVIC::unmask(EthernetInterrupt) };
+    let config = Config::dhcpv4(Default::default());
+    let (stack, runner) = embassy_net::new(ethernet, config, RESOURCES.take(), seed);
+    spawner.spawn(network(runner).ok()?);
+    Some(stack)
 }
 
 fn fail(what: &str) {
@@ -115,6 +118,16 @@ unsafe extern "C" fn default_interrupt() {}
 
 unsafe extern "C" fn ethernet_interrupt() {
     ethernet::on_interrupt();
+}
+
+/// Also where the stack has grown out of the RAM.
+#[cortex_m_rt::exception]
+unsafe fn HardFault(_: &cortex_m_rt::ExceptionFrame) -> ! {
+    // The stack may be unusable, and so may be whoever would be told: nothing but the exit is left.
+    debug::exit(debug::EXIT_FAILURE);
+    loop {
+        cortex_m::asm::wfi();
+    }
 }
 
 #[panic_handler]
