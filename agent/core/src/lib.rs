@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 #![allow(async_fn_in_trait, reason = "all futures of a device run on one task; none has to be Send")]
 
+pub mod apart;
 pub mod csr;
 pub mod evidence;
 pub mod flow;

@@ -55,6 +55,10 @@ pub struct DeviceReport {
     pub renewed_ms: Option<u64>,
     /// The broker has telemetry under the second certificate.
     pub published_again_ms: Option<u64>,
+    /// Most bytes of the stack that were used until the last publication.
+    pub stack_used: Option<u32>,
+    /// Bytes of the stack.
+    pub stack_size: Option<u32>,
     /// The last thing that went wrong.
     pub trouble: Option<String>,
 }
@@ -161,7 +165,9 @@ impl Watch<'_> {
         writeln!(story, "\n{}", self.id)?;
         let until = self.begun + patience;
         let mut asked = false;
-        while self.report.published_again_ms.is_none() {
+        // The last line of interest tells of the stack, after the second publication.
+        let mut last = false;
+        while !last {
             let Ok(line) = timeout_at(until, machine.line()).await else {
                 self.report.trouble = Some("it took too long".to_owned());
                 break;
@@ -172,6 +178,7 @@ impl Watch<'_> {
             };
             writeln!(story, "{:>8} ms  {line}", self.elapsed())?;
             self.take(&line);
+            last = self.report.published_again_ms.is_some() && line.starts_with("stack ");
             if self.report.published_ms.is_some() && !asked {
                 // The device obeys its command topic; QEMU's console would be no way in on a real board.
                 self.stage.observer.command(self.id, r#"{"command":"renew"}"#).await?;
@@ -182,9 +189,12 @@ impl Watch<'_> {
         Ok(())
     }
 
-    /// Takes a line of the console: `event NAME [DETAIL]`.
+    /// Takes a line of the console: `event NAME [DETAIL]`, or `stack USED of SIZE`.
     fn take(&mut self, line: &str) {
         let now = Some(self.elapsed());
+        if let Some((used, size)) = line.strip_prefix("stack ").and_then(|stack| stack.split_once(" of ")) {
+            (self.report.stack_used, self.report.stack_size) = (used.parse().ok(), size.parse().ok());
+        }
         let Some(event) = line.strip_prefix("event ") else { return };
         let (name, detail) = event.split_once(' ').unwrap_or((event, ""));
         let report = &mut self.report;

@@ -5,6 +5,9 @@ use core::time::Duration;
 use sha2::{Digest as _, Sha256};
 
 use super::{Agent, Control, Notice, OnceError, Parts, RunError, World};
+use core::pin::pin;
+
+use crate::apart::apart;
 use crate::lifecycle::{Action, Asker, Event, Machine, Now};
 use crate::platform::{Attester as _, Clock, Observer as _, Slot, Storage};
 use crate::slots::{self, Stored};
@@ -40,6 +43,10 @@ pub(super) enum Goal {
 impl<W: World, const REQUEST: usize, const ANSWER: usize> Agent<'_, W, REQUEST, ANSWER> {
     /// Reads and orders the records.
     pub(super) async fn begin(&mut self) -> Result<Run, RunError> {
+        apart(pin!(self.boot())).await
+    }
+
+    async fn boot(&mut self) -> Result<Run, RunError> {
         let built = self.settings.built;
         let Parts { keys, storage, attester, observer, clock, rng, .. } = self.world.parts();
         self.trust.load(storage, self.settings.trust_bundle, &mut self.answer).await??;
@@ -102,13 +109,20 @@ impl<W: World, const REQUEST: usize, const ANSWER: usize> Agent<'_, W, REQUEST, 
             Action::Save(_) | Action::Erase => {
                 let Parts { keys, storage, observer, clock, rng, attester, .. } = self.world.parts();
                 let random = random(rng, attester.device_id(), clock.uptime());
-                keep(keys, storage, observer, run, action, now(clock), random).await;
+                let now = now(clock);
+                apart(pin!(keep(keys, storage, observer, run, action, now, random))).await;
             }
-            Action::MakeKey { cause } => self.make_key(run, cause).await,
-            Action::Challenge { errand, validity } => self.challenge(run, errand, validity).await,
-            Action::Request { purpose, validity } => self.request(run, purpose, validity).await,
-            Action::FetchTrust { validity } => self.fetch_trust(run, validity).await,
-            Action::Connect { slot, validity } => self.connect(run, slot, validity, control).await,
+            Action::MakeKey { cause } => apart(pin!(self.make_key(run, cause))).await,
+            Action::Challenge { errand, validity } => {
+                apart(pin!(self.challenge(run, errand, validity))).await;
+            }
+            Action::Request { purpose, validity } => {
+                apart(pin!(self.request(run, purpose, validity))).await;
+            }
+            Action::FetchTrust { validity } => apart(pin!(self.fetch_trust(run, validity))).await,
+            Action::Connect { slot, validity } => {
+                apart(pin!(self.connect(run, slot, validity, control))).await;
+            }
             Action::Sleep { duration } => {
                 let poll = self.settings.poll;
                 let Parts { clock, observer, .. } = self.world.parts();

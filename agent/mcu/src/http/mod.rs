@@ -10,6 +10,7 @@ use core::fmt::Write as _;
 use core::net::Ipv6Addr;
 use core::pin::pin;
 
+use agent_core::apart::apart;
 use agent_core::platform::{ClientIdentity, Reply, Request, Server, SigningKey, Transport, TransportError};
 use embassy_time::with_timeout;
 use embedded_io_async::{Read, Write};
@@ -19,7 +20,7 @@ use shared::limits::MAX_HOST;
 
 use crate::net::{Connector, TimeLimits, within};
 use crate::tls::guard::GuardState;
-use crate::tls::{Workspace, open};
+use crate::tls::{Place, Workspace, open};
 
 /// [`Transport`] over any network that has TCP.
 #[derive(Debug)]
@@ -47,18 +48,33 @@ impl<K: SigningKey, C: Connector, R: CryptoRngCore> Transport<K> for Https<'_, '
     ) -> Result<Reply, TransportError> {
         // Whoever has the buffers is still connected: a defect of the caller, who gets an error for it.
         let mut lent = self.workspace.lend().ok_or(TransportError::Tls)?;
-        let connecting = self.connector.connect(server.host, server.port);
-        let stream = within(self.limits.connect, pin!(connecting)).await?;
+        let stream =
+            within(self.limits.connect, pin!(self.connector.connect(server.host, server.port))).await?;
         let state = GuardState::new();
-        let mut session =
-            open(stream, lent.buffers(), &state, server, identity, &mut self.rng, self.limits).await?;
-        let exchange = async {
-            send(&mut session, server, request).await?;
-            response::receive(&mut session, answer).await
-        };
-        let reply = within(self.limits.exchange, pin!(exchange)).await?;
+        let mut place = Place::new();
+        let mut session = apart(pin!(open(
+            &mut place,
+            stream,
+            lent.buffers(),
+            &state,
+            server,
+            identity,
+            &mut self.rng,
+            self.limits
+        )))
+        .await?;
+        let reply = within(
+            self.limits.exchange,
+            pin!(async {
+                send(&mut session, server, request).await?;
+                response::receive(&mut session, answer).await
+            }),
+        )
+        .await?;
         // The answer is complete: a peer that is gone before the goodbye takes nothing from it.
-        let _goodbye = with_timeout(self.limits.record, pin!(session.close())).await;
+        if let Some(closing) = place.close(&state) {
+            let _said = with_timeout(self.limits.record, pin!(closing)).await;
+        }
         Ok(reply)
     }
 }

@@ -8,7 +8,8 @@ mod patience;
 use core::pin::pin;
 use core::time::Duration;
 
-use agent_core::platform::{Broker, Login, Session, SigningKey, Step, TransportError};
+use agent_core::apart::apart;
+use agent_core::platform::{Broker, Login, Server, Session, SigningKey, Step, TransportError};
 use embassy_time::{Duration as Ticks, Instant};
 use embedded_io_async::{Read, Write};
 use embedded_tls::CryptoRngCore;
@@ -19,7 +20,7 @@ use minimq::{
 
 use crate::net::{Connector, TimeLimits, within};
 use crate::tls::guard::GuardState;
-use crate::tls::{AuthenticatedSession, SessionError, Workspace, open};
+use crate::tls::{AuthenticatedSession, Place, SessionError, Workspace, open};
 use patience::wait_at_most;
 
 /// A size for [`PacketBuffers::receive`]: a command and its topic are short.
@@ -63,25 +64,35 @@ impl<K: SigningKey, C: Connector, R: CryptoRngCore> Broker<K> for Mqtt<'_, '_, C
     async fn serve(&mut self, login: Login<'_, K>, session: &mut impl Session) -> Result<(), TransportError> {
         // Whoever has the buffers is still connected: a defect of the caller, who gets an error for it.
         let mut lent = self.workspace.lend().ok_or(TransportError::Tls)?;
-        let connecting = self.connector.connect(login.server.host, login.server.port);
-        let stream = within(self.limits.connect, pin!(connecting)).await?;
+        let Server { host, port, .. } = login.server;
+        let stream = within(self.limits.connect, pin!(self.connector.connect(host, port))).await?;
         let state = GuardState::new();
         let buffers = Buffers::new(&mut *self.packets.receive, &mut *self.packets.send);
         let mut mqtt = minimq::Session::new(configure(buffers, &login)?);
         let identity = Some(login.identity);
-        let mut tls =
-            open(stream, lent.buffers(), &state, login.server, identity, &mut self.rng, self.limits).await?;
-        let connecting = async { mqtt.connect(&mut tls).await.map_err(explain) };
-        let connection = within(self.limits.exchange, pin!(connecting)).await?;
+        let mut place = Place::new();
+        let tls = apart(pin!(open(
+            &mut place,
+            stream,
+            lent.buffers(),
+            &state,
+            login.server,
+            identity,
+            &mut self.rng,
+            self.limits
+        )))
+        .await?;
+        let connection =
+            within(self.limits.exchange, pin!(async { mqtt.connect(tls).await.map_err(explain) })).await?;
         let mut talk = Talk {
             connection,
             state: &state,
             command_topic: login.command_topic,
             patience: self.limits.exchange,
         };
-        talk.subscribe(session).await?;
+        apart(pin!(talk.subscribe(session))).await?;
         session.accepted().await;
-        talk.serve(session).await
+        apart(pin!(talk.serve(session))).await
     }
 }
 
@@ -94,15 +105,15 @@ fn configure<'p, K>(buffers: Buffers<'p>, login: &Login<'p, K>) -> Result<Config
 }
 
 /// A connection that the broker accepted.
-struct Talk<'c, 'p, S: Read + Write> {
-    connection: Connection<'c, 'p, &'c mut AuthenticatedSession<'c, S>>,
+struct Talk<'c, 'p, 's, S: Read + Write> {
+    connection: Connection<'c, 'p, AuthenticatedSession<'c, 's, S>>,
     state: &'c GuardState,
     command_topic: &'c str,
     /// Longest time to wait for an acknowledgement.
     patience: Ticks,
 }
 
-impl<S: Read + Write> Talk<'_, '_, S> {
+impl<S: Read + Write> Talk<'_, '_, '_, S> {
     async fn subscribe(&mut self, session: &mut impl Session) -> Result<(), TransportError> {
         // A retained command would be obeyed again after each reconnect.
         let options = SubscriptionOptions::default()

@@ -2,7 +2,9 @@
 
 use core::future::Future;
 use core::net::IpAddr;
+use core::pin::pin;
 
+use agent_core::apart::apart;
 use agent_core::platform::{ClientIdentity, Server, SigningKey, TransportError};
 use embassy_time::with_timeout;
 use embedded_io_async::{ErrorKind, ErrorType, Read, Write};
@@ -15,9 +17,36 @@ use super::verifier::{Authenticated, Verifier, VerifyFault};
 use super::workspace::Buffers;
 use crate::net::TimeLimits;
 
+/// Where a connection lives, all 1.3 KiB of it: on a small stack, it had better never move.
+pub struct Place<'s, S: Read + Write>(Option<TlsConnection<'s, Guard<'s, S>, InspectedAes128GcmSha256>>);
+
+impl<S: Read + Write> Place<'_, S> {
+    /// A place with nothing in it.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self(None)
+    }
+
+    /// Ends the session that was opened here, with a goodbye to the peer (RFC 8446, section 6.1); `None` where none
+    /// was. No `async fn`: its future would hold the connection once more.
+    pub fn close(
+        &mut self,
+        state: &GuardState,
+    ) -> Option<impl Future<Output = Result<impl Sized, impl Sized>>> {
+        state.next_write();
+        self.0.take().map(TlsConnection::close)
+    }
+}
+
+impl<S: Read + Write> Default for Place<'_, S> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 /// A TLS 1.3 session with an authenticated server.
-pub struct AuthenticatedSession<'s, S: Read + Write> {
-    tls: TlsConnection<'s, Guard<'s, S>, InspectedAes128GcmSha256>,
+pub struct AuthenticatedSession<'p, 's, S: Read + Write> {
+    tls: &'p mut TlsConnection<'s, Guard<'s, S>, InspectedAes128GcmSha256>,
     state: &'s GuardState,
     _proof: Authenticated,
 }
@@ -59,11 +88,16 @@ pub enum TlsErrorText {
     Message,
 }
 
-/// Opens a session with `server` over `stream`, with `identity` as client certificate where there is one.
+/// Opens a session with `server` over `stream`, in `place`, with `identity` as client certificate where there is one.
 ///
 /// # Errors
 /// Says how far it came. No byte of the application was sent or received then.
-pub async fn open<'s, S: Read + Write + 's, K: SigningKey>(
+#[expect(
+    clippy::too_many_arguments,
+    reason = "a struct of them would be one more thing to move on a small stack"
+)]
+pub async fn open<'p, 's, S: Read + Write + 's, K: SigningKey>(
+    place: &'p mut Place<'s, S>,
     stream: S,
     buffers: Buffers<'s>,
     state: &'s GuardState,
@@ -71,19 +105,22 @@ pub async fn open<'s, S: Read + Write + 's, K: SigningKey>(
     identity: Option<ClientIdentity<'_, K>>,
     rng: impl CryptoRngCore,
     limits: TimeLimits,
-) -> Result<AuthenticatedSession<'s, S>, SessionError> {
+) -> Result<AuthenticatedSession<'p, 's, S>, SessionError> {
     if buffers.read.len() < Buffers::MIN_READ || buffers.write.len() < Buffers::MIN_WRITE {
         return Err(SessionError::Buffers);
     }
     let guard = Guard::new(stream, state, buffers.parked, buffers.read.len(), limits.record);
-    let mut tls = TlsConnection::new(guard, buffers.read, buffers.write);
+    let tls = place.0.insert(TlsConnection::new(guard, buffers.read, buffers.write));
     let mut config = TlsConfig::new().with_max_fragment_length(MaxFragmentLength::Bits12);
     // RFC 6066, section 3: an IP address is no server name.
     if server.host.parse::<IpAddr>().is_err() {
         config = config.with_server_name(server.host);
     }
     let mut provider = Provider::new(rng, Verifier::new(server), identity);
-    let outcome = with_timeout(limits.handshake, tls.open(TlsContext::new(&config, &mut provider))).await;
+    let outcome = {
+        let context = TlsContext::new(&config, &mut provider);
+        with_timeout(limits.handshake, apart(pin!(tls.open(context)))).await
+    };
     let verdict = provider.into_verifier();
     // The most telling reason first: what the verifier refused, then what the guard did.
     if let Some(fault) = verdict.fault() {
@@ -99,26 +136,11 @@ pub async fn open<'s, S: Read + Write + 's, K: SigningKey>(
     Ok(AuthenticatedSession { tls, state, _proof: proof })
 }
 
-impl<S: Read + Write> AuthenticatedSession<'_, S> {
-    /// Whether dropping a future of this session right now would lose bytes.
-    #[must_use]
-    pub const fn state(&self) -> &GuardState {
-        self.state
-    }
-
-    /// Says goodbye to the peer (RFC 8446, section 6.1). That it cannot be said matters to nobody.
-    pub fn close(self) -> impl Future<Output = Result<impl Sized, impl Sized>> {
-        // No `async fn`, whose future would hold this session twice.
-        self.state.next_write();
-        self.tls.close()
-    }
-}
-
-impl<S: Read + Write> ErrorType for AuthenticatedSession<'_, S> {
+impl<S: Read + Write> ErrorType for AuthenticatedSession<'_, '_, S> {
     type Error = SessionError;
 }
 
-impl<S: Read + Write> Read for AuthenticatedSession<'_, S> {
+impl<S: Read + Write> Read for AuthenticatedSession<'_, '_, S> {
     /// Returns 0 after the peer's close_notify.
     async fn read(&mut self, buffer: &mut [u8]) -> Result<usize, SessionError> {
         self.state.next_read();
@@ -132,7 +154,7 @@ impl<S: Read + Write> Read for AuthenticatedSession<'_, S> {
     }
 }
 
-impl<S: Read + Write> Write for AuthenticatedSession<'_, S> {
+impl<S: Read + Write> Write for AuthenticatedSession<'_, '_, S> {
     async fn write(&mut self, bytes: &[u8]) -> Result<usize, SessionError> {
         self.state.next_write();
         self.tls.write(bytes).await.map_err(|error| explain(self.state, error))

@@ -8,7 +8,7 @@ use agent_core::x509::Validity;
 use agent_mcu::http::Https;
 use agent_mcu::net::TimeLimits;
 use agent_mcu::tls::guard::GuardState;
-use agent_mcu::tls::{Buffers, READ_BUFFER, SessionError, WRITE_BUFFER, Workspace, open};
+use agent_mcu::tls::{Buffers, Place, READ_BUFFER, SessionError, WRITE_BUFFER, Workspace, open};
 use embedded_io_async::{Read as _, Write as _};
 use rand_core::OsRng;
 
@@ -96,14 +96,16 @@ impl Device {
         let mut parked = vec![0; PARKED];
         let buffers = Buffers { read: &mut read, write: &mut write, parked: &mut parked };
         let state = GuardState::new();
+        let mut place = Place::new();
         let anchors = [to.anchor];
         let stream = self.network.stream(to.port).await.unwrap();
         let nobody: Option<ClientIdentity<'_, SoftKey>> = None;
         let server = self.server(to, &anchors);
-        let mut session = match open(stream, buffers, &state, server, nobody, OsRng, self.limits).await {
-            Ok(session) => session,
-            Err(error) => return Visit { opened: false, outcome: Err(error) },
-        };
+        let mut session =
+            match open(&mut place, stream, buffers, &state, server, nobody, OsRng, self.limits).await {
+                Ok(session) => session,
+                Err(error) => return Visit { opened: false, outcome: Err(error) },
+            };
         let mut answer = vec![0; 8192];
         let outcome = async {
             session.write_all(GREETING).await?;

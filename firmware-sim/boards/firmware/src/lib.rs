@@ -9,6 +9,9 @@
 mod clock;
 mod network;
 
+use core::pin::pin;
+
+use agent_core::apart::apart;
 use agent_core::evidence::{Firmware, IdevidAttester};
 use agent_core::flow::{Agent, Control, Platform, Settings};
 use agent_core::keystore::{SoftKey, SoftKeyStore, Unwrapped};
@@ -156,29 +159,67 @@ where
         parked: &mut memory.parked,
     });
     let packets = PacketBuffers { receive: &mut memory.receive, send: &mut memory.send };
-    let connector = || StackConnector::new(stack, &memory.sockets);
+    let storage = FlashStorage::new(flash, layout.records, &mut memory.scratch);
+    let network = Network { stack, sockets: &memory.sockets, workspace: &workspace };
+    let mut agent = assemble(&provision, attester, image, storage, network, packets, rng, observer);
+    match apart(pin!(agent.run(control))).await {
+        Ok(()) => End::Stopped,
+        Err(_) => End::Records,
+    }
+}
+
+/// What both clients share.
+struct Network<'n, 'b> {
+    stack: Stack<'n>,
+    sockets: &'n Sockets,
+    workspace: &'n Workspace<'b>,
+}
+
+/// The parts of this device.
+type Parts<'n, 'b, F, R, O> = Platform<
+    SoftKeyStore<Unwrapped>,
+    FlashStorage<'b, F>,
+    Uptime,
+    R,
+    IdevidAttester<'n, SoftKey>,
+    Https<'n, 'b, StackConnector<'n>, R>,
+    Mqtt<'n, 'b, StackConnector<'n>, R>,
+    O,
+>;
+
+/// Puts the agent together; apart from [`run`], on whose stack frame all else stands.
+#[inline(never)]
+#[expect(clippy::too_many_arguments, reason = "called once; each is a part")]
+fn assemble<'n, 'b, F: NorFlash, R: CryptoRngCore + Clone, O: Observer>(
+    provision: &Provision<'n>,
+    attester: IdevidAttester<'n, SoftKey>,
+    image: Image,
+    storage: FlashStorage<'b, F>,
+    network: Network<'n, 'b>,
+    packets: PacketBuffers<'b>,
+    rng: R,
+    observer: O,
+) -> Agent<'n, Parts<'n, 'b, F, R, O>, REQUEST, ANSWER> {
+    let connector = || StackConnector::new(network.stack, network.sockets);
     let limits = TimeLimits::default();
     let platform = Platform {
         keys: SoftKeyStore::new(Unwrapped),
-        storage: FlashStorage::new(flash, layout.records, &mut memory.scratch),
+        storage,
         clock: Uptime,
         rng: rng.clone(),
         attester,
-        transport: Https::new(connector(), rng.clone(), &workspace, limits),
-        broker: Mqtt::new(connector(), rng, &workspace, packets, limits),
+        transport: Https::new(connector(), rng.clone(), network.workspace, limits),
+        broker: Mqtt::new(connector(), rng, network.workspace, packets, limits),
         observer,
     };
     let settings = Settings {
         software_version: image.version,
         ..Settings::new(provision.host, provision.port, provision.trust_bundle, image.built)
     };
-    let mut agent: Agent<'_, _, REQUEST, ANSWER> = Agent::new(platform, settings);
-    match agent.run(control).await {
-        Ok(()) => End::Stopped,
-        Err(_) => End::Records,
-    }
+    Agent::new(platform, settings)
 }
 
+#[inline(never)]
 fn attester<'p>(provision: &Provision<'p>, image: Image) -> Option<IdevidAttester<'p, SoftKey>> {
     let key = p256::ecdsa::SigningKey::from_slice(provision.idevid_key).ok()?;
     let mut measurements = heapless::Vec::new();

@@ -8,8 +8,8 @@ use embassy_net::dns::DnsQueryType;
 use embassy_net::tcp::client::{TcpClient, TcpClientState, TcpConnection};
 use embedded_nal_async::TcpConnect as _;
 
-const SEND: usize = 1536;
-const RECEIVE: usize = 3072;
+const SEND: usize = 1024;
+const RECEIVE: usize = 2048;
 
 /// The buffers of the one socket.
 pub type Sockets = TcpClientState<1, SEND, RECEIVE>;

@@ -9,6 +9,7 @@ mod ethernet;
 mod image;
 mod report;
 mod semihost;
+mod stack;
 mod ticks;
 
 use core::panic::PanicInfo;

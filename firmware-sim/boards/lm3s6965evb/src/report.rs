@@ -1,8 +1,11 @@
-//! Prints what happens to QEMU's console: stable names, a line each.
+//! Prints what happens to QEMU's console: stable names, a line each; and, when it
+//! has published, how much of the stack was used until then.
 
 use agent_core::flow::{Notice, Publication};
 use agent_core::platform::Observer;
 use cortex_m_semihosting::hprintln;
+
+use crate::stack;
 
 /// Prints notices.
 pub struct Report;
@@ -12,7 +15,10 @@ impl Observer for Report {
         let _ = match notice {
             Notice::Refused { code, .. } => hprintln!("event {} {}", notice.name(), code),
             Notice::Unreachable { error, .. } => hprintln!("event {} {}", notice.name(), error),
-            Notice::Published { what: Publication::Telemetry, .. } => hprintln!("event published telemetry"),
+            Notice::Published { what: Publication::Telemetry, .. } => {
+                let (size, used) = stack::usage();
+                hprintln!("event published telemetry\nstack {} of {}", used, size)
+            }
             _ => hprintln!("event {}", notice.name()),
         };
     }

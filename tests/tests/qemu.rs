@@ -1,0 +1,36 @@
+//! A board's image in QEMU: the same code as on a chip, from a blank flash to a second certificate, within its memory.
+
+use std::process::Command;
+
+use serde_json::Value as Json;
+use tests::harness::{binary, peer, run};
+
+/// Bytes of the board's flash, and of its RAM.
+const FLASH: u64 = 256 * 1024;
+const RAM: u64 = 64 * 1024;
+/// Bytes of the stack that are to stay free.
+const SPARE: u64 = 3 * 1024;
+
+#[test]
+fn a_board_enrolls_publishes_renews_and_publishes_again() {
+    let _there = peer("qemu-system-arm", "qemu-system-arm");
+    let finished = run(Command::new(binary("firmware-sim")).args(["qemu", "--json", "--devices", "2"]));
+    let last = finished.stdout.lines().last().unwrap_or_default();
+    let summary: Json = serde_json::from_str(last).unwrap_or_else(|error| panic!("{error}: {finished:?}"));
+    assert!(finished.status.success(), "{finished:?}");
+    assert_eq!(summary["failed"], 0, "{summary}");
+    let devices = summary["devices"].as_array().unwrap();
+    assert_eq!(devices.len(), 2, "{summary}");
+    for device in devices {
+        let reached = ["enrolled_ms", "published_ms", "renewed_ms", "published_again_ms"]
+            .map(|name| device[name].as_u64().unwrap_or_else(|| panic!("{name}: {device}")));
+        assert!(reached.is_sorted(), "{device}");
+
+        // What is static and the stack share the RAM; some of the stack is left for what no test reaches.
+        let [used, size] = ["stack_used", "stack_size"].map(|name| device[name].as_u64().unwrap());
+        assert!(size + summary["ram_bytes"].as_u64().unwrap() <= RAM, "{summary}");
+        assert!(used > 4 * 1024, "the stack was not measured: {device}");
+        assert!(used + SPARE <= size, "{used} bytes of {size} is too near the end of the stack");
+    }
+    assert!(summary["flash_bytes"].as_u64().unwrap() <= FLASH, "{summary}");
+}
