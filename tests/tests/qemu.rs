@@ -1,5 +1,7 @@
 //! A board's image in QEMU: the same code as on a chip, from a blank flash to a second certificate, within its memory.
 
+#![expect(clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
 use std::process::Command;
 
 use serde_json::Value as Json;
@@ -12,13 +14,17 @@ const RAM: u64 = 64 * 1024;
 const SPARE: u64 = 3 * 1024;
 
 #[test]
+fn whenever_the_power_is_cut_it_comes_back_to_one_identity() {
+    let devices = boot(&["--devices", "2", "--power-cuts", "16"])["devices"].clone();
+    for device in devices.as_array().unwrap() {
+        assert_eq!(device["power_cuts"], 16, "{device}");
+        assert!(device["renewals_asked"].as_u64().unwrap() > 1, "no renewal was ever cut: {device}");
+    }
+}
+
+#[test]
 fn a_board_enrolls_publishes_renews_and_publishes_again() {
-    let _there = peer("qemu-system-arm", "qemu-system-arm");
-    let finished = run(Command::new(binary("firmware-sim")).args(["qemu", "--json", "--devices", "2"]));
-    let last = finished.stdout.lines().last().unwrap_or_default();
-    let summary: Json = serde_json::from_str(last).unwrap_or_else(|error| panic!("{error}: {finished:?}"));
-    assert!(finished.status.success(), "{finished:?}");
-    assert_eq!(summary["failed"], 0, "{summary}");
+    let summary = boot(&["--devices", "2"]);
     let devices = summary["devices"].as_array().unwrap();
     assert_eq!(devices.len(), 2, "{summary}");
     for device in devices {
@@ -33,4 +39,15 @@ fn a_board_enrolls_publishes_renews_and_publishes_again() {
         assert!(used + SPARE <= size, "{used} bytes of {size} is too near the end of the stack");
     }
     assert!(summary["flash_bytes"].as_u64().unwrap() <= FLASH, "{summary}");
+}
+
+/// What `firmware-sim qemu` says of devices that all got through.
+fn boot(options: &[&str]) -> Json {
+    let _there = peer("qemu-system-arm", "qemu-system-arm");
+    let finished = run(Command::new(binary("firmware-sim")).args(["qemu", "--json"]).args(options));
+    let last = finished.stdout.lines().last().unwrap_or_default();
+    let summary: Json = serde_json::from_str(last).unwrap_or_else(|error| panic!("{error}: {finished:?}"));
+    assert!(finished.status.success(), "{finished:?}");
+    assert_eq!(summary["failed"], 0, "{summary}");
+    summary
 }

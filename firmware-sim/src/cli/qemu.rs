@@ -24,6 +24,9 @@ pub(super) struct Arguments {
     /// Seconds that a device may take for all of it
     #[arg(long, default_value_t = 120, value_parser = clap::value_parser!(u64).range(1..=3_600))]
     patience: u64,
+    /// Cut each device's power this often at random moments, before it is let through
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=10_000))]
+    power_cuts: u32,
     /// Print nothing but one JSON object to standard output, as its last line
     #[arg(long)]
     json: bool,
@@ -34,6 +37,7 @@ pub(super) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         board: arguments.board,
         devices: arguments.devices,
         patience: Duration::from_secs(arguments.patience),
+        power_cuts: arguments.power_cuts,
     };
     let mut story: Box<dyn io::Write + Send> =
         if arguments.json { Box::new(io::stderr()) } else { Box::new(io::stdout()) };

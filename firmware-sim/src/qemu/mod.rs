@@ -3,6 +3,7 @@
 //! [`toolchain`] finds what can build for bare metal, [`image`] builds and measures, [`provision`] writes the flash
 //! that the factory would, [`machine`] boots, and [`run`] puts them on a [stage](crate::stage) and watches.
 
+mod cuts;
 pub mod image;
 pub mod machine;
 pub mod provision;

@@ -25,6 +25,8 @@ pub struct Options {
     pub devices: u32,
     /// Longest time for each to get through.
     pub patience: Duration,
+    /// How often the power is cut at a random moment before a device is let through.
+    pub power_cuts: u32,
 }
 
 /// What came out.
@@ -59,8 +61,24 @@ pub struct DeviceReport {
     pub stack_used: Option<u32>,
     /// Bytes of the stack.
     pub stack_size: Option<u32>,
+    /// How often its power was cut.
+    pub power_cuts: u32,
+    /// How often it was asked to renew.
+    pub renewals_asked: u32,
+    /// Certificates that the server has issued to it: one, and at most one more for each renewal asked for.
+    pub certificates: usize,
     /// The last thing that went wrong.
     pub trouble: Option<String>,
+}
+
+impl DeviceReport {
+    /// Whether it got through all of it, with no certificate more than was asked for.
+    fn is_good(&self) -> bool {
+        let renewals = usize::try_from(self.renewals_asked).unwrap_or(usize::MAX);
+        self.published_again_ms.is_some()
+            && (2..=renewals.saturating_add(1)).contains(&self.certificates)
+            && (self.power_cuts == 0 || self.trouble.is_none())
+    }
 }
 
 /// Why it could not be run.
@@ -81,6 +99,9 @@ pub enum QemuError {
     /// The observer at the broker failed.
     #[error(transparent)]
     Observer(#[from] AdminError),
+    /// The server's inventory cannot be read.
+    #[error("the enrollment server's inventory cannot be read")]
+    Inventory(#[from] enroll_server::admin::AdminError),
     /// The story could not be told, or a folder not be made.
     #[error("input or output failed")]
     Io(#[from] std::io::Error),
@@ -121,11 +142,21 @@ pub async fn run(options: &Options, story: &mut (dyn Write + Send)) -> Result<Su
     for (id, device) in stage.lot.devices.iter().zip(stage.devices()?) {
         let folder = folder(&device)?;
         provision::write(&device, &folder.join("flash.img"))?;
-        let machine = Machine::boot(options.board, &image.elf, &folder)?;
+        let boot = || Machine::boot(options.board, &image.elf, &folder);
         let mut watch = Watch { id, begun: Instant::now(), report: DeviceReport::default(), stage: &stage };
         watch.report.device = id.to_string();
-        watch.see_through(machine, options.patience, story).await?;
-        summary.failed += usize::from(watch.report.published_again_ms.is_none());
+        writeln!(story, "\n{id}")?;
+        for cut in 0..options.power_cuts {
+            watch.cut(boot()?, cut).await?;
+        }
+        if options.power_cuts > 0 {
+            writeln!(story, "{:>8} ms  the power was cut {} times", watch.elapsed(), options.power_cuts)?;
+        }
+        let stopped = watch.report.trouble.take();
+        watch.see_through(boot()?, options.patience, story).await?;
+        watch.report.trouble = stopped.or(watch.report.trouble);
+        watch.count_certificates().await?;
+        summary.failed += usize::from(!watch.report.is_good());
         summary.devices.push(watch.report);
     }
     Box::pin(stage.strike()).await;
@@ -148,10 +179,10 @@ fn reference_values(image: &Image) -> String {
 }
 
 /// Watches one device.
-struct Watch<'s> {
+pub(super) struct Watch<'s> {
     id: &'s DeviceId,
     begun: Instant,
-    report: DeviceReport,
+    pub(super) report: DeviceReport,
     stage: &'s Stage,
 }
 
@@ -162,7 +193,7 @@ impl Watch<'_> {
         patience: Duration,
         story: &mut (dyn Write + Send),
     ) -> Result<(), QemuError> {
-        writeln!(story, "\n{}", self.id)?;
+        self.begun = Instant::now();
         let until = self.begun + patience;
         let mut asked = false;
         // The last line of interest tells of the stack, after the second publication.
@@ -180,12 +211,22 @@ impl Watch<'_> {
             self.take(&line);
             last = self.report.published_again_ms.is_some() && line.starts_with("stack ");
             if self.report.published_ms.is_some() && !asked {
-                // The device obeys its command topic; QEMU's console would be no way in on a real board.
-                self.stage.observer.command(self.id, r#"{"command":"renew"}"#).await?;
+                self.ask_to_renew().await?;
                 asked = true;
             }
         }
         machine.cut_power().await?;
+        Ok(())
+    }
+
+    /// The device obeys its command topic; QEMU's console would be no way in on a real board.
+    pub(super) async fn ask_to_renew(&mut self) -> Result<(), AdminError> {
+        self.report.renewals_asked += 1;
+        self.stage.observer.command(self.id, r#"{"command":"renew"}"#).await
+    }
+
+    async fn count_certificates(&mut self) -> Result<(), QemuError> {
+        self.report.certificates = self.stage.server.admin().certificates(Some(self.id)).await?.len();
         Ok(())
     }
 
