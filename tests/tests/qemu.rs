@@ -41,6 +41,24 @@ fn a_board_enrolls_publishes_renews_and_publishes_again() {
     assert!(summary["flash_bytes"].as_u64().unwrap() <= FLASH, "{summary}");
 }
 
+#[test]
+fn the_parts_of_the_image_add_up() {
+    let printed = run(Command::new(binary("firmware-sim")).args(["size", "--json"])).success();
+    let figures: Json = serde_json::from_str(&printed).unwrap();
+    let sum = |parts: &str| -> u64 {
+        figures[parts].as_object().unwrap().values().map(|bytes| bytes.as_u64().unwrap()).sum()
+    };
+    // Between the sections there is at most a little padding.
+    for (parts, whole) in [("flash", "flash_bytes"), ("ram", "ram_bytes")] {
+        let (sum, whole) = (sum(parts), figures[whole].as_u64().unwrap());
+        assert!(sum.abs_diff(whole) <= 256, "{parts}: {sum} of {whole}");
+    }
+    for part in ["TLS", "cryptography", "MQTT", "HTTP", "certificate verifier"] {
+        assert!(figures["flash"][part].as_u64().unwrap() > 1024, "{part}: {figures}");
+    }
+    assert!(figures["stack_used"].as_u64().unwrap() > 4 * 1024, "{figures}");
+}
+
 /// What `firmware-sim qemu` says of devices that all got through.
 fn boot(options: &[&str]) -> Json {
     let _there = peer("qemu-system-arm", "qemu-system-arm");

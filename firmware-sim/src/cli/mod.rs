@@ -5,6 +5,7 @@ mod device;
 mod factory;
 mod fleet;
 mod qemu;
+mod size;
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;
@@ -36,6 +37,7 @@ enum Command {
     Device(device::Arguments),
     Fleet(fleet::Arguments),
     Qemu(qemu::Arguments),
+    Size(size::Arguments),
 }
 
 /// Why a command failed; printed with its causes.
@@ -61,6 +63,7 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Factory(arguments) => factory::run(&arguments),
         Command::Device(arguments) => Box::pin(device::run(arguments)).await,
         Command::Fleet(arguments) => Box::pin(fleet::run(arguments)).await,
+        Command::Size(arguments) => Box::pin(size::run(arguments)).await,
         Command::Qemu(arguments) => Box::pin(qemu::run(arguments)).await,
     };
     outcome.unwrap_or_else(|failure| {

@@ -8,6 +8,7 @@ pub mod image;
 pub mod machine;
 pub mod provision;
 mod run;
+pub mod size;
 pub mod toolchain;
 
 pub use run::{DeviceReport, Options, QemuError, Summary, run};

@@ -1,0 +1,100 @@
+//! `firmware-sim size`.
+
+use core::time::Duration;
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+
+use comfy_table::presets::UTF8_BORDERS_ONLY;
+use comfy_table::{CellAlignment, Table};
+use serde::Serialize;
+
+use super::{Failure, INTERRUPTED, interrupted};
+use crate::qemu::image::{self, Board};
+use crate::qemu::size::{Sizes, sizes};
+use crate::qemu::{Options, run as run_qemu};
+
+/// Print how much flash, RAM and stack a device takes on a board
+///
+/// Builds the board's image and reads what it is made of; then boots a device in QEMU, sees it through enrollment and
+/// renewal, and looks how deep its stack has grown.
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// The board
+    #[arg(long, value_enum, default_value_t)]
+    board: Board,
+    /// Print one JSON object in place of the tables
+    #[arg(long)]
+    json: bool,
+}
+
+/// What is printed.
+#[derive(Debug, Serialize)]
+struct Figures {
+    board: &'static str,
+    #[serde(flatten)]
+    sizes: Sizes,
+    flash_bytes: usize,
+    ram_bytes: u64,
+    stack_used: Option<u32>,
+    stack_size: Option<u32>,
+}
+
+pub(super) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
+    let image = image::build(arguments.board)?;
+    let options =
+        Options { board: arguments.board, devices: 1, patience: Duration::from_secs(120), power_cuts: 0 };
+    let mut nowhere = io::sink();
+    let summary = tokio::select! {
+        outcome = run_qemu(&options, &mut nowhere) => outcome?,
+        () = interrupted() => return Ok(ExitCode::from(INTERRUPTED)),
+    };
+    let device = summary.devices.first().cloned().unwrap_or_default();
+    let figures = Figures {
+        board: arguments.board.name(),
+        sizes: sizes(&image.elf)?,
+        flash_bytes: image.flash,
+        ram_bytes: image.ram,
+        stack_used: device.stack_used,
+        stack_size: device.stack_size,
+    };
+    let mut out = io::stdout();
+    if arguments.json {
+        writeln!(out, "{}", serde_json::to_string(&figures)?)?;
+    } else {
+        print(&mut out, &figures)?;
+    }
+    Ok(if summary.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn print(out: &mut impl io::Write, figures: &Figures) -> io::Result<()> {
+    let Figures { sizes, flash_bytes, ram_bytes, .. } = figures;
+    let flash = sizes.flash.iter().map(|(part, bytes)| ((*part).to_owned(), *bytes));
+    writeln!(out, "{}\n", table("flash", flash, u64::try_from(*flash_bytes).unwrap_or(u64::MAX)))?;
+    let ram = sizes.ram.iter().map(|(name, bytes)| (name.clone(), *bytes));
+    writeln!(out, "{}\n", table("static RAM", ram, *ram_bytes))?;
+    match (figures.stack_used, figures.stack_size) {
+        (Some(used), Some(size)) => writeln!(
+            out,
+            "Stack: at most {used} of {size} bytes were used in an enrollment, a renewal and two logins at the broker.\n\
+             RAM in all: {} bytes with the stack as long as it may grow.",
+            ram_bytes + u64::from(size)
+        ),
+        _ => writeln!(out, "The stack was not measured: the device did not get through (firmware-sim qemu)."),
+    }
+}
+
+/// The largest first, and the sum.
+fn table(title: &str, rows: impl Iterator<Item = (String, u64)>, sum: u64) -> Table {
+    let mut rows: Vec<_> = rows.collect();
+    rows.sort_by_key(|(_, bytes)| core::cmp::Reverse(*bytes));
+    let mut table = Table::new();
+    table.load_preset(UTF8_BORDERS_ONLY).set_header([title, "bytes"]);
+    for (name, bytes) in rows {
+        table.add_row([name, bytes.to_string()]);
+    }
+    table.add_row(["in all".to_owned(), sum.to_string()]);
+    if let Some(column) = table.column_mut(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table
+}
