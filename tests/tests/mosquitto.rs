@@ -11,8 +11,8 @@ use std::process::Command;
 use rustls::AlertDescription;
 use serde_json::Value as Json;
 use tests::harness::{
-    LIMIT, Login, Order, Probe, ProbeError, Process, Site, Weakness, binary, certify, certify_by_impostor,
-    certify_by_stranger, now, until,
+    LIMIT, Login, NOT_AUTHORIZED, Order, Probe, ProbeError, Process, Site, Weakness, binary, certify,
+    certify_by_impostor, certify_by_stranger, now, until,
 };
 
 #[test]
@@ -189,9 +189,6 @@ fn planted_mistakes_in_the_configuration_are_found() {
         }
     }
 }
-
-/// MQTT 5, section 3.4.2.1.
-const NOT_AUTHORIZED: u8 = 0x87;
 
 /// Birth, telemetry, both commands, a renewal with a new certificate, and the last will.
 fn lives_and_renews(site: &Site, device: &str, running: &Process, serial: impl Fn() -> Json) {

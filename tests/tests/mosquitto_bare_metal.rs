@@ -18,24 +18,24 @@ use firmware_sim::device::{TokioConnector, TokioStream};
 use p256::ecdsa::SigningKey;
 use p256::elliptic_curve::rand_core::OsRng;
 use p256::pkcs8::DecodePrivateKey as _;
-use tests::harness::{ClientKey, LIMIT, Order, Site, certify, certify_by_stranger, now, until};
+use tests::harness::{
+    ClientKey, LIMIT, NOT_AUTHORIZED, Order, Probe, Site, certify, certify_by_stranger, now, until,
+};
 
 #[test]
 fn it_publishes_obeys_and_says_goodbye() {
     let site = Site::new(1);
     let mut operator = site.operator();
-    let device = Device::start(&site, Setup::of(&site));
-    assert_eq!(device.event(), Event::Accepted);
+    let device = Device::online(&site, Setup::of(&site));
 
     device.tell(Act::Publish(device.topic("status"), b"online".into(), true));
     assert_eq!(device.event(), Event::Published);
-    operator
-        .message(|topic, payload| (topic == device.topic("status") && payload == b"online").then_some(()));
+    hears(&mut operator, &device.topic("status"), b"online");
     // A quarter of the buffer is room enough for the topic and what comes with it.
     let long = vec![b'x'; SEND_BUFFER - 250];
     device.tell(Act::Publish(device.topic("telemetry"), long.clone(), false));
     assert_eq!(device.event(), Event::Published);
-    operator.message(|topic, payload| (topic == device.topic("telemetry") && payload == long).then_some(()));
+    hears(&mut operator, &device.topic("telemetry"), &long);
 
     for command in [b"first".as_slice(), b"", b"\xff\0", b"last"] {
         assert_eq!(operator.publish(&device.topic("command"), command), 0);
@@ -43,8 +43,7 @@ fn it_publishes_obeys_and_says_goodbye() {
     }
     // What was retained is there for who comes later.
     let mut operator = site.operator();
-    operator
-        .message(|topic, payload| (topic == device.topic("status") && payload == b"online").then_some(()));
+    hears(&mut operator, &device.topic("status"), b"online");
 
     device.tell(Act::Leave);
     assert_eq!(device.event(), Event::Ended(Ok(())));
@@ -57,8 +56,7 @@ fn it_publishes_obeys_and_says_goodbye() {
 #[test]
 fn what_is_too_long_for_its_buffer_is_an_error() {
     let site = Site::new(1);
-    let device = Device::start(&site, Setup::of(&site));
-    assert_eq!(device.event(), Event::Accepted);
+    let device = Device::online(&site, Setup::of(&site));
     device.tell(Act::Publish(device.topic("telemetry"), vec![b'x'; SEND_BUFFER], false));
     assert_eq!(device.event(), Event::Ended(Err(TransportError::TooLarge)));
 }
@@ -67,11 +65,10 @@ fn what_is_too_long_for_its_buffer_is_an_error() {
 fn lost_without_a_word_it_leaves_its_last_will() {
     let site = Site::new(1);
     let mut operator = site.operator();
-    let device = Device::start(&site, Setup::of(&site));
-    assert_eq!(device.event(), Event::Accepted);
+    let device = Device::online(&site, Setup::of(&site));
     let topic = device.topic("status");
     drop(device);
-    operator.message(|found, payload| (found == topic && payload == WILL).then_some(()));
+    hears(&mut operator, &topic, WILL);
 }
 
 #[test]
@@ -81,8 +78,7 @@ fn a_retained_command_is_not_obeyed_again() {
     let topic = format!("devices/{}/command", site.world.devices[0]);
     assert_eq!(operator.publish_retained(&topic, b"old"), 0);
     for _reconnect in 0..2 {
-        let device = Device::start(&site, Setup::of(&site));
-        assert_eq!(device.event(), Event::Accepted);
+        let device = Device::online(&site, Setup::of(&site));
         assert_eq!(operator.publish(&topic, b"new"), 0);
         assert_eq!(device.event(), Event::Command(b"new".into()));
         device.tell(Act::Leave);
@@ -93,8 +89,7 @@ fn a_retained_command_is_not_obeyed_again() {
 #[test]
 fn with_nothing_to_say_it_keeps_the_connection_alive() {
     let site = Site::new(1);
-    let device = Device::start(&site, Setup { keep_alive: 2, ..Setup::of(&site) });
-    assert_eq!(device.event(), Event::Accepted);
+    let device = Device::online(&site, Setup { keep_alive: 2, ..Setup::of(&site) });
     // The broker would drop it after three seconds without a packet.
     let pings = || site.broker.log().matches(&format!("Received PINGREQ from {}", device.id)).count();
     until("three pings", || (pings() >= 3).then_some(()));
@@ -107,8 +102,7 @@ fn a_broker_that_falls_silent_is_given_up() {
     // While waiting for a command, the keep-alive finds out; while publishing, the limit of an exchange.
     for (publishing, keep_alive) in [(false, 2), (true, 600)] {
         let site = Site::new(1);
-        let device = Device::start(&site, Setup { keep_alive, ..Setup::of(&site) });
-        assert_eq!(device.event(), Event::Accepted);
+        let device = Device::online(&site, Setup { keep_alive, ..Setup::of(&site) });
         site.broker.freeze();
         if publishing {
             device.tell(Act::Publish(device.topic("telemetry"), b"is anybody there".into(), false));
@@ -143,15 +137,16 @@ fn strangers_refuse_each_other() {
 #[test]
 fn what_the_broker_does_not_permit_is_not_taken_for_published() {
     let site = Site::new(2);
-    let device = Device::start(&site, Setup::of(&site));
-    assert_eq!(device.event(), Event::Accepted);
+    let device = Device::online(&site, Setup::of(&site));
     let foreign = format!("devices/{}/telemetry", site.world.devices[1]);
     device.tell(Act::Publish(foreign, b"not mine".into(), false));
     assert_eq!(device.event(), Event::Ended(Err(TransportError::Refused(NOT_AUTHORIZED))));
 }
 
-/// MQTT 5, section 3.4.2.1.
-const NOT_AUTHORIZED: u8 = 0x87;
+/// Waits for a message.
+fn hears(operator: &mut Probe, topic: &str, payload: &[u8]) {
+    operator.message(|found, content| (found == topic && content == payload).then_some(()));
+}
 
 const WILL: &[u8] = b"offline";
 
@@ -218,6 +213,13 @@ impl Device {
             let _told = result.map(|result| reports.send(Event::Ended(result)).is_ok());
         });
         Self { id, acts, power: Some(power), events, thread: Some(thread) }
+    }
+
+    /// A device that the broker has accepted.
+    fn online(site: &Site, setup: Setup) -> Self {
+        let device = Self::start(site, setup);
+        assert_eq!(device.event(), Event::Accepted);
+        device
     }
 
     fn topic(&self, last: &str) -> String {

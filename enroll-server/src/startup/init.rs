@@ -102,7 +102,8 @@ pub enum InitError {
 }
 
 /// Makes a root CA, an issuing CA, the server's certificate, the signer of trust bundles and bundle number 1,
-/// an empty revocation list, the nonce key, the admin token, a policy, a configuration and an empty database. Overwrites nothing; after
+/// an empty revocation list, the nonce key, the admin token, a policy, a configuration and an empty database.
+/// Overwrites nothing; after
 /// a crash in the middle the folder is as if nothing had happened.
 ///
 /// # Errors

@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::{Failure, INTERRUPTED, interrupted};
 use crate::qemu::image::{self, Board};
 use crate::qemu::size::{Sizes, sizes};
-use crate::qemu::{Options, run as run_qemu};
+use crate::qemu::{Options, run_image};
 
 /// Print how much flash, RAM and stack a device takes on a board
 ///
@@ -45,7 +45,7 @@ pub(super) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         Options { board: arguments.board, devices: 1, patience: Duration::from_secs(120), power_cuts: 0 };
     let mut nowhere = io::sink();
     let summary = tokio::select! {
-        outcome = run_qemu(&options, &mut nowhere) => outcome?,
+        outcome = run_image(&image, &options, &mut nowhere) => outcome?,
         () = interrupted() => return Ok(ExitCode::from(INTERRUPTED)),
     };
     let device = summary.devices.first().cloned().unwrap_or_default();

@@ -126,7 +126,7 @@ pub fn measure(elf: &Path) -> Result<Image, ImageError> {
 }
 
 /// Where RAM begins on Cortex-M.
-const RAM: u32 = 0x2000_0000;
+pub(super) const RAM: u32 = 0x2000_0000;
 /// The largest flash of a board here.
 const MAX_FLASH: usize = 4 * 1024 * 1024;
 /// The symbol of the firmware's version.

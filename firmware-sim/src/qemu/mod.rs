@@ -11,4 +11,4 @@ mod run;
 pub mod size;
 pub mod toolchain;
 
-pub use run::{DeviceReport, Options, QemuError, Summary, run};
+pub use run::{DeviceReport, Options, QemuError, Summary, run, run_image};

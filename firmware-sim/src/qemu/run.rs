@@ -110,14 +110,25 @@ pub enum QemuError {
 /// The address of the host as QEMU's user network has it.
 const HOST: &str = "10.0.2.2";
 
-/// Runs everything; tells what happens to `story`.
+/// Builds the image and runs everything; tells what happens to `story`.
 ///
 /// # Errors
 /// Where it could not be run. A device that does not get through is no error: it stands in the summary.
 pub async fn run(options: &Options, story: &mut (dyn Write + Send)) -> Result<Summary, QemuError> {
     writeln!(story, "Building the image for {} ...", options.board.name())?;
     story.flush()?;
-    let image = image::build(options.board)?;
+    run_image(&image::build(options.board)?, options, story).await
+}
+
+/// Runs everything with an image that is built.
+///
+/// # Errors
+/// As [`run`].
+pub async fn run_image(
+    image: &Image,
+    options: &Options,
+    story: &mut (dyn Write + Send),
+) -> Result<Summary, QemuError> {
     writeln!(story, "Image              {} bytes of flash, {} of static RAM", image.flash, image.ram)?;
 
     let temporary = tempfile::Builder::new().prefix("firmware-sim-").tempdir()?;
@@ -125,7 +136,7 @@ pub async fn run(options: &Options, story: &mut (dyn Write + Send)) -> Result<Su
         host: HOST,
         devices: options.devices,
         version: image.version.clone(),
-        reference_values: reference_values(&image),
+        reference_values: reference_values(image),
     };
     let stage = Box::pin(Stage::build(temporary.path(), &setting)).await?;
     writeln!(story, "Enrollment server  https://{}", stage.provision.address)?;

@@ -10,7 +10,7 @@ use std::path::Path;
 use object::{Object as _, ObjectSection as _, ObjectSymbol as _, SymbolKind};
 use serde::Serialize;
 
-use super::image::ImageError;
+use super::image::{ImageError, RAM};
 
 /// Bytes of an image, by part.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -74,6 +74,8 @@ const CONSTANTS: &str = "constants";
 const WRAPPERS: [&str; 2] = ["agent_core::apart::Apart<", "embassy_executor::raw::TaskStorage<"];
 /// Variables below this are added up.
 const SMALL: u64 = 256;
+/// What they are added up under, with the padding between variables.
+const OTHERS: &str = "all others";
 
 /// Reads the sizes of the parts from an ELF file with symbols.
 ///
@@ -93,9 +95,9 @@ pub fn sizes(elf: &Path) -> Result<Sizes, ImageError> {
                 code += symbol.size();
                 *sizes.flash.entry(part(&name)).or_default() += symbol.size();
             }
-            SymbolKind::Data if symbol.address() >= RAM => {
+            SymbolKind::Data if symbol.address() >= u64::from(RAM) => {
                 variables += symbol.size();
-                let name = if symbol.size() < SMALL { "all others" } else { name.as_str() };
+                let name = if symbol.size() < SMALL { OTHERS } else { name.as_str() };
                 *sizes.ram.entry(name.to_owned()).or_default() += symbol.size();
             }
             _ => {}
@@ -104,12 +106,9 @@ pub fn sizes(elf: &Path) -> Result<Sizes, ImageError> {
     *sizes.flash.entry(REST).or_default() += length(".text").saturating_sub(code);
     sizes.flash.insert(CONSTANTS, length(".rodata") + length(".vector_table") + length(".data"));
     let padding = (length(".bss") + length(".data")).saturating_sub(variables);
-    *sizes.ram.entry("all others".to_owned()).or_default() += padding;
+    *sizes.ram.entry(OTHERS.to_owned()).or_default() += padding;
     Ok(sizes)
 }
-
-/// Where RAM begins on Cortex-M.
-const RAM: u64 = 0x2000_0000;
 
 fn part(name: &str) -> &'static str {
     let mut path = name;

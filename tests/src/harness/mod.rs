@@ -19,7 +19,7 @@ pub use device::{Csr, HandDevice, post};
 pub use https::{ClientKey, Reply, client_config, connect, exchange, http, https};
 pub use issue::{Order, certify, certify_by_impostor, certify_by_stranger};
 pub use mosquitto::{Files as BrokerFiles, Mosquitto, Weakness};
-pub use probe::{Login, Probe, ProbeError};
+pub use probe::{Login, NOT_AUTHORIZED, Probe, ProbeError};
 pub use process::{Finished, Process, run};
 pub use site::Site;
 pub use wait::{LIMIT, free_port, now, until};

@@ -10,6 +10,9 @@ use rustls::{AlertDescription, ClientConnection, StreamOwned};
 
 use super::https::{ClientKey, client_config, connect};
 
+/// The reason code "not authorized" (MQTT 5, section 3.4.2.1).
+pub const NOT_AUTHORIZED: u8 = 0x87;
+
 /// Who logs in, and where.
 #[derive(Debug)]
 pub struct Login<'a> {

@@ -40,10 +40,10 @@ impl Site {
         let server = world.serve();
         let certificate = certify(&world, &Order::server("localhost"));
         let folder = world.path("broker");
-        fs::create_dir_all(&folder).expect("a broker that is set up");
+        fs::create_dir_all(&folder).expect("a folder for the broker");
         let file = |name: &str, text: String| {
             let path = folder.join(name);
-            fs::write(&path, text).expect("a broker that is set up");
+            fs::write(&path, text).expect("to write the broker's files");
             path
         };
         let authorities = world.path("server/authorities.pem");
@@ -73,7 +73,7 @@ impl Site {
     #[must_use]
     pub fn operator(&self) -> Probe {
         let identity = certify(&self.world, &Order::client("operator"));
-        let mut operator = self.login("operator", &identity).expect("a broker that is set up");
+        let mut operator = self.login("operator", &identity).expect("a broker that takes the operator");
         assert!(operator.subscribe("devices/#") <= 1, "the subscription was refused");
         operator
     }

@@ -1,12 +1,11 @@
 //! The loop that asks the machine and carries out what it says.
 
+use core::pin::pin;
 use core::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 
 use super::{Agent, Control, Notice, OnceError, Parts, RunError, World};
-use core::pin::pin;
-
 use crate::apart::apart;
 use crate::lifecycle::{Action, Asker, Event, Machine, Now};
 use crate::platform::{Attester as _, Clock, Observer as _, Slot, Storage};

@@ -159,64 +159,27 @@ where
         parked: &mut memory.parked,
     });
     let packets = PacketBuffers { receive: &mut memory.receive, send: &mut memory.send };
-    let storage = FlashStorage::new(flash, layout.records, &mut memory.scratch);
-    let network = Network { stack, sockets: &memory.sockets, workspace: &workspace };
-    let mut agent = assemble(&provision, attester, image, storage, network, packets, rng, observer);
-    match apart(pin!(agent.run(control))).await {
-        Ok(()) => End::Stopped,
-        Err(_) => End::Records,
-    }
-}
-
-/// What both clients share.
-struct Network<'n, 'b> {
-    stack: Stack<'n>,
-    sockets: &'n Sockets,
-    workspace: &'n Workspace<'b>,
-}
-
-/// The parts of this device.
-type Parts<'n, 'b, F, R, O> = Platform<
-    SoftKeyStore<Unwrapped>,
-    FlashStorage<'b, F>,
-    Uptime,
-    R,
-    IdevidAttester<'n, SoftKey>,
-    Https<'n, 'b, StackConnector<'n>, R>,
-    Mqtt<'n, 'b, StackConnector<'n>, R>,
-    O,
->;
-
-/// Puts the agent together; apart from [`run`], on whose stack frame all else stands.
-#[inline(never)]
-#[expect(clippy::too_many_arguments, reason = "called once; each is a part")]
-fn assemble<'n, 'b, F: NorFlash, R: CryptoRngCore + Clone, O: Observer>(
-    provision: &Provision<'n>,
-    attester: IdevidAttester<'n, SoftKey>,
-    image: Image,
-    storage: FlashStorage<'b, F>,
-    network: Network<'n, 'b>,
-    packets: PacketBuffers<'b>,
-    rng: R,
-    observer: O,
-) -> Agent<'n, Parts<'n, 'b, F, R, O>, REQUEST, ANSWER> {
-    let connector = || StackConnector::new(network.stack, network.sockets);
+    let connector = || StackConnector::new(stack, &memory.sockets);
     let limits = TimeLimits::default();
     let platform = Platform {
         keys: SoftKeyStore::new(Unwrapped),
-        storage,
+        storage: FlashStorage::new(flash, layout.records, &mut memory.scratch),
         clock: Uptime,
         rng: rng.clone(),
         attester,
-        transport: Https::new(connector(), rng.clone(), network.workspace, limits),
-        broker: Mqtt::new(connector(), rng, network.workspace, packets, limits),
+        transport: Https::new(connector(), rng.clone(), &workspace, limits),
+        broker: Mqtt::new(connector(), rng, &workspace, packets, limits),
         observer,
     };
     let settings = Settings {
         software_version: image.version,
         ..Settings::new(provision.host, provision.port, provision.trust_bundle, image.built)
     };
-    Agent::new(platform, settings)
+    let mut agent: Agent<'_, _, REQUEST, ANSWER> = Agent::new(platform, settings);
+    match apart(pin!(agent.run(control))).await {
+        Ok(()) => End::Stopped,
+        Err(_) => End::Records,
+    }
 }
 
 #[inline(never)]

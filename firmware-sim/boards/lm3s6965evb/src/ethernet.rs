@@ -51,7 +51,8 @@ pub struct Ethernet {
 }
 
 impl Ethernet {
-    /// Switches the controller on, with room for a frame that is received; the interrupt has to be unmasked by the caller afterwards.
+    /// Switches the controller on, with room for a frame that is received; the interrupt has to be unmasked by the
+    /// caller afterwards.
     pub fn start(address: [u8; 6], frame: &'static mut [u8; MAX_FRAME]) -> Self {
         write(RCTL, RX_RESET_FIFO);
         write(RIS, u32::MAX);

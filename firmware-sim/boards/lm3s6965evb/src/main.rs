@@ -125,15 +125,17 @@ unsafe extern "C" fn ethernet_interrupt() {
 #[cortex_m_rt::exception]
 unsafe fn HardFault(_: &cortex_m_rt::ExceptionFrame) -> ! {
     // The stack may be unusable, and so may be whoever would be told: nothing but the exit is left.
-    debug::exit(debug::EXIT_FAILURE);
-    loop {
-        cortex_m::asm::wfi();
-    }
+    halt()
 }
 
 #[panic_handler]
 fn panic(_: &PanicInfo<'_>) -> ! {
     let _ = hprintln!("panic");
+    halt()
+}
+
+/// Ends QEMU with a failure; on a chip it would wait for the watchdog.
+fn halt() -> ! {
     debug::exit(debug::EXIT_FAILURE);
     loop {
         cortex_m::asm::wfi();

@@ -1,5 +1,5 @@
-//! Prints what happens to QEMU's console: stable names, a line each; and, when it
-//! has published, how much of the stack was used until then.
+//! Prints what happens to QEMU's console: stable names, a line each; and, when it has published, how much of the
+//! stack was used until then.
 
 use agent_core::flow::{Notice, Publication};
 use agent_core::platform::Observer;
