@@ -69,3 +69,47 @@ fn a_broken_device_toml_is_named_with_line_and_field() {
     assert_eq!(code, Some(1));
     assert!(err.contains("device.toml cannot be understood") && err.contains("line 2"), "{err}");
 }
+
+#[test]
+fn a_flash_image_is_written_once_and_read_back_without_its_key() {
+    use p256::pkcs8::DecodePrivateKey as _;
+    let home = tempfile::tempdir().unwrap();
+    let path = |name: &str| home.path().join(name).to_str().unwrap().to_owned();
+    let (lot, image, bundle) = (path("lot"), path("flash.img"), path("trust.bundle"));
+    std::fs::write(&bundle, b"any").unwrap();
+    let order = ["--server", "10.0.2.2:8443", "--trust", &bundle, "--flash", &image];
+    let (code, out, err) = run(&[&["factory", "--dir", &lot][..], &order].concat());
+    assert_eq!(code, Some(0), "{err}");
+    assert!(out.contains("49152 bytes for address 0x00000000. It holds a private key"), "{out}");
+
+    // What lies in the clear until the first start is in the file, and in nothing that is printed.
+    let folder = std::fs::read_dir(path("lot/devices")).unwrap().next().unwrap().unwrap().path();
+    let key = std::fs::read_to_string(folder.join("idevid.key")).unwrap();
+    let scalar = p256::SecretKey::from_pkcs8_pem(&key).unwrap().to_bytes();
+    assert!(std::fs::read(&image).unwrap().windows(32).any(|window| window == scalar.as_slice()));
+    for format in [&["flash", &image][..], &["flash", &image, "--json"]] {
+        let (code, out, err) = run(format);
+        assert_eq!(code, Some(0), "{err}");
+        for expected in ["10.0.2.2:8443", "demo-sensor", "clear", "SN-"] {
+            assert!(out.contains(expected) || (expected == "clear" && format.len() > 2), "{expected}: {out}");
+        }
+        for part in scalar.chunks(4) {
+            assert!(!out.contains(&hex::encode(part)), "a part of the key is printed: {out}");
+        }
+    }
+
+    // Not over an old one; for another board; and of a device that was made before.
+    let (code, _, err) = run(&["factory", "--device", folder.to_str().unwrap(), "--flash", &image]);
+    assert!(code == Some(1) && err.contains("flash.img"), "{err}");
+    let other = path("other.img");
+    let device = ["factory", "--device", folder.to_str().unwrap(), "--flash", &other];
+    let (code, out, err) = run(&[&device[..], &["--board", "stm32h573i-dk"]].concat());
+    assert_eq!(code, Some(0), "{err}");
+    assert!(out.contains("131072 bytes for address 0x081e0000"), "{out}");
+    assert_eq!(run(&["flash", &other, "--board", "stm32h573i-dk"]).0, Some(0));
+    let (code, _, err) = run(&["flash", &other]);
+    assert_eq!(code, Some(1));
+    assert!(err.contains("the flash image of lm3s6965evb has 49152"), "{err}");
+    let many = run(&[&["factory", "--dir", &path("two"), "--count", "2"][..], &order].concat());
+    assert!(many.0 == Some(1) && many.2.contains("--flash is for one device"), "{}", many.2);
+}

@@ -32,6 +32,8 @@ fn a_board_enrolls_publishes_renews_and_publishes_again() {
             .map(|name| device[name].as_u64().unwrap_or_else(|| panic!("{name}: {device}")));
         assert!(reached.is_sorted(), "{device}");
 
+        assert_eq!(device["key_wrapped"], true, "{device}");
+
         // What is static and the stack share the RAM; some of the stack is left for what no test reaches.
         let [used, size] = ["stack_used", "stack_size"].map(|name| device[name].as_u64().unwrap());
         assert!(size + summary["ram_bytes"].as_u64().unwrap() <= RAM, "{summary}");

@@ -9,6 +9,9 @@
 //! | `Transport` | [`http::Https`] |
 //! | `Broker` | [`mqtt::Mqtt`] |
 //! | `Storage` | [`flash::FlashStorage`] |
+//! | `KeyWrap` | [`wrap::Wrapped`], over the chip's cipher |
+//!
+//! What the factory writes is in [`layout`], [`provision`] and [`custody`].
 //!
 //! There is no allocator, no `unsafe` and no thread here. All buffers are handed in by the caller.
 
@@ -18,9 +21,12 @@
 #[cfg(any(test, feature = "sim"))]
 extern crate std;
 
+pub mod custody;
 pub mod flash;
 pub mod http;
+pub mod layout;
 pub mod mqtt;
 pub mod net;
 pub mod provision;
 pub mod tls;
+pub mod wrap;

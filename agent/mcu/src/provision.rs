@@ -4,15 +4,13 @@
 //!
 //! | bytes | content |
 //! |---|---|
-//! | 8 | `DEVPROV1` |
+//! | 8 | `DEVPROV2` |
 //! | 4 | length of the body, little-endian |
 //! | 32 | SHA-256 of the body |
 //! | n | the body: [`Provision`] in postcard |
 //!
-//! The checksum finds a torn or rotten region; it proves nothing about who wrote it. The region holds the IDevID
-//! key in the clear: on a real board it belongs into memory that a debugger cannot read.
-
-use core::fmt;
+//! The checksum finds a torn or rotten region; it proves nothing about who wrote it. The IDevID key has a page of its
+//! own: [`crate::custody`].
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -22,7 +20,7 @@ use shared::limits::MAX_CHAIN;
 pub const MAX_REGION: usize = 4096;
 
 /// What a device is given at the factory.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Provision<'f> {
     /// Host name or address of the enrollment server.
     pub host: &'f str,
@@ -33,8 +31,6 @@ pub struct Provision<'f> {
     /// The IDevID's chain in DER, leaf first, trust anchor left out.
     #[serde(borrow)]
     pub idevid_chain: heapless::Vec<&'f [u8], MAX_CHAIN>,
-    /// The IDevID's private key: the scalar, 32 bytes, big-endian.
-    pub idevid_key: &'f [u8],
     /// The maker's private enterprise number.
     pub oemid: u32,
     /// Model.
@@ -43,23 +39,11 @@ pub struct Provision<'f> {
     pub hwversion: &'f str,
 }
 
-/// Leaves the key out.
-impl fmt::Debug for Provision<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Provision")
-            .field("host", &self.host)
-            .field("port", &self.port)
-            .field("hwmodel", &self.hwmodel)
-            .field("hwversion", &self.hwversion)
-            .finish_non_exhaustive()
-    }
-}
-
 /// Why a region cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ProvisionError {
     /// Never written.
-    #[error("the device was not provisioned: the factory region does not begin with DEVPROV1")]
+    #[error("the device was not provisioned: the factory region does not begin with DEVPROV2")]
     Blank,
     /// The length or the checksum is wrong.
     #[error("the factory region is damaged")]
@@ -72,7 +56,7 @@ pub enum ProvisionError {
     TooLong,
 }
 
-const MAGIC: [u8; 8] = *b"DEVPROV1";
+const MAGIC: [u8; 8] = *b"DEVPROV2";
 const HEADER: usize = 8 + 4 + 32;
 
 impl<'f> Provision<'f> {
@@ -124,7 +108,6 @@ mod tests {
             port: 8443,
             trust_bundle: b"bundle",
             idevid_chain: heapless::Vec::from_slice(&[&b"leaf"[..], b"issuer"]).unwrap(),
-            idevid_key: &[7; 32],
             oemid: 32473,
             hwmodel: "sensor",
             hwversion: "1.0",
@@ -150,10 +133,5 @@ mod tests {
         let length = sample().write(&mut region).unwrap();
         assert_eq!(Provision::read(&region[..length - 1]), Err(ProvisionError::Damaged));
         assert_eq!(sample().write(&mut [0; 64]), Err(ProvisionError::TooLong));
-    }
-
-    #[test]
-    fn the_key_is_not_printed() {
-        assert!(!std::format!("{:?}", sample()).contains("7, 7"));
     }
 }

@@ -1,13 +1,15 @@
 //! `firmware-sim factory`.
 
 use std::io::{self, IsTerminal as _, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use enroll_server::clock::{Clock as _, SystemClock};
 use shared::limits;
 
 use super::Failure;
+use crate::board::{Board, flash_image};
+use crate::device::{DeviceSpec, Overrides};
 use crate::factory::{self, Order, Provision, ServerAddress};
 use crate::progress::bar;
 
@@ -20,14 +22,17 @@ use crate::progress::bar;
 ///   enroll-server device import DIR/inventory.csv
 ///
 /// and put DIR/reference-values.toml beside its policy. An existing directory is never overwritten.
+///
+/// With --flash, the flash of one device is written for a programmer: of the only one of the new lot, or, with
+/// --device in place of --dir, of one that was made before.
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(super) struct Arguments {
     /// Directory to make; must not exist, or be empty
-    #[arg(long)]
-    dir: PathBuf,
+    #[arg(long, required_unless_present = "device", conflicts_with = "device")]
+    dir: Option<PathBuf>,
     /// Number of devices
-    #[arg(long)]
+    #[arg(long, default_value_t = 1)]
     count: u32,
     /// Model of the devices
     #[arg(long, default_value = "demo-sensor")]
@@ -44,11 +49,35 @@ pub(super) struct Arguments {
     /// Put the server's signed trust bundle into the devices (trust.bundle in the server's directory)
     #[arg(long, value_name = "FILE", requires = "server")]
     trust: Option<PathBuf>,
+    /// Write the factory's image of a board's flash to a new file: settings, IDevID and its key in the clear
+    #[arg(long, value_name = "FILE")]
+    flash: Option<PathBuf>,
+    /// The board that the flash image is for
+    #[arg(long, value_enum, default_value_t, requires = "flash")]
+    board: Board,
+    /// Folder of the device that the flash image is for, such as DIR/devices/SN-1
+    #[arg(long, value_name = "DIR", requires = "flash")]
+    device: Option<PathBuf>,
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
+    if arguments.flash.is_some() && arguments.dir.is_some() && arguments.count != 1 {
+        return Err("--flash is for one device: leave --count away, or name a device with --device".into());
+    }
+    let device = match (&arguments.dir, &arguments.device) {
+        (Some(dir), _) => make(arguments, dir)?,
+        (None, device) => device.clone(),
+    };
+    if let (Some(file), Some(device)) = (&arguments.flash, device) {
+        write_flash(arguments, &device, file)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Makes a lot; returns the folder of its first device.
+fn make(arguments: &Arguments, dir: &Path) -> Result<Option<PathBuf>, Failure> {
     let order = Order {
-        dir: arguments.dir.clone(),
+        dir: dir.to_owned(),
         count: arguments.count,
         model: arguments.model.clone(),
         maker: arguments.maker.clone(),
@@ -70,7 +99,24 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
             writeln!(out, "Then run one:\n  firmware-sim device --dir {dir}/devices/{id}")?;
         }
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(lot.devices.first().map(|id| factory::device_dir(&lot.dir, id)))
+}
+
+fn write_flash(arguments: &Arguments, device: &Path, file: &Path) -> Result<(), Failure> {
+    let overrides = Overrides { server: arguments.server.clone(), trust_bundle: arguments.trust.clone() };
+    let layout = arguments.board.layout();
+    let image = flash_image(&DeviceSpec::load(device, &overrides)?, &layout)?;
+    factory::write_private(file, &image)?;
+    let mut out = io::stdout();
+    writeln!(
+        out,
+        "The flash of {} is in {}: {} bytes for address {:#010x}. It holds a private key: keep it where the lot is.",
+        device.file_name().unwrap_or_default().to_string_lossy(),
+        file.display(),
+        image.len(),
+        arguments.board.flash_address() + layout.whole().start,
+    )?;
+    Ok(())
 }
 
 fn provision(arguments: &Arguments) -> Result<Option<Provision>, Failure> {

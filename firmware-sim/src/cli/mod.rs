@@ -3,6 +3,7 @@
 mod demo;
 mod device;
 mod factory;
+mod flash;
 mod fleet;
 mod qemu;
 mod size;
@@ -35,6 +36,7 @@ enum Command {
     Demo(demo::Arguments),
     Factory(factory::Arguments),
     Device(device::Arguments),
+    Flash(flash::Arguments),
     Fleet(fleet::Arguments),
     Qemu(qemu::Arguments),
     Size(size::Arguments),
@@ -62,6 +64,7 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Demo(arguments) => Box::pin(demo::run(arguments)).await,
         Command::Factory(arguments) => factory::run(&arguments),
         Command::Device(arguments) => Box::pin(device::run(arguments)).await,
+        Command::Flash(arguments) => flash::run(&arguments).await,
         Command::Fleet(arguments) => Box::pin(fleet::run(arguments)).await,
         Command::Size(arguments) => Box::pin(size::run(arguments)).await,
         Command::Qemu(arguments) => Box::pin(qemu::run(arguments)).await,

@@ -5,7 +5,7 @@ use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use super::{Failure, INTERRUPTED, interrupted};
-use crate::qemu::image::Board;
+use crate::board::Board;
 use crate::qemu::{Options, run as run_qemu};
 
 /// Boot devices as images of machine code in QEMU: they enroll, publish, renew and publish again

@@ -9,7 +9,8 @@ use comfy_table::{CellAlignment, Table};
 use serde::Serialize;
 
 use super::{Failure, INTERRUPTED, interrupted};
-use crate::qemu::image::{self, Board};
+use crate::board::Board;
+use crate::qemu::image;
 use crate::qemu::size::{Sizes, sizes};
 use crate::qemu::{Options, run_image};
 

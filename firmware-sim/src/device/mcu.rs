@@ -8,13 +8,14 @@ use std::sync::Arc;
 
 use agent_core::evidence::{Firmware, IdevidAttester};
 use agent_core::flow::{Agent, Control, Notice, Platform, Settings};
-use agent_core::keystore::{SoftKey, SoftKeyStore, Unwrapped};
+use agent_core::keystore::{SoftKey, SoftKeyStore};
 use agent_core::platform::{Clock, Observer};
 use agent_mcu::flash::FlashStorage;
 use agent_mcu::http::Https;
 use agent_mcu::mqtt::{Mqtt, PacketBuffers, RECEIVE_BUFFER, SEND_BUFFER};
 use agent_mcu::net::TimeLimits;
 use agent_mcu::tls::{Buffers, READ_BUFFER, WRITE_BUFFER, Workspace};
+use agent_mcu::wrap::{SoftCipher, Wrapped};
 use core::time::Duration;
 use p256::pkcs8::DecodePrivateKey as _;
 use rand_core::OsRng;
@@ -25,6 +26,7 @@ use shared::evidence::{DebugStatus, Digest, Measurement};
 use zeroize::Zeroizing;
 
 use super::{Behaviour, DeviceError, DeviceSpec, Job, TokioConnector};
+use crate::board::fuses;
 use crate::faults::{FaultyStorage, FaultyTransport, Plan};
 use crate::flash::{FileFlash, SIZE};
 
@@ -57,7 +59,7 @@ pub(super) async fn run(
     let (storage_fault, at) = behaviour.faults.storage;
     let (network_fault, exchange) = behaviour.faults.network;
     let platform = Platform {
-        keys: SoftKeyStore::new(Unwrapped),
+        keys: SoftKeyStore::new(Wrapped::new(SoftCipher::new(&*fuses(&spec.dir)?))),
         storage: FaultyStorage::new(
             FlashStorage::new(flash, range, &mut scratch),
             Plan::new(storage_fault, at),

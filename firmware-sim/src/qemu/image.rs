@@ -7,25 +7,8 @@ use object::read::elf::{ElfFile32, ProgramHeader as _};
 use object::{Endianness, Object as _, ObjectSymbol as _};
 use sha2::{Digest as _, Sha256};
 
-use super::toolchain::{NoToolchain, TARGET, Toolchain};
-
-/// A board that QEMU plays.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
-pub enum Board {
-    /// LM3S6965 evaluation board: Cortex-M3, 256 KiB flash, 64 KiB RAM, Ethernet.
-    #[default]
-    Lm3s6965evb,
-}
-
-impl Board {
-    /// The name of its package, and of QEMU's machine.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Lm3s6965evb => "lm3s6965evb",
-        }
-    }
-}
+use super::toolchain::{NoToolchain, Toolchain};
+use crate::board::Board;
 
 /// A built image.
 #[derive(Clone, Debug)]
@@ -73,9 +56,9 @@ pub fn build(board: Board) -> Result<Image, ImageError> {
     if !folder.join("Cargo.toml").is_file() {
         return Err(ImageError::Sources(folder));
     }
-    let output = Toolchain::find()?
+    let output = Toolchain::find(board.target())?
         .cargo_build()
-        .args(["--quiet", "--package", board.name()])
+        .args(["--quiet", "--package", board.name(), "--target", board.target()])
         .current_dir(&folder)
         .env_remove("CARGO_TARGET_DIR")
         .env_remove("RUSTFLAGS")
@@ -84,7 +67,7 @@ pub fn build(board: Board) -> Result<Image, ImageError> {
     if !output.status.success() {
         return Err(ImageError::Build(String::from_utf8_lossy(&output.stderr).into_owned()));
     }
-    measure(&folder.join("target").join(TARGET).join("release").join(board.name()))
+    measure(&folder.join("target").join(board.target()).join("release").join(board.name()))
 }
 
 /// Reads an ELF file as a flash programmer would.

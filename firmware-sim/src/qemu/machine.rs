@@ -6,7 +6,7 @@ use std::process::Stdio;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, ChildStdout, Command};
 
-use super::image::Board;
+use crate::board::Board;
 
 /// A machine that runs; it is killed when this is dropped.
 #[derive(Debug)]
@@ -18,6 +18,9 @@ pub struct Machine {
 /// Why there is no machine.
 #[derive(Debug, thiserror::Error)]
 pub enum MachineError {
+    /// QEMU does not play this board.
+    #[error("QEMU does not play {0}; docs/boards.md says how to flash one")]
+    NoMachine(&'static str),
     /// QEMU is not there.
     #[error("qemu-system-arm is not installed; on Debian: apt-get install qemu-system-arm")]
     NoQemu,
@@ -27,13 +30,14 @@ pub enum MachineError {
 }
 
 impl Machine {
-    /// Boots `elf` on `board` in `folder`, which holds its `flash.img`. The host is 10.0.2.2 for it.
+    /// Boots `elf` on `board` in `folder`, which holds its `flash.img` and `fuses.bin`. The host is 10.0.2.2 for it.
     ///
     /// # Errors
     /// Where QEMU is missing or does not start.
     pub fn boot(board: Board, elf: &Path, folder: &Path) -> Result<Self, MachineError> {
+        let name = board.machine().ok_or_else(|| MachineError::NoMachine(board.name()))?;
         let mut command = Command::new("qemu-system-arm");
-        command.args(["-machine", board.name(), "-nographic", "-monitor", "none", "-serial", "none"]);
+        command.args(["-machine", name, "-nographic", "-monitor", "none", "-serial", "none"]);
         command.args(["-semihosting-config", "enable=on,target=native"]);
         command.args(["-nic", "user,model=stellaris", "-kernel"]).arg(elf);
         command.current_dir(folder).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());

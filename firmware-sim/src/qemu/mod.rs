@@ -1,12 +1,10 @@
 //! Devices as real images of machine code, on boards that QEMU plays.
 //!
-//! [`toolchain`] finds what can build for bare metal, [`image`] builds and measures, [`provision`] writes the flash
-//! that the factory would, [`machine`] boots, and [`run`] puts them on a [stage](crate::stage) and watches.
+//! [`toolchain`] finds what can build for bare metal, [`image`] builds and measures, [`machine`] boots, and [`run`] puts them on a [stage](crate::stage) and watches.
 
 mod cuts;
 pub mod image;
 pub mod machine;
-pub mod provision;
 mod run;
 pub mod size;
 pub mod toolchain;

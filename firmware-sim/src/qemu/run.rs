@@ -3,17 +3,18 @@
 use core::time::Duration;
 use std::fs;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use shared::DeviceId;
 use tokio::time::{Instant, timeout_at};
 
-use super::image::{self, Board, Image, ImageError};
+use super::image::{self, Image, ImageError};
 use super::machine::{Machine, MachineError};
-use super::provision;
+use crate::board::{self, Board, flash_image, fuses};
 use crate::broker::AdminError;
 use crate::device::{DeviceError, DeviceSpec};
+use crate::factory::{FactoryError, write_private};
 use crate::stage::{Setting, Stage, StageError};
 
 /// What to run.
@@ -67,6 +68,8 @@ pub struct DeviceReport {
     pub renewals_asked: u32,
     /// Certificates that the server has issued to it: one, and at most one more for each renewal asked for.
     pub certificates: usize,
+    /// Whether the IDevID key lies in the flash wrapped, and in the clear no more.
+    pub key_wrapped: bool,
     /// The last thing that went wrong.
     pub trouble: Option<String>,
 }
@@ -76,6 +79,7 @@ impl DeviceReport {
     fn is_good(&self) -> bool {
         let renewals = usize::try_from(self.renewals_asked).unwrap_or(usize::MAX);
         self.published_again_ms.is_some()
+            && self.key_wrapped
             && (2..=renewals.saturating_add(1)).contains(&self.certificates)
             && (self.power_cuts == 0 || self.trouble.is_none())
     }
@@ -93,6 +97,9 @@ pub enum QemuError {
     /// A device's flash could not be written.
     #[error(transparent)]
     Device(#[from] DeviceError),
+    /// A file of a device could not be written.
+    #[error(transparent)]
+    Write(#[from] FactoryError),
     /// QEMU is not there, or did not start.
     #[error(transparent)]
     Machine(#[from] MachineError),
@@ -152,7 +159,8 @@ pub async fn run_image(
     // One after the other: QEMU takes a core each, and times would say nothing otherwise.
     for (id, device) in stage.lot.devices.iter().zip(stage.devices()?) {
         let folder = folder(&device)?;
-        provision::write(&device, &folder.join("flash.img"))?;
+        let _made = fuses(&folder)?;
+        write_private(&folder.join("flash.img"), &flash_image(&device, &options.board.layout())?)?;
         let boot = || Machine::boot(options.board, &image.elf, &folder);
         let mut watch = Watch { id, begun: Instant::now(), report: DeviceReport::default(), stage: &stage };
         watch.report.device = id.to_string();
@@ -167,6 +175,7 @@ pub async fn run_image(
         watch.see_through(boot()?, options.patience, story).await?;
         watch.report.trouble = stopped.or(watch.report.trouble);
         watch.count_certificates().await?;
+        watch.report.key_wrapped = has_wrapped_key(options.board, &folder).await;
         summary.failed += usize::from(!watch.report.is_good());
         summary.devices.push(watch.report);
     }
@@ -178,6 +187,12 @@ fn folder(device: &DeviceSpec) -> Result<PathBuf, QemuError> {
     let folder = device.dir.join("board");
     fs::create_dir(&folder)?;
     Ok(folder)
+}
+
+async fn has_wrapped_key(board: Board, folder: &Path) -> bool {
+    let Ok(image) = fs::read(folder.join("flash.img")) else { return false };
+    let contents = board::read(board, &image).await;
+    contents.is_ok_and(|found| found.idevid_key.factory == "blank" && found.idevid_key.wrapped == "key")
 }
 
 fn reference_values(image: &Image) -> String {

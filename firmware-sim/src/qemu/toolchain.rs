@@ -6,9 +6,6 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The target of Cortex-M3.
-pub const TARGET: &str = "thumbv7m-none-eabi";
-
 /// A toolchain.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Toolchain {
@@ -26,19 +23,19 @@ pub enum Toolchain {
 /// None was found.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "no toolchain here can build for {TARGET}; with rustup: rustup target add {TARGET}; \
+    "no toolchain here can build for {0}; with rustup: rustup target add {0}; \
      on Debian: apt-get install rustc-web cargo-web rust-web-src lld"
 )]
-pub struct NoToolchain;
+pub struct NoToolchain(&'static str);
 
 impl Toolchain {
-    /// Finds a toolchain, rustup's first.
+    /// Finds a toolchain for `target`, rustup's first.
     ///
     /// # Errors
     /// Says how to install one.
-    pub fn find() -> Result<Self, NoToolchain> {
+    pub fn find(target: &'static str) -> Result<Self, NoToolchain> {
         let library = |sysroot: &str| Path::new(sysroot).join("lib/rustlib");
-        if sysroot("rustc").is_some_and(|found| library(&found).join(TARGET).is_dir()) {
+        if sysroot("rustc").is_some_and(|found| library(&found).join(target).is_dir()) {
             return Ok(Self::Rustup);
         }
         let bin = PathBuf::from("/usr/bin");
@@ -48,7 +45,7 @@ impl Toolchain {
         let linker = ["ld.lld", "rust-lld"].into_iter().find(|name| bin.join(name).exists());
         match linker {
             Some(linker) if has_sources && bin.join("cargo").exists() => Ok(Self::Debian { bin, linker }),
-            _ => Err(NoToolchain),
+            _ => Err(NoToolchain(target)),
         }
     }
 
@@ -67,7 +64,9 @@ impl Toolchain {
                 // Not rustup's, which may come first on the path and in what a parent cargo has set.
                 command.env("RUSTC", bin.join("rustc")).env_remove("RUSTUP_TOOLCHAIN");
                 command.env("RUSTC_BOOTSTRAP", "1");
-                command.env("CARGO_TARGET_THUMBV7M_NONE_EABI_LINKER", linker);
+                for target in ["THUMBV7M_NONE_EABI", "THUMBV8M_MAIN_NONE_EABIHF"] {
+                    command.env(format!("CARGO_TARGET_{target}_LINKER"), linker);
+                }
                 command
             }
         }

@@ -14,10 +14,12 @@ use core::pin::pin;
 use agent_core::apart::apart;
 use agent_core::evidence::{Firmware, IdevidAttester};
 use agent_core::flow::{Agent, Control, Platform, Settings};
-use agent_core::keystore::{SoftKey, SoftKeyStore, Unwrapped};
+use agent_core::keystore::{KeyWrap, SoftKey, SoftKeyStore};
 use agent_core::platform::Observer;
+use agent_mcu::custody::{self, CustodyError};
 use agent_mcu::flash::{FlashStorage, SCRATCH};
 use agent_mcu::http::Https;
+use agent_mcu::layout::Layout;
 use agent_mcu::mqtt::{Mqtt, PacketBuffers, RECEIVE_BUFFER, SEND_BUFFER};
 use agent_mcu::net::TimeLimits;
 use agent_mcu::provision::{MAX_REGION, Provision, ProvisionError};
@@ -30,15 +32,6 @@ use shared::evidence::{DebugStatus, Measurement};
 
 use clock::Uptime;
 pub use network::{Sockets, StackConnector};
-
-/// Where things lie in the flash, in bytes from its beginning.
-#[derive(Clone, Debug)]
-pub struct Layout {
-    /// The factory's region: [`Provision`].
-    pub provision: core::ops::Range<u32>,
-    /// The device's records.
-    pub records: core::ops::Range<u32>,
-}
 
 /// What the firmware knows of itself.
 #[derive(Clone, Copy, Debug)]
@@ -104,7 +97,9 @@ pub enum End {
     Flash,
     /// The factory's region cannot be used.
     Provision(ProvisionError),
-    /// The IDevID or its key cannot be used.
+    /// The IDevID key cannot be used.
+    Key(CustodyError),
+    /// The IDevID is not that of the key, or names no device.
     Idevid,
     /// The records cannot be used.
     Records,
@@ -120,6 +115,9 @@ impl End {
             Self::Flash => "flash-unreadable",
             Self::Provision(ProvisionError::Blank) => "not-provisioned",
             Self::Provision(_) => "provision-damaged",
+            Self::Key(CustodyError::Missing) => "no-idevid-key",
+            Self::Key(CustodyError::Damaged) => "idevid-key-damaged",
+            Self::Key(CustodyError::Flash | CustodyError::Wrap(_)) => "idevid-key-not-wrapped",
             Self::Idevid => "idevid-unusable",
             Self::Records => "records-unusable",
             Self::Stopped => "stopped",
@@ -127,12 +125,13 @@ impl End {
     }
 }
 
-/// Runs the device for ever, or until `control` says stop.
+/// Runs the device for ever, or until `control` says stop. Private keys lie in the flash as `wrap` leaves them.
 pub async fn run<F, R>(
     stack: Stack<'_>,
     mut flash: F,
-    layout: Layout,
-    rng: R,
+    layout: &Layout,
+    mut wrap: impl KeyWrap,
+    mut rng: R,
     image: Image,
     memory: &mut Memory,
     observer: impl Observer,
@@ -142,16 +141,20 @@ where
     F: NorFlash,
     R: CryptoRngCore + Clone,
 {
-    let length = layout.provision.len().min(MAX_REGION);
+    let length = layout.settings.len().min(MAX_REGION);
     let Some(region) = memory.provision.get_mut(..length) else { return End::Flash };
-    if flash.read(layout.provision.start, region).await.is_err() {
+    if flash.read(layout.settings.start, region).await.is_err() {
         return End::Flash;
     }
     let provision = match Provision::read(region) {
         Ok(provision) => provision,
         Err(error) => return End::Provision(error),
     };
-    let Some(attester) = attester(&provision, image) else { return End::Idevid };
+    let key = match apart(pin!(custody::open(&mut flash, layout, &mut wrap, &mut rng))).await {
+        Ok(key) => key,
+        Err(error) => return End::Key(error),
+    };
+    let Some(attester) = attester(&provision, key, image) else { return End::Idevid };
 
     let workspace = Workspace::new(Buffers {
         read: &mut memory.read,
@@ -162,8 +165,8 @@ where
     let connector = || StackConnector::new(stack, &memory.sockets);
     let limits = TimeLimits::default();
     let platform = Platform {
-        keys: SoftKeyStore::new(Unwrapped),
-        storage: FlashStorage::new(flash, layout.records, &mut memory.scratch),
+        keys: SoftKeyStore::new(wrap),
+        storage: FlashStorage::new(flash, layout.records.clone(), &mut memory.scratch),
         clock: Uptime,
         rng: rng.clone(),
         attester,
@@ -183,8 +186,11 @@ where
 }
 
 #[inline(never)]
-fn attester<'p>(provision: &Provision<'p>, image: Image) -> Option<IdevidAttester<'p, SoftKey>> {
-    let key = p256::ecdsa::SigningKey::from_slice(provision.idevid_key).ok()?;
+fn attester<'p>(
+    provision: &Provision<'p>,
+    key: SoftKey,
+    image: Image,
+) -> Option<IdevidAttester<'p, SoftKey>> {
     let mut measurements = heapless::Vec::new();
     let application = Measurement { component: "application", version: image.version, digest: image.digest };
     measurements.push(application).ok()?;
@@ -197,5 +203,5 @@ fn attester<'p>(provision: &Provision<'p>, image: Image) -> Option<IdevidAtteste
         debug: image.debug,
         measurements,
     };
-    IdevidAttester::new(SoftKey::from(key), &provision.idevid_chain, firmware).ok()
+    IdevidAttester::new(key, &provision.idevid_chain, firmware).ok()
 }

@@ -15,11 +15,13 @@ mod ticks;
 use core::panic::PanicInfo;
 
 use agent_core::flow::Control;
+use agent_mcu::layout::Layout;
+use agent_mcu::wrap::Wrapped;
 use cortex_m::interrupt::InterruptNumber;
 use cortex_m_semihosting::{debug, hprintln};
 use embassy_executor::Spawner;
 use embassy_net::{Config, Runner, Stack, StackResources};
-use firmware::{Image, Layout, Memory};
+use firmware::{Image, Memory};
 use rand_core::RngCore as _;
 use shared::UnixTime;
 use shared::evidence::DebugStatus;
@@ -38,10 +40,6 @@ static FIRMWARE_VERSION: [u8; VERSION.len()] = match VERSION.as_bytes().first_ch
 };
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// The flash image: 8 KiB for the factory's region, 40 KiB for records.
-const LAYOUT: Layout = Layout { provision: 0..8 * 1024, records: 8 * 1024..48 * 1024 };
-/// Bytes of the flash image.
-const FLASH: usize = 48 * 1024;
 /// 2026-11-01: raised with each release.
 const BUILT: UnixTime = UnixTime::from_secs(1_793_491_200);
 
@@ -53,8 +51,12 @@ static RESOURCES: ConstStaticCell<StackResources<4>> = ConstStaticCell::new(Stac
 async fn main(spawner: Spawner) {
     let Some(core) = cortex_m::Peripherals::take() else { return };
     ticks::start(core.SYST);
-    let (Ok(flash), Ok(mut entropy)) = (HostFlash::open(FLASH), HostEntropy::open()) else {
+    let layout = Layout::LM3S6965EVB;
+    let (Ok(flash), Ok(mut entropy)) = (HostFlash::open(layout.records.end), HostEntropy::open()) else {
         return fail("no flash.img in this folder, or no /dev/urandom");
+    };
+    let Ok(cipher) = semihost::fused_cipher() else {
+        return fail("no fuses.bin with 32 bytes in this folder");
     };
     let Some(stack) = start_network(spawner, entropy.next_u64()) else {
         return fail("no room for the network task");
@@ -68,7 +70,18 @@ async fn main(spawner: Spawner) {
     };
     let _ = hprintln!("simulated lm3s6965evb, firmware {} {}", image.name, image.version);
     let control = Control::new();
-    let end = firmware::run(stack, flash, LAYOUT, entropy, image, MEMORY.take(), Report, &control).await;
+    let end = firmware::run(
+        stack,
+        flash,
+        &layout,
+        Wrapped::new(cipher),
+        entropy,
+        image,
+        MEMORY.take(),
+        Report,
+        &control,
+    )
+    .await;
     let _ = hprintln!("ended: {}", end.name());
     debug::exit(debug::EXIT_FAILURE);
 }

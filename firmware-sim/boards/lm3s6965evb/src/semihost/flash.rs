@@ -33,7 +33,8 @@ pub enum FlashError {
 
 impl HostFlash {
     /// Opens the image, of which the first `capacity` bytes are used.
-    pub fn open(capacity: usize) -> Result<Self, HostError> {
+    pub fn open(capacity: u32) -> Result<Self, HostError> {
+        let capacity = usize::try_from(capacity).map_err(|_| HostError)?;
         Ok(Self { file: File::open(b"flash.img\0", READ_WRITE)?, capacity })
     }
 

@@ -3,6 +3,8 @@
 //! A key lies in the flash as its [`KeyWrap`] leaves it. [`Unwrapped`] leaves it readable: fit for devices whose
 //! flash cannot be read from outside, and for tests.
 
+mod wrap;
+
 use core::fmt;
 
 use p256::ecdsa::SigningKey as P256Key;
@@ -16,44 +18,7 @@ use crate::platform::{
 };
 use crate::slots::record;
 
-/// Longest wrapped key, in bytes.
-pub const MAX_WRAPPED: usize = 96;
-
-/// Protects keys at rest.
-///
-/// To implement: encrypt and authenticate with a key that does not leave the chip, and bind the slot.
-pub trait KeyWrap {
-    /// Wraps `secret` for `slot` into `out`; returns the length.
-    ///
-    /// # Errors
-    /// Where the hardware fails.
-    fn wrap(&mut self, slot: Slot, secret: &[u8; 32], out: &mut [u8; MAX_WRAPPED])
-    -> Result<usize, KeyError>;
-
-    /// The reverse.
-    ///
-    /// # Errors
-    /// [`KeyError::Damaged`] where `wrapped` is not what [`wrap`](Self::wrap) made for this slot.
-    fn unwrap(&mut self, slot: Slot, wrapped: &[u8], secret: &mut [u8; 32]) -> Result<(), KeyError>;
-}
-
-/// No protection at rest: the key lies in storage as it is.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Unwrapped;
-
-impl KeyWrap for Unwrapped {
-    fn wrap(&mut self, _: Slot, secret: &[u8; 32], out: &mut [u8; MAX_WRAPPED]) -> Result<usize, KeyError> {
-        if let Some(place) = out.first_chunk_mut() {
-            *place = *secret;
-        }
-        Ok(secret.len())
-    }
-
-    fn unwrap(&mut self, _: Slot, wrapped: &[u8], secret: &mut [u8; 32]) -> Result<(), KeyError> {
-        *secret = *<&[u8; 32]>::try_from(wrapped).map_err(|_| KeyError::Damaged)?;
-        Ok(())
-    }
-}
+pub use wrap::{KeyUse, KeyWrap, MAX_WRAPPED, Unwrapped, WrapNonce, wrap_nonce};
 
 /// A key store in software.
 #[derive(Clone, Copy, Debug, Default)]
@@ -78,7 +43,7 @@ impl<W: KeyWrap> SoftKeyStore<W> {
         let bytes = buffer.get(..length).ok_or(KeyError::Damaged)?;
         let stored: StoredKey<'_> = record::open(key_record(slot), bytes).map_err(|_| KeyError::Damaged)?;
         let mut secret = Zeroizing::new([0; 32]);
-        self.wrap.unwrap(slot, stored.wrapped, &mut secret)?;
+        self.wrap.unwrap(KeyUse::Operational(slot), stored.wrapped, &mut secret)?;
         let key = P256Key::from_slice(secret.as_ref()).map_err(|_| KeyError::Damaged)?;
         Ok(Some(SoftKey::from(key)))
     }
@@ -102,7 +67,8 @@ impl<W: KeyWrap> KeyStore for SoftKeyStore<W> {
         }
         let mut wrapped = Zeroizing::new([0; MAX_WRAPPED]);
         let secret = Zeroizing::new(<[u8; 32]>::from(key.key.to_bytes()));
-        let length = self.wrap.wrap(slot, &secret, &mut wrapped)?;
+        let nonce = wrap_nonce(rng)?;
+        let length = self.wrap.wrap(KeyUse::Operational(slot), &secret, &nonce, &mut wrapped)?;
         let stored = StoredKey { wrapped: wrapped.get(..length).ok_or(KeyError::Hardware)? };
         let mut buffer = Zeroizing::new([0; RECORD]);
         let length = record::seal(key_record(slot), &stored, buffer.as_mut())?;
@@ -201,7 +167,7 @@ mod tests {
     use std::collections::HashMap;
     use std::vec::Vec;
 
-    use super::{KeyWrap, MAX_WRAPPED, SoftKeyStore, Unwrapped};
+    use super::{KeyUse, KeyWrap, MAX_WRAPPED, SoftKeyStore, Unwrapped, WrapNonce};
     use crate::platform::{KeyError, KeyStore as _, Record, SigningKey as _, Slot, Storage, StorageError};
     use p256::ecdsa::signature::hazmat::PrehashVerifier as _;
     use p256::ecdsa::{Signature, VerifyingKey};
@@ -247,7 +213,7 @@ mod tests {
         fn try_fill_bytes(&mut self, out: &mut [u8]) -> Result<(), rand_core::Error> {
             let block = self.0.get(self.1 % self.0.len().max(1)).ok_or(core::num::NonZeroU32::MIN)?;
             self.1 += 1;
-            out.copy_from_slice(block);
+            out.copy_from_slice(&block[..out.len()]);
             Ok(())
         }
     }
@@ -315,7 +281,8 @@ mod tests {
         let (mut store, mut memory) = (SoftKeyStore::new(Unwrapped), Memory::default());
         let mut rng = Loop([block(1), above, block(2)].to_vec(), 0);
         now(store.generate(Slot::A, &mut memory, &mut rng)).unwrap();
-        assert_eq!(rng.1, 3);
+        // The other one is the nonce of the wrapping.
+        assert_eq!(rng.1, 4);
     }
 
     #[test]
@@ -341,8 +308,9 @@ mod tests {
     impl KeyWrap for Inverted {
         fn wrap(
             &mut self,
-            _: Slot,
+            _: KeyUse,
             secret: &[u8; 32],
+            _: &WrapNonce,
             out: &mut [u8; MAX_WRAPPED],
         ) -> Result<usize, KeyError> {
             for (to, from) in out.iter_mut().zip(secret) {
@@ -351,7 +319,7 @@ mod tests {
             Ok(32)
         }
 
-        fn unwrap(&mut self, _: Slot, wrapped: &[u8], secret: &mut [u8; 32]) -> Result<(), KeyError> {
+        fn unwrap(&mut self, _: KeyUse, wrapped: &[u8], secret: &mut [u8; 32]) -> Result<(), KeyError> {
             for (to, from) in secret.iter_mut().zip(wrapped) {
                 *to = !from;
             }

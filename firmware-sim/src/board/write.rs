@@ -1,25 +1,24 @@
-//! Writes the flash of a board as the factory does: identity, trust bundle and settings in front, blank records behind.
+//! Writes the flash of a board as the factory does: settings, identity and its key in front, blank records behind.
 
 use std::fs;
-use std::path::Path;
 
+use agent_mcu::custody;
+use agent_mcu::layout::Layout;
 use agent_mcu::provision::{MAX_REGION, Provision};
+use core::ops::Range;
 use p256::pkcs8::DecodePrivateKey as _;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
 use zeroize::Zeroizing;
 
 use crate::device::{DeviceError, DeviceSpec};
-use crate::factory::write_private;
 
-/// Bytes of the flash image: 8 KiB for the factory's region, 40 KiB for records.
-pub const FLASH: usize = 48 * 1024;
-
-/// Writes the flash image of `device` to `path`, with mode 0600.
+/// The flash of `device`, from the first byte of `layout` to the last. Holds its IDevID key in the clear, which the
+/// device wraps at its first start.
 ///
 /// # Errors
 /// Names the file that cannot be read, or does not hold what it should.
-pub fn write(device: &DeviceSpec, path: &Path) -> Result<(), DeviceError> {
+pub fn flash_image(device: &DeviceSpec, layout: &Layout) -> Result<Zeroizing<Vec<u8>>, DeviceError> {
     let read = |name: &str| {
         let path = device.file(name);
         fs::read_to_string(&path).map_err(|source| DeviceError::Read { path, source })
@@ -40,16 +39,22 @@ pub fn write(device: &DeviceSpec, path: &Path) -> Result<(), DeviceError> {
         trust_bundle: &trust_bundle,
         idevid_chain: heapless::Vec::from_slice(&views)
             .map_err(|_| form("idevid.pem", "a chain as short as devices take"))?,
-        idevid_key: scalar.as_ref(),
         oemid: device.settings.hardware.maker_number,
         hwmodel: &device.settings.hardware.model,
         hwversion: &device.settings.hardware.version,
     };
-    let mut flash = Zeroizing::new(vec![0xff; FLASH]);
-    let region = flash.get_mut(..MAX_REGION).unwrap_or_default();
-    provision.write(region).map_err(|_| form("trust.bundle", "what fits the factory's region"))?;
-    write_private(path, &flash).map_err(|_| DeviceError::Read {
-        path: path.to_owned(),
-        source: std::io::Error::other("it cannot be written, or is there already"),
-    })
+    let mut flash = Zeroizing::new(vec![0xff; layout.whole().len()]);
+    let mut region = Zeroizing::new(vec![0xff; MAX_REGION]);
+    provision.write(&mut region).map_err(|_| form("trust.bundle", "what fits the factory's region"))?;
+    put(&mut flash, layout, &layout.settings, &region);
+    put(&mut flash, layout, &layout.factory_key, custody::factory_record(&scalar).as_ref());
+    Ok(flash)
+}
+
+fn put(flash: &mut [u8], layout: &Layout, range: &Range<u32>, content: &[u8]) {
+    let start = range.start.saturating_sub(layout.whole().start) as usize;
+    // The layout's own test says that each range has room for what is written here.
+    if let Some(place) = flash.get_mut(start..).and_then(|rest| rest.get_mut(..content.len())) {
+        place.copy_from_slice(content);
+    }
 }
