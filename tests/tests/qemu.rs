@@ -61,6 +61,16 @@ fn the_parts_of_the_image_add_up() {
     assert!(figures["stack_used"].as_u64().unwrap() > 4 * 1024, "{figures}");
 }
 
+#[test]
+fn the_image_of_the_board_that_can_be_bought_builds_and_fits() {
+    let sizes = ["size", "--board", "stm32h573i-dk", "--json"];
+    let printed = run(Command::new(binary("firmware-sim")).args(sizes)).success();
+    let figures: Json = serde_json::from_str(&printed).unwrap();
+    let [flash, ram] = ["flash_bytes", "ram_bytes"].map(|name| figures[name].as_u64().unwrap());
+    assert!((100_000..512 * 1024).contains(&flash), "{figures}");
+    assert!((30_000..128 * 1024).contains(&ram), "{figures}");
+}
+
 /// What `firmware-sim qemu` says of devices that all got through.
 fn boot(options: &[&str]) -> Json {
     let _there = peer("qemu-system-arm", "qemu-system-arm");

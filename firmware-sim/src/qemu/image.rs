@@ -67,14 +67,14 @@ pub fn build(board: Board) -> Result<Image, ImageError> {
     if !output.status.success() {
         return Err(ImageError::Build(String::from_utf8_lossy(&output.stderr).into_owned()));
     }
-    measure(&folder.join("target").join(board.target()).join("release").join(board.name()))
+    measure(board, &folder.join("target").join(board.target()).join("release").join(board.name()))
 }
 
-/// Reads an ELF file as a flash programmer would.
+/// Reads an ELF file for `board` as a flash programmer would.
 ///
 /// # Errors
 /// Says what is wrong with it.
-pub fn measure(elf: &Path) -> Result<Image, ImageError> {
+pub fn measure(board: Board, elf: &Path) -> Result<Image, ImageError> {
     let form = |problem: String| ImageError::Form { path: elf.to_owned(), problem };
     let bytes = fs::read(elf).map_err(|error| form(error.to_string()))?;
     let file = ElfFile32::<Endianness>::parse(&*bytes).map_err(|error| form(error.to_string()))?;
@@ -89,7 +89,7 @@ pub fn measure(elf: &Path) -> Result<Image, ImageError> {
         if content.is_empty() {
             continue;
         }
-        let start = usize::try_from(segment.p_paddr(endian)).unwrap_or(usize::MAX);
+        let start = offset(board, segment.p_paddr(endian)).unwrap_or(usize::MAX);
         let end = start.checked_add(content.len()).filter(|end| *end <= MAX_FLASH);
         let end = end.ok_or_else(|| form("it does not fit the flash".to_owned()))?;
         if flash.len() < end {
@@ -101,7 +101,7 @@ pub fn measure(elf: &Path) -> Result<Image, ImageError> {
     }
     Ok(Image {
         elf: elf.to_owned(),
-        version: version(&file, &flash).ok_or_else(|| form("it does not tell its version".to_owned()))?,
+        version: version(board, &file, &flash).ok_or_else(|| form("it does not tell its version".to_owned()))?,
         digest: Sha256::digest(&flash).into(),
         flash: flash.len(),
         ram,
@@ -115,9 +115,15 @@ const MAX_FLASH: usize = 4 * 1024 * 1024;
 /// The symbol of the firmware's version.
 const VERSION_SYMBOL: &str = "FIRMWARE_VERSION";
 
-fn version(file: &ElfFile32<'_, Endianness>, flash: &[u8]) -> Option<String> {
+/// An address as an offset into the flash.
+fn offset(board: Board, address: u32) -> Option<usize> {
+    usize::try_from(address.checked_sub(board.flash_address())?).ok()
+}
+
+fn version(board: Board, file: &ElfFile32<'_, Endianness>, flash: &[u8]) -> Option<String> {
     let symbol = file.symbol_by_name(VERSION_SYMBOL)?;
-    let (start, length) = (usize::try_from(symbol.address()).ok()?, usize::try_from(symbol.size()).ok()?);
+    let start = offset(board, u32::try_from(symbol.address()).ok()?)?;
+    let length = usize::try_from(symbol.size()).ok()?;
     let text = core::str::from_utf8(flash.get(start..start.checked_add(length)?)?).ok()?;
     Some(text.to_owned()).filter(|text| !text.is_empty())
 }
