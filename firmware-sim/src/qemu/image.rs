@@ -101,7 +101,8 @@ pub fn measure(board: Board, elf: &Path) -> Result<Image, ImageError> {
     }
     Ok(Image {
         elf: elf.to_owned(),
-        version: version(board, &file, &flash).ok_or_else(|| form("it does not tell its version".to_owned()))?,
+        version: version(board, &file, &flash)
+            .ok_or_else(|| form("it does not tell its version".to_owned()))?,
         digest: Sha256::digest(&flash).into(),
         flash: flash.len(),
         ram,

@@ -9,4 +9,4 @@ mod run;
 pub mod size;
 pub mod toolchain;
 
-pub use run::{DeviceReport, Options, QemuError, Summary, run, run_image};
+pub use run::{DeviceReport, Options, QemuError, Summary, reference_values, run, run_image};

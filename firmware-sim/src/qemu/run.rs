@@ -195,7 +195,9 @@ async fn has_wrapped_key(board: Board, folder: &Path) -> bool {
     contents.is_ok_and(|found| found.idevid_key.factory == "blank" && found.idevid_key.wrapped == "key")
 }
 
-fn reference_values(image: &Image) -> String {
+/// The image as the board measures it, in the form of a policy's reference values.
+#[must_use]
+pub fn reference_values(image: &Image) -> String {
     format!(
         "\n# The image, as the board measures it.\n[[measurement]]\ncomponent = \"application\"\n\
          version = \"{}\"\ndigest = \"{}\"\n",

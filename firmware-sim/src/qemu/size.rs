@@ -63,7 +63,17 @@ const PARTS: [(&str, &[&str]); 9] = [
     ("TCP/IP", &["smoltcp", "embassy_net", "managed", "heapless"]),
     (
         "board, runtime",
-        &["lm3s6965evb", "stm32h573i_dk", "stm32_metapac", "rtt_target", "firmware", "embassy", "cortex_m", "static_cell", "critical_section"],
+        &[
+            "lm3s6965evb",
+            "stm32h573i_dk",
+            "stm32_metapac",
+            "rtt_target",
+            "firmware",
+            "embassy",
+            "cortex_m",
+            "static_cell",
+            "critical_section",
+        ],
     ),
 ];
 /// The language's library, the compiler's helpers, and code that the optimizer shares between functions.

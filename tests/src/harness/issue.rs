@@ -8,7 +8,7 @@ use shared::UnixTime;
 
 use super::https::ClientKey;
 use super::wait::now;
-use super::world::World;
+use super::world::{QEMU_HOST, World};
 
 /// What is to be certified.
 #[derive(Clone, Debug)]
@@ -19,7 +19,7 @@ pub struct Order<'a> {
     pub not_before: UnixTime,
     /// Last second.
     pub not_after: UnixTime,
-    /// For a server, under the names localhost and 127.0.0.1; else for a client.
+    /// For a server, under this machine's names and addresses; else for a client.
     pub server: bool,
 }
 
@@ -44,11 +44,26 @@ impl<'a> Order<'a> {
 /// Where the CA's files cannot be used.
 #[must_use]
 pub fn certify(world: &World, order: &Order<'_>) -> ClientKey {
+    certify_changed(world, order, |_| ())
+}
+
+/// As [`certify`], with something changed in what is certified.
+///
+/// # Panics
+/// Where the CA's files cannot be used.
+#[must_use]
+pub fn certify_changed(
+    world: &World,
+    order: &Order<'_>,
+    change: impl FnOnce(&mut CertificateParams),
+) -> ClientKey {
+    let mut parameters = parameters(order);
+    change(&mut parameters);
     let ca_key = KeyPair::from_pem(&world.text("server/issuing-ca.key")).expect("the CA's key");
     let pem = world.text("server/issuing-ca.crt");
     let issuer = Issuer::from_ca_cert_pem(&pem, ca_key).expect("the CA's certificate");
     let key = KeyPair::generate().expect("a key");
-    let leaf = parameters(order).signed_by(&key, &issuer).expect("a certificate").der().to_vec();
+    let leaf = parameters.signed_by(&key, &issuer).expect("a certificate").der().to_vec();
     let issuing = world.certificates("server/issuing-ca.crt").remove(0);
     ClientKey { chain: vec![leaf, issuing], key: key.serialize_der() }
 }
@@ -65,6 +80,21 @@ pub fn certify_by_impostor(world: &World, order: &Order<'_>) -> ClientKey {
         Issuer::from_ca_cert_pem(&pem, KeyPair::generate().expect("a key")).expect("the CA's certificate");
     let leaf = parameters(order).signed_by(&key, &issuer).expect("a certificate").der().to_vec();
     ClientKey { chain: vec![leaf], key: key.serialize_der() }
+}
+
+/// Certifies with the key of a client, as if that were a CA's; its chain is sent along.
+///
+/// # Panics
+/// Where the client's certificate cannot be used.
+#[must_use]
+pub fn certify_by_client(client: &ClientKey, order: &Order<'_>) -> ClientKey {
+    let signer = KeyPair::try_from(client.key.as_slice()).expect("the client's key");
+    let leaf = client.chain.first().expect("the client's certificate");
+    let issuer = Issuer::from_ca_cert_der(&leaf.as_slice().into(), signer).expect("a certificate");
+    let key = KeyPair::generate().expect("a key");
+    let forged = parameters(order).signed_by(&key, &issuer).expect("a certificate").der().to_vec();
+    let chain = core::iter::once(forged).chain(client.chain.iter().cloned()).collect();
+    ClientKey { chain, key: key.serialize_der() }
 }
 
 /// Certifies with a CA that nobody knows.
@@ -104,6 +134,7 @@ fn parameters(order: &Order<'_>) -> CertificateParams {
         params.subject_alt_names = vec![
             SanType::DnsName("localhost".try_into().expect("a name")),
             SanType::IpAddress("127.0.0.1".parse().expect("an address")),
+            SanType::IpAddress(QEMU_HOST.parse().expect("an address")),
         ];
     } else {
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];

@@ -17,10 +17,12 @@ mod world;
 pub use binaries::{binary, peer};
 pub use device::{Csr, HandDevice, post};
 pub use https::{ClientKey, Reply, client_config, connect, exchange, http, https};
-pub use issue::{Order, certify, certify_by_impostor, certify_by_stranger};
+pub use issue::{
+    Order, certify, certify_by_client, certify_by_impostor, certify_by_stranger, certify_changed,
+};
 pub use mosquitto::{Files as BrokerFiles, Mosquitto, Weakness};
 pub use probe::{Login, NOT_AUTHORIZED, Probe, ProbeError};
 pub use process::{Finished, Process, run};
 pub use site::Site;
 pub use wait::{LIMIT, free_port, now, until};
-pub use world::{Wishes, World};
+pub use world::{QEMU_HOST, Wishes, World};

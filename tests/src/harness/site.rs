@@ -36,7 +36,16 @@ impl Site {
     #[must_use]
     pub fn with(devices: u32, weakness: Option<Weakness>) -> Self {
         let broker_port = Mosquitto::port_to_be();
-        let world = World::new(Wishes { devices, broker_port });
+        let world = World::new(Wishes { devices, broker_port, ..Wishes::default() });
+        Self::in_world(world, broker_port, weakness)
+    }
+
+    /// A server for this world, and a broker on `broker_port`.
+    ///
+    /// # Panics
+    /// As [`new`](Self::new).
+    #[must_use]
+    pub fn in_world(world: World, broker_port: u16, weakness: Option<Weakness>) -> Self {
         let server = world.serve();
         let certificate = certify(&world, &Order::server("localhost"));
         let folder = world.path("broker");

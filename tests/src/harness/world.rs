@@ -20,14 +20,19 @@ pub struct Wishes {
     pub devices: u32,
     /// Port of the broker that devices are told.
     pub broker_port: u16,
+    /// The name of this machine for devices.
+    pub host: &'static str,
 }
 
 impl Default for Wishes {
     fn default() -> Self {
         // Port 9 (discard): nobody answers there.
-        Self { devices: 1, broker_port: 9 }
+        Self { devices: 1, broker_port: 9, host: "localhost" }
     }
 }
+
+/// The address of this machine in the network that QEMU gives to its guests.
+pub const QEMU_HOST: &str = "10.0.2.2";
 
 /// A folder with a server, a lot and its devices in it.
 #[derive(Debug)]
@@ -50,8 +55,8 @@ impl World {
     pub fn new(wishes: Wishes) -> Self {
         let folder = TempDir::with_prefix("world-").expect("a temporary folder");
         let mut world = Self { folder, https_port: free_port(), http_port: free_port(), devices: Vec::new() };
-        world.init(wishes.broker_port);
-        world.make_lot(wishes.devices);
+        world.init(&wishes);
+        world.make_lot(&wishes);
         world
     }
 
@@ -220,11 +225,12 @@ impl World {
         )
     }
 
-    fn init(&self, broker_port: u16) {
+    fn init(&self, wishes: &Wishes) {
         let mut command = Command::new(binary("enroll-server"));
         command.arg("init").arg("--dir").arg(self.path("server"));
         command.args(["--tenant", "Example", "--host", "localhost", "--host", "127.0.0.1"]);
-        command.args(["--broker-host", "localhost", "--broker-port", &broker_port.to_string()]);
+        command.args(["--host", QEMU_HOST]);
+        command.args(["--broker-host", wishes.host, "--broker-port", &wishes.broker_port.to_string()]);
         let _report = run(&mut command).success();
         self.configure(&[
             ("listen", "https", &format!("\"127.0.0.1:{}\"", self.https_port)),
@@ -247,10 +253,11 @@ impl World {
         fs::write(path, config.to_string()).expect("to write the configuration");
     }
 
-    fn make_lot(&mut self, devices: u32) {
+    fn make_lot(&mut self, wishes: &Wishes) {
+        let devices = wishes.devices;
         let mut command = Command::new(binary("firmware-sim"));
         command.arg("factory").arg("--dir").arg(self.path("lot")).args(["--count", &devices.to_string()]);
-        command.args(["--server", &format!("localhost:{}", self.https_port)]);
+        command.args(["--server", &format!("{}:{}", wishes.host, self.https_port)]);
         command.arg("--trust").arg(self.path("server/trust.bundle"));
         let _report = run(&mut command).success();
         // What is known to be good stands in the policy.
