@@ -59,6 +59,16 @@ fn the_parts_of_the_image_add_up() {
         assert!(figures["flash"][part].as_u64().unwrap() > 1024, "{part}: {figures}");
     }
     assert!(figures["stack_used"].as_u64().unwrap() > 4 * 1024, "{figures}");
+
+    // A multiplication on P-256 takes some ten million instructions, and none of these goes without.
+    for step in ["enrollment", "login", "renewal", "login_after_renewal"] {
+        let instructions = figures["costs"][step]["instructions"].as_u64().unwrap();
+        assert!((50_000_000..1_000_000_000).contains(&instructions), "{step}: {figures}");
+    }
+    // The old key was scrubbed out of every page, and ten years of that are far from wearing one out.
+    let pages = figures["costs"]["login_after_renewal"]["erased_pages"].as_u64().unwrap();
+    let yearly = figures["erasures_per_page_and_year"].as_f64().unwrap();
+    assert!(pages >= 40 && yearly * 10.0 < 1_000.0, "{figures}");
 }
 
 #[test]

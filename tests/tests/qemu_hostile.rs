@@ -15,7 +15,7 @@ use firmware_sim::board::{Board, flash_image, fuses};
 use firmware_sim::device::{DeviceSpec, Overrides};
 use firmware_sim::qemu::image::{Image, build};
 use firmware_sim::qemu::machine::Machine;
-use firmware_sim::qemu::reference_values;
+use firmware_sim::qemu::{Count, reference_values};
 use rcgen::{CustomExtension, ExtendedKeyUsagePurpose, SanType};
 use rustls::pki_types::PrivateKeyDer;
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
@@ -302,7 +302,7 @@ impl BoardFolder<'_> {
     }
 
     fn boot(&self) -> Running {
-        let machine = Machine::boot(Board::default(), self.image, &self.folder).unwrap();
+        let machine = Machine::boot(Board::default(), self.image, &self.folder, Count::Nothing).unwrap();
         Running { machine, said: Vec::new(), starts: 0 }
     }
 }

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use super::{Failure, INTERRUPTED, interrupted};
 use crate::board::Board;
-use crate::qemu::{Options, run as run_qemu};
+use crate::qemu::{Count, Options, run as run_qemu};
 
 /// Boot devices as images of machine code in QEMU: they enroll, publish, renew and publish again
 ///
@@ -38,6 +38,7 @@ pub(super) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         devices: arguments.devices,
         patience: Duration::from_secs(arguments.patience),
         power_cuts: arguments.power_cuts,
+        count: Count::Nothing,
     };
     let mut story: Box<dyn io::Write + Send> =
         if arguments.json { Box::new(io::stderr()) } else { Box::new(io::stdout()) };

@@ -12,7 +12,7 @@ use super::{Failure, INTERRUPTED, interrupted};
 use crate::board::Board;
 use crate::qemu::image;
 use crate::qemu::size::{Sizes, sizes};
-use crate::qemu::{Options, run_image};
+use crate::qemu::{Cost, Costs, Count, Options, run_image};
 
 /// Print how much flash, RAM and stack a device takes on a board
 ///
@@ -38,12 +38,23 @@ struct Figures {
     ram_bytes: u64,
     stack_used: Option<u32>,
     stack_size: Option<u32>,
+    costs: Option<Costs>,
+    /// Erasures of each page of the records in a year.
+    erasures_per_page_and_year: Option<f64>,
 }
+
+/// Life of a certificate by default, in days.
+const CERTIFICATE_DAYS: u32 = 90;
 
 pub(super) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     let image = image::build(arguments.board)?;
-    let options =
-        Options { board: arguments.board, devices: 1, patience: Duration::from_secs(120), power_cuts: 0 };
+    let options = Options {
+        board: arguments.board,
+        devices: 1,
+        patience: Duration::from_secs(120),
+        power_cuts: 0,
+        count: Count::Instructions,
+    };
     let mut nowhere = io::sink();
     // What QEMU cannot boot is only weighed.
     let boots = arguments.board.machine().is_some();
@@ -54,6 +65,9 @@ pub(super) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     };
     let failed = summary.as_ref().map_or(0, |summary| summary.failed);
     let device = summary.and_then(|summary| summary.devices.first().cloned()).unwrap_or_default();
+    let costs = Costs::of(&device.spent);
+    let layout = arguments.board.layout();
+    let pages = u32::try_from(layout.records.len()).unwrap_or(u32::MAX) / layout.page;
     let figures = Figures {
         board: arguments.board.name(),
         sizes: sizes(&image.elf)?,
@@ -61,6 +75,9 @@ pub(super) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         ram_bytes: image.ram,
         stack_used: device.stack_used,
         stack_size: device.stack_size,
+        costs,
+        erasures_per_page_and_year: costs
+            .map(|costs| costs.erasures_per_page_and_year(CERTIFICATE_DAYS, pages)),
     };
     let mut out = io::stdout();
     if arguments.json {
@@ -77,6 +94,9 @@ fn print(out: &mut impl io::Write, figures: &Figures) -> io::Result<()> {
     writeln!(out, "{}\n", table("flash", flash, u64::try_from(*flash_bytes).unwrap_or(u64::MAX)))?;
     let ram = sizes.ram.iter().map(|(name, bytes)| (name.clone(), *bytes));
     writeln!(out, "{}\n", table("static RAM", ram, *ram_bytes))?;
+    if let Some(costs) = &figures.costs {
+        print_costs(out, costs, figures.erasures_per_page_and_year.unwrap_or_default())?;
+    }
     match (figures.stack_used, figures.stack_size) {
         (Some(used), Some(size)) => writeln!(
             out,
@@ -89,6 +109,36 @@ fn print(out: &mut impl io::Write, figures: &Figures) -> io::Result<()> {
         }
         _ => writeln!(out, "The stack was not measured: QEMU does not play this board."),
     }
+}
+
+fn print_costs(out: &mut impl io::Write, costs: &Costs, erasures: f64) -> io::Result<()> {
+    let mut table = Table::new();
+    table.load_preset(UTF8_BORDERS_ONLY);
+    table.set_header(["what a step costs", "million instructions", "pages erased", "bytes written"]);
+    let steps: [(&str, Cost); 4] = [
+        ("enrollment", costs.enrollment),
+        ("login at the broker", costs.login),
+        ("renewal", costs.renewal),
+        ("login after it, old key scrubbed", costs.login_after_renewal),
+    ];
+    for (name, cost) in steps {
+        let millions = format!("{}.{}", cost.instructions / 1_000_000, cost.instructions / 100_000 % 10);
+        table.add_row([
+            name.to_owned(),
+            millions,
+            cost.erased_pages.to_string(),
+            cost.written_bytes.to_string(),
+        ]);
+    }
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    writeln!(
+        out,
+        "{table}\n\nWear: each page of the records is erased {erasures:.1} times in a year of certificates of \
+         {CERTIFICATE_DAYS} days;\nflash that stands 10,000 erasures lasts {:.0} years.",
+        10_000.0 / erasures.max(0.001)
+    )
 }
 
 /// The largest first, and the sum.

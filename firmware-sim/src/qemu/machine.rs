@@ -8,6 +8,16 @@ use tokio::process::{Child, ChildStdout, Command};
 
 use crate::board::Board;
 
+/// What makes a machine's time pass.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Count {
+    /// The host's clock.
+    #[default]
+    Nothing,
+    /// Its own instructions, a nanosecond each; the host's clock while it waits.
+    Instructions,
+}
+
 /// A machine that runs; it is killed when this is dropped.
 #[derive(Debug)]
 pub struct Machine {
@@ -34,12 +44,15 @@ impl Machine {
     ///
     /// # Errors
     /// Where QEMU is missing or does not start.
-    pub fn boot(board: Board, elf: &Path, folder: &Path) -> Result<Self, MachineError> {
+    pub fn boot(board: Board, elf: &Path, folder: &Path, count: Count) -> Result<Self, MachineError> {
         let name = board.machine().ok_or_else(|| MachineError::NoMachine(board.name()))?;
         let mut command = Command::new("qemu-system-arm");
         command.args(["-machine", name, "-nographic", "-monitor", "none", "-serial", "none"]);
         command.args(["-semihosting-config", "enable=on,target=native"]);
         command.args(["-nic", "user,model=stellaris", "-kernel"]).arg(elf);
+        if count == Count::Instructions {
+            command.args(["-icount", "shift=0"]);
+        }
         command.current_dir(folder).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
         command.kill_on_drop(true);
         let mut child = command.spawn().map_err(|error| match error.kind() {

@@ -7,6 +7,9 @@ pub mod image;
 pub mod machine;
 mod run;
 pub mod size;
+mod spent;
 pub mod toolchain;
 
+pub use machine::Count;
 pub use run::{DeviceReport, Options, QemuError, Summary, reference_values, run, run_image};
+pub use spent::{Cost, Costs, Spent};

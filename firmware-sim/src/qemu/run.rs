@@ -10,7 +10,8 @@ use shared::DeviceId;
 use tokio::time::{Instant, timeout_at};
 
 use super::image::{self, Image, ImageError};
-use super::machine::{Machine, MachineError};
+use super::machine::{Count, Machine, MachineError};
+use super::spent::Spent;
 use crate::board::{self, Board, flash_image, fuses};
 use crate::broker::AdminError;
 use crate::device::{DeviceError, DeviceSpec};
@@ -28,6 +29,8 @@ pub struct Options {
     pub patience: Duration,
     /// How often the power is cut at a random moment before a device is let through.
     pub power_cuts: u32,
+    /// Whether time passes with instructions or with the host's clock.
+    pub count: Count,
 }
 
 /// What came out.
@@ -68,6 +71,8 @@ pub struct DeviceReport {
     pub renewals_asked: u32,
     /// Certificates that the server has issued to it: one, and at most one more for each renewal asked for.
     pub certificates: usize,
+    /// What it had spent at each certificate and each publication.
+    pub spent: Vec<Spent>,
     /// Whether the IDevID key lies in the flash wrapped, and in the clear no more.
     pub key_wrapped: bool,
     /// The last thing that went wrong.
@@ -161,9 +166,9 @@ pub async fn run_image(
         let folder = folder(&device)?;
         let _made = fuses(&folder)?;
         write_private(&folder.join("flash.img"), &flash_image(&device, &options.board.layout())?)?;
-        let boot = || Machine::boot(options.board, &image.elf, &folder);
-        let mut watch = Watch { id, begun: Instant::now(), report: DeviceReport::default(), stage: &stage };
-        watch.report.device = id.to_string();
+        let boot = || Machine::boot(options.board, &image.elf, &folder, options.count);
+        let report = DeviceReport { device: id.to_string(), ..DeviceReport::default() };
+        let mut watch = Watch { id, begun: Instant::now(), spent: None, report, stage: &stage };
         writeln!(story, "\n{id}")?;
         for cut in 0..options.power_cuts {
             watch.cut(boot()?, cut).await?;
@@ -210,6 +215,7 @@ pub fn reference_values(image: &Image) -> String {
 pub(super) struct Watch<'s> {
     id: &'s DeviceId,
     begun: Instant,
+    spent: Option<String>,
     pub(super) report: DeviceReport,
     stage: &'s Stage,
 }
@@ -258,14 +264,23 @@ impl Watch<'_> {
         Ok(())
     }
 
-    /// Takes a line of the console: `event NAME [DETAIL]`, or `stack USED of SIZE`.
+    /// Takes a line of the console: `event NAME [DETAIL]`, `stack USED of SIZE`, or `spent TICKS PAGES BYTES` for the
+    /// event that follows.
     fn take(&mut self, line: &str) {
         let now = Some(self.elapsed());
         if let Some((used, size)) = line.strip_prefix("stack ").and_then(|stack| stack.split_once(" of ")) {
             (self.report.stack_used, self.report.stack_size) = (used.parse().ok(), size.parse().ok());
         }
+        if let Some(numbers) = line.strip_prefix("spent ") {
+            self.spent = Some(numbers.to_owned());
+        }
         let Some(event) = line.strip_prefix("event ") else { return };
         let (name, detail) = event.split_once(' ').unwrap_or((event, ""));
+        let milestone = ["enrolled", "published"].into_iter().find(|milestone| *milestone == name);
+        if let (Some(numbers), Some(at)) = (&self.spent, milestone) {
+            self.report.spent.extend(Spent::parse(numbers, at));
+            self.spent = None;
+        }
         let report = &mut self.report;
         match name {
             "enrolled" if report.enrolled_ms.is_none() => report.enrolled_ms = now,

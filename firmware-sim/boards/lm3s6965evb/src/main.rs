@@ -9,10 +9,12 @@ mod ethernet;
 mod image;
 mod report;
 mod semihost;
+mod spent;
 mod stack;
 mod ticks;
 
 use core::panic::PanicInfo;
+use core::pin::pin;
 
 use agent_core::flow::Control;
 use agent_mcu::layout::Layout;
@@ -30,6 +32,7 @@ use static_cell::ConstStaticCell;
 use ethernet::Ethernet;
 use report::Report;
 use semihost::{HostEntropy, HostFlash};
+use spent::Counted;
 
 /// The version, under a name that is found in the ELF file.
 #[used]
@@ -68,20 +71,14 @@ async fn main(spawner: Spawner) {
         debug: if cfg!(debug_assertions) { DebugStatus::Enabled } else { DebugStatus::Disabled },
         built: BUILT,
     };
+    if cfg!(debug_assertions) {
+        let _ = hprintln!("DEBUG BUILD: not for devices that leave the house; its evidence says so");
+    }
     let _ = hprintln!("simulated lm3s6965evb, firmware {} {}", image.name, image.version);
     let control = Control::new();
-    let end = firmware::run(
-        stack,
-        flash,
-        &layout,
-        Wrapped::new(cipher),
-        entropy,
-        image,
-        MEMORY.take(),
-        Report,
-        &control,
-    )
-    .await;
+    let (wrap, memory) = (Wrapped::new(cipher), MEMORY.take());
+    let device = firmware::run(stack, flash, &layout, wrap, entropy, image, memory, Report, &control);
+    let end = Counted(pin!(device)).await;
     let _ = hprintln!("ended: {}", end.name());
     debug::exit(debug::EXIT_FAILURE);
 }
@@ -106,7 +103,7 @@ fn fail(what: &str) {
 
 #[embassy_executor::task]
 async fn network(mut runner: Runner<'static, Ethernet>) -> ! {
-    runner.run().await
+    Counted(pin!(runner.run())).await
 }
 
 #[derive(Clone, Copy)]

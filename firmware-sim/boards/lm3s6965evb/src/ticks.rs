@@ -37,6 +37,19 @@ pub fn start(mut syst: SYST) {
     syst.enable_counter();
 }
 
+/// Ticks of the core clock since [`start`].
+pub fn cycles() -> u64 {
+    let millis = || critical_section::with(|cs| TICKS.now.borrow(cs).get());
+    loop {
+        let before = millis();
+        let left = SYST::get_current();
+        // A millisecond that ended in between belongs to the other count.
+        if millis() == before {
+            return before * u64::from(CORE_CLOCK / 1_000) + u64::from(CORE_CLOCK / 1_000 - 1 - left);
+        }
+    }
+}
+
 impl Ticks {
     fn wake_expired(&self, cs: CriticalSection<'_>) {
         let now = self.now.borrow(cs).get();

@@ -23,7 +23,9 @@ use embassy_net::{Config, Runner, Stack, StackResources};
 use embassy_stm32::eth::{Ethernet, GenericPhy, PacketQueue, Sma};
 use embassy_stm32::flash::Flash;
 use embassy_stm32::peripherals::{ETH, ETH_SMA, IWDG, RNG, SAES};
-use embassy_stm32::rcc::{Hsi48Config, HSIPrescaler, Pll, PllDiv, PllMul, PllPreDiv, PllSource, Sysclk, VoltageScale};
+use embassy_stm32::rcc::{
+    HSIPrescaler, Hsi48Config, Pll, PllDiv, PllMul, PllPreDiv, PllSource, Sysclk, VoltageScale,
+};
 use embassy_stm32::rng::Rng;
 use embassy_stm32::saes::Saes;
 use embassy_stm32::wdg::IndependentWatchdog;
@@ -114,7 +116,8 @@ async fn run(stack: Stack<'static>, flash: ChipFlash, cipher: ChipCipher, random
     let control = Control::new();
     let layout = Layout::STM32H573I_DK;
     let wrap = Wrapped::new(cipher);
-    let end = firmware::run(stack, flash, &layout, wrap, random, image, MEMORY.take(), Report, &control).await;
+    let end =
+        firmware::run(stack, flash, &layout, wrap, random, image, MEMORY.take(), Report, &control).await;
     // It stays here: without an identity or a flash, starting over would not help.
     rprintln!("ended: {}", end.name());
 }

@@ -1,9 +1,13 @@
 //! A NOR flash in the file `flash.img` of the directory that QEMU runs in, with the geometry of the LM3S6965:
 //! pages of 1 KiB, words of 4 bytes (data sheet, section 7.2). The chip's own flash is read-only in QEMU.
 
+use core::sync::atomic::Ordering;
+
 use embedded_storage_async::nor_flash::{
     ErrorType, NorFlash, NorFlashError, NorFlashErrorKind, ReadNorFlash,
 };
+
+use crate::spent::{ERASED_PAGES, WRITTEN_BYTES};
 
 use super::file::{File, HostError, READ_WRITE};
 
@@ -90,6 +94,7 @@ impl NorFlash for HostFlash {
         let length = to.checked_sub(from).and_then(|n| usize::try_from(n).ok()).ok_or(FlashError::Bounds)?;
         let start = self.check(from, length, PAGE)?;
         self.file.seek(start)?;
+        ERASED_PAGES.fetch_add((length / PAGE) as u32, Ordering::Relaxed);
         for _ in 0..length / 64 {
             self.file.write(&[0xff; 64])?;
         }
@@ -98,6 +103,7 @@ impl NorFlash for HostFlash {
 
     async fn write(&mut self, offset: u32, bytes: &[u8]) -> Result<(), FlashError> {
         let start = self.check(offset, bytes.len(), WORD)?;
+        WRITTEN_BYTES.fetch_add(bytes.len() as u32, Ordering::Relaxed);
         let mut at = start;
         for part in bytes.chunks(64) {
             let mut present = [0; 64];
