@@ -127,7 +127,7 @@ impl Record {
 /// Durable records.
 ///
 /// To implement: `store` is atomic and durable. When it returns, a power cut cannot undo it; when power fails
-/// before, the old content is there, complete. `erase` leaves no readable copy behind. The content needs no
+/// before, the old content is there, complete. `erase` leaves no readable copy of a key behind. The content needs no
 /// checksum of the implementation: the core puts one into each record. Futures are never dropped half-way.
 pub trait Storage {
     /// Reads a record into `buffer`; its length, or `None` where it was never stored or was erased.

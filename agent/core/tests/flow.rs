@@ -248,6 +248,24 @@ fn no_clock_locks_a_device_out() {
 }
 
 #[test]
+fn a_device_that_was_off_for_two_years_comes_back() {
+    for wall in [None, Some(0)] {
+        let mut world = World::new();
+        world.wall = wall;
+        world.run_for(DAY);
+        // Meanwhile its certificate ends, and the server's was replaced more than once.
+        world.time.pass(DAY * 730);
+        let now = world.time.real();
+        world.office.borrow_mut().valid = (now.before(DAY * 10), now.after(DAY * 80));
+        world.run_for(HOUR);
+        let status = world.status();
+        assert_eq!(status.phase, Phase::Operational, "clock {wall:?}");
+        assert!(status.identity.unwrap().accepted, "clock {wall:?}");
+        assert!(status.time_floor >= now && world.office.borrow().issued.len() == 2, "clock {wall:?}");
+    }
+}
+
+#[test]
 fn a_server_with_a_wrong_clock_neither_poisons_the_floor_nor_is_believed() {
     let mut world = World::new();
     world.wall = None;

@@ -12,7 +12,7 @@ use super::{Failure, INTERRUPTED, interrupted};
 use crate::board::Board;
 use crate::qemu::image;
 use crate::qemu::size::{Sizes, sizes};
-use crate::qemu::{Cost, Costs, Count, Options, run_image};
+use crate::qemu::{Cost, Costs, Count, Options, reference_values, run_image};
 
 /// Print how much flash, RAM and stack a device takes on a board
 ///
@@ -77,13 +77,14 @@ pub(super) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         stack_size: device.stack_size,
         costs,
         erasures_per_page_and_year: costs
-            .map(|costs| costs.erasures_per_page_and_year(CERTIFICATE_DAYS, pages)),
+            .map(|costs| costs.erasures_per_page_and_year(CERTIFICATE_DAYS, pages, layout.page)),
     };
     let mut out = io::stdout();
     if arguments.json {
         writeln!(out, "{}", serde_json::to_string(&figures)?)?;
     } else {
         print(&mut out, &figures)?;
+        writeln!(out, "\nReference value for the policy:\n{}", reference_values(&image).trim_start())?;
     }
     Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -14,7 +14,7 @@ pub enum Count {
     /// The host's clock.
     #[default]
     Nothing,
-    /// Its own instructions, a nanosecond each; the host's clock while it waits.
+    /// Its own instructions, 16 nanoseconds each; the host's clock while it waits.
     Instructions,
 }
 
@@ -51,7 +51,7 @@ impl Machine {
         command.args(["-semihosting-config", "enable=on,target=native"]);
         command.args(["-nic", "user,model=stellaris", "-kernel"]).arg(elf);
         if count == Count::Instructions {
-            command.args(["-icount", "shift=0"]);
+            command.args(["-icount", "shift=4"]);
         }
         command.current_dir(folder).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
         command.kill_on_drop(true);

@@ -144,6 +144,9 @@ pub async fn run_image(
     writeln!(story, "Image              {} bytes of flash, {} of static RAM", image.flash, image.ram)?;
 
     let temporary = tempfile::Builder::new().prefix("firmware-sim-").tempdir()?;
+    // A copy: a build that goes on beside would change what the devices are, in the middle of their lives.
+    let elf = temporary.path().join("image.elf");
+    fs::copy(&image.elf, &elf)?;
     let setting = Setting {
         host: HOST,
         devices: options.devices,
@@ -166,7 +169,7 @@ pub async fn run_image(
         let folder = folder(&device)?;
         let _made = fuses(&folder)?;
         write_private(&folder.join("flash.img"), &flash_image(&device, &options.board.layout())?)?;
-        let boot = || Machine::boot(options.board, &image.elf, &folder, options.count);
+        let boot = || Machine::boot(options.board, &elf, &folder, options.count);
         let report = DeviceReport { device: id.to_string(), ..DeviceReport::default() };
         let mut watch = Watch { id, begun: Instant::now(), spent: None, report, stage: &stage };
         writeln!(story, "\n{id}")?;

@@ -39,8 +39,8 @@ pub struct Costs {
     pub login_after_renewal: Cost,
 }
 
-/// Instructions in a tick under `-icount shift=0`: an instruction takes 1 ns, a tick of 12.5 MHz takes 80.
-const INSTRUCTIONS_PER_TICK: u64 = 80;
+/// Instructions in a tick under `-icount shift=4`: an instruction takes 16 ns, a tick of 12.5 MHz takes 80.
+const INSTRUCTIONS_PER_TICK: u64 = 5;
 
 impl Spent {
     /// Reads `TICKS PAGES BYTES`, as the board prints them; `at` is what the next line says.
@@ -66,22 +66,31 @@ impl Costs {
     /// From the milestones of a device that got through without a power cut.
     #[must_use]
     pub fn of(milestones: &[Spent]) -> Option<Self> {
-        let [enrolled, published, renewed, again, ..] = milestones else { return None };
-        let order = [enrolled, published, renewed, again].map(|milestone| milestone.at);
-        (order == ["enrolled", "published", "enrolled", "published"]).then(|| Self {
-            enrollment: enrolled.since(None),
-            login: published.since(Some(enrolled)),
-            renewal: renewed.since(Some(published)),
-            login_after_renewal: again.since(Some(renewed)),
+        let next = |from: usize, at: &str| {
+            milestones.iter().enumerate().skip(from).find(|(_, milestone)| milestone.at == at).map(|(i, _)| i)
+        };
+        let enrolled = next(0, "enrolled")?;
+        let published = next(enrolled, "published")?;
+        let renewed = next(published, "enrolled")?;
+        let again = next(renewed, "published")?;
+        // Between two renewals it may have published more than once.
+        let cost = |of: usize, since: usize| Some(milestones.get(of)?.since(milestones.get(since)));
+        Some(Self {
+            enrollment: milestones.get(enrolled)?.since(None),
+            login: cost(published, enrolled)?,
+            renewal: cost(renewed, renewed.checked_sub(1)?)?,
+            login_after_renewal: cost(again, renewed)?,
         })
     }
 
-    /// Erasures of each page in a year of renewals at their earliest, two thirds into a life of `days`; the map wears
-    /// all `pages` alike.
+    /// Erasures of each page in a year of renewals at their earliest, two thirds into a life of `days`, on `pages` of
+    /// `page` bytes. The map wears all alike, and in the long run erases a page for each that it fills: the first time
+    /// round there is nothing to erase.
     #[must_use]
-    pub fn erasures_per_page_and_year(&self, days: u32, pages: u32) -> f64 {
-        let each = self.renewal.erased_pages + self.login_after_renewal.erased_pages;
-        f64::from(each) / f64::from(pages.max(1)) * 365.0 / (f64::from(days.max(1)) * 2.0 / 3.0)
+    pub fn erasures_per_page_and_year(&self, days: u32, pages: u32, page: u32) -> f64 {
+        let written = self.renewal.written_bytes + self.login_after_renewal.written_bytes;
+        let each = f64::from(written) / f64::from(page.max(1));
+        each / f64::from(pages.max(1)) * 365.0 / (f64::from(days.max(1)) * 2.0 / 3.0)
     }
 }
 
@@ -100,14 +109,16 @@ mod tests {
         let life = [
             spent("enrolled", 10, 2, 100),
             spent("published", 15, 2, 120),
+            spent("published", 16, 2, 120),
             spent("enrolled", 22, 2, 150),
             spent("published", 30, 62, 1150),
         ];
         let costs = Costs::of(&life).unwrap();
-        assert_eq!(costs.login, Cost { instructions: 400, erased_pages: 0, written_bytes: 20 });
+        assert_eq!(costs.login, Cost { instructions: 25, erased_pages: 0, written_bytes: 20 });
+        assert_eq!(costs.renewal, Cost { instructions: 30, erased_pages: 0, written_bytes: 30 });
         assert_eq!(costs.login_after_renewal.erased_pages, 60);
-        // 60 erasures of 40 pages, each 60 days.
-        assert!((costs.erasures_per_page_and_year(90, 40) - 9.125).abs() < 1e-9);
-        assert_eq!(Costs::of(&life[1..]), None);
+        // 1030 bytes in 40 pages of 1024, each 60 days.
+        assert!((costs.erasures_per_page_and_year(90, 40, 1024) - 0.152_974).abs() < 1e-6);
+        assert_eq!(Costs::of(&life[2..]), None);
     }
 }

@@ -7,8 +7,7 @@
 //!   first, under the generation that is not in use, and take effect with the head. A power cut leaves the old
 //!   head, and so the old record, whole.
 //! - An erased record is a head that says so, never a removed item.
-//! - What was erased, and a key that was replaced, is scrubbed: filler is written until every page was erased
-//!   once. An item says that this is owed, so that a power cut only puts it off: to the next operation.
+//! - A key that was erased or replaced is scrubbed: filler is written until every page was erased once. An item says that this is owed, so that a power cut only puts it off: to the next operation.
 //!
 //! No future here may be dropped before it is ready; the map repairs what that leaves, but costs a wear cycle.
 
@@ -213,14 +212,18 @@ impl<F: NorFlash> FlashStorage<'_, F> {
         if matches!(old, Head::Absent { .. }) {
             return Ok(());
         }
-        self.owe_scrub().await?;
+        // Certificates and state are no secrets: what is left of them is overwritten as the ring goes round.
+        let secret = is_secret(record);
+        if secret {
+            self.owe_scrub().await?;
+        }
         self.put_head(record, &Head::Absent { generation: old.generation() }).await?;
         self.drop_chunks(record, &old).await?;
-        self.scrub().await
+        if secret { self.scrub().await } else { Ok(()) }
     }
 }
 
-/// Records whose old content must not be readable after they were replaced.
+/// Records whose old content must not be readable after they were replaced or erased.
 const fn is_secret(record: Record) -> bool {
     matches!(record, Record::KeyA | Record::KeyB)
 }

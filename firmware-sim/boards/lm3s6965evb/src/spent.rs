@@ -1,7 +1,7 @@
 //! What the device has spent since it was switched on: processor time while it had something to do, and flash.
 //!
-//! Time is counted in ticks of the core clock. Under QEMU's `-icount shift=0` an instruction takes a nanosecond, and a
-//! tick is 80 instructions; without it a tick says something of the host only.
+//! Time is counted in ticks of the core clock. Under QEMU's `-icount shift=4` an instruction takes 16 nanoseconds, and a
+//! tick is 5 instructions; without it a tick says something of the host only.
 
 use core::cell::Cell;
 use core::future::Future;
