@@ -57,6 +57,16 @@ impl Board {
         }
     }
 
+    /// What its flash reads as where nothing was written: between the sections of an image, which are aligned.
+    #[must_use]
+    pub const fn unwritten(self) -> u8 {
+        match self {
+            // QEMU's flash is a memory that begins as zeros.
+            Self::Lm3s6965evb => 0,
+            Self::Stm32h573iDk => 0xff,
+        }
+    }
+
     /// Address of the first byte of its flash.
     #[must_use]
     pub const fn flash_address(self) -> u32 {

@@ -93,7 +93,7 @@ pub fn measure(board: Board, elf: &Path) -> Result<Image, ImageError> {
         let end = start.checked_add(content.len()).filter(|end| *end <= MAX_FLASH);
         let end = end.ok_or_else(|| form("it does not fit the flash".to_owned()))?;
         if flash.len() < end {
-            flash.resize(end, 0);
+            flash.resize(end, board.unwritten());
         }
         if let Some(place) = flash.get_mut(start..end) {
             place.copy_from_slice(content);

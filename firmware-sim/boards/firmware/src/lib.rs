@@ -125,13 +125,22 @@ impl End {
     }
 }
 
-/// Runs the device for ever, or until `control` says stop. Private keys lie in the flash as `wrap` leaves them.
-pub async fn run<F, R>(
+/// What a board brings besides its network.
+pub struct Hardware<F, W, R> {
+    /// The flash that the factory's settings and the records lie in.
+    pub flash: F,
+    /// Where they lie.
+    pub layout: Layout,
+    /// Protects private keys in the flash.
+    pub wrap: W,
+    /// The random generator.
+    pub rng: R,
+}
+
+/// Runs the device for ever, or until `control` says stop.
+pub async fn run<F, W, R>(
     stack: Stack<'_>,
-    mut flash: F,
-    layout: &Layout,
-    mut wrap: impl KeyWrap,
-    mut rng: R,
+    hardware: Hardware<F, W, R>,
     image: Image,
     memory: &mut Memory,
     observer: impl Observer,
@@ -139,8 +148,10 @@ pub async fn run<F, R>(
 ) -> End
 where
     F: NorFlash,
+    W: KeyWrap,
     R: CryptoRngCore + Clone,
 {
+    let Hardware { mut flash, layout, mut wrap, mut rng } = hardware;
     let length = layout.settings.len().min(MAX_REGION);
     let Some(region) = memory.provision.get_mut(..length) else { return End::Flash };
     if flash.read(layout.settings.start, region).await.is_err() {
@@ -150,7 +161,7 @@ where
         Ok(provision) => provision,
         Err(error) => return End::Provision(error),
     };
-    let key = match apart(pin!(custody::open(&mut flash, layout, &mut wrap, &mut rng))).await {
+    let key = match apart(pin!(custody::open(&mut flash, &layout, &mut wrap, &mut rng))).await {
         Ok(key) => key,
         Err(error) => return End::Key(error),
     };
@@ -166,7 +177,7 @@ where
     let limits = TimeLimits::default();
     let platform = Platform {
         keys: SoftKeyStore::new(wrap),
-        storage: FlashStorage::new(flash, layout.records.clone(), &mut memory.scratch),
+        storage: FlashStorage::new(flash, layout.records, &mut memory.scratch),
         clock: Uptime,
         rng: rng.clone(),
         attester,

@@ -23,7 +23,7 @@ use cortex_m::interrupt::InterruptNumber;
 use cortex_m_semihosting::{debug, hprintln};
 use embassy_executor::Spawner;
 use embassy_net::{Config, Runner, Stack, StackResources};
-use firmware::{Image, Memory};
+use firmware::{Hardware, Image, Memory};
 use rand_core::RngCore as _;
 use shared::UnixTime;
 use shared::evidence::DebugStatus;
@@ -72,14 +72,14 @@ async fn main(spawner: Spawner) {
         built: BUILT,
     };
     if cfg!(debug_assertions) {
-        let _ = hprintln!("DEBUG BUILD: not for devices that leave the house; its evidence says so");
+        hprintln!("DEBUG BUILD: not for devices that leave the house; its evidence says so");
     }
-    let _ = hprintln!("simulated lm3s6965evb, firmware {} {}", image.name, image.version);
+    hprintln!("simulated lm3s6965evb, firmware {} {}", image.name, image.version);
     let control = Control::new();
-    let (wrap, memory) = (Wrapped::new(cipher), MEMORY.take());
-    let device = firmware::run(stack, flash, &layout, wrap, entropy, image, memory, Report, &control);
+    let hardware = Hardware { flash, layout, wrap: Wrapped::new(cipher), rng: entropy };
+    let device = firmware::run(stack, hardware, image, MEMORY.take(), Report, &control);
     let end = Counted(pin!(device)).await;
-    let _ = hprintln!("ended: {}", end.name());
+    hprintln!("ended: {}", end.name());
     debug::exit(debug::EXIT_FAILURE);
 }
 
@@ -97,7 +97,7 @@ fn start_network(spawner: Spawner, seed: u64) -> Option<Stack<'static>> {
 }
 
 fn fail(what: &str) {
-    let _ = hprintln!("failed: {}", what);
+    hprintln!("failed: {}", what);
     debug::exit(debug::EXIT_FAILURE);
 }
 
@@ -140,7 +140,7 @@ unsafe fn HardFault(_: &cortex_m_rt::ExceptionFrame) -> ! {
 
 #[panic_handler]
 fn panic(_: &PanicInfo<'_>) -> ! {
-    let _ = hprintln!("panic");
+    hprintln!("panic");
     halt()
 }
 

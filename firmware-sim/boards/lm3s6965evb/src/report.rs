@@ -18,9 +18,9 @@ impl Observer for Report {
         );
         if milestone {
             let (erased, written) = spent::flash();
-            let _ = hprintln!("spent {} {} {}", spent::busy(), erased, written);
+            hprintln!("spent {} {} {}", spent::busy(), erased, written);
         }
-        let _ = match notice {
+        match notice {
             Notice::Refused { code, .. } => hprintln!("event {} {}", notice.name(), code),
             Notice::Unreachable { error, .. } => hprintln!("event {} {}", notice.name(), error),
             Notice::Published { what: Publication::Telemetry, .. } => {
@@ -28,6 +28,6 @@ impl Observer for Report {
                 hprintln!("event published telemetry\nstack {} of {}", used, size)
             }
             _ => hprintln!("event {}", notice.name()),
-        };
+        }
     }
 }

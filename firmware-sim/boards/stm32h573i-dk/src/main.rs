@@ -31,7 +31,7 @@ use embassy_stm32::saes::Saes;
 use embassy_stm32::wdg::IndependentWatchdog;
 use embassy_stm32::{Peri, bind_interrupts};
 use embassy_time::Timer;
-use firmware::{Image, Memory};
+use firmware::{Hardware, Image, Memory};
 use rand_core::RngCore as _;
 use rtt_target::{rprintln, rtt_init_print};
 use shared::UnixTime;
@@ -115,9 +115,8 @@ async fn main(spawner: Spawner) {
 async fn run(stack: Stack<'static>, flash: ChipFlash, cipher: ChipCipher, random: ChipRandom, image: Image) {
     let control = Control::new();
     let layout = Layout::STM32H573I_DK;
-    let wrap = Wrapped::new(cipher);
-    let end =
-        firmware::run(stack, flash, &layout, wrap, random, image, MEMORY.take(), Report, &control).await;
+    let hardware = Hardware { flash, layout, wrap: Wrapped::new(cipher), rng: random };
+    let end = firmware::run(stack, hardware, image, MEMORY.take(), Report, &control).await;
     // It stays here: without an identity or a flash, starting over would not help.
     rprintln!("ended: {}", end.name());
 }
