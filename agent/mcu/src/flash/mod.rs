@@ -7,7 +7,8 @@
 //!   first, under the generation that is not in use, and take effect with the head. A power cut leaves the old
 //!   head, and so the old record, whole.
 //! - An erased record is a head that says so, never a removed item.
-//! - A key that was erased or replaced is scrubbed: filler is written until every page was erased once. An item says that this is owed, so that a power cut only puts it off: to the next operation.
+//! - A key that was erased or replaced is scrubbed: filler is written until every page was erased once. An item says
+//!   that this is owed, so that a power cut only puts it off: to the next operation.
 //!
 //! No future here may be dropped before it is ready; the map repairs what that leaves, but costs a wear cycle.
 
