@@ -1,4 +1,4 @@
-//! Power cuts: at every write of a device's first enrollment and renewal, and again at every write of the
+//! Power cuts: at every write of a device's first enrollment, renewal and reset, and again at every write of the
 //! recovery. After each cut the device boots into exactly one working identity, and in the end it has the same
 //! as without any cut: as many certificates, one key.
 
@@ -62,6 +62,39 @@ fn a_cut_at_any_write_and_another_at_any_write_of_the_recovery_are_survived() {
         }
     }
     assert!(pairs > 300, "{pairs} pairs");
+}
+
+/// A reset that the power cuts leaves a device that works, or one without an identity; again, it goes to its end.
+#[test]
+fn a_cut_at_any_write_of_a_reset_is_survived() {
+    let mut cuts = 0;
+    for cut in every_cut() {
+        let mut died = false;
+        for again in [false, true] {
+            let world = World::new();
+            world.run_for(Duration::from_secs(3600));
+            world.storage.cut(Some(cut));
+            let _cut_short = world.drive(world.boot().reset());
+            died = world.storage.is_dead();
+            world.storage.cut(None);
+            if again || !died {
+                world.drive(world.boot().reset()).unwrap().unwrap();
+                assert_eq!(world.status().identity, None, "{cut:?}");
+                for record in [Record::KeyA, Record::KeyB, Record::IdentityA, Record::IdentityB] {
+                    assert_eq!(world.storage.get(record), None, "{cut:?}: {record:?}");
+                }
+            }
+            world.run_for(Duration::from_secs(86_400));
+            working(&world).unwrap_or_else(|violation| panic!("{cut:?}: {violation}"));
+            assert!(world.office.borrow().issued.len() <= 2, "{cut:?}");
+        }
+        if !died {
+            assert!(cuts >= 8, "{cuts} cuts");
+            return;
+        }
+        cuts += 1;
+    }
+    panic!("the cuts never ended");
 }
 
 /// The checks above can fail: a storage that erases the old key as soon as the new certificate is stored, which
