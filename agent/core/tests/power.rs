@@ -67,8 +67,7 @@ fn a_cut_at_any_write_and_another_at_any_write_of_the_recovery_are_survived() {
 /// A reset that the power cuts leaves a device that works, or one without an identity; again, it goes to its end.
 #[test]
 fn a_cut_at_any_write_of_a_reset_is_survived() {
-    let mut cuts = 0;
-    for cut in every_cut() {
+    for (cuts, cut) in every_cut().enumerate() {
         let mut died = false;
         for again in [false, true] {
             let world = World::new();
@@ -92,7 +91,6 @@ fn a_cut_at_any_write_of_a_reset_is_survived() {
             assert!(cuts >= 8, "{cuts} cuts");
             return;
         }
-        cuts += 1;
     }
     panic!("the cuts never ended");
 }
