@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex};
 
 use firmware_sim::board::{Board, flash_image, fuses};
 use firmware_sim::device::{DeviceSpec, Overrides};
-use firmware_sim::qemu::image::{Image, build};
+use firmware_sim::qemu::image::{Build, Image, build};
 use firmware_sim::qemu::machine::Machine;
 use firmware_sim::qemu::{Count, reference_values};
 use rcgen::{CustomExtension, ExtendedKeyUsagePurpose, SanType};
@@ -62,6 +62,18 @@ async fn a_hostile_enrollment_server_is_refused_with_its_reason_and_the_honest_o
         assert_eq!(machine.starts, 1, "{name}: it has started over");
         machine.off().await;
     }
+}
+
+#[tokio::test]
+async fn a_debug_build_says_so_and_gets_no_certificate() {
+    let bench = Bench::with(Build::Debug);
+    let board = bench.board("debug", &bench.device);
+    let mut machine = board.boot();
+    machine.awaits("DEBUG BUILD").await;
+    // The measurement is known to be good: what is refused is the debug state that the evidence claims.
+    let refused = format!("event refused {}", shared::Reject::DebugOpen.code());
+    assert_eq!(machine.awaits("event refused").await, refused);
+    machine.off().await;
 }
 
 /// What a front does with a connection.
@@ -259,8 +271,12 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
+        Self::with(Build::Release)
+    }
+
+    fn with(kind: Build) -> Self {
         let _there = peer("qemu-system-arm", "qemu-system-arm");
-        let image = build(Board::default()).unwrap();
+        let image = build(Board::default(), kind).unwrap();
         let (server, broker) = (Front::new(), Front::new());
         let world = World::new(Wishes { devices: 1, broker_port: broker.port, host: QEMU_HOST });
         let policy = world.text("server/policy.toml") + &reference_values(&image);

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::{Failure, INTERRUPTED, interrupted};
 use crate::board::Board;
-use crate::qemu::image;
+use crate::qemu::image::{self, Build};
 use crate::qemu::size::{Sizes, sizes};
 use crate::qemu::{Cost, Costs, Count, Options, reference_values, run_image};
 
@@ -47,7 +47,7 @@ struct Figures {
 const CERTIFICATE_DAYS: u32 = 90;
 
 pub(super) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
-    let image = image::build(arguments.board)?;
+    let image = image::build(arguments.board, Build::Release)?;
     let options = Options {
         board: arguments.board,
         devices: 1,

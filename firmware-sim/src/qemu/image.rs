@@ -47,27 +47,44 @@ pub enum ImageError {
     },
 }
 
+/// Whether an image is for devices in the field.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Build {
+    /// For the field.
+    #[default]
+    Release,
+    /// With debug assertions: says so on its console, and in its evidence.
+    Debug,
+}
+
 /// Builds the image of `board`; compiling takes a minute or two the first time.
 ///
 /// # Errors
 /// Says what is missing, or what the compiler said.
-pub fn build(board: Board) -> Result<Image, ImageError> {
+pub fn build(board: Board, build: Build) -> Result<Image, ImageError> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("boards");
     if !folder.join("Cargo.toml").is_file() {
         return Err(ImageError::Sources(folder));
     }
+    // Apart, so that neither is built again because of the other.
+    let target = folder.join(match build {
+        Build::Release => "target",
+        Build::Debug => "target/debug-build",
+    });
     let output = Toolchain::find(board.target())?
         .cargo_build()
-        .args(["--quiet", "--package", board.name(), "--target", board.target()])
+        .args(["--quiet", "--package", board.name(), "--target", board.target(), "--target-dir"])
+        .arg(&target)
         .current_dir(&folder)
         .env_remove("CARGO_TARGET_DIR")
         .env_remove("RUSTFLAGS")
+        .env("CARGO_PROFILE_RELEASE_DEBUG_ASSERTIONS", (build == Build::Debug).to_string())
         .output()
         .map_err(|error| ImageError::Build(format!("cargo: {error}")))?;
     if !output.status.success() {
         return Err(ImageError::Build(String::from_utf8_lossy(&output.stderr).into_owned()));
     }
-    measure(board, &folder.join("target").join(board.target()).join("release").join(board.name()))
+    measure(board, &target.join(board.target()).join("release").join(board.name()))
 }
 
 /// Reads an ELF file for `board` as a flash programmer would.

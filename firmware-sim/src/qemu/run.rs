@@ -9,7 +9,7 @@ use serde::Serialize;
 use shared::DeviceId;
 use tokio::time::{Instant, timeout_at};
 
-use super::image::{self, Image, ImageError};
+use super::image::{self, Build, Image, ImageError};
 use super::machine::{Count, Machine, MachineError};
 use super::spent::Spent;
 use crate::board::{self, Board, flash_image, fuses};
@@ -129,7 +129,7 @@ const HOST: &str = "10.0.2.2";
 pub async fn run(options: &Options, story: &mut (dyn Write + Send)) -> Result<Summary, QemuError> {
     writeln!(story, "Building the image for {} ...", options.board.name())?;
     story.flush()?;
-    run_image(&image::build(options.board)?, options, story).await
+    run_image(&image::build(options.board, Build::Release)?, options, story).await
 }
 
 /// Runs everything with an image that is built.
