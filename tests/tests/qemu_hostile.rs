@@ -33,35 +33,32 @@ async fn a_hostile_broker_is_refused_with_its_reason_and_the_honest_one_is_found
     machine.awaits("event published telemetry").await;
     machine.off().await;
 
-    for (name, expected, act) in brokers(&bench.site.world) {
+    for case in brokers(&bench.site.world) {
         // Each on a copy of the enrolled board, as it is after a power cut.
-        let copy = board.copy(name);
-        bench.broker.plays(act);
-        let mut machine = copy.boot();
-        let said = machine.awaits("event unreachable ").await;
-        assert!(expected.iter().any(|expected| said.contains(expected)), "{name}: {said}");
-        bench.broker.plays(pass_on(bench.site.broker.port()));
-        // On the same start, through the same socket.
-        machine.awaits("event published telemetry").await;
-        assert_eq!(machine.starts, 1, "{name}: it has started over");
-        machine.off().await;
+        refused(&board.copy(case.0), &bench.broker, bench.site.broker.port(), case).await;
     }
 }
 
 #[tokio::test]
 async fn a_hostile_enrollment_server_is_refused_with_its_reason_and_the_honest_one_is_found_again() {
     let bench = Bench::new();
-    for (name, expected, act) in servers(&bench.site.world) {
-        let board = bench.board(name, &bench.device);
-        bench.server.plays(act);
-        let mut machine = board.boot();
-        let said = machine.awaits("event unreachable ").await;
-        assert!(expected.iter().any(|expected| said.contains(expected)), "{name}: {said}");
-        bench.server.plays(pass_on(bench.site.world.https_port));
-        machine.awaits("event published telemetry").await;
-        assert_eq!(machine.starts, 1, "{name}: it has started over");
-        machine.off().await;
+    for case in servers(&bench.site.world) {
+        let board = bench.board(case.0, &bench.device);
+        refused(&board, &bench.server, bench.site.world.https_port, case).await;
     }
+}
+
+/// Boots `board` with a case behind `front`, and with the honest peer on `honest` after the refusal.
+async fn refused(board: &BoardFolder<'_>, front: &Front, honest: u16, (name, expected, act): Case) {
+    front.plays(act);
+    let mut machine = board.boot();
+    let said = machine.awaits("event unreachable ").await;
+    assert!(expected.iter().any(|expected| said.contains(expected)), "{name}: {said}");
+    front.plays(pass_on(honest));
+    // On the same start, through the same socket.
+    machine.awaits("event published telemetry").await;
+    assert_eq!(machine.starts, 1, "{name}: it has started over");
+    machine.off().await;
 }
 
 #[tokio::test]

@@ -93,27 +93,25 @@ pub async fn open<F: NorFlash>(
     wrap: &mut impl KeyWrap,
     rng: &mut impl CryptoRngCore,
 ) -> Result<SoftKey, CustodyError> {
-    let mut buffer = Buffer::new([0; RECORD]);
-    if let Some(secret) = factory_key(flash, layout, &mut buffer).await? {
+    let secret = if let Some(secret) = factory_key(flash, layout).await? {
         take_over(flash, layout, wrap, rng, &secret).await?;
-    } else if !blank(flash, &layout.factory_key).await? {
-        // Never before the wrapped key is known to be good: what is left here may be of use to the maker.
-        wrapped_key(flash, layout, wrap).await?;
-        erase(flash, &layout.factory_key).await?;
-    }
-    let secret = wrapped_key(flash, layout, wrap).await?;
+        secret
+    } else {
+        // What is left in the factory's page may be of use to the maker, until the wrapped key is known to be good.
+        let secret = wrapped_key(flash, layout, wrap).await?;
+        if !blank(flash, &layout.factory_key).await? {
+            erase(flash, &layout.factory_key).await?;
+        }
+        secret
+    };
     let key = SigningKey::from_slice(secret.as_ref()).map_err(|_| CustodyError::Damaged)?;
     Ok(SoftKey::from(key))
 }
 
 type Secret = Zeroizing<[u8; 32]>;
 
-async fn factory_key<F: NorFlash>(
-    flash: &mut F,
-    layout: &Layout,
-    buffer: &mut Buffer,
-) -> Result<Option<Secret>, CustodyError> {
-    read(flash, &layout.factory_key, buffer).await?;
+async fn factory_key<F: NorFlash>(flash: &mut F, layout: &Layout) -> Result<Option<Secret>, CustodyError> {
+    let buffer = read(flash, &layout.factory_key).await?;
     let key = content(FACTORY, buffer.as_ref()).and_then(|content| content.try_into().ok());
     Ok(key.map(|key: &[u8; 32]| Zeroizing::new(*key)))
 }
@@ -123,8 +121,7 @@ async fn wrapped_key<F: NorFlash>(
     layout: &Layout,
     wrap: &mut impl KeyWrap,
 ) -> Result<Secret, CustodyError> {
-    let mut buffer = Buffer::new([0; RECORD]);
-    read(flash, &layout.wrapped_key, &mut buffer).await?;
+    let buffer = read(flash, &layout.wrapped_key).await?;
     let Some(wrapped) = content(WRAPPED, buffer.as_ref()) else {
         let missing = is_blank(buffer.as_ref()) && blank(flash, &layout.factory_key).await?;
         return Err(if missing { CustodyError::Missing } else { CustodyError::Damaged });
@@ -191,12 +188,10 @@ fn is_blank(bytes: &[u8]) -> bool {
     bytes.iter().all(|byte| *byte == 0xff)
 }
 
-async fn read<F: NorFlash>(
-    flash: &mut F,
-    page: &Range<u32>,
-    buffer: &mut Buffer,
-) -> Result<(), CustodyError> {
-    flash.read(page.start, buffer.as_mut()).await.map_err(|_| CustodyError::Flash)
+async fn read<F: NorFlash>(flash: &mut F, page: &Range<u32>) -> Result<Buffer, CustodyError> {
+    let mut buffer = Buffer::new([0; RECORD]);
+    flash.read(page.start, buffer.as_mut()).await.map_err(|_| CustodyError::Flash)?;
+    Ok(buffer)
 }
 
 /// Whether every byte of the range is as erasing leaves it.

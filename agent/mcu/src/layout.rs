@@ -44,6 +44,13 @@ impl Layout {
     pub const fn whole(&self) -> Range<u32> {
         self.settings.start..self.records.end
     }
+
+    /// Where one of the ranges lies in an image of the [`whole`](Self::whole).
+    #[must_use]
+    pub const fn in_image(&self, range: &Range<u32>) -> Range<usize> {
+        let base = self.whole().start;
+        range.start.saturating_sub(base) as usize..range.end.saturating_sub(base) as usize
+    }
 }
 
 #[cfg(test)]

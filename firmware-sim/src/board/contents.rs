@@ -90,10 +90,7 @@ pub async fn read(board: Board, image: &[u8]) -> Result<Contents, ContentsError>
     if image.len() != expected {
         return Err(ContentsError::Length { board: board.name(), expected, found: image.len() });
     }
-    let part = |range: &core::ops::Range<u32>| {
-        let start = (range.start - layout.settings.start) as usize;
-        image.get(start..start + range.len()).unwrap_or_default()
-    };
+    let part = |range| image.get(layout.in_image(range)).unwrap_or_default();
     let settings = part(&layout.settings);
     let provision = Provision::read(settings.get(..MAX_REGION).unwrap_or(settings))?;
     let (ldevid, records) = match board {

@@ -1,14 +1,9 @@
 //! Writes the flash of a board as the factory does: settings, identity and its key in front, blank records behind.
 
-use std::fs;
-
 use agent_mcu::custody;
 use agent_mcu::layout::Layout;
 use agent_mcu::provision::{MAX_REGION, Provision};
 use core::ops::Range;
-use p256::pkcs8::DecodePrivateKey as _;
-use rustls_pki_types::CertificateDer;
-use rustls_pki_types::pem::PemObject as _;
 use zeroize::Zeroizing;
 
 use crate::device::{DeviceError, DeviceSpec};
@@ -19,18 +14,8 @@ use crate::device::{DeviceError, DeviceSpec};
 /// # Errors
 /// Names the file that cannot be read, or does not hold what it should.
 pub fn flash_image(device: &DeviceSpec, layout: &Layout) -> Result<Zeroizing<Vec<u8>>, DeviceError> {
-    let read = |name: &str| {
-        let path = device.file(name);
-        fs::read_to_string(&path).map_err(|source| DeviceError::Read { path, source })
-    };
-    let form = |name: &str, expected| DeviceError::Form { path: device.file(name), expected };
-    let chain = CertificateDer::pem_slice_iter(read("idevid.pem")?.as_bytes())
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|_| form("idevid.pem", "certificates in PEM"))?;
+    let (chain, key) = device.read_idevid()?;
     let views: Vec<&[u8]> = chain.iter().map(AsRef::as_ref).collect();
-    let key = Zeroizing::new(read("idevid.key")?);
-    let key = p256::SecretKey::from_pkcs8_pem(&key)
-        .map_err(|_| form("idevid.key", "a P-256 key in PEM (PKCS#8)"))?;
     let scalar = Zeroizing::new(<[u8; 32]>::from(key.to_bytes()));
     let trust_bundle = device.read_trust_bundle()?;
     let provision = Provision {
@@ -38,23 +23,25 @@ pub fn flash_image(device: &DeviceSpec, layout: &Layout) -> Result<Zeroizing<Vec
         port: device.server.port,
         trust_bundle: &trust_bundle,
         idevid_chain: heapless::Vec::from_slice(&views)
-            .map_err(|_| form("idevid.pem", "a chain as short as devices take"))?,
+            .map_err(|_| device.form("idevid.pem", "a chain as short as devices take"))?,
         oemid: device.settings.hardware.maker_number,
         hwmodel: &device.settings.hardware.model,
         hwversion: &device.settings.hardware.version,
     };
     let mut flash = Zeroizing::new(vec![0xff; layout.whole().len()]);
     let mut region = Zeroizing::new(vec![0xff; MAX_REGION]);
-    provision.write(&mut region).map_err(|_| form("trust.bundle", "what fits the factory's region"))?;
+    provision
+        .write(&mut region)
+        .map_err(|_| device.form("trust.bundle", "what fits the factory's region"))?;
     put(&mut flash, layout, &layout.settings, &region);
     put(&mut flash, layout, &layout.factory_key, custody::factory_record(&scalar).as_ref());
     Ok(flash)
 }
 
 fn put(flash: &mut [u8], layout: &Layout, range: &Range<u32>, content: &[u8]) {
-    let start = range.start.saturating_sub(layout.whole().start) as usize;
     // The layout's own test says that each range has room for what is written here.
-    if let Some(place) = flash.get_mut(start..).and_then(|rest| rest.get_mut(..content.len())) {
+    let part = flash.get_mut(layout.in_image(range));
+    if let Some(place) = part.and_then(|part| part.get_mut(..content.len())) {
         place.copy_from_slice(content);
     }
 }

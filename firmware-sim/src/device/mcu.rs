@@ -3,7 +3,6 @@
 //!
 //! Like most such boards it has no clock: it learns the time from the enrollment server.
 
-use std::fs;
 use std::sync::Arc;
 
 use agent_core::evidence::{Firmware, IdevidAttester};
@@ -17,13 +16,10 @@ use agent_mcu::net::TimeLimits;
 use agent_mcu::tls::{Buffers, READ_BUFFER, WRITE_BUFFER, Workspace};
 use agent_mcu::wrap::{SoftCipher, Wrapped};
 use core::time::Duration;
-use p256::pkcs8::DecodePrivateKey as _;
 use rand_core::OsRng;
 use rustls_pki_types::CertificateDer;
-use rustls_pki_types::pem::PemObject as _;
 use shared::UnixTime;
 use shared::evidence::{DebugStatus, Digest, Measurement};
-use zeroize::Zeroizing;
 
 use super::{Behaviour, DeviceError, DeviceSpec, Job, TokioConnector};
 use crate::board::fuses;
@@ -45,7 +41,7 @@ pub(super) async fn run(
     let parts = Factory::read(spec)?;
     let chain: Vec<&[u8]> = parts.chain.iter().map(AsRef::as_ref).collect();
     let attester = IdevidAttester::new(parts.key.clone(), &chain, Factory::firmware(spec)?)
-        .map_err(|_| form(spec, "idevid.pem", "the IDevID of the key beside it"))?;
+        .map_err(|_| spec.form("idevid.pem", "the IDevID of the key beside it"))?;
 
     let (mut read, mut write) = (vec![0; READ_BUFFER], vec![0; WRITE_BUFFER]);
     let (mut parked, mut receive) = (vec![0; PARKED], vec![0; RECEIVE_BUFFER]);
@@ -96,22 +92,14 @@ struct Factory {
 
 impl Factory {
     fn read(spec: &DeviceSpec) -> Result<Self, DeviceError> {
-        let read = |name: &str| {
-            let path = spec.file(name);
-            fs::read_to_string(&path).map_err(|source| DeviceError::Read { path, source })
-        };
-        let chain = CertificateDer::pem_slice_iter(read("idevid.pem")?.as_bytes())
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(|_| form(spec, "idevid.pem", "certificates in PEM"))?;
-        let key = Zeroizing::new(read("idevid.key")?);
-        let key = p256::ecdsa::SigningKey::from_pkcs8_pem(&key)
-            .map_err(|_| form(spec, "idevid.key", "a P-256 key in PEM (PKCS#8)"))?;
-        Ok(Self { chain, key: SoftKey::from(key), trust_bundle: spec.read_trust_bundle()? })
+        let (chain, key) = spec.read_idevid()?;
+        let key = SoftKey::from(p256::ecdsa::SigningKey::from(key));
+        Ok(Self { chain, key, trust_bundle: spec.read_trust_bundle()? })
     }
 
     fn firmware<'s>(spec: &'s DeviceSpec) -> Result<Firmware<'s>, DeviceError> {
         let settings = &spec.settings;
-        let unfit = || form(spec, "device.toml", "measurements that fit evidence");
+        let unfit = || spec.form("device.toml", "measurements that fit evidence");
         let mut measurements = heapless::Vec::new();
         for measured in &settings.firmware.measurement {
             let mut digest: Digest = [0; 32];
@@ -129,10 +117,6 @@ impl Factory {
             measurements,
         })
     }
-}
-
-fn form(spec: &DeviceSpec, name: &str, expected: &'static str) -> DeviceError {
-    DeviceError::Form { path: spec.file(name), expected }
 }
 
 /// A board without a real-time clock.

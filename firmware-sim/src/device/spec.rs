@@ -3,7 +3,12 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use p256::SecretKey;
+use p256::pkcs8::DecodePrivateKey as _;
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject as _;
 use shared::limits;
+use zeroize::Zeroizing;
 
 use super::DeviceError;
 use crate::factory::{DeviceSettings, ServerAddress};
@@ -74,6 +79,29 @@ impl DeviceSpec {
     #[must_use]
     pub fn file(&self, name: &str) -> PathBuf {
         self.dir.join(name)
+    }
+
+    /// The IDevID: its chain in DER, leaf first, and its key.
+    ///
+    /// # Errors
+    /// Names the file that cannot be read, or does not hold what it should.
+    pub fn read_idevid(&self) -> Result<(Vec<CertificateDer<'static>>, SecretKey), DeviceError> {
+        let read = |name: &str| {
+            let path = self.file(name);
+            fs::read_to_string(&path).map_err(|source| DeviceError::Read { path, source })
+        };
+        let chain = CertificateDer::pem_slice_iter(read("idevid.pem")?.as_bytes())
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|_| self.form("idevid.pem", "certificates in PEM"))?;
+        let key = Zeroizing::new(read("idevid.key")?);
+        let key = SecretKey::from_pkcs8_pem(&key)
+            .map_err(|_| self.form("idevid.key", "a P-256 key in PEM (PKCS#8)"))?;
+        Ok((chain, key))
+    }
+
+    /// The error that one of the device's files does not hold what it should.
+    pub(crate) fn form(&self, name: &str, expected: &'static str) -> DeviceError {
+        DeviceError::Form { path: self.file(name), expected }
     }
 
     /// The provisioned trust bundle.

@@ -72,8 +72,8 @@ pub fn build(board: Board, build: Build) -> Result<Image, ImageError> {
         Build::Debug => "target/debug-build",
     });
     let output = Toolchain::find(board.target())?
-        .cargo_build()
-        .args(["--quiet", "--package", board.name(), "--target", board.target(), "--target-dir"])
+        .cargo_build(board.target())
+        .args(["--quiet", "--package", board.name(), "--target-dir"])
         .arg(&target)
         .current_dir(&folder)
         .env_remove("CARGO_TARGET_DIR")

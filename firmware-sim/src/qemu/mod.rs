@@ -11,5 +11,5 @@ mod spent;
 pub mod toolchain;
 
 pub use machine::Count;
-pub use run::{DeviceReport, Options, QemuError, Summary, reference_values, run, run_image};
+pub use run::{DeviceReport, HOST, Options, QemuError, Summary, reference_values, run, run_image};
 pub use spent::{Cost, Costs, Spent};

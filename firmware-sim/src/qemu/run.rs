@@ -120,7 +120,7 @@ pub enum QemuError {
 }
 
 /// The address of the host as QEMU's user network has it.
-const HOST: &str = "10.0.2.2";
+pub const HOST: &str = "10.0.2.2";
 
 /// Builds the image and runs everything; tells what happens to `story`.
 ///

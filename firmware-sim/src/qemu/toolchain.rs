@@ -49,27 +49,26 @@ impl Toolchain {
         }
     }
 
-    /// `cargo build --release` with this toolchain; the caller adds folder and package.
+    /// `cargo build --release` for `target` with this toolchain; the caller adds folder and package.
     #[must_use]
-    pub fn cargo_build(&self) -> Command {
+    pub fn cargo_build(&self, target: &str) -> Command {
+        let mut command = Command::new(match self {
+            Self::Rustup => PathBuf::from("cargo"),
+            Self::Debian { bin, .. } => bin.join("cargo"),
+        });
+        command.args(["build", "--release", "--locked", "--target", target]);
         match self {
-            Self::Rustup => {
-                let mut command = Command::new("cargo");
-                command.args(["build", "--release", "--locked"]);
-                command
-            }
+            Self::Rustup => {}
             Self::Debian { bin, linker } => {
-                let mut command = Command::new(bin.join("cargo"));
-                command.args(["build", "--release", "--locked", "-Zbuild-std=core"]);
+                command.arg("-Zbuild-std=core");
                 // Not rustup's, which may come first on the path and in what a parent cargo has set.
                 command.env("RUSTC", bin.join("rustc")).env_remove("RUSTUP_TOOLCHAIN");
                 command.env("RUSTC_BOOTSTRAP", "1");
-                for target in ["THUMBV7M_NONE_EABI", "THUMBV8M_MAIN_NONE_EABIHF"] {
-                    command.env(format!("CARGO_TARGET_{target}_LINKER"), linker);
-                }
-                command
+                let name = target.replace(['-', '.'], "_").to_uppercase();
+                command.env(format!("CARGO_TARGET_{name}_LINKER"), linker);
             }
         }
+        command
     }
 }
 

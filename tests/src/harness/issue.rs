@@ -62,10 +62,7 @@ pub fn certify_changed(
     let ca_key = KeyPair::from_pem(&world.text("server/issuing-ca.key")).expect("the CA's key");
     let pem = world.text("server/issuing-ca.crt");
     let issuer = Issuer::from_ca_cert_pem(&pem, ca_key).expect("the CA's certificate");
-    let key = KeyPair::generate().expect("a key");
-    let leaf = parameters.signed_by(&key, &issuer).expect("a certificate").der().to_vec();
-    let issuing = world.certificates("server/issuing-ca.crt").remove(0);
-    ClientKey { chain: vec![leaf, issuing], key: key.serialize_der() }
+    signed(&parameters, &issuer, vec![world.certificates("server/issuing-ca.crt").remove(0)])
 }
 
 /// Certifies with a CA of its own that looks like the world's: same names, other keys.
@@ -74,12 +71,10 @@ pub fn certify_changed(
 /// Where the CA's files cannot be used.
 #[must_use]
 pub fn certify_by_impostor(world: &World, order: &Order<'_>) -> ClientKey {
-    let key = KeyPair::generate().expect("a key");
     let pem = world.text("server/issuing-ca.crt");
     let issuer =
         Issuer::from_ca_cert_pem(&pem, KeyPair::generate().expect("a key")).expect("the CA's certificate");
-    let leaf = parameters(order).signed_by(&key, &issuer).expect("a certificate").der().to_vec();
-    ClientKey { chain: vec![leaf], key: key.serialize_der() }
+    signed(&parameters(order), &issuer, Vec::new())
 }
 
 /// Certifies with the key of a client, as if that were a CA's; its chain is sent along.
@@ -91,10 +86,7 @@ pub fn certify_by_client(client: &ClientKey, order: &Order<'_>) -> ClientKey {
     let signer = KeyPair::try_from(client.key.as_slice()).expect("the client's key");
     let leaf = client.chain.first().expect("the client's certificate");
     let issuer = Issuer::from_ca_cert_der(&leaf.as_slice().into(), signer).expect("a certificate");
-    let key = KeyPair::generate().expect("a key");
-    let forged = parameters(order).signed_by(&key, &issuer).expect("a certificate").der().to_vec();
-    let chain = core::iter::once(forged).chain(client.chain.iter().cloned()).collect();
-    ClientKey { chain, key: key.serialize_der() }
+    signed(&parameters(order), &issuer, client.chain.clone())
 }
 
 /// Certifies with a CA that nobody knows.
@@ -108,9 +100,19 @@ pub fn certify_by_stranger(order: &Order<'_>) -> ClientKey {
     let pem = ca::pem::certificate(root.der());
     let root_key = KeyPair::from_pem(&ca::pem::private_key(root_key.pkcs8())).expect("the CA's key");
     let issuer = Issuer::from_ca_cert_pem(&pem, root_key).expect("the CA's certificate");
+    signed(&parameters(order), &issuer, Vec::new())
+}
+
+/// A new key with its certificate, and the certificates `above` it.
+fn signed(
+    parameters: &CertificateParams,
+    issuer: &Issuer<'_, KeyPair>,
+    mut above: Vec<Vec<u8>>,
+) -> ClientKey {
     let key = KeyPair::generate().expect("a key");
-    let leaf = parameters(order).signed_by(&key, &issuer).expect("a certificate").der().to_vec();
-    ClientKey { chain: vec![leaf], key: key.serialize_der() }
+    let leaf = parameters.signed_by(&key, issuer).expect("a certificate").der().to_vec();
+    above.insert(0, leaf);
+    ClientKey { chain: above, key: key.serialize_der() }
 }
 
 /// The attribute serialNumber (RFC 5280, appendix A.1).

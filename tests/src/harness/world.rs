@@ -32,7 +32,7 @@ impl Default for Wishes {
 }
 
 /// The address of this machine in the network that QEMU gives to its guests.
-pub const QEMU_HOST: &str = "10.0.2.2";
+pub const QEMU_HOST: &str = firmware_sim::qemu::HOST;
 
 /// A folder with a server, a lot and its devices in it.
 #[derive(Debug)]

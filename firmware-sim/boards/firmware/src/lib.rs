@@ -33,19 +33,40 @@ use shared::evidence::{DebugStatus, Measurement};
 use clock::Uptime;
 pub use network::{Sockets, StackConnector};
 
-/// What the firmware knows of itself.
+/// Name of the firmware.
+pub const NAME: &str = "sensor-firmware";
+/// Version of the firmware, as `MAJOR.MINOR.PATCH`.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+/// 2026-11-01: the least that the time floor can be; raised with each release.
+const BUILT: UnixTime = UnixTime::from_secs(1_793_491_200);
+/// What a board says at its start where this is a debug build.
+pub const DEBUG_BUILD: Option<&str> = if cfg!(debug_assertions) {
+    Some("DEBUG BUILD: not for devices that leave the house; its evidence says so")
+} else {
+    None
+};
+
+/// Puts [`VERSION`] into a board's image under a name that is found in the ELF file.
+#[macro_export]
+macro_rules! export_version {
+    () => {
+        #[used]
+        #[unsafe(no_mangle)]
+        static FIRMWARE_VERSION: [u8; $crate::VERSION.len()] = match $crate::VERSION.as_bytes().first_chunk()
+        {
+            Some(version) => *version,
+            None => unreachable!(),
+        };
+    };
+}
+
+/// What a board finds out of the image that runs.
 #[derive(Clone, Copy, Debug)]
 pub struct Image {
-    /// Name of the firmware.
-    pub name: &'static str,
-    /// Version, as `MAJOR.MINOR.PATCH`.
-    pub version: &'static str,
     /// SHA-256 of the image, as measured at start.
     pub digest: [u8; 32],
-    /// State of the debug port.
+    /// State of the debug port. A debug build claims an open one, whatever this says.
     pub debug: DebugStatus,
-    /// When it was built: the least that the time floor can be.
-    pub built: UnixTime,
 }
 
 /// All the memory that the program keeps. One exists, in static RAM.
@@ -186,8 +207,8 @@ where
         observer,
     };
     let settings = Settings {
-        software_version: image.version,
-        ..Settings::new(provision.host, provision.port, provision.trust_bundle, image.built)
+        software_version: VERSION,
+        ..Settings::new(provision.host, provision.port, provision.trust_bundle, BUILT)
     };
     let mut agent: Agent<'_, _, REQUEST, ANSWER> = Agent::new(platform, settings);
     match apart(pin!(agent.run(control))).await {
@@ -203,15 +224,15 @@ fn attester<'p>(
     image: Image,
 ) -> Option<IdevidAttester<'p, SoftKey>> {
     let mut measurements = heapless::Vec::new();
-    let application = Measurement { component: "application", version: image.version, digest: image.digest };
+    let application = Measurement { component: "application", version: VERSION, digest: image.digest };
     measurements.push(application).ok()?;
     let firmware = Firmware {
         oemid: provision.oemid,
         hwmodel: provision.hwmodel,
         hwversion: provision.hwversion,
-        swname: image.name,
-        swversion: image.version,
-        debug: image.debug,
+        swname: NAME,
+        swversion: VERSION,
+        debug: if DEBUG_BUILD.is_some() { DebugStatus::Enabled } else { image.debug },
         measurements,
     };
     IdevidAttester::new(key, &provision.idevid_chain, firmware).ok()

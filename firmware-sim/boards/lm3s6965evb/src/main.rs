@@ -25,7 +25,6 @@ use embassy_executor::Spawner;
 use embassy_net::{Config, Runner, Stack, StackResources};
 use firmware::{Hardware, Image, Memory};
 use rand_core::RngCore as _;
-use shared::UnixTime;
 use shared::evidence::DebugStatus;
 use static_cell::ConstStaticCell;
 
@@ -34,17 +33,7 @@ use report::Report;
 use semihost::{HostEntropy, HostFlash};
 use spent::Counted;
 
-/// The version, under a name that is found in the ELF file.
-#[used]
-#[unsafe(no_mangle)]
-static FIRMWARE_VERSION: [u8; VERSION.len()] = match VERSION.as_bytes().first_chunk() {
-    Some(version) => *version,
-    None => unreachable!(),
-};
-const VERSION: &str = env!("CARGO_PKG_VERSION");
-
-/// 2026-11-01: raised with each release.
-const BUILT: UnixTime = UnixTime::from_secs(1_793_491_200);
+firmware::export_version!();
 
 static MEMORY: ConstStaticCell<Memory> = ConstStaticCell::new(Memory::new());
 static FRAME: ConstStaticCell<[u8; ethernet::MAX_FRAME]> = ConstStaticCell::new([0; ethernet::MAX_FRAME]);
@@ -64,17 +53,11 @@ async fn main(spawner: Spawner) {
     let Some(stack) = start_network(spawner, entropy.next_u64()) else {
         return fail("no room for the network task");
     };
-    let image = Image {
-        name: "sensor-firmware",
-        version: VERSION,
-        digest: image::measure(),
-        debug: if cfg!(debug_assertions) { DebugStatus::Enabled } else { DebugStatus::Disabled },
-        built: BUILT,
-    };
-    if cfg!(debug_assertions) {
-        hprintln!("DEBUG BUILD: not for devices that leave the house; its evidence says so");
+    let image = Image { digest: image::measure(), debug: DebugStatus::Disabled };
+    if let Some(notice) = firmware::DEBUG_BUILD {
+        hprintln!("{}", notice);
     }
-    hprintln!("simulated lm3s6965evb, firmware {} {}", image.name, image.version);
+    hprintln!("simulated lm3s6965evb, firmware {} {}", firmware::NAME, firmware::VERSION);
     let control = Control::new();
     let hardware = Hardware { flash, layout, wrap: Wrapped::new(cipher), rng: entropy };
     let device = firmware::run(stack, hardware, image, MEMORY.take(), Report, &control);

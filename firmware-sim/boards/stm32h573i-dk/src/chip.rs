@@ -21,14 +21,10 @@ pub fn measure() -> [u8; 32] {
     Sha256::digest(image).into()
 }
 
-/// The state of the debug port, from the product state in the option bytes (RM0481, section 7.6.11). A debug build
-/// says that it is one by claiming an open port.
+/// The state of the debug port, from the product state in the option bytes (RM0481, section 7.6.11).
 pub fn debug_status() -> DebugStatus {
     const CLOSED: u8 = 0x72;
     const LOCKED: u8 = 0x5c;
-    if cfg!(debug_assertions) {
-        return DebugStatus::Enabled;
-    }
     match pac::FLASH.optsr_cur().read().product_state() {
         CLOSED => DebugStatus::Disabled,
         LOCKED => DebugStatus::DisabledPermanently,

@@ -34,7 +34,6 @@ use embassy_time::Timer;
 use firmware::{Hardware, Image, Memory};
 use rand_core::RngCore as _;
 use rtt_target::{rprintln, rtt_init_print};
-use shared::UnixTime;
 use static_cell::{ConstStaticCell, StaticCell};
 
 use cipher::ChipCipher;
@@ -47,17 +46,8 @@ bind_interrupts!(struct Interrupts {
     SAES => embassy_stm32::saes::InterruptHandler<SAES>;
 });
 
-/// The version, under a name that is found in the ELF file.
-#[used]
-#[unsafe(no_mangle)]
-static FIRMWARE_VERSION: [u8; VERSION.len()] = match VERSION.as_bytes().first_chunk() {
-    Some(version) => *version,
-    None => unreachable!(),
-};
-const VERSION: &str = env!("CARGO_PKG_VERSION");
+firmware::export_version!();
 
-/// 2026-11-01: raised with each release.
-const BUILT: UnixTime = UnixTime::from_secs(1_793_491_200);
 /// Longest time, in microseconds, that the program may not come round: a handshake's arithmetic takes a tenth of it.
 const WATCHDOG: u32 = 20_000_000;
 
@@ -76,16 +66,11 @@ async fn main(spawner: Spawner) {
         spawner.spawn(task);
     }
     let mut random = ChipRandom(RANDOM.init(RefCell::new(Rng::new(p.RNG, Interrupts))));
-    let image = Image {
-        name: "sensor-firmware",
-        version: VERSION,
-        digest: chip::measure(),
-        debug: chip::debug_status(),
-        built: BUILT,
-    };
-    rprintln!("stm32h573i-dk, firmware {} {}, debug port {:?}", image.name, image.version, image.debug);
-    if cfg!(debug_assertions) {
-        rprintln!("DEBUG BUILD: not for devices that leave the house; its evidence says so");
+    let image = Image { digest: chip::measure(), debug: chip::debug_status() };
+    let (name, version) = (firmware::NAME, firmware::VERSION);
+    rprintln!("stm32h573i-dk, firmware {} {}, debug port {:?}", name, version, image.debug);
+    if let Some(notice) = firmware::DEBUG_BUILD {
+        rprintln!("{}", notice);
     }
     let ethernet = Ethernet::new(
         PACKETS.init(PacketQueue::new()),
