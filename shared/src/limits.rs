@@ -18,6 +18,10 @@ pub const MAX_ANCHORS: usize = 4;
 pub const MAX_CSR: usize = 1024;
 /// Longest COSE_Sign1 that carries evidence.
 pub const MAX_EVIDENCE: usize = 2 * 1024;
+/// Longest introduction in a challenge request: public areas of a TPM's keys and the chain of its EK certificate.
+pub const MAX_INTRODUCTION: usize = 6 * 1024;
+/// Longest encrypted credential in a challenge: TPM2B_ID_OBJECT and an RSA-2048 TPM2B_ENCRYPTED_SECRET.
+pub const MAX_CREDENTIAL: usize = 512;
 /// Longest signed trust bundle.
 pub const MAX_TRUST_BUNDLE: usize = 4 * 1024;
 /// Length of a server nonce (RFC 9711, section 4.1, allows 8 to 64).

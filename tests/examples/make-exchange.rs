@@ -50,12 +50,16 @@ fn main() {
     file.bytes("trust_signer", &authority.signer);
     file.bytes("trust_bundle", &authority.bundle);
 
-    let request =
-        ChallengeRequest { device: device.clone(), kinds: [EvidenceKind::IdevidEat].into_iter().collect() };
+    let request = ChallengeRequest {
+        device: device.clone(),
+        kinds: [EvidenceKind::IdevidEat].into_iter().collect(),
+        introduction: None,
+    };
     file.bytes("challenge_request", &written(|out| request.encode(out)));
     let nonce = core::array::from_fn(|i| u8::try_from(i).unwrap() ^ 0xa5);
     let valid_until = NOW.after(Duration::from_secs(300));
-    let challenge = Challenge { server_time: NOW, nonce, valid_until, kind: EvidenceKind::IdevidEat };
+    let challenge =
+        Challenge { server_time: NOW, nonce, valid_until, kind: EvidenceKind::IdevidEat, credential: None };
     file.bytes("challenge", &written(|out| challenge.encode(out)));
 
     let first = Csr::new();

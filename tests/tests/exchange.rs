@@ -18,8 +18,10 @@ use tests::exchange::{bytes, now, text};
 fn the_server_accepts_the_request() {
     let request = bytes("enroll_request");
     let request = EnrollRequest::decode(&request).unwrap();
-    let challenge = Challenge::decode(&bytes("challenge")).unwrap();
-    let asked = ChallengeRequest::decode(&bytes("challenge_request")).unwrap();
+    let challenge = bytes("challenge");
+    let challenge = Challenge::decode(&challenge).unwrap();
+    let asked = bytes("challenge_request");
+    let asked = ChallengeRequest::decode(&asked).unwrap();
     assert_eq!(request.device.as_str(), text("device"));
     assert_eq!(asked.device, request.device);
     assert_eq!(challenge.nonce, request.evidence.nonce);

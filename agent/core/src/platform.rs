@@ -189,6 +189,24 @@ pub trait Attester {
     /// The kinds of evidence it can give, best first.
     fn kinds(&self) -> Kinds;
 
+    /// Writes what the server has to know before it can challenge into `out`; returns its length. Nothing by
+    /// default: a TPM introduces its keys, so that the challenge can carry a credential for them.
+    ///
+    /// # Errors
+    /// Where the hardware fails.
+    fn introduce(&mut self, _out: &mut [u8]) -> Result<usize, AttestError> {
+        Ok(0)
+    }
+
+    /// Takes the encrypted credential that came with a challenge. To implement: open it and keep the secret as
+    /// durably as the nonce is kept, since the evidence may be asked for after a restart.
+    ///
+    /// # Errors
+    /// Where it cannot be opened, or is not expected.
+    fn take_credential(&mut self, _nonce: &Nonce, _credential: &[u8]) -> Result<(), AttestError> {
+        Err(AttestError::Kind)
+    }
+
     /// Writes evidence bound to `nonce` and to the CSR key `csr_key` into `out`; returns its length.
     ///
     /// # Errors

@@ -1,44 +1,61 @@
-//! Claims against the policy: maker, model, debug state, firmware.
+//! Claims against the policy: maker, model, debug state, firmware. One set of claims, whatever kind of evidence
+//! they came in.
 
 use shared::Reject;
-use shared::evidence::{Claims, DebugStatus, Digest};
+use shared::evidence::{Claims, DebugStatus};
 
 use crate::maker::Maker;
-use crate::policy::{Measurements, ModelRule, Policy, ReferenceValues, Version};
+use crate::policy::{KnownGood, Measurements, ModelRule, Policy, ReferenceValues, Version};
 use crate::record::{Refusal, Trail, Verdict, rule};
 
-/// What a device said about itself, for the record.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ClaimsSummary {
+/// What a device's evidence says about it. What a kind of evidence does not speak of is `None`, and a policy
+/// that asks for it is not satisfied.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DeviceClaims {
     /// The maker's private enterprise number.
-    pub oemid: u32,
+    pub oemid: Option<u32>,
     /// Model.
-    pub model: String,
+    pub model: Option<String>,
     /// Version of the hardware.
-    pub hardware_version: String,
+    pub hardware_version: Option<String>,
     /// Name of the firmware.
-    pub software_name: String,
+    pub software_name: Option<String>,
     /// Version of the firmware.
-    pub software_version: String,
+    pub software_version: Option<String>,
     /// Debug state.
-    pub debug: DebugStatus,
-    /// Component, version and digest of everything measured.
-    pub measurements: Vec<(String, String, Digest)>,
+    pub debug: Option<DebugStatus>,
+    /// Everything that was measured.
+    pub measurements: Vec<Measured>,
 }
 
-impl From<&Claims<'_>> for ClaimsSummary {
+/// A measured component.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Measured {
+    /// Its name, for example `application`, `layer-1` or `pcr-7`.
+    pub component: String,
+    /// Its version, where the evidence has one; else it is that of the reference value that fits.
+    pub version: Option<String>,
+    /// Digest of what runs: SHA-256, SHA-384 or SHA-512, told apart by their length.
+    pub digest: Vec<u8>,
+}
+
+impl From<&Claims<'_>> for DeviceClaims {
     fn from(claims: &Claims<'_>) -> Self {
         Self {
-            oemid: claims.oemid,
-            model: claims.hwmodel.into(),
-            hardware_version: claims.hwversion.into(),
-            software_name: claims.swname.into(),
-            software_version: claims.swversion.into(),
-            debug: claims.dbgstat,
+            oemid: Some(claims.oemid),
+            model: Some(claims.hwmodel.into()),
+            hardware_version: Some(claims.hwversion.into()),
+            software_name: Some(claims.swname.into()),
+            software_version: Some(claims.swversion.into()),
+            debug: Some(claims.dbgstat),
             measurements: claims
                 .measurements
                 .iter()
-                .map(|m| (m.component.into(), m.version.into(), m.digest))
+                .map(|m| Measured {
+                    component: m.component.into(),
+                    version: Some(m.version.into()),
+                    digest: m.digest.to_vec(),
+                })
                 .collect(),
         }
     }
@@ -46,24 +63,45 @@ impl From<&Claims<'_>> for ClaimsSummary {
 
 /// Checks what a device claims.
 pub(crate) fn check(
-    claims: &Claims<'_>,
-    maker: &Maker,
+    claims: &DeviceClaims,
+    maker: Option<&Maker>,
     registered_model: Option<&str>,
     policy: &Policy,
     reference: &ReferenceValues,
     trail: &mut Trail,
 ) -> Result<(), Refusal> {
-    check_maker(maker, policy, trail)?;
-    let model = check_model(Some(claims.hwmodel), registered_model, Some(maker), policy, trail)?;
+    if let Some(maker) = maker {
+        check_maker(maker, policy, trail)?;
+    }
+    let model = check_model(claims.model.as_deref(), registered_model, maker, policy, trail)?;
+    check_debug(claims, policy, trail)?;
+    let minimum = model.and_then(|model| model.minimum_firmware);
+    let name = claims.model.as_deref().or(registered_model);
+    match claims.software_version.as_deref() {
+        Some(version) => {
+            check_version(version, claims.software_name.as_deref(), minimum, trail)?;
+            let _fitting = check_measurements(claims, name, policy, reference, trail)?;
+            Ok(())
+        }
+        None => {
+            let fitting = check_measurements(claims, name, policy, reference, trail)?;
+            check_derived_version(&fitting, minimum, trail)
+        }
+    }
+}
+
+fn check_debug(claims: &DeviceClaims, policy: &Policy, trail: &mut Trail) -> Result<(), Refusal> {
+    let found = match claims.debug {
+        Some(state) => format!("debug state {state:?}"),
+        None => "evidence that says nothing of the debug port".into(),
+    };
     trail.require(
-        claims.dbgstat >= policy.debug,
+        claims.debug.unwrap_or(DebugStatus::Enabled) >= policy.debug,
         rule::DEBUG,
         Reject::DebugOpen,
-        format!("debug state {:?}", claims.dbgstat),
+        found,
         format!("{:?} or stricter", policy.debug),
-    )?;
-    check_version(claims, model, trail)?;
-    check_measurements(claims, policy, reference, trail)
+    )
 }
 
 fn check_maker(maker: &Maker, policy: &Policy, trail: &mut Trail) -> Result<(), Refusal> {
@@ -111,65 +149,97 @@ pub(crate) fn check_model<'p>(
     Ok(fitting)
 }
 
-fn check_version(claims: &Claims<'_>, model: Option<&ModelRule>, trail: &mut Trail) -> Result<(), Refusal> {
-    let found = format!("version {:?} of {:?}", claims.swversion, claims.swname);
-    let Ok(version) = claims.swversion.parse::<Version>() else {
+fn check_version(
+    version: &str,
+    name: Option<&str>,
+    minimum: Option<Version>,
+    trail: &mut Trail,
+) -> Result<(), Refusal> {
+    let found = format!("version {version:?} of {:?}", name.unwrap_or_default());
+    let Ok(version) = version.parse::<Version>() else {
         let wanted = "swversion as MAJOR.MINOR.PATCH";
         return Err(trail.refuse(rule::FIRMWARE_VERSION, Reject::BadEvidence, found, wanted));
     };
-    match model.and_then(|model| model.minimum_firmware) {
-        Some(minimum) => {
-            let wanted = format!("{minimum} or newer");
-            trail.require(version >= minimum, rule::FIRMWARE_VERSION, Reject::FirmwareTooOld, found, wanted)
-        }
-        None => {
-            trail.note(Verdict::Passed, rule::FIRMWARE_VERSION, found, "any version");
-            Ok(())
-        }
-    }
+    require_version(Some(version), minimum, found, trail)
 }
 
-fn check_measurements(
-    claims: &Claims<'_>,
-    policy: &Policy,
-    reference: &ReferenceValues,
+/// Where the evidence has no version of its own, the reference values that fit say which version runs: the
+/// lowest counts.
+fn check_derived_version(
+    fitting: &[&KnownGood],
+    minimum: Option<Version>,
     trail: &mut Trail,
 ) -> Result<(), Refusal> {
+    let versions: Option<Vec<Version>> = fitting.iter().map(|known| known.version.parse().ok()).collect();
+    let lowest = versions.and_then(|versions| versions.into_iter().min());
+    let found = match lowest {
+        Some(version) => format!("version {version}, by the reference values that fit"),
+        None => "no version, neither claimed nor in the reference values".into(),
+    };
+    require_version(lowest, minimum, found, trail)
+}
+
+fn require_version(
+    version: Option<Version>,
+    minimum: Option<Version>,
+    found: String,
+    trail: &mut Trail,
+) -> Result<(), Refusal> {
+    let Some(minimum) = minimum else {
+        trail.note(Verdict::Passed, rule::FIRMWARE_VERSION, found, "any version");
+        return Ok(());
+    };
+    let good = version.is_some_and(|version| version >= minimum);
+    let wanted = format!("{minimum} or newer");
+    trail.require(good, rule::FIRMWARE_VERSION, Reject::FirmwareTooOld, found, wanted)
+}
+
+/// Gives the reference values that fit.
+fn check_measurements<'r>(
+    claims: &DeviceClaims,
+    model: Option<&str>,
+    policy: &'r Policy,
+    reference: &'r ReferenceValues,
+    trail: &mut Trail,
+) -> Result<Vec<&'r KnownGood>, Refusal> {
     if policy.measurements == Measurements::Ignore {
         let found = format!("{} measured components", claims.measurements.len());
-        trail.note(
-            Verdict::Skipped,
-            rule::MEASUREMENTS,
-            found,
-            "nothing (firmware.measurements = \"ignore\")",
-        );
-        return Ok(());
+        let wanted = "nothing (firmware.measurements = \"ignore\")";
+        trail.note(Verdict::Skipped, rule::MEASUREMENTS, found, wanted);
+        return Ok(Vec::new());
     }
     let wanted = "measurements that are all among the reference values";
     let refuse = |trail: &mut Trail, found: String, wanted: String| {
         Err(trail.refuse(rule::MEASUREMENTS, Reject::FirmwareUnknown, found, wanted))
     };
-    for measurement in &claims.measurements {
-        if !reference.contains(claims.hwmodel, measurement)
-            && !policy.reference_values.contains(claims.hwmodel, measurement)
-        {
-            let digest = crate::key::hex(&measurement.digest);
-            let found = format!("{:?} {:?} with digest {digest}", measurement.component, measurement.version);
+    let mut fitting = Vec::new();
+    for measured in &claims.measurements {
+        let known = reference.find(model, measured).or_else(|| policy.reference_values.find(model, measured));
+        let Some(known) = known else {
+            let digest = crate::key::hex(&measured.digest);
+            let version = measured.version.as_deref().unwrap_or("without a version");
+            let found = format!("{:?} {version:?} with digest {digest}", measured.component);
             return refuse(trail, found, wanted.into());
-        }
+        };
+        fitting.push(known);
+    }
+    if fitting.is_empty() {
+        return refuse(trail, "no measured component".into(), wanted.into());
     }
     for component in &policy.components {
-        if !claims.measurements.iter().any(|m| m.component == component) {
+        if !claims.measurements.iter().any(|m| m.component == *component) {
             let found = format!("no measurement of {component:?}");
             return refuse(trail, found, "all components that the policy names".into());
         }
     }
     // Otherwise a version that nobody measured would satisfy the rule for the least version.
-    if !claims.measurements.iter().any(|m| m.version == claims.swversion) {
-        let found = format!("no measured component of version {:?}, which is claimed", claims.swversion);
+    if let Some(version) = &claims.software_version
+        && !fitting.iter().any(|known| known.version == *version)
+    {
+        let found = format!("no measured component of version {version:?}, which is claimed");
         return refuse(trail, found, "a measured component of the claimed version".into());
     }
     let found = format!("{} measured components, all known", claims.measurements.len());
     trail.note(Verdict::Passed, rule::MEASUREMENTS, found, wanted);
-    Ok(())
+    Ok(fitting)
 }

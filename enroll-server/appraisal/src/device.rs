@@ -4,6 +4,7 @@
 
 use shared::{DeviceId, Reject};
 
+use crate::group::GroupName;
 use crate::key::{SpkiHash, hex};
 use crate::policy::{FirstEnrollment, Policy, SecondEnrollment};
 use crate::record::{Refusal, Trail, Verdict, rule};
@@ -11,11 +12,15 @@ use crate::record::{Refusal, Trail, Verdict, rule};
 /// A device as the inventory has it. One that is not in the inventory is no `KnownDevice`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KnownDevice {
+    /// The group it was put into; decides which policy is for it.
+    pub group: GroupName,
     /// Where it stands.
     pub state: DeviceState,
     /// The model that was imported, if one was.
     pub model: Option<String>,
-    /// SHA-256 of the SubjectPublicKeyInfo of its IDevID, imported or noted at its first enrollment.
+    /// SHA-256 of what identifies it beyond its name, imported or noted at its first enrollment: the
+    /// SubjectPublicKeyInfo of its IDevID, of its TPM's endorsement key or of its DICE root key; for a PSA token the
+    /// hash inside the instance identifier.
     pub idevid_spki_sha256: Option<SpkiHash>,
     /// What an operator approved.
     pub approval: Approval,
@@ -57,20 +62,39 @@ pub enum Decision {
 
 /// How the device showed which device it is.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Shown<'a> {
-    /// With this IDevID key.
-    Idevid(&'a SpkiHash),
+pub(crate) enum Shown {
+    /// With this identity key.
+    Identity(SpkiHash),
     /// With a token; `true` where it was made for this one device.
     Token(bool),
     /// With the certificate it renews.
     Ldevid,
 }
 
+impl Shown {
+    /// The identity key, where one was shown.
+    pub(crate) const fn identity(&self) -> Option<&SpkiHash> {
+        match self {
+            Self::Identity(hash) => Some(hash),
+            Self::Token(_) | Self::Ldevid => None,
+        }
+    }
+
+    /// Whether this leads to the device that the inventory knows, not only to its name.
+    pub(crate) fn leads_to(&self, known: Option<&KnownDevice>) -> bool {
+        match self {
+            Self::Identity(hash) => known.and_then(|k| k.idevid_spki_sha256) == Some(*hash),
+            Self::Token(names_device) => *names_device,
+            Self::Ldevid => false,
+        }
+    }
+}
+
 /// Checks revocation, inventory and the registered identity key.
 pub(crate) fn check_known(
     device: &DeviceId,
     known: Option<&KnownDevice>,
-    shown: Shown<'_>,
+    shown: Shown,
     policy: &Policy,
     trail: &mut Trail,
 ) -> Result<(), Refusal> {
@@ -107,7 +131,7 @@ pub(crate) fn check_known(
 
 fn check_pinned(
     pinned: Option<&SpkiHash>,
-    shown: Shown<'_>,
+    shown: Shown,
     policy: &Policy,
     trail: &mut Trail,
 ) -> Result<(), Refusal> {
@@ -117,11 +141,11 @@ fn check_pinned(
     };
     let wanted = format!("the registered IDevID key {}", hex(pinned));
     match shown {
-        Shown::Idevid(found) => trail.require(
-            found == pinned,
+        Shown::Identity(found) => trail.require(
+            found == *pinned,
             rule::PINNED_KEY,
             Reject::IdentityConflict,
-            format!("IDevID key {}", hex(found)),
+            format!("IDevID key {}", hex(&found)),
             wanted,
         ),
         Shown::Token(_) => trail.require(

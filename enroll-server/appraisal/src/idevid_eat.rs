@@ -8,6 +8,7 @@ use shared::evidence::{Claims, Ueid, key_thumbprint};
 use shared::message::latest::Nonce;
 use shared::{DeviceId, Reject, UnixTime, limits};
 
+use crate::Verified;
 use crate::csr::CheckedCsr;
 use crate::idevid::{self, EndorsedIdevid};
 use crate::key::{PublicKey, hex};
@@ -26,13 +27,6 @@ pub struct IdevidEat<'a> {
     pub nonce: &'a Nonce,
 }
 
-/// Evidence that is what it says: signed by an endorsed device, for this challenge and this CSR.
-#[derive(Debug)]
-pub(crate) struct VerifiedEat<'a> {
-    pub(crate) idevid: EndorsedIdevid,
-    pub(crate) claims: Claims<'a>,
-}
-
 /// The UEID that belongs to an IDevID key: type RAND (RFC 9711, section 4.2.1) over its hash.
 #[must_use]
 pub fn ueid(key: &PublicKey) -> Ueid {
@@ -43,14 +37,14 @@ pub fn ueid(key: &PublicKey) -> Ueid {
     ueid
 }
 
-pub(crate) fn verify<'a>(
+pub(crate) fn verify(
     device: &DeviceId,
     csr: &CheckedCsr,
-    evidence: &IdevidEat<'a>,
+    evidence: &IdevidEat<'_>,
     makers: &Endorsements,
     now: UnixTime,
     trail: &mut Trail,
-) -> Result<VerifiedEat<'a>, Refusal> {
+) -> Result<Verified, Refusal> {
     let idevid = endorsed(evidence.endorsements, makers, now, trail)?;
 
     let form = "an EAT of this protocol in COSE_Sign1";
@@ -102,7 +96,7 @@ pub(crate) fn verify<'a>(
         format!("the IDevID of {}", idevid.device()),
         format!("that of {device}, who asks"),
     )?;
-    Ok(VerifiedEat { idevid, claims })
+    Ok(Verified::endorsed(*idevid.key().spki_sha256(), idevid.maker().clone(), (&claims).into()))
 }
 
 fn endorsed(

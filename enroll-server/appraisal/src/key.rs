@@ -95,19 +95,20 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 
 /// Reads exactly 32 bytes from hexadecimal; colons between bytes, as openssl prints them, are left out.
 pub(crate) fn hash_from_hex(text: &str) -> Option<[u8; 32]> {
+    digest_from_hex(text)?.try_into().ok()
+}
+
+/// Reads a digest of 32, 48 or 64 bytes, as [`hash_from_hex`] does.
+pub(crate) fn digest_from_hex(text: &str) -> Option<Vec<u8>> {
     let digits: Vec<u8> = text
         .chars()
         .filter(|c| *c != ':')
         .map(|c| c.to_digit(16).and_then(|d| u8::try_from(d).ok()))
         .collect::<Option<_>>()?;
-    let mut hash = [0; 32];
-    if digits.len() != 64 {
+    if !matches!(digits.len(), 64 | 96 | 128) {
         return None;
     }
-    for (byte, pair) in hash.iter_mut().zip(digits.chunks_exact(2)) {
-        *byte = pair.iter().fold(0, |value, digit| value << 4 | digit);
-    }
-    Some(hash)
+    Some(digits.chunks_exact(2).map(|pair| pair.iter().fold(0, |value, digit| value << 4 | digit)).collect())
 }
 
 /// SEQUENCE { SEQUENCE { id-ecPublicKey, prime256v1 }, BIT STRING of 65 bytes } up to the point.

@@ -14,6 +14,7 @@ pub mod record;
 
 mod claims;
 mod device;
+mod group;
 mod idevid_eat;
 mod oid;
 mod renewal;
@@ -28,9 +29,10 @@ use crate::device::Shown;
 use crate::key::SpkiHash;
 use crate::record::{Trail, rule};
 
-pub use claims::ClaimsSummary;
+pub use claims::{DeviceClaims, Measured};
 pub use csr::{CheckedCsr, CsrError};
 pub use device::{Approval, Decision, DeviceState, KnownDevice};
+pub use group::{GroupName, GroupNameError};
 pub use idevid_eat::{IdevidEat, ueid};
 pub use maker::{Endorsements, Maker, MakerCa};
 pub use policy::{Policy, ReferenceValues};
@@ -119,7 +121,7 @@ struct Outcome {
     model: Option<String>,
     idevid: Option<SpkiHash>,
     token: Option<String>,
-    claims: Option<ClaimsSummary>,
+    claims: Option<DeviceClaims>,
 }
 
 impl Appraised {
@@ -159,7 +161,7 @@ impl Appraised {
         self.outcome.kind
     }
 
-    /// The maker, where an IDevID was presented.
+    /// The maker, where one vouches for the device.
     #[must_use]
     pub const fn maker(&self) -> Option<&Maker> {
         self.outcome.maker.as_ref()
@@ -171,7 +173,8 @@ impl Appraised {
         self.outcome.model.as_deref()
     }
 
-    /// SHA-256 of the IDevID's SubjectPublicKeyInfo, where one was presented; to be registered for the device.
+    /// The identity that was presented, where one was; to be registered for the device: see
+    /// [`KnownDevice::idevid_spki_sha256`].
     #[must_use]
     pub const fn idevid_spki_sha256(&self) -> Option<&SpkiHash> {
         self.outcome.idevid.as_ref()
@@ -183,9 +186,9 @@ impl Appraised {
         self.outcome.token.as_deref()
     }
 
-    /// What the device said about itself, where it gave an EAT.
+    /// What the device said about itself, where it did.
     #[must_use]
-    pub const fn claims(&self) -> Option<&ClaimsSummary> {
+    pub const fn claims(&self) -> Option<&DeviceClaims> {
         self.outcome.claims.as_ref()
     }
 
@@ -235,38 +238,57 @@ fn appraise_proof(
         proof.kind().name(),
         accepted.join(" or "),
     )?;
+    let verified = match proof {
+        Proof::IdevidEat(evidence) => idevid_eat::verify(device, csr, evidence, basis.makers, now, trail)?,
+        Proof::OneTimeToken(grant) => grant.verify(device, now, trail)?,
+    };
+    device::check_known(device, known, verified.shown, policy, trail)?;
     let registered_model = known.and_then(|k| k.model.as_deref());
-    match proof {
-        Proof::IdevidEat(evidence) => {
-            let verified = idevid_eat::verify(device, csr, evidence, basis.makers, now, trail)?;
-            let (idevid, claims) = (&verified.idevid, &verified.claims);
-            let hash = idevid.key().spki_sha256();
-            device::check_known(device, known, Shown::Idevid(hash), policy, trail)?;
+    let Verified { maker, claims, .. } = &verified;
+    match claims {
+        Some(claims) => {
             let reference = basis.reference_values;
-            claims::check(claims, idevid.maker(), registered_model, policy, reference, trail)?;
-            Ok(Outcome {
-                same_device: known.and_then(|k| k.idevid_spki_sha256) == Some(*hash),
-                kind: Some(proof.kind()),
-                maker: Some(idevid.maker().clone()),
-                model: Some(claims.hwmodel.into()),
-                idevid: Some(*hash),
-                claims: Some(claims.into()),
-                ..Outcome::default()
-            })
+            claims::check(claims, maker.as_ref(), registered_model, policy, reference, trail)?;
         }
-        Proof::OneTimeToken(grant) => {
-            grant.check(device, now, trail)?;
-            device::check_known(device, known, Shown::Token(grant.names_device()), policy, trail)?;
-            let model = grant.model.as_deref();
-            claims::check_model(model, registered_model, None, policy, trail)?;
+        None => {
+            claims::check_model(verified.model.as_deref(), registered_model, None, policy, trail)?;
             trail.note(Verdict::Skipped, rule::MEASUREMENTS, "a token", "evidence about the firmware");
-            Ok(Outcome {
-                same_device: grant.names_device(),
-                kind: Some(proof.kind()),
-                model: model.or(registered_model).map(Into::into),
-                token: Some(grant.label.clone()),
-                ..Outcome::default()
-            })
         }
+    }
+    let idevid = verified.shown.identity().copied();
+    let claimed = verified.claims.as_ref().and_then(|claims| claims.model.clone());
+    Ok(Outcome {
+        renewal: false,
+        same_device: verified.shown.leads_to(known),
+        kind: Some(proof.kind()),
+        maker: verified.maker,
+        model: claimed.or(verified.model).or_else(|| registered_model.map(Into::into)),
+        idevid,
+        token: verified.token,
+        claims: verified.claims,
+    })
+}
+
+/// What a kind of evidence comes down to once it is verified: genuine, for this challenge and this CSR. Whether
+/// it is good enough is not said yet.
+#[derive(Clone, Debug)]
+struct Verified {
+    /// How the device showed which device it is.
+    shown: Shown,
+    /// Who vouches for it, where a maker does.
+    maker: Option<Maker>,
+    /// What it says about itself, where it does.
+    claims: Option<DeviceClaims>,
+    /// The model, where something else than the device says it.
+    model: Option<String>,
+    /// The public name of the token, where one was used.
+    token: Option<String>,
+}
+
+impl Verified {
+    /// Evidence of this identity, endorsed by `maker`.
+    const fn endorsed(identity: SpkiHash, maker: Maker, claims: DeviceClaims) -> Self {
+        let shown = Shown::Identity(identity);
+        Self { shown, maker: Some(maker), claims: Some(claims), model: None, token: None }
     }
 }

@@ -5,6 +5,8 @@
 
 use shared::{DeviceId, Reject, UnixTime};
 
+use crate::Verified;
+use crate::device::Shown;
 use crate::record::{Refusal, Trail, rule};
 
 /// A token as the store has it, found by what the device sent.
@@ -21,16 +23,23 @@ pub struct TokenGrant {
 }
 
 impl TokenGrant {
-    /// Whether it was made for one device, and so vouches for it.
-    pub(crate) const fn names_device(&self) -> bool {
-        self.device.is_some()
-    }
-
-    pub(crate) fn check(&self, device: &DeviceId, now: UnixTime, trail: &mut Trail) -> Result<(), Refusal> {
+    pub(crate) fn verify(
+        &self,
+        device: &DeviceId,
+        now: UnixTime,
+        trail: &mut Trail,
+    ) -> Result<Verified, Refusal> {
         let scope = self.device.as_ref().map_or("any device", DeviceId::as_str);
         let found = format!("token {:?} for {scope} until {}", self.label, self.expires);
         let good = self.device.as_ref().is_none_or(|for_device| for_device == device) && now <= self.expires;
         let wanted = format!("a token for {device} that is good at {now}");
-        trail.require(good, rule::TOKEN, Reject::BadToken, found, wanted)
+        trail.require(good, rule::TOKEN, Reject::BadToken, found, wanted)?;
+        Ok(Verified {
+            shown: Shown::Token(self.device.is_some()),
+            maker: None,
+            claims: None,
+            model: self.model.clone(),
+            token: Some(self.label.clone()),
+        })
     }
 }

@@ -143,12 +143,12 @@ impl Issuance {
     ///
     /// # Errors
     /// Where the device offers no evidence that the policy accepts.
-    pub fn challenge(&self, request: &ChallengeRequest) -> Result<Challenge, Denied> {
+    pub fn challenge(&self, request: &ChallengeRequest<'_>) -> Result<Challenge<'static>, Denied> {
         let now = self.now();
         let kind = self.parts.policy.choose(&request.kinds).ok_or(Denied::NoKind)?;
         let made = self.parts.nonces.make(&request.device, now, self.parts.nonce_lifetime);
         let (nonce, valid_until) = made.ok_or(Denied::Random)?;
-        Ok(Challenge { server_time: now, nonce, valid_until, kind })
+        Ok(Challenge { server_time: now, nonce, valid_until, kind, credential: None })
     }
 
     /// Enrolls a device by its evidence.

@@ -113,7 +113,8 @@ impl Site {
     pub(crate) async fn nonce(&self, device: &DeviceId) -> Nonce {
         let kinds = shared::message::latest::EvidenceKind::ALL.iter().copied().collect();
         let mut body = vec![0; 256];
-        let length = ChallengeRequest { device: device.clone(), kinds }.encode(&mut body).unwrap();
+        let length =
+            ChallengeRequest { device: device.clone(), kinds, introduction: None }.encode(&mut body).unwrap();
         let reply = self.tls().post(endpoint::CHALLENGE, &body[..length]).await;
         assert_eq!(reply.status, 200, "{reply:?}");
         Challenge::decode(&reply.body).unwrap().nonce

@@ -98,7 +98,7 @@ impl HandDevice {
     #[must_use]
     pub fn challenge(&self, world: &World) -> Nonce {
         let kinds = [EvidenceKind::IdevidEat].into_iter().collect();
-        let request = ChallengeRequest { device: self.id.clone(), kinds };
+        let request = ChallengeRequest { device: self.id.clone(), kinds, introduction: None };
         let reply = post(world, CHALLENGE, &written(|out| request.encode(out)));
         assert_eq!(reply.status, 200, "{reply:?}");
         Challenge::decode(&reply.body).expect("a challenge").nonce

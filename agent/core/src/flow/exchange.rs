@@ -20,7 +20,16 @@ impl<W: World, const REQUEST: usize, const ANSWER: usize> Agent<'_, W, REQUEST, 
     /// Asks for a nonce, or for the time that comes with it.
     pub(super) async fn challenge(&mut self, run: &mut Run, errand: Errand, validity: Validity) {
         let Parts { attester, .. } = self.world.parts();
-        let question = ChallengeRequest { device: attester.device_id().clone(), kinds: attester.kinds() };
+        // The introduction lies in the answer's buffer meanwhile.
+        let introduced = match attester.introduce(&mut self.answer) {
+            Ok(length) => length,
+            Err(error) => return self.no_request(run, errand, error.into()),
+        };
+        let question = ChallengeRequest {
+            device: attester.device_id().clone(),
+            kinds: attester.kinds(),
+            introduction: self.answer.get(..introduced).filter(|bytes| !bytes.is_empty()),
+        };
         let Ok(length) = question.encode(&mut self.request) else {
             return self.no_request(run, errand, AttestError::TooLong.into());
         };
@@ -36,7 +45,12 @@ impl<W: World, const REQUEST: usize, const ANSWER: usize> Agent<'_, W, REQUEST, 
         match Challenge::decode(challenge) {
             Ok(challenge) if attester.kinds().contains(&challenge.kind) => {
                 observer.notice(&Notice::Challenged { kind: challenge.kind });
-                let Challenge { server_time, nonce, kind, .. } = challenge;
+                let Challenge { server_time, nonce, kind, credential, .. } = challenge;
+                if let Some(credential) = credential
+                    && let Err(error) = attester.take_credential(&nonce, credential)
+                {
+                    return self.no_request(run, errand, error.into());
+                }
                 self.tell(run, Event::Challenged { server_time, nonce, kind, validity });
             }
             Ok(_) => self.bad_answer(run, errand, AnswerError::Kind),

@@ -130,6 +130,7 @@ impl Office {
             } else {
                 EvidenceKind::IdevidEat
             },
+            credential: None,
         };
         Reply { status: 200, length: challenge.encode(out).unwrap() }
     }

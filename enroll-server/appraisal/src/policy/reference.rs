@@ -1,10 +1,10 @@
 //! Reference values: the measurements that are known to be good (RFC 9334, section 8.3).
 
-use shared::evidence::{Digest, Measurement};
 use shared::limits::MAX_CLAIM_TEXT;
 
 use super::file::{self, FileError, Problems, Table};
-use crate::key::hash_from_hex;
+use crate::claims::Measured;
+use crate::key::digest_from_hex;
 
 /// A component that is known to be good.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,8 +15,8 @@ pub struct KnownGood {
     pub component: String,
     /// Its version.
     pub version: String,
-    /// SHA-256 of what runs.
-    pub digest: Digest,
+    /// Digest of what runs: SHA-256, SHA-384 or SHA-512, told apart by their length.
+    pub digest: Vec<u8>,
 }
 
 /// All that is known to be good.
@@ -27,7 +27,7 @@ pub struct ReferenceValues {
 
 impl ReferenceValues {
     /// Reads a reference-value file: `[[measurement]]` tables with `component`, `version`, `digest`
-    /// (hexadecimal SHA-256) and, if it is for one model only, `model`. `file` is its name in errors.
+    /// (hexadecimal) and, if it is for one model only, `model`. `file` is its name in errors.
     ///
     /// # Errors
     /// Names everything that is wrong with it, with file, line and field.
@@ -48,14 +48,15 @@ impl ReferenceValues {
         &self.known
     }
 
-    /// Whether `measurement` of a device of `model` is known to be good: component, version and digest.
+    /// The entry that says that `measured`, on a device of `model`, is good: same component and digest, and the
+    /// same version where the measurement has one.
     #[must_use]
-    pub fn contains(&self, model: &str, measurement: &Measurement<'_>) -> bool {
-        self.known.iter().any(|known| {
-            known.model.as_deref().is_none_or(|of| of == model)
-                && known.component == measurement.component
-                && known.version == measurement.version
-                && known.digest == measurement.digest
+    pub fn find(&self, model: Option<&str>, measured: &Measured) -> Option<&KnownGood> {
+        self.known.iter().find(|known| {
+            known.model.as_deref().is_none_or(|of| Some(of) == model)
+                && known.component == measured.component
+                && measured.version.as_ref().is_none_or(|version| known.version == *version)
+                && known.digest == measured.digest
         })
     }
 }
@@ -74,8 +75,10 @@ pub(super) fn read<'t>(top: &mut Table<'t>, problems: &mut Problems<'t>) -> Vec<
         let component = table.required("component", problems, &text);
         let version = table.required("version", problems, &text);
         let digest = table.required("digest", problems, |value| {
-            let digest = value.as_str().and_then(hash_from_hex);
-            digest.ok_or_else(|| "a SHA-256 digest, 64 hexadecimal digits".into())
+            let digest = value.as_str().and_then(digest_from_hex);
+            digest.ok_or_else(|| {
+                "a SHA-256, SHA-384 or SHA-512 digest, 64, 96 or 128 hexadecimal digits".into()
+            })
         });
         Some(KnownGood { model, component: component?, version: version?, digest: digest? })
     });

@@ -1,6 +1,6 @@
 //! Queries that change nothing.
 
-use appraisal::{Approval, KnownDevice};
+use appraisal::{Approval, GroupName, KnownDevice};
 use ca::Serial;
 use ca::crl::Reason;
 use rusqlite::{Connection, Row, params};
@@ -32,14 +32,22 @@ pub(super) fn known(
     let mut query = c.prepare_cached(sql)?;
     let row = query.query_row(
         [device.as_str()],
-        lift(|row| Ok((device_state(row)?, row.get("model")?, row.get("idevid_sha256")?, approval(row)?))),
+        lift(|row| {
+            let group = group(row)?;
+            Ok((group, device_state(row)?, row.get("model")?, row.get("idevid_sha256")?, approval(row)?))
+        }),
     );
-    let Some((state, model, idevid_spki_sha256, approval)) = optional(row)? else { return Ok(None) };
+    let Some((group, state, model, idevid_spki_sha256, approval)) = optional(row)? else { return Ok(None) };
     let state = match state {
         DeviceState::Revoked => appraisal::DeviceState::Revoked,
         DeviceState::Registered | DeviceState::Held | DeviceState::Enrolled => in_force(c, device, now)?,
     };
-    Ok(Some(KnownDevice { state, model, idevid_spki_sha256, approval }))
+    Ok(Some(KnownDevice { group, state, model, idevid_spki_sha256, approval }))
+}
+
+fn group(row: &Row<'_>) -> Result<GroupName, StoreError> {
+    let found: String = row.get("device_group")?;
+    found.parse().map_err(|_| StoreError::Damaged { field: "device_group" })
 }
 
 fn approval(row: &Row<'_>) -> Result<Approval, StoreError> {

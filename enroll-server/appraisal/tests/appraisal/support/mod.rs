@@ -169,8 +169,12 @@ impl World {
         let maker = Maker::new("Example Maker CA");
         let device = maker.device("SN-0001");
         let makers = Endorsements::new(vec![MakerCa::new("example", &maker.der).unwrap()]);
-        let known_good =
-            KnownGood { model: None, component: "application".into(), version: "1.2.0".into(), digest: GOOD };
+        let known_good = KnownGood {
+            model: None,
+            component: "application".into(),
+            version: "1.2.0".into(),
+            digest: GOOD.to_vec(),
+        };
         Self {
             maker,
             device,
@@ -211,6 +215,7 @@ impl World {
 
 pub(crate) fn registered() -> KnownDevice {
     KnownDevice {
+        group: appraisal::GroupName::default(),
         state: appraisal::DeviceState::Registered,
         model: None,
         idevid_spki_sha256: None,
