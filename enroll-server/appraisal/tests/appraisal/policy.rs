@@ -62,7 +62,14 @@ required = true
     let told = error.to_string();
     let lines: Vec<&str> = told.lines().collect();
     let expected = [
-        "policy.toml:2: evidence.kinds: found a value of type array; wanted a list, each \"idevid-eat\" or \"one-time-token\"",
+        &format!(
+            "policy.toml:2: evidence.kinds: found a value of type array; wanted a list, each {}",
+            shared::message::latest::EvidenceKind::ALL
+                .iter()
+                .map(|kind| format!("{:?}", kind.name()))
+                .collect::<Vec<_>>()
+                .join(" or "),
+        ),
         "policy.toml:5: certificate.days: found 181; wanted a whole number from 1 to 180",
         "policy.toml:6: certificate.colour: there is no such field",
         "policy.toml:9: enrollment.second: found \"maybe\"; wanted \"supersede\" or \"hold\" or \"refuse\"",

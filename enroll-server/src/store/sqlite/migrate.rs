@@ -5,7 +5,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use crate::store::StoreError;
 
 /// Every step there ever was, in order. A step that was released is never edited: the next one corrects it.
-const STEPS: &[&str] =
+pub(super) const STEPS: &[&str] =
     &[include_str!("../migrations/0001_initial.sql"), include_str!("../migrations/0002_groups.sql")];
 
 /// Runs the steps the database has not seen.
