@@ -91,6 +91,12 @@ impl HandDevice {
         }
     }
 
+    /// The same device with another IDevID.
+    #[must_use]
+    pub fn with_idevid(self, chain: Vec<Vec<u8>>, key: SigningKey) -> Self {
+        Self { chain, key, ..self }
+    }
+
     /// Asks the server for a nonce.
     ///
     /// # Panics

@@ -7,6 +7,7 @@ mod binaries;
 pub mod device;
 mod https;
 mod issue;
+pub mod matrix;
 mod mosquitto;
 mod probe;
 mod process;
