@@ -1,7 +1,6 @@
 //! Every kind of evidence through the real server: it enrolls a device, and each fault is refused by its code.
 
 #![expect(clippy::expect_used, reason = "a test fails by panicking")]
-#![expect(clippy::panic, reason = "a test fails by panicking")]
 
 use tests::harness::matrix::{self, IdevidSubject, Spoil};
 use tests::harness::{Wishes, World};
