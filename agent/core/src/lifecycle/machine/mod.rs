@@ -161,7 +161,11 @@ impl Machine {
             }
             if self.cause(now).is_some() {
                 add(self.server.due());
-            } else if let (None, Some(until)) = (self.state.candidate(), self.until_renewal(now)) {
+            } else if self.state.candidate().is_some() {
+                // It became durable while the identity in use was connected, as where its write failed at first:
+                // that connection may last for ever, and the candidate is not tried before it ends.
+                add(self.broker.due());
+            } else if let Some(until) = self.until_renewal(now) {
                 add(self.server.due().max(now.uptime.saturating_add(until)));
             }
         }

@@ -13,7 +13,7 @@ use super::Machine;
 use crate::flow::BrokerAccepted;
 use crate::lifecycle::{Action, Asker, Errand, Event, Now, Pace, Phase, Verdict};
 use crate::platform::{Slot, TransportError};
-use crate::slots::{Dates, Inspection, State};
+use crate::slots::{Asked, Dates, Inspection, State};
 use crate::x509::{PathError, Validity};
 
 const START: u64 = 1_800_000_000;
@@ -262,6 +262,10 @@ impl Model {
             self.tell(Event::RenewAsked { by }, dice);
         }
         let stay = self.machine.errand(&self.now()).unwrap_or(DAY * 30).min(DAY * 30);
+        prop_assert!(
+            self.machine.state().candidate().is_none() || stay <= Pace::DEFAULT.server_most,
+            "no connection keeps a candidate waiting"
+        );
         let cut_short = !lucky;
         let lasted = if cut_short { stay.min(Duration::from_secs(u64::from(kind))) } else { stay };
         self.uptime += lasted;
@@ -364,6 +368,51 @@ fn live(model: &mut Model, weather: Weather, throws: &[(u64, bool)]) -> Result<(
         }
     }
     Ok(())
+}
+
+/// Found by the lives below: the write of an issued identity fails, so the identity in use goes on; the next
+/// attempt to write succeeds during that connection. Nothing else would end it, for weeks perhaps, and the
+/// candidate would come to its end untried.
+#[test]
+fn a_candidate_that_becomes_durable_during_a_connection_ends_it() {
+    let day = |n| UnixTime::from_secs(START).after(DAY * n);
+    let mut model = Model::new(Some(0), true);
+    model.saved.request(Asked::bare_renewal());
+    model.saved.issued();
+    assert!(!model.saved.accept(&BrokerAccepted::for_test(Slot::A)), "it was in use already");
+    model.saved.request(Asked::bare_renewal());
+    model.dates = [Some(Dates { not_after: day(90), renew_at: day(0), order: 1 }), None];
+    model.key[index(Slot::B)] = true;
+    model.boot(0);
+
+    let validity = Validity::At(model.real());
+    let dates = Dates { not_after: day(90), renew_at: day(65), order: 2 };
+    model.dates[index(Slot::B)] = Some(dates);
+    model.answer(Errand::Identity, Verdict::Issued { dates }, validity, 0);
+    assert!(matches!(model.machine.next_action(&model.now()), Action::Save(_)));
+    model.tell(Event::SaveFailed, u64::MAX);
+    let action = model.machine.next_action(&model.now());
+    assert!(
+        matches!(action, Action::Connect { slot: Slot::A, .. }),
+        "the identity in use goes on: {action:?}"
+    );
+    model.tell(Event::Accepted { proof: BrokerAccepted::for_test(Slot::A), validity }, 0);
+    model.uptime += Pace::DEFAULT.server_first;
+    assert!(matches!(model.machine.next_action(&model.now()), Action::Save(_)));
+    model.tell(Event::Saved, 0);
+
+    assert_eq!(model.machine.errand(&model.now()), Some(Duration::ZERO), "the connection ends");
+    model.tell(
+        Event::Disconnected {
+            result: Ok(()),
+            slot: Slot::A,
+            lasted: Some(Pace::DEFAULT.server_first),
+            validity,
+        },
+        0,
+    );
+    let action = model.machine.next_action(&model.now());
+    assert!(matches!(action, Action::Connect { slot: Slot::B, .. }), "{action:?}");
 }
 
 proptest! {
