@@ -17,6 +17,7 @@ mod device;
 mod group;
 mod idevid_eat;
 mod oid;
+mod path;
 mod renewal;
 mod token;
 

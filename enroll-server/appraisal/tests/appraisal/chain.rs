@@ -1,6 +1,6 @@
 //! IDevID chains: what IEEE 802.1AR and the protocol's profile ask for, and everything else.
 
-use appraisal::idevid::{EndorsedIdevid, EndorsementError, verify};
+use appraisal::idevid::{EndorsedIdevid, EndorsementError, PathError, verify};
 use appraisal::maker::MakerError;
 use appraisal::{Endorsements, MakerCa};
 use rcgen::{BasicConstraints, DnType, ExtendedKeyUsagePurpose, IsCa, KeyUsagePurpose, date_time_ymd};
@@ -52,24 +52,27 @@ fn a_chain_over_an_intermediate_is_followed() {
     let device = factory.device("SN-0001");
     let chain = vec![device.chain[0].clone(), factory.der.clone()];
     check(&root, &chain).unwrap();
-    assert!(matches!(check(&root, &device.chain), Err(EndorsementError::UnknownMaker { .. })));
+    assert!(matches!(
+        check(&root, &device.chain),
+        Err(EndorsementError::Path(PathError::UnknownMaker { .. }))
+    ));
     // The factory itself may be the anchor.
     check(&factory, &device.chain).unwrap();
 
     let usages = |p: &mut rcgen::CertificateParams| p.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     let weak = root.below("Factory 8", usages);
     let chain = vec![weak.device("SN-0001").chain[0].clone(), weak.der];
-    assert_eq!(check(&root, &chain), Err(EndorsementError::Intermediate));
+    assert_eq!(check(&root, &chain), Err(PathError::Intermediate.into()));
 
     let no_ca = root.below("Factory 9", |p| p.is_ca = IsCa::ExplicitNoCa);
     let chain = vec![no_ca.device("SN-0001").chain[0].clone(), no_ca.der];
-    assert_eq!(check(&root, &chain), Err(EndorsementError::Intermediate));
+    assert_eq!(check(&root, &chain), Err(PathError::Intermediate.into()));
 
     // A device that plays CA for another device.
     let device = root.device("SN-0001");
     let rogue = Maker { key: device.key, params: root.params.clone(), der: device.chain[0].clone() };
     let chain = vec![rogue.device("SN-0002").chain[0].clone(), rogue.der];
-    assert_eq!(check(&root, &chain), Err(EndorsementError::Intermediate));
+    assert_eq!(check(&root, &chain), Err(PathError::Intermediate.into()));
 }
 
 #[test]
@@ -79,24 +82,27 @@ fn path_length_counts() {
     let below = no_more.below("B", |_| ());
     let device = below.device("SN-0001");
     let chain = vec![device.chain[0].clone(), below.der, no_more.der];
-    assert!(matches!(check(&root, &chain), Err(EndorsementError::Path(_))));
+    assert!(matches!(check(&root, &chain), Err(EndorsementError::Path(PathError::Broken(_)))));
     let five = vec![device.chain[0].clone(); 5];
-    assert_eq!(check(&root, &five), Err(EndorsementError::ChainLength { found: 5 }));
+    assert_eq!(check(&root, &five), Err(PathError::ChainLength { found: 5, allowed: 4 }.into()));
     let long = vec![vec![0x30; 1537]];
-    assert_eq!(check(&root, &long), Err(EndorsementError::TooLong { found: 1537 }));
+    assert_eq!(check(&root, &long), Err(PathError::TooLong { found: 1537, allowed: 1536 }.into()));
 }
 
 #[test]
 fn dates_count() {
     let maker = Maker::new("Maker");
     let ended = maker.device_with("SN-0001", P256, |p| p.not_after = date_time_ymd(2026, 11, 1));
-    assert!(matches!(check(&maker, &ended.chain), Err(EndorsementError::Path(_))));
+    assert!(matches!(check(&maker, &ended.chain), Err(EndorsementError::Path(PathError::Broken(_)))));
     let future = maker.device_with("SN-0001", P256, |p| p.not_before = date_time_ymd(2026, 12, 1));
-    assert!(matches!(check(&maker, &future.chain), Err(EndorsementError::Path(_))));
+    assert!(matches!(check(&maker, &future.chain), Err(EndorsementError::Path(PathError::Broken(_)))));
 
     let ended = Maker::with("Maker", |p| p.not_after = date_time_ymd(2026, 11, 1));
     let device = ended.device("SN-0001");
-    assert!(matches!(check(&ended, &device.chain), Err(EndorsementError::MakerExpired { .. })));
+    assert!(matches!(
+        check(&ended, &device.chain),
+        Err(EndorsementError::Path(PathError::MakerExpired { .. }))
+    ));
     let makers = endorsements(&ended);
     let chain: Vec<&[u8]> = device.chain.iter().map(Vec::as_slice).collect();
     verify(&chain, &makers, UnixTime::from_secs(1_700_000_000)).unwrap();
@@ -117,15 +123,18 @@ fn the_leaf_keeps_to_its_profile() {
         with(|p| p.key_usages = vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::KeyCertSign]);
     assert_eq!(signs, Err(E::LeafIsCa));
     let is_ca = with(|p| p.is_ca = IsCa::Ca(BasicConstraints::Unconstrained));
-    assert!(matches!(is_ca, Err(E::Path(webpki::Error::CaUsedAsEndEntity))), "{is_ca:?}");
+    assert!(matches!(is_ca, Err(E::Path(PathError::Broken(webpki::Error::CaUsedAsEndEntity)))), "{is_ca:?}");
     let server = with(|p| p.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth]);
-    assert!(matches!(server, Err(E::Path(_))), "{server:?}");
+    assert!(matches!(server, Err(E::Path(PathError::Broken(_)))), "{server:?}");
     let critical = with(|p| {
         let mut unknown = rcgen::CustomExtension::from_oid_content(&[1, 3, 6, 1, 4, 1, 32473, 1], vec![5, 0]);
         unknown.set_criticality(true);
         p.custom_extensions.push(unknown);
     });
-    assert!(matches!(critical, Err(E::Path(webpki::Error::UnsupportedCriticalExtension))), "{critical:?}");
+    assert!(
+        matches!(critical, Err(E::Path(PathError::Broken(webpki::Error::UnsupportedCriticalExtension)))),
+        "{critical:?}"
+    );
 
     let p384 = maker.device_with("SN-0001", &rcgen::PKCS_ECDSA_P384_SHA384, |_| ());
     assert_eq!(check(&maker, &p384.chain), Err(E::LeafKey));
@@ -175,7 +184,7 @@ fn an_extension_twice_is_refused() {
         let first = extensions[0].clone();
         extensions.push(first);
     });
-    assert_eq!(check(&maker, &twice), Err(EndorsementError::Malformed));
+    assert_eq!(check(&maker, &twice), Err(PathError::Malformed.into()));
 }
 
 #[test]

@@ -1,0 +1,239 @@
+//! The path from a device's certificate up to a maker the server knows, for every kind of evidence that has one.
+//!
+//! Signatures, dates, path length, critical extensions and name constraints are checked by rustls-webpki; on
+//! top stand the checks it leaves to others: the form of each certificate, the life of the trust anchor, and the
+//! key usage of intermediates. What the leaf may be and whom it names is for the kind to say. Revocation is not
+//! looked at.
+
+use core::time::Duration;
+
+use rustls_pki_types::{CertificateDer, SignatureVerificationAlgorithm};
+use shared::{Reject, UnixTime, limits};
+use webpki::{EndEntityCert, KeyUsage, aws_lc_rs as algorithms};
+use x509_parser::certificate::X509Certificate;
+use x509_parser::extensions::ParsedExtension;
+use x509_parser::prelude::{FromDer as _, X509Extension};
+
+use crate::maker::{Endorsements, MakerCa};
+
+/// What differs from kind to kind.
+#[derive(Clone, Copy)]
+pub(crate) struct PathRules<'r> {
+    /// What the certificates may be signed with.
+    pub(crate) algorithms: &'r [&'r dyn SignatureVerificationAlgorithm],
+    /// The extended key usage of the leaf.
+    pub(crate) usage: KeyUsage,
+    /// Most certificates, leaf included, trust anchor excluded.
+    pub(crate) max_chain: usize,
+    /// Longest certificate, in bytes.
+    pub(crate) max_certificate: usize,
+}
+
+impl PathRules<'static> {
+    /// ECDSA only, the limits of the protocol, and the usage of a TLS client where the leaf names usages at all.
+    pub(crate) const ECDSA: Self = Self {
+        algorithms: ECDSA,
+        usage: KeyUsage::client_auth(),
+        max_chain: limits::MAX_CHAIN,
+        max_certificate: limits::MAX_CERTIFICATE,
+    };
+}
+
+/// What makers' CAs may sign with.
+pub(crate) const ECDSA: &[&dyn SignatureVerificationAlgorithm] = &[
+    algorithms::ECDSA_P256_SHA256,
+    algorithms::ECDSA_P256_SHA384,
+    algorithms::ECDSA_P384_SHA256,
+    algorithms::ECDSA_P384_SHA384,
+];
+
+/// A leaf whose path leads to a known maker; made by [`verify`] only.
+#[derive(Debug)]
+pub(crate) struct Endorsed<'c, 'm> {
+    leaf: X509Certificate<'c>,
+    ca: &'m MakerCa,
+}
+
+impl<'c, 'm> Endorsed<'c, 'm> {
+    /// The leaf. That it is no CA in disguise is not checked yet.
+    pub(crate) const fn leaf(&self) -> &X509Certificate<'c> {
+        &self.leaf
+    }
+
+    /// The CA that the path leads to.
+    pub(crate) const fn ca(&self) -> &'m MakerCa {
+        self.ca
+    }
+}
+
+/// Verifies a chain in DER, leaf first, trust anchor left out.
+pub(crate) fn verify<'c, 'm>(
+    chain: &[&'c [u8]],
+    makers: &'m Endorsements,
+    rules: &PathRules<'_>,
+    now: UnixTime,
+) -> Result<Endorsed<'c, 'm>, PathError> {
+    let [leaf, intermediates @ ..] = chain else {
+        return Err(PathError::ChainLength { found: 0, allowed: rules.max_chain });
+    };
+    if chain.len() > rules.max_chain {
+        return Err(PathError::ChainLength { found: chain.len(), allowed: rules.max_chain });
+    }
+    if let Some(long) = chain.iter().find(|der| der.len() > rules.max_certificate) {
+        return Err(PathError::TooLong { found: long.len(), allowed: rules.max_certificate });
+    }
+    let parsed = parse(leaf)?;
+    for der in intermediates {
+        check_intermediate(&parse(der)?)?;
+    }
+    let ca = find_path(leaf, intermediates, makers, rules, now)
+        .map_err(|error| blame(error, &parsed, intermediates, makers))?;
+    // RFC 5280 leaves an anchor's dates open; an operator who lets a maker's CA run out means it to end.
+    if !ca.is_valid_at(now) {
+        return Err(PathError::MakerExpired { maker: ca.maker().name.clone(), ended: ca.not_after() });
+    }
+    Ok(Endorsed { leaf: parsed, ca })
+}
+
+/// Why a chain does not lead to a known maker.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PathError {
+    /// No certificate, or too many.
+    #[error("a chain of {found} certificates; 1 to {allowed} are allowed")]
+    ChainLength {
+        /// Certificates found.
+        found: usize,
+        /// Most that are allowed.
+        allowed: usize,
+    },
+    /// A certificate is too long.
+    #[error("a certificate of {found} bytes; {allowed} are allowed")]
+    TooLong {
+        /// Bytes found.
+        found: usize,
+        /// Bytes allowed.
+        allowed: usize,
+    },
+    /// A certificate cannot be read.
+    #[error("a certificate that is not X.509 version 3 in DER, or has an extension twice or broken")]
+    Malformed,
+    /// No maker the server knows has signed it.
+    #[error("a certificate that no known maker has signed; the top of its chain is issued by {issuer:?}")]
+    UnknownMaker {
+        /// Issuer of the chain's last certificate.
+        issuer: String,
+    },
+    /// The path to the maker is broken.
+    #[error("a broken path to the maker")]
+    Broken(#[source] webpki::Error),
+    /// The maker's CA is not valid now.
+    #[error("a certificate of maker {maker:?}, whose CA certificate is not valid now (it ends {ended})")]
+    MakerExpired {
+        /// Name of the maker.
+        maker: String,
+        /// End of its CA's life.
+        ended: UnixTime,
+    },
+    /// A certificate in the middle is no CA, or may not sign certificates.
+    #[error("a certificate in the middle of the chain that may not sign certificates")]
+    Intermediate,
+}
+
+impl PathError {
+    /// What the device is told.
+    #[must_use]
+    pub const fn reject(&self) -> Reject {
+        match self {
+            Self::UnknownMaker { .. } => Reject::UnknownMaker,
+            Self::ChainLength { .. }
+            | Self::TooLong { .. }
+            | Self::Malformed
+            | Self::Broken(_)
+            | Self::MakerExpired { .. }
+            | Self::Intermediate => Reject::BadEndorsement,
+        }
+    }
+}
+
+/// Reads a certificate as a whole: all extensions understood, none twice, nothing empty that must not be.
+fn parse(der: &[u8]) -> Result<X509Certificate<'_>, PathError> {
+    let (rest, certificate) = X509Certificate::from_der(der).map_err(|_| PathError::Malformed)?;
+    // RFC 5280, section 4.1.2.2: positive, at most 20 bytes; DER has one spelling of it.
+    let serial = match certificate.raw_serial() {
+        [0, second, ..] if *second < 0x80 => false,
+        [0] => false,
+        serial => serial.len() <= 20 && serial.first().is_some_and(|first| *first < 0x80),
+    };
+    let sound = rest.is_empty()
+        && serial
+        && certificate.version() == x509_parser::x509::X509Version::V3
+        && !certificate.extensions().is_empty()
+        && certificate.extensions_map().is_ok()
+        && certificate.iter_extensions().all(sound_extension);
+    if sound { Ok(certificate) } else { Err(PathError::Malformed) }
+}
+
+/// RFC 5280 gives its lists of names, usages, points and identifiers at least one entry; basic constraints
+/// alone may be an empty SEQUENCE, since both its parts may be left out.
+fn sound_extension(extension: &X509Extension<'_>) -> bool {
+    let parsed = extension.parsed_extension();
+    let may_be_empty =
+        matches!(parsed, ParsedExtension::BasicConstraints(_) | ParsedExtension::UnsupportedExtension { .. });
+    let empty = matches!(extension.value, [] | [_, 0]) && !may_be_empty;
+    // The last byte of an object identifier has its top bit clear (X.690, section 8.19.2).
+    let oid = extension.oid.as_bytes().last().is_some_and(|last| *last < 0x80);
+    oid && !empty && !matches!(parsed, ParsedExtension::ParseError { .. })
+}
+
+fn check_intermediate(certificate: &X509Certificate<'_>) -> Result<(), PathError> {
+    let signs = certificate
+        .key_usage()
+        .map_err(|_| PathError::Malformed)?
+        .is_none_or(|usage| usage.value.key_cert_sign());
+    if certificate.is_ca() && signs { Ok(()) } else { Err(PathError::Intermediate) }
+}
+
+/// Finds the path to a maker.
+fn find_path<'m>(
+    leaf: &[u8],
+    intermediates: &[&[u8]],
+    makers: &'m Endorsements,
+    rules: &PathRules<'_>,
+    now: UnixTime,
+) -> Result<&'m MakerCa, webpki::Error> {
+    let leaf = CertificateDer::from(leaf);
+    let leaf = EndEntityCert::try_from(&leaf)?;
+    let intermediates: Vec<CertificateDer<'_>> =
+        intermediates.iter().map(|der| CertificateDer::from(*der)).collect();
+    let anchors: Vec<_> = makers.iter().map(|ca| ca.anchor.clone()).collect();
+    let time = rustls_pki_types::UnixTime::since_unix_epoch(Duration::from_secs(now.as_secs()));
+    let path =
+        leaf.verify_for_usage(rules.algorithms, &anchors, &intermediates, time, rules.usage, None, None)?;
+    let found = path.anchor();
+    makers.iter().find(|ca| ca.anchor == *found).ok_or(webpki::Error::UnknownIssuer)
+}
+
+/// Tells an unknown maker from a broken chain of a known one: the maker's names are anyone's to take, so only
+/// the key identifier that the top of the chain points to counts.
+fn blame(
+    error: webpki::Error,
+    leaf: &X509Certificate<'_>,
+    intermediates: &[&[u8]],
+    makers: &Endorsements,
+) -> PathError {
+    let top = intermediates.last().and_then(|der| parse(der).ok());
+    let top = top.as_ref().unwrap_or(leaf);
+    let authority = top.iter_extensions().find_map(|e| match e.parsed_extension() {
+        ParsedExtension::AuthorityKeyIdentifier(id) => id.key_identifier.as_ref().map(|id| id.0),
+        _ => None,
+    });
+    let known = match authority {
+        Some(id) => makers.iter().any(|ca| ca.key_id.as_deref() == Some(id)),
+        None => !matches!(error, webpki::Error::UnknownIssuer | webpki::Error::InvalidSignatureForPublicKey),
+    };
+    if known {
+        PathError::Broken(error)
+    } else {
+        PathError::UnknownMaker { issuer: top.issuer().to_string() }
+    }
+}
