@@ -4,6 +4,7 @@
 use shared::Reject;
 use shared::evidence::{Claims, DebugStatus};
 
+use crate::lifecycle::Lifecycle;
 use crate::maker::Maker;
 use crate::policy::{KnownGood, Measurements, ModelRule, Policy, ReferenceValues, Version};
 use crate::record::{Refusal, Trail, Verdict, rule};
@@ -24,12 +25,18 @@ pub struct DeviceClaims {
     pub software_version: Option<String>,
     /// Debug state.
     pub debug: Option<DebugStatus>,
+    /// Where the root of trust stands in its life.
+    pub lifecycle: Option<Lifecycle>,
+    /// Which make of root of trust it has (RFC 9783, section 4.2.2).
+    pub implementation_id: Option<[u8; 32]>,
+    /// Differs from boot to boot, 8 to 32 bytes (RFC 9783, section 4.3.2).
+    pub boot_seed: Option<Vec<u8>>,
     /// Everything that was measured.
     pub measurements: Vec<Measured>,
 }
 
 /// A measured component.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Measured {
     /// Its name, for example `application`, `layer-1` or `pcr-7`.
     pub component: String,
@@ -37,6 +44,8 @@ pub struct Measured {
     pub version: Option<String>,
     /// Digest of what runs: SHA-256, SHA-384 or SHA-512, told apart by their length.
     pub digest: Vec<u8>,
+    /// Who signed it, most often the hash of a public key, where the evidence says so.
+    pub signer: Option<Vec<u8>>,
 }
 
 impl From<&Claims<'_>> for DeviceClaims {
@@ -55,8 +64,10 @@ impl From<&Claims<'_>> for DeviceClaims {
                     component: m.component.into(),
                     version: Some(m.version.into()),
                     digest: m.digest.to_vec(),
+                    signer: None,
                 })
                 .collect(),
+            ..Self::default()
         }
     }
 }
@@ -70,11 +81,12 @@ pub(crate) fn check(
     reference: &ReferenceValues,
     trail: &mut Trail,
 ) -> Result<(), Refusal> {
-    if let Some(maker) = maker {
-        check_maker(maker, policy, trail)?;
-    }
-    let model = check_model(claims.model.as_deref(), registered_model, maker, policy, trail)?;
+    check_maker(maker, policy, trail)?;
+    let implementation = claims.implementation_id.as_ref();
+    let claimed = claims.model.as_deref();
+    let model = check_model(claimed, registered_model, maker, implementation, policy, trail)?;
     check_debug(claims, policy, trail)?;
+    check_lifecycle(claims, policy, trail)?;
     let minimum = model.and_then(|model| model.minimum_firmware);
     let name = claims.model.as_deref().or(registered_model);
     match claims.software_version.as_deref() {
@@ -104,13 +116,30 @@ fn check_debug(claims: &DeviceClaims, policy: &Policy, trail: &mut Trail) -> Res
     )
 }
 
-fn check_maker(maker: &Maker, policy: &Policy, trail: &mut Trail) -> Result<(), Refusal> {
-    let allowed = policy.makers.as_ref().is_none_or(|rules| rules.iter().any(|rule| rule.fits(maker)));
+fn check_lifecycle(claims: &DeviceClaims, policy: &Policy, trail: &mut Trail) -> Result<(), Refusal> {
+    let wanted: Vec<_> = policy.lifecycle.iter().map(|state| state.name()).collect();
+    let wanted = wanted.join(" or ");
+    let Some(found) = claims.lifecycle else {
+        trail.note(Verdict::Skipped, rule::LIFECYCLE, "evidence that says nothing of the lifecycle", wanted);
+        return Ok(());
+    };
+    let good = policy.lifecycle.contains(&found);
+    trail.require(good, rule::LIFECYCLE, Reject::DebugOpen, format!("lifecycle state {found}"), wanted)
+}
+
+fn check_maker(maker: Option<&Maker>, policy: &Policy, trail: &mut Trail) -> Result<(), Refusal> {
+    let allowed = policy
+        .makers
+        .as_ref()
+        .is_none_or(|rules| maker.is_some_and(|maker| rules.iter().any(|rule| rule.fits(maker))));
     trail.require(
         allowed,
         rule::MAKER,
         Reject::ModelNotAllowed,
-        format!("maker {:?}, fingerprint {}", maker.name, maker.fingerprint_hex()),
+        maker.map_or_else(
+            || "evidence that no maker vouches for".into(),
+            |maker| format!("maker {:?}, fingerprint {}", maker.name, maker.fingerprint_hex()),
+        ),
         if policy.makers.is_some() { "a maker listed in the policy" } else { "any maker the server knows" },
     )
 }
@@ -120,6 +149,7 @@ pub(crate) fn check_model<'p>(
     claimed: Option<&str>,
     registered: Option<&str>,
     maker: Option<&Maker>,
+    implementation_id: Option<&[u8; 32]>,
     policy: &'p Policy,
     trail: &mut Trail,
 ) -> Result<Option<&'p ModelRule>, Refusal> {
@@ -138,7 +168,8 @@ pub(crate) fn check_model<'p>(
         trail.note(Verdict::Passed, rule::MODEL, found, "any model");
         return Ok(None);
     };
-    let fitting = model.and_then(|model| rules.iter().find(|rule| rule.fits(model, maker)));
+    let fitting =
+        model.and_then(|model| rules.iter().find(|rule| rule.fits(model, maker, implementation_id)));
     trail.require(
         fitting.is_some(),
         rule::MODEL,

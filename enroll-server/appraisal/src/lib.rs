@@ -16,6 +16,7 @@ mod claims;
 mod device;
 mod group;
 mod idevid_eat;
+mod lifecycle;
 mod oid;
 mod path;
 mod renewal;
@@ -35,6 +36,7 @@ pub use csr::{CheckedCsr, CsrError};
 pub use device::{Approval, Decision, DeviceState, KnownDevice};
 pub use group::{GroupName, GroupNameError};
 pub use idevid_eat::{IdevidEat, ueid};
+pub use lifecycle::Lifecycle;
 pub use maker::{Endorsements, Maker, MakerCa};
 pub use policy::{Policy, ReferenceValues};
 pub use record::{Refusal, RuleRecord, Verdict};
@@ -252,7 +254,7 @@ fn appraise_proof(
             claims::check(claims, maker.as_ref(), registered_model, policy, reference, trail)?;
         }
         None => {
-            claims::check_model(verified.model.as_deref(), registered_model, None, policy, trail)?;
+            claims::check_model(verified.model.as_deref(), registered_model, None, None, policy, trail)?;
             trail.note(Verdict::Skipped, rule::MEASUREMENTS, "a token", "evidence about the firmware");
         }
     }

@@ -85,6 +85,8 @@ pub mod rule {
     pub const MODEL: &str = "model";
     /// Debugging is closed.
     pub const DEBUG: &str = "debug";
+    /// The root of trust is in a state of its life that the policy allows.
+    pub const LIFECYCLE: &str = "lifecycle";
     /// The firmware is new enough.
     pub const FIRMWARE_VERSION: &str = "firmware-version";
     /// Everything measured is known to be good.

@@ -13,6 +13,7 @@ use core::time::Duration;
 use shared::evidence::DebugStatus;
 use shared::message::latest::EvidenceKind;
 
+use crate::lifecycle::Lifecycle;
 use crate::maker::{Fingerprint, Maker};
 
 pub use file::{FileError, Problem};
@@ -39,6 +40,7 @@ pub struct Policy {
     pub(crate) measurements: Measurements,
     pub(crate) components: Vec<String>,
     pub(crate) debug: DebugStatus,
+    pub(crate) lifecycle: Vec<Lifecycle>,
     pub(crate) makers: Option<Vec<MakerRule>>,
     pub(crate) models: Option<Vec<ModelRule>>,
     pub(crate) reference_values: ReferenceValues,
@@ -86,6 +88,8 @@ pub(crate) struct ModelRule {
     pub(crate) name: String,
     pub(crate) maker: Option<String>,
     pub(crate) minimum_firmware: Option<Version>,
+    /// The make of root of trust that stands for this model (RFC 9783, section 4.2.2).
+    pub(crate) implementation_id: Option<[u8; 32]>,
 }
 
 impl Policy {
@@ -166,6 +170,7 @@ impl Default for Policy {
             measurements: Measurements::KnownGood,
             components: Vec::new(),
             debug: DebugStatus::Disabled,
+            lifecycle: vec![Lifecycle::Secured],
             makers: None,
             models: None,
             reference_values: ReferenceValues::default(),
@@ -182,8 +187,19 @@ impl MakerRule {
 
 impl ModelRule {
     /// Whether this rule is about `model` of `maker`; a rule with a maker fits none that is not known.
-    pub(crate) fn fits(&self, model: &str, maker: Option<&Maker>) -> bool {
+    /// Evidence that names the make of its root of trust has to name the one in the rule.
+    pub(crate) fn fits(
+        &self,
+        model: &str,
+        maker: Option<&Maker>,
+        implementation_id: Option<&[u8; 32]>,
+    ) -> bool {
+        let implementation = match (&self.implementation_id, implementation_id) {
+            (Some(wanted), Some(found)) => wanted == found,
+            _ => true,
+        };
         self.name == model
+            && implementation
             && self.maker.as_ref().is_none_or(|wanted| maker.is_some_and(|maker| *wanted == maker.name))
     }
 }

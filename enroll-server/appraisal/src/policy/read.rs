@@ -10,6 +10,7 @@ use super::{
     days, reference,
 };
 use crate::key::hash_from_hex;
+use crate::lifecycle::Lifecycle;
 
 /// Reads the whole file. Whatever is missing keeps its default.
 pub(super) fn policy<'t>(top: &mut Table<'t>, problems: &mut Problems<'t>) -> Policy {
@@ -82,6 +83,19 @@ fn evidence<'t>(policy: &mut Policy, table: &mut Table<'t>, problems: &mut Probl
 fn firmware<'t>(policy: &mut Policy, table: &mut Table<'t>, problems: &mut Problems<'t>) {
     set(&mut policy.measurements, table.take("measurements", problems, file::one_of(MEASUREMENTS)));
     set(&mut policy.debug, table.take("debug", problems, file::one_of(DEBUG)));
+    let lifecycle = table.take(
+        "lifecycle",
+        problems,
+        file::list(|value| {
+            let found = Lifecycle::ALL.into_iter().find(|state| value.as_str() == Some(state.name()));
+            found.ok_or_else(|| {
+                let names: Vec<_> =
+                    Lifecycle::ALL.iter().map(|state| format!("{:?}", state.name())).collect();
+                names.join(" or ")
+            })
+        }),
+    );
+    set(&mut policy.lifecycle, lifecycle);
     let components = table.take("components", problems, file::list(file::text(MAX_CLAIM_TEXT)));
     if components.as_ref().is_some_and(|list| list.len() > MAX_MEASUREMENTS) {
         let message = format!("evidence has at most {MAX_MEASUREMENTS} measured components");
@@ -110,5 +124,9 @@ fn model<'t>(table: &mut Table<'t>, problems: &mut Problems<'t>) -> Option<Model
         let version = value.as_str().and_then(|text| text.parse().ok());
         version.ok_or_else(|| "a version, MAJOR.MINOR.PATCH".into())
     });
-    Some(ModelRule { name: name?, maker, minimum_firmware })
+    let implementation_id = table.take("implementation_id", problems, |value| {
+        let id = value.as_str().and_then(hash_from_hex);
+        id.ok_or_else(|| "the PSA implementation identifier, 64 hexadecimal digits".into())
+    });
+    Some(ModelRule { name: name?, maker, minimum_firmware, implementation_id })
 }

@@ -64,7 +64,7 @@ required = true
     let expected = [
         &format!(
             "policy.toml:2: evidence.kinds: found a value of type array; wanted a list, each {}",
-            shared::message::latest::EvidenceKind::ALL
+            EvidenceKind::ALL
                 .iter()
                 .map(|kind| format!("{:?}", kind.name()))
                 .collect::<Vec<_>>()
