@@ -19,6 +19,7 @@ pub mod files;
 pub mod inventory;
 pub mod issuance;
 pub mod nonce;
+pub mod outgoing;
 pub mod revocation;
 mod serve;
 pub mod startup;

@@ -1,0 +1,307 @@
+//! Outgoing HTTP: short bodies to services of the operator's own (webhooks), with one deadline over all of it.
+//!
+//! HTTPS, or plain HTTP to this machine only. Follows no redirect, keeps no connection, repeats nothing: who
+//! calls decides what a failure means.
+
+use core::net::IpAddr;
+use core::time::Duration;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use axum::http::header::{CONTENT_LENGTH, HOST, USER_AGENT};
+use axum::http::uri::{Authority, Scheme};
+use axum::http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri};
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use rustls::pki_types::{CertificateDer, InvalidDnsNameError, ServerName};
+use rustls::{ClientConfig, RootCertStore};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+/// Longest answer that is read.
+pub const MAX_REPLY: usize = 16 * 1024;
+/// Longest address.
+const MAX_URL: usize = 1024;
+/// Largest head of an answer.
+const MAX_HEAD: usize = 16 * 1024;
+
+/// Where to send: `https://HOST[:PORT]/PATH`, or `http://` to this machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    authority: Authority,
+    path: String,
+    tls: bool,
+}
+
+/// Why a text is no address to send to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TargetError {
+    /// Not an absolute address.
+    #[error("expected an address such as https://hooks.example/path")]
+    Form,
+    /// A scheme other than these two.
+    #[error("expected https://, or http:// to this machine")]
+    Scheme,
+    /// Plain HTTP over a network.
+    #[error("http:// goes to this machine only (localhost, 127.0.0.0/8, [::1]); elsewhere it is https://")]
+    Plain,
+    /// A password in an address ends up in logs.
+    #[error("an address holds no user name and no password")]
+    Credentials,
+}
+
+impl Target {
+    /// Reads an address.
+    ///
+    /// # Errors
+    /// Says what it lacks.
+    pub fn parse(text: &str) -> Result<Self, TargetError> {
+        if text.len() > MAX_URL {
+            return Err(TargetError::Form);
+        }
+        let parts = text.parse::<Uri>().map_err(|_| TargetError::Form)?.into_parts();
+        let (Some(scheme), Some(authority)) = (parts.scheme, parts.authority) else {
+            return Err(TargetError::Form);
+        };
+        if authority.as_str().contains('@') {
+            return Err(TargetError::Credentials);
+        }
+        let tls = scheme == Scheme::HTTPS;
+        if !tls && scheme != Scheme::HTTP {
+            return Err(TargetError::Scheme);
+        }
+        let path = parts.path_and_query.map_or_else(|| "/".to_owned(), |path| path.as_str().to_owned());
+        let target = Self { authority, path, tls };
+        if target.host().is_empty() || target.authority.port().is_some_and(|port| port.as_u16() == 0) {
+            return Err(TargetError::Form);
+        }
+        if !tls && !target.is_local() {
+            return Err(TargetError::Plain);
+        }
+        Ok(target)
+    }
+
+    /// The host, an IPv6 address without its brackets.
+    fn host(&self) -> &str {
+        let host = self.authority.host();
+        host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
+    }
+
+    fn port(&self) -> u16 {
+        self.authority.port_u16().unwrap_or(if self.tls { 443 } else { 80 })
+    }
+
+    fn is_local(&self) -> bool {
+        let host = self.host();
+        host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+    }
+}
+
+impl core::fmt::Display for Target {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        let scheme = if self.tls { "https" } else { "http" };
+        write!(f, "{scheme}://{}{}", self.authority, self.path)
+    }
+}
+
+/// Whose certificates are believed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Anchors {
+    /// Those of the operating system.
+    System,
+    /// The CA certificates in this file, PEM, and no others.
+    File(PathBuf),
+}
+
+/// Why there is no client.
+#[derive(Debug, thiserror::Error)]
+pub enum AnchorsError {
+    /// The file cannot be read.
+    #[error("{}: cannot be read", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The file holds no CA certificate.
+    #[error("{}: holds no CA certificate in PEM", path.display())]
+    Empty {
+        /// The file.
+        path: PathBuf,
+    },
+    /// TLS cannot be set up.
+    #[error("TLS cannot be set up")]
+    Tls(#[from] rustls::Error),
+}
+
+/// An answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reply {
+    /// Its status.
+    pub status: StatusCode,
+    /// Its body, at most [`MAX_REPLY`] bytes.
+    pub body: Bytes,
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum SendError {
+    /// It took longer than allowed.
+    #[error("no answer within {limit:?}")]
+    TooSlow {
+        /// What was allowed.
+        limit: Duration,
+    },
+    /// No connection, or no TLS session.
+    #[error("{host}: cannot be reached")]
+    Unreachable {
+        /// The host.
+        host: String,
+        /// What the system or TLS says.
+        source: io::Error,
+    },
+    /// The host's name cannot stand in a certificate.
+    #[error("{host}: is no name of a server")]
+    Name {
+        /// The host.
+        host: String,
+        /// What is wrong with it.
+        source: InvalidDnsNameError,
+    },
+    /// The exchange broke off, or was not HTTP.
+    #[error("the exchange broke off")]
+    Http(#[from] hyper::Error),
+    /// A header or the address cannot be sent.
+    #[error("the request cannot be written")]
+    Request(#[from] axum::http::Error),
+    /// The answer is too long.
+    #[error("the answer is longer than {MAX_REPLY} bytes")]
+    TooLong,
+    /// The answer's body broke off.
+    #[error("the answer broke off")]
+    Body,
+}
+
+/// Sends. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Outgoing {
+    tls: Arc<ClientConfig>,
+    limit: Duration,
+}
+
+impl Outgoing {
+    /// A client that gives up after `limit`: name, connection, TLS, request and answer together.
+    ///
+    /// # Errors
+    /// Where the anchors cannot be read.
+    pub fn new(anchors: &Anchors, limit: Duration) -> Result<Self, AnchorsError> {
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let mut tls = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()?
+            .with_root_certificates(roots(anchors)?)
+            .with_no_client_auth();
+        tls.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(Self { tls: Arc::new(tls), limit })
+    }
+
+    /// Posts `body` with `headers` (its `Content-Type` among them). Any status is an answer.
+    ///
+    /// # Errors
+    /// Where no whole answer came in time.
+    pub async fn post(&self, target: &Target, headers: &HeaderMap, body: Bytes) -> Result<Reply, SendError> {
+        let limit = self.limit;
+        let exchange = self.exchange(target, headers, body);
+        tokio::time::timeout(limit, exchange).await.map_err(|_| SendError::TooSlow { limit })?
+    }
+
+    async fn exchange(&self, target: &Target, headers: &HeaderMap, body: Bytes) -> Result<Reply, SendError> {
+        let unreachable = |source| SendError::Unreachable { host: target.host().to_owned(), source };
+        let stream = TcpStream::connect((target.host(), target.port())).await.map_err(unreachable)?;
+        let request = request(target, headers, body)?;
+        if !target.tls {
+            return converse(stream, request).await;
+        }
+        let name = ServerName::try_from(target.host().to_owned())
+            .map_err(|source| SendError::Name { host: target.host().to_owned(), source })?;
+        let connector = TlsConnector::from(Arc::clone(&self.tls));
+        let stream = connector.connect(name, stream).await.map_err(unreachable)?;
+        converse(stream, request).await
+    }
+}
+
+fn request(
+    target: &Target,
+    headers: &HeaderMap,
+    body: Bytes,
+) -> Result<Request<Full<Bytes>>, axum::http::Error> {
+    let length = HeaderValue::from(body.len());
+    let mut request =
+        Request::builder().method(Method::POST).uri(target.path.as_str()).body(Full::new(body))?;
+    let all = request.headers_mut();
+    all.extend(headers.clone());
+    all.insert(HOST, HeaderValue::try_from(target.authority.as_str())?);
+    all.insert(USER_AGENT, HeaderValue::from_static(concat!("enroll-server/", env!("CARGO_PKG_VERSION"))));
+    all.insert(CONTENT_LENGTH, length);
+    Ok(request)
+}
+
+async fn converse<S>(stream: S, request: Request<Full<Bytes>>) -> Result<Reply, SendError>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let mut client = http1::Builder::new();
+    client.max_buf_size(MAX_HEAD).max_headers(64);
+    let (mut sender, connection) = client.handshake(TokioIo::new(stream)).await?;
+    let answer = async {
+        let (head, body) = sender.send_request(request).await?.into_parts();
+        let body = Limited::new(body, MAX_REPLY).collect().await.map_err(|error| {
+            if error.is::<LengthLimitError>() { SendError::TooLong } else { SendError::Body }
+        })?;
+        Ok(Reply { status: head.status, body: body.to_bytes() })
+    };
+    // The connection lives no longer than the exchange: both are polled here, and dropped here.
+    let mut connection = core::pin::pin!(connection);
+    let mut answer = core::pin::pin!(answer);
+    tokio::select! {
+        answer = &mut answer => answer,
+        ended = &mut connection => {
+            ended?;
+            answer.await
+        }
+    }
+}
+
+fn roots(anchors: &Anchors) -> Result<RootCertStore, AnchorsError> {
+    let mut store = RootCertStore::empty();
+    match anchors {
+        Anchors::System => {
+            let found = rustls_native_certs::load_native_certs();
+            for error in &found.errors {
+                tracing::warn!(%error, "some of the system's CA certificates cannot be read");
+            }
+            // A system without any is no error here: what is sent to this machine needs none.
+            let (taken, ignored) = store.add_parsable_certificates(found.certs);
+            tracing::debug!(taken, ignored, "the system's CA certificates");
+        }
+        Anchors::File(path) => {
+            for der in certificates(path)? {
+                store.add(CertificateDer::from(der))?;
+            }
+        }
+    }
+    Ok(store)
+}
+
+fn certificates(path: &Path) -> Result<Vec<Vec<u8>>, AnchorsError> {
+    let bytes =
+        std::fs::read(path).map_err(|source| AnchorsError::Unreadable { path: path.to_owned(), source })?;
+    ca::pem::read_certificates(&bytes).map_err(|_| AnchorsError::Empty { path: path.to_owned() })
+}
+
+#[cfg(test)]
+mod tests;
