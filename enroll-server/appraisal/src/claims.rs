@@ -6,7 +6,7 @@ use shared::evidence::{Claims, DebugStatus};
 
 use crate::lifecycle::Lifecycle;
 use crate::maker::Maker;
-use crate::policy::{KnownGood, Measurements, ModelRule, Policy, ReferenceValues, Version};
+use crate::policy::{KnownGood, Measurements, ModelRule, Policy, ReferenceValues, Subject, Version};
 use crate::record::{Refusal, Trail, Verdict, rule};
 
 /// What a device's evidence says about it. What a kind of evidence does not speak of is `None`, and a policy
@@ -72,31 +72,31 @@ impl From<&Claims<'_>> for DeviceClaims {
     }
 }
 
-/// Checks what a device claims.
+/// Checks what the device of `registered` claims; the model there is the one in the inventory.
 pub(crate) fn check(
     claims: &DeviceClaims,
-    maker: Option<&Maker>,
-    registered_model: Option<&str>,
+    registered: &Subject<'_>,
     policy: &Policy,
     reference: &ReferenceValues,
     trail: &mut Trail,
 ) -> Result<(), Refusal> {
-    check_maker(maker, policy, trail)?;
+    check_maker(registered.maker, policy, trail)?;
     let implementation = claims.implementation_id.as_ref();
     let claimed = claims.model.as_deref();
-    let model = check_model(claimed, registered_model, maker, implementation, policy, trail)?;
+    let model = check_model(claimed, registered.model, registered.maker, implementation, policy, trail)?;
     check_debug(claims, policy, trail)?;
     check_lifecycle(claims, policy, trail)?;
     let minimum = model.and_then(|model| model.minimum_firmware);
-    let name = claims.model.as_deref().or(registered_model);
+    let subject =
+        Subject { model: claimed.or(registered.model), implementation_id: implementation, ..*registered };
     match claims.software_version.as_deref() {
         Some(version) => {
             check_version(version, claims.software_name.as_deref(), minimum, trail)?;
-            let _fitting = check_measurements(claims, name, policy, reference, trail)?;
+            let _fitting = check_measurements(claims, &subject, policy, reference, trail)?;
             Ok(())
         }
         None => {
-            let fitting = check_measurements(claims, name, policy, reference, trail)?;
+            let fitting = check_measurements(claims, &subject, policy, reference, trail)?;
             check_derived_version(&fitting, minimum, trail)
         }
     }
@@ -201,7 +201,8 @@ fn check_derived_version(
     minimum: Option<Version>,
     trail: &mut Trail,
 ) -> Result<(), Refusal> {
-    let versions: Option<Vec<Version>> = fitting.iter().map(|known| known.version.parse().ok()).collect();
+    let versions: Option<Vec<Version>> =
+        fitting.iter().map(|known| known.version.as_deref()?.parse().ok()).collect();
     let lowest = versions.and_then(|versions| versions.into_iter().min());
     let found = match lowest {
         Some(version) => format!("version {version}, by the reference values that fit"),
@@ -228,7 +229,7 @@ fn require_version(
 /// Gives the reference values that fit.
 fn check_measurements<'r>(
     claims: &DeviceClaims,
-    model: Option<&str>,
+    subject: &Subject<'_>,
     policy: &'r Policy,
     reference: &'r ReferenceValues,
     trail: &mut Trail,
@@ -245,11 +246,16 @@ fn check_measurements<'r>(
     };
     let mut fitting = Vec::new();
     for measured in &claims.measurements {
-        let known = reference.find(model, measured).or_else(|| policy.reference_values.find(model, measured));
+        let known =
+            reference.find(subject, measured).or_else(|| policy.reference_values.find(subject, measured));
         let Some(known) = known else {
             let digest = crate::key::hex(&measured.digest);
             let version = measured.version.as_deref().unwrap_or("without a version");
-            let found = format!("{:?} {version:?} with digest {digest}", measured.component);
+            let near = reference
+                .near_miss(subject, measured)
+                .or_else(|| policy.reference_values.near_miss(subject, measured))
+                .map_or_else(String::new, |mismatch| format!(", which is {}", mismatch.text()));
+            let found = format!("{:?} {version:?} with digest {digest}{near}", measured.component);
             return refuse(trail, found, wanted.into());
         };
         fitting.push(known);
@@ -265,7 +271,7 @@ fn check_measurements<'r>(
     }
     // Otherwise a version that nobody measured would satisfy the rule for the least version.
     if let Some(version) = &claims.software_version
-        && !fitting.iter().any(|known| known.version == *version)
+        && !fitting.iter().any(|known| known.version.as_ref() == Some(version))
     {
         let found = format!("no measured component of version {version:?}, which is claimed");
         return refuse(trail, found, "a measured component of the claimed version".into());

@@ -29,6 +29,7 @@ use shared::{DeviceId, Reject, UnixTime};
 
 use crate::device::Shown;
 use crate::key::SpkiHash;
+use crate::policy::Subject;
 use crate::record::{Trail, rule};
 
 pub use claims::{DeviceClaims, Measured};
@@ -250,8 +251,15 @@ fn appraise_proof(
     let Verified { maker, claims, .. } = &verified;
     match claims {
         Some(claims) => {
-            let reference = basis.reference_values;
-            claims::check(claims, maker.as_ref(), registered_model, policy, reference, trail)?;
+            let identity = verified.shown.identity();
+            let subject = Subject {
+                maker: maker.as_ref(),
+                model: registered_model,
+                identity,
+                implementation_id: None,
+                now,
+            };
+            claims::check(claims, &subject, policy, basis.reference_values, trail)?;
         }
         None => {
             claims::check_model(verified.model.as_deref(), registered_model, None, None, policy, trail)?;

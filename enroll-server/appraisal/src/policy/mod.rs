@@ -4,6 +4,7 @@
 //! stand in the commented sample, [`SAMPLE`].
 
 mod file;
+mod index;
 mod read;
 mod reference;
 mod version;
@@ -17,7 +18,8 @@ use crate::lifecycle::Lifecycle;
 use crate::maker::{Fingerprint, Maker};
 
 pub use file::{FileError, Problem};
-pub use reference::{KnownGood, ReferenceValues};
+pub use index::ReferenceValues;
+pub use reference::{KnownGood, ReferenceSet, Subject};
 pub use version::{Version, VersionError};
 
 /// A policy file with every field, its default and what it means; a new server starts from it.

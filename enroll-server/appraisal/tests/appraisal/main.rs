@@ -6,6 +6,7 @@ mod chain;
 mod evidence;
 mod hostile_der;
 mod policy;
+mod reference;
 mod renewal;
 mod support;
 mod token;

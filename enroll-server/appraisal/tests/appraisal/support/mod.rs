@@ -170,10 +170,10 @@ impl World {
         let device = maker.device("SN-0001");
         let makers = Endorsements::new(vec![MakerCa::new("example", &maker.der).unwrap()]);
         let known_good = KnownGood {
-            model: None,
             component: "application".into(),
-            version: "1.2.0".into(),
+            version: Some("1.2.0".into()),
             digest: GOOD.to_vec(),
+            ..KnownGood::default()
         };
         Self {
             maker,
