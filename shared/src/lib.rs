@@ -1,5 +1,5 @@
 //! What a device and the enrollment server must agree on: identifiers, time, size limits, error codes, the
-//! wire messages in CBOR (RFC 8949) and the evidence format (EAT, RFC 9711, in COSE_Sign1, RFC 9052).
+//! wire messages in CBOR (RFC 8949) and the evidence format (EAT, RFC 9711, in COSE_Sign1 or COSE_Mac0, RFC 9052).
 //!
 //! `no_std`, no allocator, no cryptography of its own: signatures are made and checked by the caller, over
 //! bytes that this crate defines. Nothing here decides whether evidence is good; that is the `appraisal` crate.
@@ -12,6 +12,7 @@ pub mod cose;
 pub mod endpoint;
 pub mod evidence;
 pub mod id;
+pub mod keytext;
 pub mod limits;
 pub mod message;
 pub mod reject;

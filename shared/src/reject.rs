@@ -122,6 +122,10 @@ rejects! {
     BadToken = 63, "bad-token", 403, Stop, "Create a new token: enroll-server token create.";
     /// A second enrollment is not allowed by the policy.
     AlreadyEnrolled = 64, "already-enrolled", 403, Stop, "Revoke the device's first identity, or allow superseding in the policy.";
+    /// The symmetric key or the claim certificate's batch is unknown, expired, revoked, or for another device or group.
+    BadCredential = 65, "bad-credential", 403, Stop, "See its state: enroll-server key list, enroll-server batch list.";
+    /// The credential has brought in as many devices as its quota allows.
+    QuotaReached = 66, "quota-reached", 403, Stop, "If these devices are yours, give them another credential: enroll-server key create, enroll-server batch add.";
     /// Renewal without a client certificate, or with one of another CA.
     NotAuthenticated = 70, "not-authenticated", 401, EnrollAgain, "Nothing; the device enrolls again.";
     /// The client certificate was revoked.

@@ -20,7 +20,7 @@ pub struct KnownDevice {
     pub model: Option<String>,
     /// SHA-256 of what identifies it beyond its name, imported or noted at its first enrollment: the
     /// SubjectPublicKeyInfo of its IDevID, of its TPM's endorsement key or of its DICE root key; for a PSA token the
-    /// hash inside the instance identifier.
+    /// hash inside the instance identifier; for a symmetric key a hash over the device and whose key it is.
     pub idevid_spki_sha256: Option<SpkiHash>,
     /// What an operator approved.
     pub approval: Approval,
@@ -67,6 +67,8 @@ pub(crate) enum Shown {
     Identity(SpkiHash),
     /// With a token; `true` where it was made for this one device.
     Token(bool),
+    /// With a symmetric key: what identifies its holder, and whether the key was made for this one device.
+    Credential { identity: SpkiHash, names_device: bool },
     /// With the certificate it renews.
     Ldevid,
 }
@@ -75,7 +77,7 @@ impl Shown {
     /// The identity key, where one was shown.
     pub(crate) const fn identity(&self) -> Option<&SpkiHash> {
         match self {
-            Self::Identity(hash) => Some(hash),
+            Self::Identity(hash) | Self::Credential { identity: hash, .. } => Some(hash),
             Self::Token(_) | Self::Ldevid => None,
         }
     }
@@ -84,6 +86,10 @@ impl Shown {
     pub(crate) fn leads_to(&self, known: Option<&KnownDevice>) -> bool {
         match self {
             Self::Identity(hash) => known.and_then(|k| k.idevid_spki_sha256) == Some(*hash),
+            // A key that the operator made for this device says what the operator wants, as a token does.
+            Self::Credential { identity, names_device } => {
+                known.and_then(|k| k.idevid_spki_sha256).map_or(*names_device, |pinned| pinned == *identity)
+            }
             Self::Token(names_device) => *names_device,
             Self::Ldevid => false,
         }
@@ -114,8 +120,8 @@ pub(crate) fn check_known(
 
     match (known, shown) {
         (Some(_), _) => trail.note(Verdict::Passed, rule::INVENTORY, state, "an entry in the inventory"),
-        (None, Shown::Token(true)) => {
-            let found = "a token made for this device, which counts as an entry";
+        (None, Shown::Token(true) | Shown::Credential { names_device: true, .. }) => {
+            let found = "a token or key made for this device, which counts as an entry";
             trail.note(Verdict::Passed, rule::INVENTORY, found, "an entry in the inventory");
         }
         (None, _) => {
@@ -146,6 +152,13 @@ fn check_pinned(
             rule::PINNED_KEY,
             Reject::IdentityConflict,
             format!("IDevID key {}", hex(&found)),
+            wanted,
+        ),
+        Shown::Credential { identity, .. } => trail.require(
+            identity == *pinned,
+            rule::PINNED_KEY,
+            Reject::IdentityConflict,
+            format!("the holder of a symmetric key, {}", hex(&identity)),
             wanted,
         ),
         Shown::Token(_) => trail.require(

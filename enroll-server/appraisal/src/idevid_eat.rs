@@ -2,14 +2,14 @@
 //!
 //! Whether what it claims is good enough is for [`crate::claims`] to say.
 
-use aws_lc_rs::constant_time::verify_slices_are_equal;
 use shared::cose::{Content, Sign1};
-use shared::evidence::{Claims, Ueid, key_thumbprint};
+use shared::evidence::{Claims, Ueid};
 use shared::message::latest::Nonce;
 use shared::{DeviceId, Reject, UnixTime, limits};
 
 use crate::Verified;
 use crate::csr::CheckedCsr;
+use crate::eat;
 use crate::idevid::{self, EndorsedIdevid};
 use crate::key::{PublicKey, hex};
 use crate::maker::Endorsements;
@@ -48,11 +48,8 @@ pub(crate) fn verify(
     let idevid = endorsed(evidence.endorsements, makers, now, trail)?;
 
     let form = "an EAT of this protocol in COSE_Sign1";
-    let refuse_form = |trail: &mut Trail, error: shared::codec::DecodeError| {
-        trail.refuse(rule::EVIDENCE_FORM, Reject::BadEvidence, error.to_string(), form)
-    };
     let sign1 = Sign1::decode(evidence.eat, Content::Eat, limits::MAX_EVIDENCE)
-        .map_err(|error| refuse_form(trail, error))?;
+        .map_err(|error| eat::refuse_form(trail, error, form))?;
     let mut signed = Vec::with_capacity(evidence.eat.len());
     sign1.signed_bytes(|part| signed.extend_from_slice(part));
     trail.require(
@@ -63,32 +60,12 @@ pub(crate) fn verify(
         format!("one that verifies under the IDevID key {}", hex(idevid.key().spki_sha256())),
     )?;
     // The claims are read only once it is known who signed them.
-    let claims = Claims::decode(sign1.unverified_payload()).map_err(|error| refuse_form(trail, error))?;
+    let claims =
+        Claims::decode(sign1.unverified_payload()).map_err(|error| eat::refuse_form(trail, error, form))?;
     trail.note(Verdict::Passed, rule::EVIDENCE_FORM, form, form);
 
-    trail.require(
-        verify_slices_are_equal(&claims.nonce, evidence.nonce).is_ok(),
-        rule::EVIDENCE_NONCE,
-        Reject::EvidenceNonce,
-        format!("eat_nonce {}", hex(&claims.nonce)),
-        format!("the nonce of this challenge {}", hex(evidence.nonce)),
-    )?;
-    let thumbprint = key_thumbprint(csr.point());
-    trail.require(
-        verify_slices_are_equal(&claims.confirmation, &thumbprint).is_ok(),
-        rule::EVIDENCE_KEY,
-        Reject::EvidenceKey,
-        format!("cnf {}", hex(&claims.confirmation)),
-        format!("the thumbprint of the CSR's key {}", hex(&thumbprint)),
-    )?;
-    let ueid = ueid(idevid.key());
-    trail.require(
-        claims.ueid == ueid,
-        rule::EVIDENCE_DEVICE,
-        Reject::EvidenceDevice,
-        format!("ueid {}", hex(&claims.ueid)),
-        format!("the ueid of the IDevID key {}", hex(&ueid)),
-    )?;
+    eat::check_binding(&claims, evidence.nonce, csr, trail)?;
+    eat::check_ueid(&claims, &ueid(idevid.key()), "the IDevID key", trail)?;
     trail.require(
         idevid.device() == device,
         rule::EVIDENCE_DEVICE,

@@ -13,13 +13,16 @@ pub mod policy;
 pub mod record;
 
 mod claims;
+mod credential;
 mod device;
+mod eat;
 mod group;
 mod idevid_eat;
 mod lifecycle;
 mod oid;
 mod path;
 mod renewal;
+mod symmetric;
 mod token;
 
 use core::time::Duration;
@@ -33,6 +36,7 @@ use crate::policy::Subject;
 use crate::record::{Trail, rule};
 
 pub use claims::{DeviceClaims, Measured};
+pub use credential::{CredentialGrant, CredentialScope, Standing, group_key_identity, own_key_identity};
 pub use csr::{CheckedCsr, CsrError};
 pub use device::{Approval, Decision, DeviceState, KnownDevice};
 pub use group::{GroupName, GroupNameError};
@@ -42,6 +46,7 @@ pub use maker::{Endorsements, Maker, MakerCa};
 pub use policy::{Policy, ReferenceValues};
 pub use record::{Refusal, RuleRecord, Verdict};
 pub use renewal::{RenewalPresented, TlsIdentity, appraise_renewal};
+pub use symmetric::{DeviceKey, SymmetricCredential, SymmetricEat, derive, named_key};
 pub use token::TokenGrant;
 
 /// What a device presents for an enrollment.
@@ -62,6 +67,8 @@ pub enum Proof<'a> {
     IdevidEat(IdevidEat<'a>),
     /// [`EvidenceKind::OneTimeToken`], as the store has it.
     OneTimeToken(TokenGrant),
+    /// [`EvidenceKind::SymmetricKey`].
+    SymmetricKey(SymmetricEat<'a>),
 }
 
 impl Proof<'_> {
@@ -71,6 +78,7 @@ impl Proof<'_> {
         match self {
             Self::IdevidEat(_) => EvidenceKind::IdevidEat,
             Self::OneTimeToken(_) => EvidenceKind::OneTimeToken,
+            Self::SymmetricKey(_) => EvidenceKind::SymmetricKey,
         }
     }
 }
@@ -125,6 +133,8 @@ struct Outcome {
     model: Option<String>,
     idevid: Option<SpkiHash>,
     token: Option<String>,
+    credential: Option<String>,
+    group: Option<GroupName>,
     claims: Option<DeviceClaims>,
 }
 
@@ -190,6 +200,18 @@ impl Appraised {
         self.outcome.token.as_deref()
     }
 
+    /// The public name of the credential that was used: a symmetric key's or a batch's.
+    #[must_use]
+    pub fn credential(&self) -> Option<&str> {
+        self.outcome.credential.as_deref()
+    }
+
+    /// The group that the token or credential puts its devices into, where it names one.
+    #[must_use]
+    pub const fn group(&self) -> Option<&GroupName> {
+        self.outcome.group.as_ref()
+    }
+
     /// What the device said about itself, where it did.
     #[must_use]
     pub const fn claims(&self) -> Option<&DeviceClaims> {
@@ -244,7 +266,8 @@ fn appraise_proof(
     )?;
     let verified = match proof {
         Proof::IdevidEat(evidence) => idevid_eat::verify(device, csr, evidence, basis.makers, now, trail)?,
-        Proof::OneTimeToken(grant) => grant.verify(device, now, trail)?,
+        Proof::OneTimeToken(grant) => grant.verify(device, known, now, trail)?,
+        Proof::SymmetricKey(evidence) => symmetric::verify(device, csr, evidence, known, now, trail)?,
     };
     device::check_known(device, known, verified.shown, policy, trail)?;
     let registered_model = known.and_then(|k| k.model.as_deref());
@@ -276,6 +299,8 @@ fn appraise_proof(
         model: claimed.or(verified.model).or_else(|| registered_model.map(Into::into)),
         idevid,
         token: verified.token,
+        credential: verified.credential,
+        group: verified.group,
         claims: verified.claims,
     })
 }
@@ -294,12 +319,24 @@ struct Verified {
     model: Option<String>,
     /// The public name of the token, where one was used.
     token: Option<String>,
+    /// The public name of the credential, where one was used.
+    credential: Option<String>,
+    /// The group that the token or credential puts its devices into.
+    group: Option<GroupName>,
 }
 
 impl Verified {
     /// Evidence of this identity, endorsed by `maker`.
     const fn endorsed(identity: SpkiHash, maker: Maker, claims: DeviceClaims) -> Self {
         let shown = Shown::Identity(identity);
-        Self { shown, maker: Some(maker), claims: Some(claims), model: None, token: None }
+        Self {
+            shown,
+            maker: Some(maker),
+            claims: Some(claims),
+            model: None,
+            token: None,
+            credential: None,
+            group: None,
+        }
     }
 }

@@ -69,6 +69,10 @@ pub mod rule {
     pub const EVIDENCE_DEVICE: &str = "evidence-device";
     /// The token may be used by this device, now.
     pub const TOKEN: &str = "token";
+    /// The symmetric key, or the batch of the claim certificate, may be used by this device, now.
+    pub const CREDENTIAL: &str = "credential";
+    /// The credential has not brought in as many devices as it may.
+    pub const QUOTA: &str = "quota";
     /// The TLS identity may renew, now.
     pub const TLS_IDENTITY: &str = "tls-identity";
     /// The key is new.

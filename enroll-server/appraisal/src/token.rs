@@ -6,7 +6,9 @@
 use shared::{DeviceId, Reject, UnixTime};
 
 use crate::Verified;
-use crate::device::Shown;
+use crate::credential::check_group;
+use crate::device::{KnownDevice, Shown};
+use crate::group::GroupName;
 use crate::record::{Refusal, Trail, rule};
 
 /// A token as the store has it, found by what the device sent.
@@ -18,6 +20,8 @@ pub struct TokenGrant {
     pub device: Option<DeviceId>,
     /// The model it was made for, if one is named.
     pub model: Option<String>,
+    /// The group its devices are put into; where none is named they stay where they are.
+    pub group: Option<GroupName>,
     /// The last second it is good for.
     pub expires: UnixTime,
 }
@@ -26,6 +30,7 @@ impl TokenGrant {
     pub(crate) fn verify(
         &self,
         device: &DeviceId,
+        known: Option<&KnownDevice>,
         now: UnixTime,
         trail: &mut Trail,
     ) -> Result<Verified, Refusal> {
@@ -34,12 +39,15 @@ impl TokenGrant {
         let good = self.device.as_ref().is_none_or(|for_device| for_device == device) && now <= self.expires;
         let wanted = format!("a token for {device} that is good at {now}");
         trail.require(good, rule::TOKEN, Reject::BadToken, found, wanted)?;
+        check_group(self.group.as_ref(), known, rule::TOKEN, Reject::BadToken, trail)?;
         Ok(Verified {
             shown: Shown::Token(self.device.is_some()),
             maker: None,
             claims: None,
             model: self.model.clone(),
             token: Some(self.label.clone()),
+            credential: None,
+            group: self.group.clone(),
         })
     }
 }

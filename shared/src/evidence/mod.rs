@@ -3,7 +3,9 @@
 mod claims;
 mod confirmation;
 mod measurement;
+mod ueid;
 
 pub use claims::{Claims, DebugStatus, Ueid};
 pub use confirmation::{Thumbprint, key_thumbprint};
 pub use measurement::{Digest, Measurement};
+pub use ueid::ueid_of_name;

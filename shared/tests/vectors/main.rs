@@ -11,6 +11,7 @@
 mod cose;
 mod files;
 mod independent;
+mod mac0;
 mod malformed;
 mod messages;
 mod refusals;

@@ -1,34 +1,15 @@
 //! Evidence signed with the IDevID key: an EAT (RFC 9711) in COSE_Sign1 (RFC 9052).
 
 use sha2::{Digest as _, Sha256};
-use shared::cose::{self, Content};
-use shared::evidence::{Claims, DebugStatus, Measurement, Ueid, key_thumbprint};
-use shared::limits::{MAX_CHAIN, MAX_EVIDENCE, MAX_MEASUREMENTS};
+use shared::evidence::Ueid;
+use shared::limits::MAX_CHAIN;
 use shared::message::latest::{EvidenceKind, Kinds, Nonce};
 use shared::{DeviceId, id::DeviceIdError};
 
+use super::eat::{self, Firmware};
 use crate::csr::SPKI_PREFIX;
 use crate::platform::{AttestError, Attester, PublicPoint, SigningKey};
 use crate::x509::{Certificate, PathError};
-
-/// What runs on the device, as the boot chain measured it.
-#[derive(Clone, Debug)]
-pub struct Firmware<'d> {
-    /// The maker's private enterprise number.
-    pub oemid: u32,
-    /// The model, 1 to 32 printable characters.
-    pub hwmodel: &'d str,
-    /// Version of the hardware.
-    pub hwversion: &'d str,
-    /// Name of the firmware.
-    pub swname: &'d str,
-    /// Version of the firmware, as `MAJOR.MINOR.PATCH`.
-    pub swversion: &'d str,
-    /// State of the debug port.
-    pub debug: DebugStatus,
-    /// Measured components.
-    pub measurements: heapless::Vec<Measurement<'d>, MAX_MEASUREMENTS>,
-}
 
 /// Attests with an IDevID.
 #[derive(Debug)]
@@ -97,29 +78,8 @@ impl<K: SigningKey> Attester for IdevidAttester<'_, K> {
         if kind != EvidenceKind::IdevidEat {
             return Err(AttestError::Kind);
         }
-        let claims = Claims {
-            confirmation: key_thumbprint(csr_key),
-            nonce: *nonce,
-            ueid: self.ueid,
-            oemid: self.firmware.oemid,
-            hwmodel: self.firmware.hwmodel,
-            hwversion: self.firmware.hwversion,
-            dbgstat: self.firmware.debug,
-            swname: self.firmware.swname,
-            swversion: self.firmware.swversion,
-            measurements: self.firmware.measurements.clone(),
-        };
-        // The claims are written to the front, moved to the end, and wrapped from there to the front again.
-        let length = claims.encode(out).map_err(|_| AttestError::TooLong)?;
-        let end = out.len().checked_sub(length).ok_or(AttestError::TooLong)?;
-        out.copy_within(..length, end);
-        let (front, payload) = out.split_at_mut_checked(end).ok_or(AttestError::TooLong)?;
-        let mut hash = Sha256::new();
-        cose::signed_bytes(Content::Eat, payload, |part| hash.update(part));
-        let signature = self.key.sign_digest(&hash.finalize().into())?;
-        let length =
-            cose::encode(Content::Eat, payload, &signature, front).map_err(|_| AttestError::TooLong)?;
-        if length > MAX_EVIDENCE { Err(AttestError::TooLong) } else { Ok(length) }
+        let claims = self.firmware.claims(nonce, csr_key, self.ueid);
+        eat::signed(&claims, &self.key, out)
     }
 
     fn endorsements(&self) -> heapless::Vec<&[u8], MAX_CHAIN> {

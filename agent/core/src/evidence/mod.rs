@@ -1,7 +1,13 @@
 //! Evidence: how a device proves what it is, as implementations of [`crate::platform::Attester`].
 
+mod claim;
+mod eat;
 mod idevid;
+mod symmetric;
 mod token;
 
-pub use idevid::{Firmware, IdevidAttester, IdevidError};
+pub use claim::ClaimAttester;
+pub use eat::Firmware;
+pub use idevid::{IdevidAttester, IdevidError};
+pub use symmetric::{SymmetricAttester, SymmetricKeyError};
 pub use token::{TokenAttester, TokenError};

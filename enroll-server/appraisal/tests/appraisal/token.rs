@@ -13,6 +13,7 @@ fn grant() -> TokenGrant {
         label: "token-7".into(),
         device: Some(DeviceId::new("SN-0001").unwrap()),
         model: None,
+        group: None,
         expires: NOW.after(Duration::from_secs(60)),
     }
 }

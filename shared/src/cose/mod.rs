@@ -1,10 +1,14 @@
-//! COSE_Sign1 with ES256 (RFC 9052, sections 4.2 and 4.4; RFC 9053, section 2.1).
+//! COSE_Sign1 with ES256 (RFC 9052, sections 4.2 and 4.4; RFC 9053, section 2.1), and COSE_Mac0 in [`Mac0`].
 //!
-//! The crate defines the bytes that are signed; keys and curves are the caller's.
+//! The crate defines the bytes that are signed or authenticated; keys and curves are the caller's.
+
+mod mac0;
 
 use minicbor::Decoder;
 
 use crate::codec::{DecodeError, EncodeError, Writer, check};
+
+pub use mac0::{KID, Kid, Mac0, TAG, encode_mac0, mac_bytes};
 
 /// Length of an ES256 signature: r and s, 32 bytes each (RFC 9053, section 2.1).
 pub const SIGNATURE: usize = 64;
