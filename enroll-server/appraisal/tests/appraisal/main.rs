@@ -9,4 +9,5 @@ mod policy;
 mod reference;
 mod renewal;
 mod support;
+mod symmetric;
 mod token;

@@ -140,6 +140,7 @@ impl Store for SqliteStore {
                     label: token.id,
                     device: token.device,
                     model: None,
+                    group: None,
                     expires: token.expires,
                 },
             }))

@@ -113,6 +113,11 @@ impl Device {
 
     /// Evidence for `csr`, changed as wanted before it is signed.
     pub(crate) fn evidence(&self, csr: &CheckedCsr, change: impl FnOnce(&mut Claims<'_>)) -> Vec<u8> {
+        self.sign(&self.payload(csr, change))
+    }
+
+    /// The claims for `csr`, changed as wanted.
+    pub(crate) fn payload(&self, csr: &CheckedCsr, change: impl FnOnce(&mut Claims<'_>)) -> Vec<u8> {
         let mut claims = Claims {
             confirmation: key_thumbprint(csr.point()),
             nonce: NONCE,
@@ -130,7 +135,7 @@ impl Device {
         change(&mut claims);
         let mut payload = [0; 1024];
         let length = claims.encode(&mut payload).unwrap();
-        self.sign(&payload[..length])
+        payload[..length].to_vec()
     }
 
     pub(crate) fn sign(&self, payload: &[u8]) -> Vec<u8> {
