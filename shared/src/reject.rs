@@ -112,6 +112,8 @@ rejects! {
     FirmwareUnknown = 52, "firmware-unknown", 403, Stop, "The firmware was changed, or its release is missing from the reference values.";
     /// The debug port is open.
     DebugOpen = 53, "debug-open", 403, Stop, "Lock the device's debug port.";
+    /// The device's group has no policy, so that nothing says what it has to show.
+    GroupWithoutPolicy = 54, "group-without-policy", 503, RetrySame, "Give the device's group a policy, or put the device into another group.";
     /// The device is not in the inventory.
     NotInInventory = 60, "not-in-inventory", 403, Stop, "Import the device: enroll-server device import.";
     /// The device was revoked.
@@ -124,8 +126,8 @@ rejects! {
     AlreadyEnrolled = 64, "already-enrolled", 403, Stop, "Revoke the device's first identity, or allow superseding in the policy.";
     /// The symmetric key or the claim certificate's batch is unknown, expired, revoked, or for another device or group.
     BadCredential = 65, "bad-credential", 403, Stop, "See its state: enroll-server key list, enroll-server batch list.";
-    /// The credential has brought in as many devices as its quota allows.
-    QuotaReached = 66, "quota-reached", 403, Stop, "If these devices are yours, give them another credential: enroll-server key create, enroll-server batch add.";
+    /// The credential has brought in, or the group has, as many devices as the quota allows.
+    QuotaReached = 66, "quota-reached", 403, Stop, "If these devices are yours, raise the quota of their group, or give them another credential: enroll-server key create, enroll-server batch add.";
     /// Renewal without a client certificate, or with one of another CA.
     NotAuthenticated = 70, "not-authenticated", 401, EnrollAgain, "Nothing; the device enrolls again.";
     /// The client certificate was revoked.

@@ -1,6 +1,7 @@
 //! Claims against the policy: maker, model, debug state, firmware. One set of claims, whatever kind of evidence
 //! they came in.
 
+use serde::{Deserialize, Serialize};
 use shared::Reject;
 use shared::evidence::{Claims, DebugStatus};
 
@@ -8,10 +9,12 @@ use crate::lifecycle::Lifecycle;
 use crate::maker::Maker;
 use crate::policy::{KnownGood, Measurements, ModelRule, Policy, ReferenceValues, Subject, Version};
 use crate::record::{Refusal, Trail, Verdict, rule};
+use crate::serial;
 
 /// What a device's evidence says about it. What a kind of evidence does not speak of is `None`, and a policy
 /// that asks for it is not satisfied.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct DeviceClaims {
     /// The maker's private enterprise number.
     pub oemid: Option<u32>,
@@ -24,27 +27,33 @@ pub struct DeviceClaims {
     /// Version of the firmware.
     pub software_version: Option<String>,
     /// Debug state.
+    #[serde(with = "serial::debug")]
     pub debug: Option<DebugStatus>,
     /// Where the root of trust stands in its life.
     pub lifecycle: Option<Lifecycle>,
     /// Which make of root of trust it has (RFC 9783, section 4.2.2).
+    #[serde(with = "serial::optional_hash")]
     pub implementation_id: Option<[u8; 32]>,
     /// Differs from boot to boot, 8 to 32 bytes (RFC 9783, section 4.3.2).
+    #[serde(with = "serial::optional_bytes")]
     pub boot_seed: Option<Vec<u8>>,
     /// Everything that was measured.
     pub measurements: Vec<Measured>,
 }
 
 /// A measured component.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Measured {
     /// Its name, for example `application`, `layer-1` or `pcr-7`.
     pub component: String,
     /// Its version, where the evidence has one; else it is that of the reference value that fits.
     pub version: Option<String>,
     /// Digest of what runs: SHA-256, SHA-384 or SHA-512, told apart by their length.
+    #[serde(with = "serial::digest")]
     pub digest: Vec<u8>,
     /// Who signed it, most often the hash of a public key, where the evidence says so.
+    #[serde(with = "serial::optional_bytes")]
     pub signer: Option<Vec<u8>>,
 }
 

@@ -2,6 +2,7 @@
 //!
 //! A view that the server fills from its store; nothing here reads or writes one.
 
+use serde::{Deserialize, Serialize};
 use shared::{DeviceId, Reject};
 
 use crate::group::GroupName;
@@ -10,9 +11,10 @@ use crate::policy::{FirstEnrollment, Policy, SecondEnrollment};
 use crate::record::{Refusal, Trail, Verdict, rule};
 
 /// A device as the inventory has it. One that is not in the inventory is no `KnownDevice`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KnownDevice {
     /// The group it was put into; decides which policy is for it.
+    #[serde(with = "crate::serial::text")]
     pub group: GroupName,
     /// Where it stands.
     pub state: DeviceState,
@@ -21,19 +23,22 @@ pub struct KnownDevice {
     /// SHA-256 of what identifies it beyond its name, imported or noted at its first enrollment: the
     /// SubjectPublicKeyInfo of its IDevID, of its TPM's endorsement key or of its DICE root key; for a PSA token the
     /// hash inside the instance identifier; for a symmetric key a hash over the device and whose key it is.
+    #[serde(with = "crate::serial::optional_hash")]
     pub idevid_spki_sha256: Option<SpkiHash>,
     /// What an operator approved.
     pub approval: Approval,
 }
 
 /// Where a device stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum DeviceState {
     /// Known, without a valid certificate: never enrolled, or all its certificates ended or were superseded.
     Registered,
     /// Holds a certificate in force.
     Enrolled {
         /// SHA-256 of the SubjectPublicKeyInfo in its newest certificate.
+        #[serde(with = "crate::serial::hash")]
         key: SpkiHash,
     },
     /// Revoked by an operator.
@@ -41,12 +46,13 @@ pub enum DeviceState {
 }
 
 /// What an operator approved after an enrollment was held.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Approval {
     /// Nothing yet.
     None,
     /// The request with this CSR key (SHA-256 of its SubjectPublicKeyInfo), and no other.
-    Key(SpkiHash),
+    Key(#[serde(with = "crate::serial::hash")] SpkiHash),
     /// The device's next enrollment, whatever its key.
     Device,
 }
@@ -61,10 +67,11 @@ pub enum Decision {
 }
 
 /// How the device showed which device it is.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub(crate) enum Shown {
     /// With this identity key.
-    Identity(SpkiHash),
+    Identity(#[serde(with = "crate::serial::hash")] SpkiHash),
     /// With a token; `true` where it was made for this one device.
     Token(bool),
     /// With a symmetric key: what identifies its holder, and whether the key was made for this one device.

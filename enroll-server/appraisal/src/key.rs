@@ -100,15 +100,18 @@ pub(crate) fn hash_from_hex(text: &str) -> Option<[u8; 32]> {
 
 /// Reads a digest of 32, 48 or 64 bytes, as [`hash_from_hex`] does.
 pub(crate) fn digest_from_hex(text: &str) -> Option<Vec<u8>> {
+    bytes_from_hex(text).filter(|bytes| matches!(bytes.len(), 32 | 48 | 64))
+}
+
+/// Reads any number of bytes, as [`hash_from_hex`] does.
+pub(crate) fn bytes_from_hex(text: &str) -> Option<Vec<u8>> {
     let digits: Vec<u8> = text
         .chars()
         .filter(|c| *c != ':')
         .map(|c| c.to_digit(16).and_then(|d| u8::try_from(d).ok()))
         .collect::<Option<_>>()?;
-    if !matches!(digits.len(), 64 | 96 | 128) {
-        return None;
-    }
-    Some(digits.chunks_exact(2).map(|pair| pair.iter().fold(0, |value, digit| value << 4 | digit)).collect())
+    let (pairs, odd) = digits.as_chunks::<2>();
+    odd.is_empty().then(|| pairs.iter().map(|[high, low]| high << 4 | low).collect())
 }
 
 /// SEQUENCE { SEQUENCE { id-ecPublicKey, prime256v1 }, BIT STRING of 65 bytes } up to the point.

@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod case;
 pub mod csr;
 pub mod idevid;
 pub mod key;
@@ -22,11 +23,13 @@ mod lifecycle;
 mod oid;
 mod path;
 mod renewal;
+mod serial;
 mod symmetric;
 mod token;
 
 use core::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use shared::message::latest::EvidenceKind;
 use shared::{DeviceId, Reject, UnixTime};
 
@@ -118,6 +121,7 @@ pub struct Appraised {
     csr: CheckedCsr,
     decision: Decision,
     lifetime: Duration,
+    quota: Option<u32>,
     outcome: Outcome,
     rules: Vec<RuleRecord>,
 }
@@ -129,13 +133,9 @@ struct Outcome {
     /// The proof leads to the device that the inventory knows, not only to its name.
     same_device: bool,
     kind: Option<EvidenceKind>,
-    maker: Option<Maker>,
     model: Option<String>,
     idevid: Option<SpkiHash>,
-    token: Option<String>,
-    credential: Option<String>,
-    group: Option<GroupName>,
-    claims: Option<DeviceClaims>,
+    verified: Option<Verified>,
 }
 
 impl Appraised {
@@ -163,6 +163,12 @@ impl Appraised {
         self.lifetime
     }
 
+    /// Most devices of the group that may hold an identity, by the policy; the store counts them.
+    #[must_use]
+    pub const fn quota(&self) -> Option<u32> {
+        self.quota
+    }
+
     /// Whether this is a renewal over mutual TLS.
     #[must_use]
     pub const fn is_renewal(&self) -> bool {
@@ -177,8 +183,8 @@ impl Appraised {
 
     /// The maker, where one vouches for the device.
     #[must_use]
-    pub const fn maker(&self) -> Option<&Maker> {
-        self.outcome.maker.as_ref()
+    pub fn maker(&self) -> Option<&Maker> {
+        self.verified()?.maker.as_ref()
     }
 
     /// The model, claimed or registered.
@@ -197,25 +203,31 @@ impl Appraised {
     /// The public name of the token that was used, where one was.
     #[must_use]
     pub fn token(&self) -> Option<&str> {
-        self.outcome.token.as_deref()
+        self.verified()?.token.as_deref()
     }
 
     /// The public name of the credential that was used: a symmetric key's or a batch's.
     #[must_use]
     pub fn credential(&self) -> Option<&str> {
-        self.outcome.credential.as_deref()
+        self.verified()?.credential.as_deref()
     }
 
     /// The group that the token or credential puts its devices into, where it names one.
     #[must_use]
-    pub const fn group(&self) -> Option<&GroupName> {
-        self.outcome.group.as_ref()
+    pub fn group(&self) -> Option<&GroupName> {
+        self.verified()?.group.as_ref()
     }
 
     /// What the device said about itself, where it did.
     #[must_use]
-    pub const fn claims(&self) -> Option<&DeviceClaims> {
-        self.outcome.claims.as_ref()
+    pub fn claims(&self) -> Option<&DeviceClaims> {
+        self.verified()?.claims.as_ref()
+    }
+
+    /// What the evidence was found to say; `None` for a renewal without any.
+    #[must_use]
+    pub const fn verified(&self) -> Option<&Verified> {
+        self.outcome.verified.as_ref()
     }
 
     /// The rules that were looked at, in order.
@@ -239,6 +251,7 @@ impl Outcome {
             csr: csr.clone(),
             decision,
             lifetime: policy.certificate_lifetime,
+            quota: policy.quota,
             outcome: self,
             rules: trail.into_rules(),
         }
@@ -255,60 +268,73 @@ fn appraise_proof(
     now: UnixTime,
     trail: &mut Trail,
 ) -> Result<Outcome, Refusal> {
-    let policy = basis.policy;
-    let accepted: Vec<_> = policy.kinds.iter().map(|kind| kind.name()).collect();
-    trail.require(
-        policy.kinds.contains(&proof.kind()),
-        rule::EVIDENCE_KIND,
-        Reject::NoAcceptedEvidenceKind,
-        proof.kind().name(),
-        accepted.join(" or "),
-    )?;
+    check_kind(proof.kind(), basis.policy, trail)?;
     let verified = match proof {
         Proof::IdevidEat(evidence) => idevid_eat::verify(device, csr, evidence, basis.makers, now, trail)?,
         Proof::OneTimeToken(grant) => grant.verify(device, known, now, trail)?,
         Proof::SymmetricKey(evidence) => symmetric::verify(device, csr, evidence, known, now, trail)?,
     };
-    device::check_known(device, known, verified.shown, policy, trail)?;
+    trail.keep(&verified);
+    judge_verified(device, &verified, known, basis.policy, basis.reference_values, now, trail)?;
     let registered_model = known.and_then(|k| k.model.as_deref());
-    let Verified { maker, claims, .. } = &verified;
-    match claims {
-        Some(claims) => {
-            let identity = verified.shown.identity();
-            let subject = Subject {
-                maker: maker.as_ref(),
-                model: registered_model,
-                identity,
-                implementation_id: None,
-                now,
-            };
-            claims::check(claims, &subject, policy, basis.reference_values, trail)?;
-        }
-        None => {
-            claims::check_model(verified.model.as_deref(), registered_model, None, None, policy, trail)?;
-            trail.note(Verdict::Skipped, rule::MEASUREMENTS, "a token", "evidence about the firmware");
-        }
-    }
     let idevid = verified.shown.identity().copied();
     let claimed = verified.claims.as_ref().and_then(|claims| claims.model.clone());
     Ok(Outcome {
         renewal: false,
         same_device: verified.shown.leads_to(known),
         kind: Some(proof.kind()),
-        maker: verified.maker,
-        model: claimed.or(verified.model).or_else(|| registered_model.map(Into::into)),
+        model: claimed.or_else(|| verified.model.clone()).or_else(|| registered_model.map(Into::into)),
         idevid,
-        token: verified.token,
-        credential: verified.credential,
-        group: verified.group,
-        claims: verified.claims,
+        verified: Some(verified),
     })
+}
+
+fn check_kind(kind: EvidenceKind, policy: &Policy, trail: &mut Trail) -> Result<(), Refusal> {
+    let accepted: Vec<_> = policy.kinds.iter().map(|kind| kind.name()).collect();
+    trail.require(
+        policy.kinds.contains(&kind),
+        rule::EVIDENCE_KIND,
+        Reject::NoAcceptedEvidenceKind,
+        kind.name(),
+        accepted.join(" or "),
+    )
+}
+
+/// What the policy and the inventory say of evidence that is genuine.
+fn judge_verified(
+    device: &DeviceId,
+    verified: &Verified,
+    known: Option<&KnownDevice>,
+    policy: &Policy,
+    reference: &ReferenceValues,
+    now: UnixTime,
+    trail: &mut Trail,
+) -> Result<(), Refusal> {
+    device::check_known(device, known, verified.shown, policy, trail)?;
+    let registered_model = known.and_then(|k| k.model.as_deref());
+    match &verified.claims {
+        Some(claims) => {
+            let subject = Subject {
+                maker: verified.maker.as_ref(),
+                model: registered_model,
+                identity: verified.shown.identity(),
+                implementation_id: None,
+                now,
+            };
+            claims::check(claims, &subject, policy, reference, trail)
+        }
+        None => {
+            claims::check_model(verified.model.as_deref(), registered_model, None, None, policy, trail)?;
+            trail.note(Verdict::Skipped, rule::MEASUREMENTS, "a token", "evidence about the firmware");
+            Ok(())
+        }
+    }
 }
 
 /// What a kind of evidence comes down to once it is verified: genuine, for this challenge and this CSR. Whether
 /// it is good enough is not said yet.
-#[derive(Clone, Debug)]
-struct Verified {
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Verified {
     /// How the device showed which device it is.
     shown: Shown,
     /// Who vouches for it, where a maker does.
@@ -322,6 +348,7 @@ struct Verified {
     /// The public name of the credential, where one was used.
     credential: Option<String>,
     /// The group that the token or credential puts its devices into.
+    #[serde(with = "serial::optional_text")]
     group: Option<GroupName>,
 }
 

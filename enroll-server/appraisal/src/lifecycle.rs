@@ -5,7 +5,8 @@
 use core::fmt;
 
 /// Where a device's root of trust stands in its life.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Lifecycle {
     /// Must not occur.
     Unknown,

@@ -4,6 +4,7 @@
 
 use aws_lc_rs::digest::{SHA256, digest};
 use rustls_pki_types::{CertificateDer, TrustAnchor};
+use serde::{Deserialize, Serialize};
 use shared::{UnixTime, limits};
 use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer as _;
@@ -15,11 +16,12 @@ use crate::oid;
 pub type Fingerprint = [u8; 32];
 
 /// A maker's name and the fingerprint of its CA, for policies and records.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Maker {
     /// The name that the operator gave.
     pub name: String,
     /// Of the maker CA's certificate.
+    #[serde(with = "crate::serial::hash")]
     pub fingerprint: Fingerprint,
 }
 

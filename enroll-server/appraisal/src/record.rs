@@ -4,6 +4,8 @@ use core::fmt;
 
 use shared::Reject;
 
+use crate::Verified;
+
 /// One rule that was looked at.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RuleRecord {
@@ -51,6 +53,12 @@ impl fmt::Display for RuleRecord {
 
 /// The stable names of the rules, in the order in which they are looked at.
 pub mod rule {
+    /// The message can be read, and is no longer than allowed.
+    pub const MESSAGE: &str = "message";
+    /// The nonce was made here for this device, is in time and not used for another request.
+    pub const NONCE: &str = "nonce";
+    /// The group of the device has a policy.
+    pub const GROUP_POLICY: &str = "group-policy";
     /// The CSR is PKCS#10 with a P-256 key and proves possession.
     pub const CSR: &str = "csr";
     /// The policy accepts this kind of evidence.
@@ -71,7 +79,7 @@ pub mod rule {
     pub const TOKEN: &str = "token";
     /// The symmetric key, or the batch of the claim certificate, may be used by this device, now.
     pub const CREDENTIAL: &str = "credential";
-    /// The credential has not brought in as many devices as it may.
+    /// The credential has not brought in as many devices as it may, and the group has room for one more.
     pub const QUOTA: &str = "quota";
     /// The TLS identity may renew, now.
     pub const TLS_IDENTITY: &str = "tls-identity";
@@ -101,6 +109,10 @@ pub mod rule {
     pub const FIRST_ENROLLMENT: &str = "first-enrollment";
     /// A second enrollment is allowed.
     pub const SECOND_ENROLLMENT: &str = "second-enrollment";
+    /// The device was not revoked or changed while its request was served.
+    pub const UNCHANGED: &str = "unchanged";
+    /// The server itself can do what is asked: no fault of the device.
+    pub const SERVER: &str = "server";
 }
 
 /// Why a device gets no certificate.
@@ -116,6 +128,8 @@ pub struct Refusal {
     pub explanation: String,
     /// All rules that were looked at, the one that decided last.
     pub rules: Vec<RuleRecord>,
+    /// What the evidence says, where it was found genuine before the refusal.
+    pub verified: Option<Box<Verified>>,
 }
 
 impl From<crate::csr::CsrError> for Refusal {
@@ -131,7 +145,10 @@ impl From<crate::csr::CsrError> for Refusal {
 
 /// Collects the rules while an appraisal goes on.
 #[derive(Debug, Default)]
-pub(crate) struct Trail(Vec<RuleRecord>);
+pub(crate) struct Trail {
+    rules: Vec<RuleRecord>,
+    verified: Option<Box<Verified>>,
+}
 
 impl Trail {
     pub(crate) fn note(
@@ -141,7 +158,7 @@ impl Trail {
         found: impl Into<String>,
         wanted: impl Into<String>,
     ) {
-        self.0.push(RuleRecord { rule, found: found.into(), wanted: wanted.into(), verdict });
+        self.rules.push(RuleRecord { rule, found: found.into(), wanted: wanted.into(), verdict });
     }
 
     /// Notes a rule and ends the appraisal unless `ok`.
@@ -172,10 +189,16 @@ impl Trail {
         let (found, wanted) = (found.into(), wanted.into());
         let explanation = format!("found {found}; wanted {wanted}");
         self.note(Verdict::Refused, rule, found, wanted);
-        Refusal { reject, rule, explanation, rules: core::mem::take(&mut self.0) }
+        let (rules, verified) = (core::mem::take(&mut self.rules), self.verified.take());
+        Refusal { reject, rule, explanation, rules, verified }
+    }
+
+    /// Keeps what the evidence was found to say, for a refusal that may follow.
+    pub(crate) fn keep(&mut self, verified: &Verified) {
+        self.verified = Some(Box::new(verified.clone()));
     }
 
     pub(crate) fn into_rules(self) -> Vec<RuleRecord> {
-        self.0
+        self.rules
     }
 }

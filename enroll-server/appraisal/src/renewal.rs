@@ -1,22 +1,27 @@
 //! Appraisal of a renewal: authority comes from the TLS identity, and a new key is wanted.
 
+use serde::{Deserialize, Serialize};
 use shared::{DeviceId, Reject, UnixTime};
 
 use crate::csr::CheckedCsr;
 use crate::device::{Decision, KnownDevice, Shown, check_known};
 use crate::key::{SpkiHash, hex};
+use crate::policy::Policy;
 use crate::record::{Refusal, Trail, Verdict, rule};
 use crate::{Appraised, Basis, Outcome, Proof};
 
 /// The LDevID of a mutual-TLS connection. TLS has verified its chain and the possession of its key, its end
 /// excepted.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TlsIdentity {
     /// The device in its subject.
+    #[serde(with = "crate::serial::text")]
     pub device: DeviceId,
     /// The last second of its life.
+    #[serde(with = "crate::serial::time")]
     pub not_after: UnixTime,
     /// SHA-256 of its SubjectPublicKeyInfo.
+    #[serde(with = "crate::serial::hash")]
     pub spki_sha256: SpkiHash,
     /// Whether it was revoked; a certificate that the store does not know counts as revoked.
     pub revoked: bool,
@@ -58,17 +63,7 @@ pub fn appraise_renewal(
     let mut outcome = match proof {
         Some(proof) => crate::appraise_proof(device, csr, proof, basis, known, now, &mut trail)?,
         None => {
-            trail.require(
-                !basis.policy.renewal_evidence,
-                rule::RENEWAL_EVIDENCE,
-                Reject::BadEvidence,
-                "a renewal without evidence",
-                if basis.policy.renewal_evidence {
-                    "fresh evidence (renewal.evidence = true)"
-                } else {
-                    "none"
-                },
-            )?;
+            check_without_evidence(basis.policy, &mut trail)?;
             check_known(device, known, Shown::Ldevid, basis.policy, &mut trail)?;
             Outcome { model: known.and_then(|k| k.model.clone()), ..Outcome::default() }
         }
@@ -78,7 +73,13 @@ pub fn appraise_renewal(
     Ok(outcome.appraised(device, csr, Decision::Accept, basis.policy, trail))
 }
 
-fn check_identity(
+pub(crate) fn check_without_evidence(policy: &Policy, trail: &mut Trail) -> Result<(), Refusal> {
+    let wanted = if policy.renewal_evidence { "fresh evidence (renewal.evidence = true)" } else { "none" };
+    let found = "a renewal without evidence";
+    trail.require(!policy.renewal_evidence, rule::RENEWAL_EVIDENCE, Reject::BadEvidence, found, wanted)
+}
+
+pub(crate) fn check_identity(
     device: &DeviceId,
     identity: &TlsIdentity,
     grace: core::time::Duration,

@@ -38,6 +38,28 @@ impl fmt::Display for FileError {
     }
 }
 
+/// Why several files were not taken together: everything that is wrong with any of them.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub struct FilesError {
+    /// At least one.
+    pub files: Vec<FileError>,
+}
+
+impl From<FileError> for FilesError {
+    fn from(error: FileError) -> Self {
+        Self { files: vec![error] }
+    }
+}
+
+impl fmt::Display for FilesError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, file) in self.files.iter().enumerate() {
+            write!(f, "{}{file}", if i == 0 { "" } else { "\n" })?;
+        }
+        Ok(())
+    }
+}
+
 /// Collects problems.
 #[derive(Debug)]
 pub(super) struct Problems<'t> {
@@ -150,6 +172,17 @@ impl<'t> Table<'t> {
             return None;
         };
         Some(array.into_iter().filter_map(|value| self.open(key, value, problems, &mut read)?).collect())
+    }
+
+    /// Takes a field out where it holds this very word.
+    pub(super) fn take_word(&mut self, key: &str, word: &str) -> bool {
+        let there = self.entries.get(key).is_some_and(|value| value.get_ref().as_str() == Some(word));
+        there && self.entries.remove(key).is_some()
+    }
+
+    /// Whether the field is there and was not taken yet.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.entries.contains_key(key)
     }
 
     /// Where the table stands, for problems that concern several fields.

@@ -3,10 +3,15 @@
 //! It holds no keys and no certificates, and decides nothing itself. Every field may be left out; the defaults
 //! stand in the commented sample, [`SAMPLE`].
 
+mod broker;
 mod file;
 mod index;
+mod lint;
 mod read;
 mod reference;
+mod render;
+mod rollout;
+mod set;
 mod version;
 
 use core::time::Duration;
@@ -17,9 +22,14 @@ use shared::message::latest::EvidenceKind;
 use crate::lifecycle::Lifecycle;
 use crate::maker::{Fingerprint, Maker};
 
-pub use file::{FileError, Problem};
+pub use broker::{BrokerOverride, is_host, is_topic};
+pub use file::{FileError, FilesError, Problem};
 pub use index::ReferenceValues;
+pub use lint::{Surroundings, Warning};
 pub use reference::{KnownGood, ReferenceSet, Subject};
+pub use render::PolicyDigest;
+pub use rollout::{Mode, Rollout};
+pub use set::{Candidate, GroupPolicy, PolicySet, Ruling, Source, Sources, group_of};
 pub use version::{Version, VersionError};
 
 /// A policy file with every field, its default and what it means; a new server starts from it.
@@ -36,6 +46,7 @@ pub struct Policy {
     pub(crate) inventory_required: bool,
     pub(crate) first_enrollment: FirstEnrollment,
     pub(crate) second_enrollment: SecondEnrollment,
+    pub(crate) quota: Option<u32>,
     pub(crate) grace: Duration,
     pub(crate) renewal_evidence: bool,
     pub(crate) certificate_lifetime: Duration,
@@ -46,6 +57,7 @@ pub struct Policy {
     pub(crate) makers: Option<Vec<MakerRule>>,
     pub(crate) models: Option<Vec<ModelRule>>,
     pub(crate) reference_values: ReferenceValues,
+    pub(crate) broker: BrokerOverride,
 }
 
 /// What happens at the first enrollment of a device.
@@ -100,7 +112,25 @@ impl Policy {
     /// # Errors
     /// Names everything that is wrong with it, with file, line and field.
     pub fn parse(file: &str, text: &str) -> Result<Self, FileError> {
-        file::read(file, text, read::policy)
+        Self::parse_over(&Self::default(), file, text)
+    }
+
+    /// Reads the policy file of a group: where it says nothing, the values of `base` hold. A list that it has
+    /// (`evidence.kinds`, `firmware.components`, `[[maker]]`, `[[model]]`, `[[measurement]]`) takes the place of
+    /// the whole list of `base`; every other field stands for itself. `[rollout]` is checked and has no effect.
+    ///
+    /// # Errors
+    /// As [`parse`](Self::parse).
+    pub fn parse_over(base: &Self, file: &str, text: &str) -> Result<Self, FileError> {
+        Self::parse_candidate(base, file, text).map(|(policy, _)| policy)
+    }
+
+    /// Reads the file of a candidate: as [`parse_over`](Self::parse_over), and how it is rolled out.
+    ///
+    /// # Errors
+    /// As [`parse`](Self::parse).
+    pub fn parse_candidate(base: &Self, file: &str, text: &str) -> Result<(Self, Rollout), FileError> {
+        file::read(file, text, |top, problems| read::policy(base, top, problems))
     }
 
     /// The kinds of evidence that are accepted, best first.
@@ -131,6 +161,18 @@ impl Policy {
     #[must_use]
     pub const fn second_enrollment(&self) -> SecondEnrollment {
         self.second_enrollment
+    }
+
+    /// Most devices of a group that may hold an identity at one time.
+    #[must_use]
+    pub const fn quota(&self) -> Option<u32> {
+        self.quota
+    }
+
+    /// What the devices of the group are told of the broker instead of the server's settings.
+    #[must_use]
+    pub const fn broker(&self) -> &BrokerOverride {
+        &self.broker
     }
 
     /// How long after its end a certificate still renews.
@@ -166,6 +208,7 @@ impl Default for Policy {
             inventory_required: true,
             first_enrollment: FirstEnrollment::Accept,
             second_enrollment: SecondEnrollment::Supersede,
+            quota: None,
             grace: days(30),
             renewal_evidence: false,
             certificate_lifetime: days(90),
@@ -176,6 +219,7 @@ impl Default for Policy {
             makers: None,
             models: None,
             reference_values: ReferenceValues::default(),
+            broker: BrokerOverride::default(),
         }
     }
 }

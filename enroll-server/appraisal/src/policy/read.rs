@@ -1,10 +1,12 @@
-//! From a TOML file to a [`Policy`].
+//! From a TOML file to a [`Policy`], over another policy whose values hold where the file says nothing.
 
 use shared::evidence::DebugStatus;
 use shared::limits::{MAX_CLAIM_TEXT, MAX_MEASUREMENTS};
 use shared::message::latest::EvidenceKind;
 
+use super::broker::{self, BrokerOverride};
 use super::file::{self, Problems, Table};
+use super::rollout::{Mode, Rollout};
 use super::{
     FirstEnrollment, MAX_CERTIFICATE_DAYS, MakerRule, Measurements, ModelRule, Policy, SecondEnrollment,
     days, reference,
@@ -12,9 +14,14 @@ use super::{
 use crate::key::hash_from_hex;
 use crate::lifecycle::Lifecycle;
 
-/// Reads the whole file. Whatever is missing keeps its default.
-pub(super) fn policy<'t>(top: &mut Table<'t>, problems: &mut Problems<'t>) -> Policy {
-    let mut policy = Policy::default();
+/// Reads the whole file. Whatever is missing keeps its value in `base`; a list that is there takes the place of
+/// the whole list of `base`.
+pub(super) fn policy<'t>(
+    base: &Policy,
+    top: &mut Table<'t>,
+    problems: &mut Problems<'t>,
+) -> (Policy, Rollout) {
+    let mut policy = base.clone();
     top.table("evidence", problems, |t, p| evidence(&mut policy, t, p));
     top.table("inventory", problems, |t, p| {
         set(&mut policy.inventory_required, t.take("required", p, file::flag));
@@ -22,6 +29,7 @@ pub(super) fn policy<'t>(top: &mut Table<'t>, problems: &mut Problems<'t>) -> Po
     top.table("enrollment", problems, |t, p| {
         set(&mut policy.first_enrollment, t.take("first", p, file::one_of(FIRST)));
         set(&mut policy.second_enrollment, t.take("second", p, file::one_of(SECOND)));
+        set(&mut policy.quota, t.take("quota", p, quota));
     });
     top.table("renewal", problems, |t, p| {
         set(&mut policy.grace, t.take("grace_days", p, file::number(0, MAX_GRACE_DAYS)).map(days));
@@ -32,22 +40,75 @@ pub(super) fn policy<'t>(top: &mut Table<'t>, problems: &mut Problems<'t>) -> Po
         set(&mut policy.certificate_lifetime, lifetime.map(days));
     });
     top.table("firmware", problems, |t, p| firmware(&mut policy, t, p));
-    policy.makers = top.tables("maker", problems, maker);
-    policy.models = top.tables("model", problems, model);
-    policy.reference_values = reference::read(top, problems).into();
-    policy
+    set(&mut policy.makers, rules(top, "maker", problems, maker));
+    set(&mut policy.models, rules(top, "model", problems, model));
+    set(&mut policy.reference_values, reference::read(top, problems).map(Into::into));
+    top.table("broker", problems, |t, p| broker(&mut policy.broker, t, p));
+    (policy, top.table("rollout", problems, rollout).unwrap_or_default())
 }
 
-const FIRST: &[(&str, FirstEnrollment)] =
+/// A list of rules, or `any`, which takes back the list of the base.
+fn rules<'t, T>(
+    top: &mut Table<'t>,
+    key: &str,
+    problems: &mut Problems<'t>,
+    read: impl FnMut(&mut Table<'t>, &mut Problems<'t>) -> Option<T>,
+) -> Option<Option<Vec<T>>> {
+    if top.take_word(key, "any") {
+        return Some(None);
+    }
+    top.tables(key, problems, read).map(Some)
+}
+
+fn quota(value: &toml::de::DeValue<'_>) -> Result<Option<u32>, String> {
+    if value.as_str() == Some("none") {
+        return Ok(None);
+    }
+    file::number(0, u32::MAX)(value).map(Some).map_err(|wanted| format!("{wanted}, or \"none\""))
+}
+
+fn rollout<'t>(table: &mut Table<'t>, problems: &mut Problems<'t>) -> Rollout {
+    let mode = table.take("mode", problems, file::one_of(Mode::NAMES)).unwrap_or_default();
+    let written = table.has("percent");
+    let percent = table.take("percent", problems, file::number(0, 100));
+    if mode == Mode::Enforce && !written {
+        // How many devices a candidate decides for is never a default.
+        table.problem(problems, "percent", "is missing; mode = \"enforce\" needs it, 0 to 100");
+    }
+    Rollout { mode, percent: percent.and_then(|p| u8::try_from(p).ok()).unwrap_or(0) }
+}
+
+fn broker<'t>(over: &mut BrokerOverride, table: &mut Table<'t>, problems: &mut Problems<'t>) {
+    let host = table.take("host", problems, |value| {
+        let host = value.as_str().filter(|text| broker::is_host(text));
+        host.map(|text| Some(text.to_owned())).ok_or_else(|| "a host name or an IP address".into())
+    });
+    set(&mut over.host, host);
+    let port = table.take("port", problems, file::number(1, 65_535));
+    set(&mut over.port, port.map(|port| u16::try_from(port).ok()));
+    let mut topic = |key: &str, over: &mut Option<String>| {
+        let topic = table.take(key, problems, |value| {
+            let topic = value.as_str().filter(|text| broker::is_topic(text));
+            let wanted = "a topic with \"{id}\", without \"+\" and \"#\"";
+            topic.map(|text| Some(text.to_owned())).ok_or_else(|| wanted.into())
+        });
+        set(over, topic);
+    };
+    topic("telemetry_topic", &mut over.telemetry_topic);
+    topic("status_topic", &mut over.status_topic);
+    topic("command_topic", &mut over.command_topic);
+}
+
+pub(super) const FIRST: &[(&str, FirstEnrollment)] =
     &[("accept", FirstEnrollment::Accept), ("hold", FirstEnrollment::Hold)];
-const SECOND: &[(&str, SecondEnrollment)] = &[
+pub(super) const SECOND: &[(&str, SecondEnrollment)] = &[
     ("supersede", SecondEnrollment::Supersede),
     ("hold", SecondEnrollment::Hold),
     ("refuse", SecondEnrollment::Refuse),
 ];
-const MEASUREMENTS: &[(&str, Measurements)] =
+pub(super) const MEASUREMENTS: &[(&str, Measurements)] =
     &[("known-good", Measurements::KnownGood), ("ignore", Measurements::Ignore)];
-const DEBUG: &[(&str, DebugStatus)] = &[
+pub(super) const DEBUG: &[(&str, DebugStatus)] = &[
     ("enabled", DebugStatus::Enabled),
     ("disabled", DebugStatus::Disabled),
     ("disabled-since-boot", DebugStatus::DisabledSinceBoot),
@@ -96,7 +157,11 @@ fn firmware<'t>(policy: &mut Policy, table: &mut Table<'t>, problems: &mut Probl
         }),
     );
     set(&mut policy.lifecycle, lifecycle);
-    let components = table.take("components", problems, file::list(file::text(MAX_CLAIM_TEXT)));
+    let components = if table.take_word("components", "any") {
+        Some(Vec::new())
+    } else {
+        table.take("components", problems, file::list(file::text(MAX_CLAIM_TEXT)))
+    };
     if components.as_ref().is_some_and(|list| list.len() > MAX_MEASUREMENTS) {
         let message = format!("evidence has at most {MAX_MEASUREMENTS} measured components");
         table.problem(problems, "components", message);

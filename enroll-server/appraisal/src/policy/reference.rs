@@ -136,13 +136,13 @@ impl ReferenceValues {
     /// # Errors
     /// Names everything that is wrong with it, with file, line and field.
     pub fn parse(file: &str, text: &str) -> Result<Self, FileError> {
-        file::read(file, text, read).map(Self::from)
+        file::read(file, text, |top, problems| read(top, problems).unwrap_or_default()).map(Self::from)
     }
 }
 
-/// Reads the `[[measurement]]` tables out of any file.
-pub(super) fn read<'t>(top: &mut Table<'t>, problems: &mut Problems<'t>) -> Vec<KnownGood> {
-    let tables = top.tables("measurement", problems, |table, problems| {
+/// Reads the `[[measurement]]` tables out of any file; `None` where it has none.
+pub(super) fn read<'t>(top: &mut Table<'t>, problems: &mut Problems<'t>) -> Option<Vec<KnownGood>> {
+    top.tables("measurement", problems, |table, problems| {
         let text = file::text(MAX_CLAIM_TEXT);
         let model = table.take("model", problems, &text);
         let component = table.required("component", problems, &text);
@@ -160,6 +160,5 @@ pub(super) fn read<'t>(top: &mut Table<'t>, problems: &mut Problems<'t>) -> Vec<
             digest: digest?,
             ..KnownGood::default()
         })
-    });
-    tables.unwrap_or_default()
+    })
 }

@@ -2,10 +2,12 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![expect(clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
+mod case;
 mod chain;
 mod evidence;
 mod hostile_der;
 mod policy;
+mod policy_set;
 mod reference;
 mod renewal;
 mod support;

@@ -24,7 +24,7 @@ fn the_default_is_safe() {
 /// The examples behind '#' in the sample are good too.
 #[test]
 fn the_examples_in_the_sample_are_good() {
-    let example = |line: &&str| line.starts_with("# [[") || (line.starts_with("# ") && line.contains(" = "));
+    let example = |line: &&str| line.starts_with("# [") || (line.starts_with("# ") && line.contains(" = "));
     let text: Vec<&str> = SAMPLE
         .lines()
         .skip_while(|line| !line.starts_with("# Makers"))
