@@ -233,11 +233,11 @@ proptest! {
     fn a_policy_reads_back_as_it_is_written(text in a_policy()) {
         let policy = Policy::parse("p", &text).unwrap();
         let written = policy.to_toml();
-        let base = Policy::parse("p", BASE).unwrap();
-        // Over another base too: it says every value.
+        // Over another base too: it says every value. What the base says of the broker cannot be taken back.
+        let base = Policy::parse("p", BASE.split("[broker]").next().unwrap()).unwrap();
         let over = Policy::parse_over(&base, "p", &written).unwrap();
-        prop_assert_eq!(Policy::parse("p", &written).unwrap(), policy.clone());
-        prop_assert_eq!(over.to_toml().replace(&brokers(&over), ""), written.replace(&brokers(&policy), ""));
+        prop_assert_eq!(&Policy::parse("p", &written).unwrap(), &policy);
+        prop_assert_eq!(&over, &policy);
         prop_assert_eq!(policy.digest(), Policy::parse("p", &written).unwrap().digest());
     }
 
@@ -247,13 +247,4 @@ proptest! {
         let twice = Policy::parse_over(&one, "p", &other).unwrap();
         prop_assert_eq!(Policy::parse_over(&twice, "p", &other).unwrap(), twice, "overriding twice is overriding once");
     }
-}
-
-/// The part about the broker, which a file can leave to its base and never take back.
-fn brokers(policy: &Policy) -> String {
-    let text = policy.to_toml();
-    let Some(start) = text.find("\n[broker]") else { return String::new() };
-    let rest = &text[start + 1..];
-    let end = rest.find("\n[[").unwrap_or(rest.len());
-    text[start..start + 1 + end].to_owned()
 }
