@@ -11,13 +11,14 @@ use appraisal::MakerCa;
 use aws_lc_rs::rand::{SecureRandom as _, SystemRandom};
 use ca::Serial;
 use ca::crl::Reason;
-use shared::DeviceId;
+use shared::{DeviceId, UnixTime};
 use zeroize::Zeroizing;
 
+use crate::audit::Actor;
 use crate::clock::Clock;
 use crate::inventory;
 use crate::issuance::token_hash;
-use crate::store::{Certificate, Device, DeviceState, Event, ImportReport, Maker, Store, StoreError, Token};
+use crate::store::{Certificate, Device, DeviceState, Event, EventQuery, ImportReport, Maker, Store, StoreError, Token};
 
 /// Why an operator's request was not carried out.
 #[derive(Debug, thiserror::Error)]
@@ -69,6 +70,8 @@ pub struct Admin {
     clock: Arc<dyn Clock>,
 }
 
+/// Most events in one list.
+pub const MAX_EVENTS: u32 = 100_000;
 /// Most certificates in one list.
 const MAX_LIST: u32 = 1_000_000;
 
@@ -77,6 +80,18 @@ impl Admin {
     #[must_use]
     pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>) -> Self {
         Self { store, clock }
+    }
+
+    /// The same hand for changes that `actor` causes: the events say so.
+    #[must_use]
+    pub fn acting_as(&self, actor: Actor) -> Self {
+        Self { store: self.store.acting_as(actor), clock: Arc::clone(&self.clock) }
+    }
+
+    /// The time by the clock of this hand.
+    #[must_use]
+    pub fn now(&self) -> UnixTime {
+        self.clock.now()
     }
 
     /// Trusts the maker CA in `pem`, under the common name of its subject; a maker that is there already stays as
@@ -228,7 +243,16 @@ impl Admin {
     /// # Errors
     /// Where the store fails.
     pub async fn events(&self, count: u32) -> Result<Vec<Event>, AdminError> {
-        Ok(self.store.events(count).await?)
+        self.find_events(EventQuery::last(count)).await
+    }
+
+    /// Events that fit the query, in its order; [`MAX_EVENTS`] at most.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn find_events(&self, query: EventQuery) -> Result<Vec<Event>, AdminError> {
+        let limit = query.limit.min(MAX_EVENTS);
+        Ok(self.store.events(EventQuery { limit, ..query }).await?)
     }
 
     /// Closes the store: what is queued is finished first.

@@ -353,6 +353,13 @@ pub struct Verified {
 }
 
 impl Verified {
+    /// What the device says about itself, where the evidence leads to the device that the inventory knows, not only
+    /// to its name.
+    #[must_use]
+    pub fn claims_of(&self, known: Option<&KnownDevice>) -> Option<&DeviceClaims> {
+        self.claims.as_ref().filter(|_| self.shown.leads_to(known))
+    }
+
     /// Evidence of this identity, endorsed by `maker`.
     const fn endorsed(identity: SpkiHash, maker: Maker, claims: DeviceClaims) -> Self {
         let shown = Shown::Identity(identity);

@@ -111,11 +111,11 @@ fn named(name: &str) -> Result<DeviceId, Response<Body>> {
     DeviceId::new(name).map_err(|error| bad(&error.to_string()))
 }
 
-fn bad(problem: &str) -> Response<Body> {
+pub(super) fn bad(problem: &str) -> Response<Body> {
     answer(StatusCode::BAD_REQUEST, &json!({ "error": problem }))
 }
 
-fn reply(done: Result<impl serde::Serialize, AdminError>) -> Response<Body> {
+pub(super) fn reply(done: Result<impl serde::Serialize, AdminError>) -> Response<Body> {
     match done {
         Ok(value) => answer(StatusCode::OK, &value),
         Err(error) => {

@@ -64,6 +64,9 @@ impl Api {
         problem.log(endpoint, device);
         self.metrics.refused(endpoint, reject);
         self.refusals.count(reject);
+        if let Some(device) = device {
+            self.repeated.count(device, reject, self.issuance.now());
+        }
         let retry_after = retry_after(reject, self.busy_retry);
         let message = sentence(reject);
         let rejected = Rejected { code: reject.code(), message: &message, retry_after };

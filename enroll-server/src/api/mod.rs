@@ -6,6 +6,7 @@ mod admin;
 mod answer;
 mod enroll;
 mod error;
+mod events;
 mod public;
 pub mod routes;
 
@@ -22,7 +23,7 @@ use shared::limits;
 use tokio::sync::watch;
 
 use crate::admin::Admin;
-use crate::audit::Refusals;
+use crate::audit::{Refusals, Repeated};
 use crate::config::{Broker, Limits};
 use crate::issuance::Issuance;
 use crate::revocation::Revocations;
@@ -56,6 +57,8 @@ pub struct Api {
     pub metrics: Arc<Metrics>,
     /// Refusals to be written to the audit trail.
     pub refusals: Arc<Refusals>,
+    /// Devices that are refused again and again.
+    pub repeated: Arc<Repeated>,
 }
 
 type Shared = State<Arc<Api>>;

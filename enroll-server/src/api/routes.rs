@@ -10,7 +10,7 @@ use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodRouter, get, post};
 use shared::endpoint;
 
-use super::{Api, admin, enroll, public};
+use super::{Api, admin, enroll, events, public};
 
 /// Who may call a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +50,7 @@ pub const HTTPS: &[Route] = &[
     Route::get("/admin/v1/devices/{device}", Access::Operator, || get(admin::device)),
     Route::post("/admin/v1/devices/{device}/approve", Access::Operator, || post(admin::approve)),
     Route::post("/admin/v1/devices/{device}/revoke", Access::Operator, || post(admin::revoke)),
+    Route::get("/admin/v1/events", Access::Operator, || get(events::events)),
     Route::post("/admin/v1/tokens", Access::Operator, || post(admin::create_token)),
 ];
 

@@ -1,11 +1,15 @@
 //! What can be written on the command line.
 
+use core::time::Duration;
 use std::path::PathBuf;
 
 use ca::Serial;
 use ca::crl::Reason;
 use clap::{Parser, Subcommand};
 use shared::DeviceId;
+
+use crate::audit::{EventKind, Severity};
+use crate::config::parse_duration;
 
 /// Enrolls devices: challenges them, appraises their evidence, issues certificates, publishes revocations.
 #[derive(Debug, Parser)]
@@ -176,10 +180,48 @@ pub(super) enum Cert {
 pub(super) enum Event {
     /// List the latest events, newest first.
     List {
-        /// How many.
+        #[command(flatten)]
+        filter: EventFilter,
+        /// How many at most.
         #[arg(long, default_value_t = 50)]
         count: u32,
     },
+    /// Print events as they happen, until it is stopped; with --json one object a line.
+    Follow {
+        #[command(flatten)]
+        filter: EventFilter,
+    },
+    /// List the kinds of events: what each means, and what to do.
+    Kinds,
+}
+
+/// Which events.
+#[derive(Debug, clap::Args)]
+pub(super) struct EventFilter {
+    /// Only this kind; may be repeated. `event kinds` lists them.
+    #[arg(long = "kind", value_name = "KIND", value_parser = event_kind)]
+    pub(super) kinds: Vec<EventKind>,
+    /// Only those about this device.
+    #[arg(long)]
+    pub(super) device: Option<DeviceId>,
+    /// Only those of the time since, such as 7d, 12h or 30m ago.
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub(super) since: Option<Duration>,
+    /// Only those at least so severe: info, notice, warning or critical.
+    #[arg(long, value_parser = severity)]
+    pub(super) severity: Option<Severity>,
+}
+
+fn event_kind(text: &str) -> Result<EventKind, String> {
+    EventKind::from_name(text).ok_or_else(|| "there is no such kind; `event kinds` lists them".to_owned())
+}
+
+fn severity(text: &str) -> Result<Severity, String> {
+    Severity::from_name(text).ok_or_else(|| "expected info, notice, warning or critical".to_owned())
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    parse_duration(text).ok_or_else(|| "expected a duration such as 7d, 12h or 30m".to_owned())
 }
 
 fn device_state(text: &str) -> Result<crate::store::DeviceState, String> {
@@ -211,6 +253,8 @@ mod tests {
             "enroll-server token create --device SN-1 --hours 2",
             "enroll-server device revoke SN-1 --reason key-compromise",
             "enroll-server cert list --device SN-1 --json",
+            "enroll-server event list --kind rollback --kind debug-opened --since 7d --severity warning",
+            "enroll-server event follow --device SN-1 --json",
         ] {
             Args::try_parse_from(line.split(' ')).unwrap();
         }
@@ -219,6 +263,9 @@ mod tests {
             "enroll-server token create --hours 0",
             "enroll-server device revoke SN-1 --reason because",
             "enroll-server cert show 00",
+            "enroll-server event list --kind no-such-kind",
+            "enroll-server event list --since yesterday",
+            "enroll-server event follow --count 3",
         ] {
             Args::try_parse_from(line.split(' ')).unwrap_err();
         }

@@ -1,8 +1,8 @@
-//! `device` and `event`.
+//! `device`.
 
 use serde_json::json;
 
-use super::args::{Device, Event};
+use super::args::Device;
 use super::failure::Failure;
 use super::output::{Output, or_dash};
 use super::read;
@@ -87,23 +87,4 @@ fn show(row: &Row, certificates: &[Certificate], output: &Output) {
         }
         text
     });
-}
-
-pub(super) async fn events(admin: Admin, command: Event, output: &Output) -> Result<(), Failure> {
-    let Event::List { count } = command;
-    output.list(
-        &admin.events(count).await?,
-        "Nothing has happened yet.",
-        ["Number", "At", "Event", "Device", "Detail"],
-        |event| {
-            [
-                event.number.to_string(),
-                event.at.to_string(),
-                event.kind.clone(),
-                or_dash(event.device.as_ref()),
-                event.detail.clone(),
-            ]
-        },
-    );
-    Ok(())
 }

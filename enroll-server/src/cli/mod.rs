@@ -3,6 +3,7 @@
 mod args;
 mod certificates;
 mod devices;
+mod events;
 mod evidence;
 mod failure;
 mod makers;
@@ -50,7 +51,7 @@ fn dispatch(args: Args, output: &Output) -> Result<(), Failure> {
         Command::Device(command) => with_admin(&global, |admin| devices::run(admin, command, output)),
         Command::Token(command) => with_admin(&global, |admin| tokens::run(admin, command, output)),
         Command::Cert(command) => with_admin(&global, |admin| certificates::run(admin, command, output)),
-        Command::Event(command) => with_admin(&global, |admin| devices::events(admin, command, output)),
+        Command::Event(command) => with_admin(&global, |admin| events::run(admin, command, output)),
     }
 }
 

@@ -55,6 +55,13 @@ impl Output {
         });
     }
 
+    /// One of many that come one by one: as JSON in a line, or as `text`. `false` where nobody reads any more.
+    pub(super) fn line(&self, value: &impl Serialize, text: impl FnOnce() -> String) -> bool {
+        let line = if self.json { serde_json::to_string(value).unwrap_or_default() } else { text() };
+        let mut out = io::stdout();
+        writeln!(out, "{line}").and_then(|()| out.flush()).is_ok()
+    }
+
     /// A failure, with all its causes. With `--json` it is an object on standard output too.
     pub(super) fn error(&self, failure: &Failure) {
         let text = chain(failure);

@@ -12,8 +12,11 @@ use core::net::SocketAddr;
 use core::time::Duration;
 use std::path::PathBuf;
 
+use crate::audit::RefusalLimits;
+
 pub use error::{ConfigError, Mistake};
 pub(crate) use read::{is_host, is_tenant};
+pub(crate) use reader::parse_duration;
 
 /// A file with every field, its default and what it means; `init` starts from it.
 pub const SAMPLE: &str = include_str!("../../enroll-server.sample.toml");
@@ -46,6 +49,8 @@ pub struct Config {
     pub limits: Limits,
     /// SHA-256 of the bearer token of the admin API; without it the API refuses everything.
     pub admin_token_sha256: Option<[u8; 32]>,
+    /// How many refusals of one device within which time are an event.
+    pub repeated_refusals: RefusalLimits,
     /// The log.
     pub log: Log,
 }

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 use shared::limits::{MAX_HOST, MAX_TOPIC};
 
+use crate::audit::RefusalLimits;
+
 use super::reader::{Reader, Section, duration, flag, number, text, texts};
 use super::{Broker, CRL_VALID, Certificates, Config, ConfigError, Crl, Files, Limits, Listen, Log};
 
@@ -44,12 +46,13 @@ impl Config {
             busy_retry: top(&mut reader, &mut root, "busy_retry", 5, 1, HOUR),
             limits: limits(&mut reader, &mut root),
             admin_token_sha256: admin(&mut reader, &mut root),
+            repeated_refusals: events(&mut reader, &mut root),
             log: log(&mut reader, &mut root),
         };
         reader.close(
             root,
             "tenant, nonce_lifetime, approval_retry, busy_retry and the tables listen, files, certificates, \
-             broker, crl, limits, admin, log",
+             broker, crl, limits, admin, events, log",
         );
         let mistakes = reader.finish();
         if mistakes.is_empty() {
@@ -256,6 +259,19 @@ fn admin<'t>(reader: &mut Reader<'t>, root: &mut Section<'t>) -> Option<[u8; 32]
     });
     reader.close(section, "token_sha256");
     hash
+}
+
+fn events<'t>(reader: &mut Reader<'t>, root: &mut Section<'t>) -> RefusalLimits {
+    let mut section = reader.section(root, "events");
+    let refusals = reader.field(&mut section, "repeated_refusals", |value| number(value, 2, 1_000_000));
+    let within =
+        reader.field(&mut section, "repeated_within", |value| duration(value, 60 * SECOND, 7 * DAY));
+    reader.close(section, "repeated_refusals and repeated_within");
+    let default = RefusalLimits::default();
+    RefusalLimits {
+        refusals: refusals.and_then(|n| u32::try_from(n).ok()).unwrap_or(default.refusals),
+        within: within.unwrap_or(default.within),
+    }
 }
 
 fn log<'t>(reader: &mut Reader<'t>, root: &mut Section<'t>) -> Log {

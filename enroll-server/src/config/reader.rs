@@ -142,7 +142,8 @@ pub(super) fn duration(value: &DeValue<'_>, low: Duration, high: Duration) -> Re
     text(value, &expected, |found| parse_duration(found).filter(|duration| (low..=high).contains(duration)))
 }
 
-fn parse_duration(text: &str) -> Option<Duration> {
+/// Reads a duration such as `90d`, `24h`, `5m`, `30s` or `250ms`.
+pub(crate) fn parse_duration(text: &str) -> Option<Duration> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at_checked(digits)?;
     let number: u64 = number.parse().ok()?;

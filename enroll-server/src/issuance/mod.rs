@@ -10,6 +10,8 @@ mod identity;
 #[cfg(test)]
 mod crash_tests;
 #[cfg(test)]
+mod event_tests;
+#[cfg(test)]
 mod outage_tests;
 #[cfg(test)]
 mod tests;
@@ -27,13 +29,14 @@ use shared::message::latest::{
 };
 use shared::{DeviceId, Reject, UnixTime};
 
-use crate::audit;
+use crate::audit::changes::LastClaims;
+use crate::audit::{self, Actor, EventKind};
 use crate::authorization::{Authorized, Basis};
 use crate::clock::Clock;
 use crate::failpoint::{Failpoint, Hook};
 use crate::nonce::{Freshness, NonceKey};
 use crate::store::{
-    Binding, Completed, NewEvent, RecordOutcome, Recorded, Sha256, Snapshot, Store, StoredEvidence,
+    Binding, Completed, NewEvent, Observed, RecordOutcome, Recorded, Sha256, Snapshot, Store, StoredEvidence,
 };
 
 use basis::Makers;
@@ -167,7 +170,7 @@ impl Issuance {
             let makers = self.makers.get(self.parts.store.as_ref(), snapshot.makers).await?;
             let appraised =
                 appraisal::appraise(&presented, &self.basis(&makers), snapshot.known.as_ref(), now);
-            let appraised = self.noted(&request.device, appraised, now).await?;
+            let appraised = self.noted(&request.device, appraised, (Some(&request.evidence), &snapshot), now).await?;
             let ask =
                 Ask { snapshot, evidence: Some(&request.evidence), token, presented: None, freshness, now };
             if let Some(outcome) = self.issue(appraised, ask).await? {
@@ -212,8 +215,8 @@ impl Issuance {
             let makers = self.makers.get(self.parts.store.as_ref(), snapshot.makers).await?;
             let basis = self.basis(&makers);
             let appraised = appraisal::appraise_renewal(&presented, &basis, snapshot.known.as_ref(), now);
-            let appraised = self.noted(&request.device, appraised, now).await?;
             let evidence = request.evidence.as_ref();
+            let appraised = self.noted(&request.device, appraised, (evidence, &snapshot), now).await?;
             let presented = Some(identity.serial());
             let ask = Ask { snapshot, evidence, token, presented, freshness, now };
             if let Some(outcome) = self.issue(appraised, ask).await? {
@@ -254,6 +257,7 @@ impl Issuance {
         self.parts.hook.at(Failpoint::Appraised);
         let now = ask.now;
         let device = appraised.device().clone();
+        let evidence = ask.evidence.and_then(evidence_hash);
         let authorized = self.authorize(appraised, ask)?;
         #[cfg(test)]
         if self.parts.hook.signs_before_recording() {
@@ -270,7 +274,8 @@ impl Issuance {
             RecordOutcome::Changed => return Ok(None),
             RecordOutcome::Refused(refused) => {
                 if refused.reject == Reject::IdentityConflict {
-                    self.suspect(&device, refused.reason, now).await;
+                    let event = NewEvent::new(now, EventKind::CloneSuspected, refused.reason).about(&device);
+                    self.suspect(event.because(refused.reject.name()).on(evidence)).await;
                 }
                 return Err(Denied::Refused(refused));
             }
@@ -362,26 +367,37 @@ impl Issuance {
         }
     }
 
-    /// Passes an appraisal on; a suspected clone is an event of its own.
+    /// Passes an appraisal on. A refusal may be an event of its own: a suspected clone, or a device whose genuine
+    /// evidence tells of a change for the worse.
     async fn noted(
         &self,
         device: &DeviceId,
         appraised: Result<Appraised, appraisal::Refusal>,
+        (evidence, snapshot): (Option<&FreshEvidence<'_>>, &Snapshot),
         now: UnixTime,
     ) -> Result<Appraised, Denied> {
-        if let Err(refusal) = &appraised
-            && refusal.reject == Reject::IdentityConflict
-        {
-            self.suspect(device, &refusal.explanation, now).await;
+        if let Err(refusal) = &appraised {
+            let evidence_sha256 = evidence.and_then(evidence_hash);
+            if refusal.reject == Reject::IdentityConflict {
+                let event = NewEvent::new(now, EventKind::CloneSuspected, refusal.explanation.as_str());
+                self.suspect(event.about(device).because(refusal.rule).on(evidence_sha256)).await;
+            }
+            let verified = refusal.verified.as_ref();
+            if let Some(claims) = verified.and_then(|verified| verified.claims_of(snapshot.known.as_ref())) {
+                let (device, claims) = (device.clone(), LastClaims::from(claims));
+                let observed = Observed { device, claims, evidence_sha256, at: now };
+                // As below.
+                if let Err(error) = self.parts.store.observe(observed).await {
+                    tracing::error!(%error, "a refused device's claims could not be compared with its last");
+                }
+            }
         }
         Ok(appraised?)
     }
 
-    async fn suspect(&self, device: &DeviceId, detail: &str, now: UnixTime) {
-        let device = Some(device.clone());
-        let event = NewEvent { at: now, kind: audit::CLONE_SUSPECTED, device, detail: detail.to_owned() };
+    async fn suspect(&self, event: NewEvent) {
         // The refusal stands whether or not the suspicion can be written down.
-        if let Err(error) = self.parts.store.add_event(event, audit::QUIET).await {
+        if let Err(error) = self.parts.store.add_event(event.by(Actor::Device), audit::QUIET).await {
             tracing::error!(%error, "a suspected clone could not be written to the audit trail");
         }
     }
@@ -411,9 +427,19 @@ struct Ask<'a> {
 /// The hash under which a token is kept. Tokens are random with 128 bits, so a plain hash is enough.
 #[must_use]
 pub fn token_hash(text: &[u8]) -> Sha256 {
+    sha256(text)
+}
+
+pub(crate) fn sha256(bytes: &[u8]) -> Sha256 {
     let mut hash = [0; 32];
-    hash.copy_from_slice(digest(&SHA256, text).as_ref());
+    hash.copy_from_slice(digest(&SHA256, bytes).as_ref());
     hash
+}
+
+/// The hash of evidence as events carry it. That of a token would be as good as the token's record in the store,
+/// and is left out.
+fn evidence_hash(evidence: &FreshEvidence<'_>) -> Option<Sha256> {
+    (evidence.kind != EvidenceKind::OneTimeToken).then(|| sha256(evidence.body))
 }
 
 fn stored(evidence: &FreshEvidence<'_>) -> StoredEvidence {

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use super::{ClientIdentity, Denied, Issuance, Outcome};
 use crate::admin::Admin;
-use crate::audit;
+use crate::audit::EventKind;
 use crate::clock::{Clock as _, SettableClock, SystemClock};
 use crate::config::Config;
 use crate::failpoint::Hook;
@@ -70,7 +70,7 @@ impl Bench {
         self.issuance.parts.nonces.make(device, self.clock.now(), lifetime).unwrap().0
     }
 
-    async fn enroll(&self, device: &Device) -> Result<Identity, Denied> {
+    pub(super) async fn enroll(&self, device: &Device) -> Result<Identity, Denied> {
         let key = Operational::new();
         let body = device.enroll(self.nonce(&device.id), &key.csr);
         self.send(&body).await.map(|outcome| Identity::of(&outcome))
@@ -100,18 +100,18 @@ impl Bench {
         self.states(device).await.iter().filter(|found| **found == state).count()
     }
 
-    async fn events(&self, kind: &str) -> usize {
-        self.admin.events(10_000).await.unwrap().iter().filter(|event| event.kind == kind).count()
+    pub(super) async fn events(&self, kind: EventKind) -> usize {
+        self.admin.events(10_000).await.unwrap().iter().filter(|event| event.kind == kind.name()).count()
     }
 
-    fn later(&self, duration: Duration) {
+    pub(super) fn later(&self, duration: Duration) {
         self.clock.set(self.clock.now().after(duration));
     }
 }
 
 /// A certificate as TLS would present it.
 #[derive(Clone, Debug, PartialEq)]
-struct Identity(ClientIdentity);
+pub(super) struct Identity(ClientIdentity);
 
 impl Identity {
     fn of(outcome: &Outcome) -> Self {
@@ -147,7 +147,7 @@ async fn a_thousand_replays_give_one_certificate() {
     assert!(answers.len() > 500, "{}", answers.len());
     assert!(answers.iter().all(|answer| *answer == answers[0]), "two certificates for one request");
     assert_eq!(bench.states(&device.id).await, [CertificateState::Issued]);
-    assert_eq!(bench.events(audit::ISSUED).await, 1);
+    assert_eq!(bench.events(EventKind::Issued).await, 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -298,7 +298,7 @@ async fn a_clone_is_refused_noted_once_and_changes_nothing() {
     for _ in 0..3 {
         assert_eq!(refused(bench.enroll(&clone).await), Reject::IdentityConflict);
     }
-    assert_eq!(bench.events(audit::CLONE_SUSPECTED).await, 1);
+    assert_eq!(bench.events(EventKind::CloneSuspected).await, 1);
     assert_eq!(bench.states(&device.id).await, [CertificateState::Issued]);
     bench.renew(&identity).await.unwrap();
 }

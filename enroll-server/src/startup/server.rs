@@ -12,7 +12,7 @@ use tokio_rustls::TlsAcceptor;
 use super::load::{LoadError, load};
 use crate::admin::Admin;
 use crate::api::{self, Api};
-use crate::audit::Refusals;
+use crate::audit::{Actor, Refusals, Repeated};
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError};
 use crate::failpoint::Hook;
@@ -73,6 +73,7 @@ pub struct Server {
     admin: Admin,
     store: Arc<dyn Store>,
     refusals: Arc<Refusals>,
+    repeated: Arc<Repeated>,
     clock: Arc<dyn Clock>,
     revocations: watch::Receiver<Arc<Revocations>>,
     stop: watch::Sender<bool>,
@@ -124,9 +125,10 @@ impl Server {
         let revocations = publisher.subscribe();
         let admin = Admin::new(Arc::clone(&store), Arc::clone(&clock));
         let (metrics, refusals) = (Arc::new(Metrics::default()), Arc::new(Refusals::default()));
+        let repeated = Arc::new(Repeated::new(config.repeated_refusals));
         let api = Arc::new(Api {
             issuance,
-            admin: admin.clone(),
+            admin: admin.acting_as(Actor::AdminApi),
             admin_token_sha256: config.admin_token_sha256,
             trust_bundle: trust_bundle.into(),
             broker: config.broker,
@@ -136,6 +138,7 @@ impl Server {
             revocations: revocations.clone(),
             metrics: Arc::clone(&metrics),
             refusals: Arc::clone(&refusals),
+            repeated: Arc::clone(&repeated),
         });
         let bound = Bound { https: https.1, http: http.as_ref().map(|(_, address)| *address) };
         let (stop, ending) = watch::channel(false);
@@ -145,7 +148,7 @@ impl Server {
             tokio::spawn(serve(https.0, site, ending.clone())),
             tokio::spawn(publisher.run(ending.clone())),
             tokio::spawn(write_refusals(
-                Arc::clone(&refusals),
+                (Arc::clone(&refusals), Arc::clone(&repeated)),
                 Arc::clone(&store),
                 Arc::clone(&clock),
                 ending.clone(),
@@ -156,7 +159,7 @@ impl Server {
             tasks.push(tokio::spawn(serve(listener, site, ending)));
         }
         tracing::info!(https = %bound.https, http = ?bound.http, "the server is ready");
-        Ok(Self { bound, admin, store, refusals, clock, revocations, stop, tasks })
+        Ok(Self { bound, admin, store, refusals, repeated, clock, revocations, stop, tasks })
     }
 
     /// Where it listens.
@@ -188,6 +191,9 @@ impl Server {
         }
         if let Err(error) = self.refusals.write(self.store.as_ref(), self.clock.now()).await {
             tracing::warn!(%error, "counted refusals could not be written to the audit trail");
+        }
+        if let Err(error) = self.repeated.write(self.store.as_ref()).await {
+            tracing::warn!(%error, "repeated refusals could not be written to the audit trail");
         }
         if let Err(error) = self.store.close().await {
             tracing::warn!(%error, "the store could not be closed");
@@ -226,12 +232,13 @@ pub(crate) fn open(config: &Config, clock: &Arc<dyn Clock>, hook: Hook) -> Resul
     Ok(Opened { issuance, trust_bundle: loaded.trust_bundle, tls: loaded.tls })
 }
 
-/// The operator's hand on the store of `config`, whether or not a server runs on it.
+/// The operator's hand on the store of `config`, whether or not a server runs on it. What it changes is put down to
+/// the operator who runs this process.
 ///
 /// # Errors
 /// Where the store cannot be opened.
 pub fn open_admin(config: &Config, clock: Arc<dyn Clock>) -> Result<Admin, StoreError> {
-    Ok(Admin::new(open_store(config)?, clock))
+    Ok(Admin::new(open_store(config)?, clock).acting_as(Actor::this_operator()))
 }
 
 fn open_store(config: &Config) -> Result<Arc<dyn Store>, StoreError> {
@@ -248,7 +255,7 @@ async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartE
 }
 
 async fn write_refusals(
-    refusals: Arc<Refusals>,
+    (refusals, repeated): (Arc<Refusals>, Arc<Repeated>),
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     mut stop: watch::Receiver<bool>,
@@ -260,6 +267,9 @@ async fn write_refusals(
         }
         if let Err(error) = refusals.write(store.as_ref(), clock.now()).await {
             tracing::warn!(error = chain(&error), "counted refusals could not be written to the audit trail");
+        }
+        if let Err(error) = repeated.write(store.as_ref()).await {
+            tracing::warn!(error = chain(&error), "repeated refusals could not be written to the audit trail");
         }
     }
 }

@@ -4,23 +4,27 @@
 //! happen together is one call here, and one transaction there.
 
 mod error;
+mod event;
 mod model;
 mod outcome;
 mod sqlite;
 
 use core::future::Future;
 use core::pin::Pin;
+use std::sync::Arc;
 
 use appraisal::{KnownDevice, TokenGrant};
 use ca::Serial;
 use ca::crl::Reason;
 use shared::{DeviceId, UnixTime};
 
+use crate::audit::Actor;
 use crate::authorization::Authorized;
 
 pub use error::StoreError;
+pub use event::{Event, EventQuery, NewEvent, Observed, Order};
 pub use model::{
-    Binding, Certificate, CertificateState, Device, DeviceState, Event, ImportReport, InventoryEntry, Maker,
+    Binding, Certificate, CertificateState, Device, DeviceState, ImportReport, InventoryEntry, Maker,
     Revocation, RevokedEntry, RevokedList, Sha256, StoredEvidence, Token,
 };
 pub use outcome::{Completed, RecordOutcome, Recorded};
@@ -103,8 +107,15 @@ pub trait Store: Send + Sync + core::fmt::Debug {
     /// Adds an event. One of the same kind about the same device within `quiet` is not repeated.
     fn add_event(&self, event: NewEvent, quiet: core::time::Duration) -> Reply<'_, ()>;
 
-    /// The last `limit` events, newest first.
-    fn events(&self, limit: u32) -> Reply<'_, Vec<Event>>;
+    /// Events that fit the query, in its order.
+    fn events(&self, query: EventQuery) -> Reply<'_, Vec<Event>>;
+
+    /// Compares what a device's good evidence says with what it was last accepted with, and adds an event for
+    /// each change that is one. What it was accepted with stays as it is.
+    fn observe(&self, observed: Observed) -> Reply<'_, ()>;
+
+    /// The same store for changes that `actor` causes: its events say so.
+    fn acting_as(&self, actor: Actor) -> Arc<dyn Store>;
 
     /// How many devices and certificates there are in each state.
     fn counts(&self) -> Reply<'_, Counts>;
@@ -143,19 +154,6 @@ pub struct Generations {
     pub revocations: u64,
     /// With every maker.
     pub makers: u64,
-}
-
-/// An event to be added.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NewEvent {
-    /// When.
-    pub at: UnixTime,
-    /// What happened: one of the names in [`crate::audit`].
-    pub kind: &'static str,
-    /// Which device it is about.
-    pub device: Option<DeviceId>,
-    /// More, for a person.
-    pub detail: String,
 }
 
 /// How many there are in each state.

@@ -211,22 +211,6 @@ pub struct Token {
     pub revoked: bool,
 }
 
-/// One row of the audit trail.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
-pub struct Event {
-    /// Number, rising without gaps.
-    pub number: u64,
-    /// When.
-    #[serde(serialize_with = "as_text")]
-    pub at: UnixTime,
-    /// What happened, a stable name.
-    pub kind: String,
-    /// Which device it is about.
-    pub device: Option<String>,
-    /// More, for a person.
-    pub detail: String,
-}
-
 /// Serial numbers that must not be believed any more, with what a CRL says of each.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RevokedList {
@@ -245,7 +229,7 @@ pub struct RevokedEntry {
     pub revocation: Revocation,
 }
 
-fn as_text<S: serde::Serializer>(value: &impl core::fmt::Display, to: S) -> Result<S::Ok, S::Error> {
+pub(super) fn as_text<S: serde::Serializer>(value: &impl core::fmt::Display, to: S) -> Result<S::Ok, S::Error> {
     to.collect_str(value)
 }
 
@@ -267,7 +251,7 @@ fn as_hex<S: serde::Serializer>(value: &impl AsRef<[u8]>, to: S) -> Result<S::Ok
     to.serialize_str(&hex::encode(value))
 }
 
-fn as_optional_hex<S: serde::Serializer>(value: &Option<Sha256>, to: S) -> Result<S::Ok, S::Error> {
+pub(super) fn as_optional_hex<S: serde::Serializer>(value: &Option<Sha256>, to: S) -> Result<S::Ok, S::Error> {
     match value {
         Some(hash) => to.serialize_some(&hex::encode(hash)),
         None => to.serialize_none(),

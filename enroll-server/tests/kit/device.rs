@@ -50,7 +50,14 @@ impl Maker {
         params.not_after = rcgen::date_time_ymd(9999, 12, 31);
         let issuer = Issuer::from_params(&self.params, &self.key);
         let idevid = params.signed_by(&key, &issuer).unwrap().der().to_vec();
-        Device { id: DeviceId::new(id).unwrap(), key, idevid, digest: GOOD }
+        Device {
+            id: DeviceId::new(id).unwrap(),
+            key,
+            idevid,
+            digest: GOOD,
+            version: "1.2.0",
+            debug: DebugStatus::DisabledPermanently,
+        }
     }
 }
 
@@ -61,6 +68,10 @@ pub(crate) struct Device {
     pub(crate) idevid: Vec<u8>,
     /// What its firmware measures.
     pub(crate) digest: [u8; 32],
+    /// The version it says.
+    pub(crate) version: &'static str,
+    /// The debug state it says.
+    pub(crate) debug: DebugStatus,
 }
 
 /// An operational key with its CSR.
@@ -105,12 +116,16 @@ impl Device {
             oemid: 32473,
             hwmodel: "sensor-a",
             hwversion: "1",
-            dbgstat: DebugStatus::DisabledPermanently,
+            dbgstat: self.debug,
             swname: "firmware",
-            swversion: "1.2.0",
-            measurements: [Measurement { component: "application", version: "1.2.0", digest: self.digest }]
-                .into_iter()
-                .collect(),
+            swversion: self.version,
+            measurements: [Measurement {
+                component: "application",
+                version: self.version,
+                digest: self.digest,
+            }]
+            .into_iter()
+            .collect(),
         };
         let mut payload = [0; 1024];
         let length = claims.encode(&mut payload).unwrap();

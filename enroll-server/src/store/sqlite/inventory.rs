@@ -4,8 +4,8 @@ use rusqlite::{Connection, params};
 use shared::{DeviceId, UnixTime};
 
 use super::convert::{lift, secs, sha256, time};
-use super::{read, revoke};
-use crate::audit;
+use super::{events, read, revoke};
+use crate::audit::EventKind;
 use crate::store::{DeviceState, ImportReport, InventoryEntry, Maker, NewEvent, StoreError};
 
 pub(super) fn add_maker(c: &Connection, maker: Maker) -> Result<Maker, StoreError> {
@@ -16,7 +16,7 @@ pub(super) fn add_maker(c: &Connection, maker: Maker) -> Result<Maker, StoreErro
     c.prepare_cached(sql)?.execute(params![maker.sha256, maker.name, maker.der, secs(maker.added)])?;
     revoke::raise(c, "makers")?;
     let detail = format!("{} {}", maker.name, hex::encode(maker.sha256));
-    revoke::event(c, &NewEvent { at: maker.added, kind: audit::MAKER_ADDED, device: None, detail })?;
+    events::add(c, &NewEvent::new(maker.added, EventKind::MakerAdded, detail))?;
     Ok(maker)
 }
 
@@ -53,7 +53,7 @@ pub(super) fn import(
         report.unchanged,
         report.conflicting.len()
     );
-    revoke::event(c, &NewEvent { at: now, kind: audit::IMPORTED, device: None, detail })?;
+    events::add(c, &NewEvent::new(now, EventKind::Imported, detail))?;
     Ok(report)
 }
 
@@ -115,8 +115,8 @@ pub(super) fn approve(
         let sql = "UPDATE devices SET approval = coalesce((SELECT key_sha256 FROM certificates \
                    WHERE device = ?1 AND state = 'held'), x'') WHERE device = ?1";
         c.prepare_cached(sql)?.execute([device.as_str()])?;
-        let detail = "its held request, or its next enrollment".to_owned();
-        revoke::event(c, &NewEvent { at: now, kind: audit::APPROVED, device: Some(device.clone()), detail })?;
+        let detail = "its held request, or its next enrollment";
+        events::add(c, &NewEvent::new(now, EventKind::Approved, detail).about(device))?;
     }
     Ok(Some(found.state))
 }

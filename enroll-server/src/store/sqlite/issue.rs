@@ -1,31 +1,45 @@
 //! Recording an intent, completing it, giving it up: each runs inside one change of the writer.
 
+use appraisal::Verdict;
 use ca::{RecordedIntent as _, Serial};
 use rusqlite::{Connection, Row, params};
 use shared::{DeviceId, UnixTime};
 
 use super::convert::{certificate_state, device as device_column, lift, optional, secs, serial, validity};
-use super::{read, revoke, tokens};
-use crate::audit;
+use super::{events, read, revoke, tokens};
+use crate::audit::changes::LastClaims;
+use crate::audit::{Actor, EventKind};
 use crate::authorization::{Authorized, Decision, Facts, decide};
-use crate::store::{Binding, CertificateState, Completed, NewEvent, RecordOutcome, Recorded, StoreError};
+use crate::store::{
+    Binding, Certificate, CertificateState, Completed, NewEvent, Observed, RecordOutcome, Recorded, Sha256,
+    StoreError,
+};
 
 pub(super) fn record(c: &Connection, request: &Authorized) -> Result<RecordOutcome, StoreError> {
     match decide(request, &facts(c, request)?) {
         Decision::Record => {
             note_device(c, request, "")?;
             insert(c, request, CertificateState::Intent)?;
+            if let Some(observed) = observed(request) {
+                events::accepted(c, &observed)?;
+            }
             recorded(c, request.basis().serial).map(RecordOutcome::Open)
         }
         Decision::Hold => {
             note_device(c, request, "held")?;
             insert(c, request, CertificateState::Held)?;
             let detail = format!("key {}", hex::encode(request.appraised().csr().spki_sha256()));
-            revoke::event(c, &event(request, audit::HELD, detail))?;
+            events::add(c, &event(request, EventKind::Held, detail))?;
+            if let Some(observed) = observed(request) {
+                events::observed(c, &observed)?;
+            }
             Ok(RecordOutcome::Held)
         }
         Decision::Release(serial) => {
             release(c, request, serial)?;
+            if let Some(observed) = observed(request) {
+                events::accepted(c, &observed)?;
+            }
             recorded(c, serial).map(RecordOutcome::Open)
         }
         Decision::Known(serial, CertificateState::Issued) => issued(c, serial),
@@ -197,20 +211,21 @@ pub(super) fn complete(
     now: UnixTime,
 ) -> Result<Completed, StoreError> {
     let (serial, device) = (intent.serial(), intent.device());
-    let found = read::certificate(c, serial)?;
-    match found.map(|found| (found.state, found.der)) {
-        Some((CertificateState::Intent, _)) => {}
-        Some((CertificateState::Issued, Some(first))) => return Ok(Completed::Issued(first)),
+    let evidence = match read::certificate(c, serial)? {
+        Some(found) if found.state == CertificateState::Intent => found.evidence,
+        Some(Certificate { state: CertificateState::Issued, der: Some(first), .. }) => {
+            return Ok(Completed::Issued(first));
+        }
         _ => return Ok(Completed::Voided),
-    }
+    };
     let sql = "UPDATE certificates SET state = 'issued', der = ? WHERE serial = ?";
     c.prepare_cached(sql)?.execute(params![der, serial.as_bytes()])?;
     c.prepare_cached("UPDATE devices SET state = 'enrolled' WHERE device = ? AND state <> 'revoked'")?
         .execute([device.as_str()])?;
     revoke::superseded(c, device, serial, now)?;
     let detail = format!("serial {serial} until {}", intent.validity().not_after);
-    let at = now;
-    revoke::event(c, &NewEvent { at, kind: audit::ISSUED, device: Some(device.clone()), detail })?;
+    let event = NewEvent::new(now, EventKind::Issued, detail).about(device).by(Actor::Device);
+    events::add(c, &event.on(evidence.and_then(|evidence| events::hash(&evidence.body))))?;
     Ok(Completed::Issued(der))
 }
 
@@ -221,11 +236,28 @@ pub(super) fn void(c: &Connection, serial: Serial, reason: &str, now: UnixTime) 
     let row = query.query_row([serial.as_bytes()], lift(|row| device_column(row, "device")));
     if let Some(device) = optional(row)? {
         let detail = format!("serial {serial}: {reason}");
-        revoke::event(c, &NewEvent { at: now, kind: audit::VOIDED, device: Some(device), detail })?;
+        events::add(c, &NewEvent::new(now, EventKind::Voided, detail).about(&device))?;
     }
     Ok(())
 }
 
-fn event(request: &Authorized, kind: &'static str, detail: String) -> NewEvent {
-    NewEvent { at: request.basis().now, kind, device: Some(request.device().clone()), detail }
+fn event(request: &Authorized, kind: EventKind, detail: String) -> NewEvent {
+    let deciding = request.appraised().rules().iter().rev().find(|rule| rule.verdict == Verdict::Held);
+    let event = NewEvent::new(request.basis().now, kind, detail).about(request.device()).by(Actor::Device);
+    let reason = deciding.map(|rule| rule.rule.to_owned());
+    NewEvent { reason, ..event.on(evidence_sha256(request)) }
+}
+
+fn evidence_sha256(request: &Authorized) -> Option<Sha256> {
+    request.basis().evidence.as_ref().and_then(|evidence| events::hash(&evidence.body))
+}
+
+/// What the request says of its device, where its evidence says something.
+fn observed(request: &Authorized) -> Option<Observed> {
+    Some(Observed {
+        device: request.device().clone(),
+        claims: LastClaims::from(request.appraised().claims()?),
+        evidence_sha256: evidence_sha256(request),
+        at: request.basis().now,
+    })
 }

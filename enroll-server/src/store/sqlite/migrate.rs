@@ -5,8 +5,11 @@ use rusqlite::{Connection, TransactionBehavior};
 use crate::store::StoreError;
 
 /// Every step there ever was, in order. A step that was released is never edited: the next one corrects it.
-pub(super) const STEPS: &[&str] =
-    &[include_str!("../migrations/0001_initial.sql"), include_str!("../migrations/0002_groups.sql")];
+pub(super) const STEPS: &[&str] = &[
+    include_str!("../migrations/0001_initial.sql"),
+    include_str!("../migrations/0002_groups.sql"),
+    include_str!("../migrations/0003_events.sql"),
+];
 
 /// Runs the steps the database has not seen.
 pub(super) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {

@@ -3,7 +3,9 @@
 //!
 //! Other processes (the command line) may write to the same file; the database's own locks keep them apart.
 
+mod actor;
 mod convert;
+mod events;
 mod inventory;
 mod issue;
 mod migrate;
@@ -18,6 +20,7 @@ mod tests;
 
 use core::time::Duration;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use appraisal::TokenGrant;
@@ -27,10 +30,11 @@ use rusqlite::{Connection, OpenFlags};
 use shared::{DeviceId, UnixTime};
 
 use super::{
-    Certificate, Completed, Counts, Device, DeviceState, Event, FoundToken, Generations, ImportReport,
-    InventoryEntry, Maker, NewEvent, RecordOutcome, Recorded, Reply, RevokedList, Sha256, Snapshot, Store,
+    Certificate, Completed, Counts, Device, DeviceState, Event, EventQuery, FoundToken, Generations, ImportReport,
+    InventoryEntry, Maker, NewEvent, Observed, RecordOutcome, Recorded, Reply, RevokedList, Sha256, Snapshot, Store,
     StoreError, Token,
 };
+use crate::audit::Actor;
 use crate::authorization::Authorized;
 use reader::Readers;
 use writer::Writer;
@@ -55,10 +59,12 @@ impl SqliteOptions {
 }
 
 /// A store in one SQLite file.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct SqliteStore {
-    writer: Writer,
-    readers: Readers,
+    writer: Arc<Writer>,
+    readers: Arc<Readers>,
+    /// Who causes what is written through this handle.
+    actor: Actor,
 }
 
 /// Read connections; the work they do is short.
@@ -73,7 +79,11 @@ impl SqliteStore {
         let mut connection = connect(options)?;
         migrate::migrate(&mut connection)?;
         let readers = (0..READERS).map(|_| connect(options)).collect::<Result<Vec<_>, _>>()?;
-        Ok(Self { writer: Writer::start(connection)?, readers: Readers::start(readers)? })
+        Ok(Self {
+            writer: Arc::new(Writer::start(connection)?),
+            readers: Arc::new(Readers::start(readers)?),
+            actor: Actor::System,
+        })
     }
 
     /// Number of transactions committed until now: fewer than changes, because changes are committed in groups.
@@ -99,7 +109,8 @@ impl SqliteStore {
         &self,
         change: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
     ) -> Reply<'_, T> {
-        Box::pin(self.writer.run(change))
+        let actor = self.actor.clone();
+        Box::pin(self.writer.run(move |c| actor::acting_as(actor, || change(c))))
     }
 }
 
@@ -235,16 +246,25 @@ impl Store for SqliteStore {
     }
 
     fn add_event(&self, event: NewEvent, quiet: Duration) -> Reply<'_, ()> {
-        self.write(move |c| {
-            if !quiet.is_zero() && read::has_event_since(c, &event, event.at.before(quiet))? {
-                return Ok(());
+        self.write(move |c| events::add_once(c, &event, quiet))
+    }
+
+    fn events(&self, query: EventQuery) -> Reply<'_, Vec<Event>> {
+        self.read(move |c| events::find(c, &query))
+    }
+
+    fn observe(&self, observed: Observed) -> Reply<'_, ()> {
+        Box::pin(async move {
+            let seen = observed.clone();
+            if self.read(move |c| events::differs(c, &seen)).await? {
+                self.write(move |c| events::observed(c, &observed)).await?;
             }
-            revoke::event(c, &event)
+            Ok(())
         })
     }
 
-    fn events(&self, limit: u32) -> Reply<'_, Vec<Event>> {
-        self.read(move |c| read::events(c, limit))
+    fn acting_as(&self, actor: Actor) -> Arc<dyn Store> {
+        Arc::new(Self { actor, ..self.clone() })
     }
 
     fn counts(&self) -> Reply<'_, Counts> {

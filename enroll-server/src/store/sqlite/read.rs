@@ -12,7 +12,7 @@ use super::convert::{
     sha256, time, validity,
 };
 use crate::store::{
-    Certificate, Counts, Device, DeviceState, Event, NewEvent, Revocation, RevokedEntry, RevokedList,
+    Certificate, Counts, Device, DeviceState, Revocation, RevokedEntry, RevokedList,
     StoreError, StoredEvidence,
 };
 
@@ -154,30 +154,6 @@ pub(super) fn revoked(c: &Connection, ended_before: UnixTime) -> Result<RevokedL
     )?;
     let entries: Result<Vec<RevokedEntry>, StoreError> = rows.map(|row| row?).collect();
     Ok(RevokedList { generation: counter(c, "revocations")?, entries: entries? })
-}
-
-pub(super) fn events(c: &Connection, limit: u32) -> Result<Vec<Event>, StoreError> {
-    let mut query = c.prepare_cached("SELECT * FROM events ORDER BY number DESC LIMIT ?")?;
-    let rows = query.query_map(
-        [limit],
-        lift(|row| {
-            let number: i64 = row.get("number")?;
-            Ok(Event {
-                number: u64::try_from(number).map_err(|_| StoreError::Damaged { field: "number" })?,
-                at: time(row, "at")?,
-                kind: row.get("kind")?,
-                device: row.get("device")?,
-                detail: row.get("detail")?,
-            })
-        }),
-    )?;
-    rows.map(|row| row?).collect()
-}
-
-pub(super) fn has_event_since(c: &Connection, event: &NewEvent, since: UnixTime) -> Result<bool, StoreError> {
-    let sql = "SELECT EXISTS (SELECT 1 FROM events WHERE device = ? AND kind = ? AND at > ?)";
-    let device = event.device.as_ref().map(DeviceId::as_str);
-    Ok(c.prepare_cached(sql)?.query_row(params![device, event.kind, secs(since)], |row| row.get(0))?)
 }
 
 pub(super) fn counts(c: &Connection) -> Result<Counts, StoreError> {

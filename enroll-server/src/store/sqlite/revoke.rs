@@ -1,4 +1,4 @@
-//! Revocations, and what every change writes besides: events and numbers that rise.
+//! Revocations, and numbers that rise with them.
 
 use ca::Serial;
 use ca::crl::Reason;
@@ -6,8 +6,8 @@ use rusqlite::{Connection, params};
 use shared::{DeviceId, UnixTime};
 
 use super::convert::secs;
-use super::read;
-use crate::audit;
+use super::{events, read};
+use crate::audit::{Actor, EventKind};
 use crate::store::{DeviceState, NewEvent, StoreError};
 
 /// Revokes a device and all it has.
@@ -30,7 +30,8 @@ pub(super) fn device(
     raise(c, "revocations")?;
     if found.state != DeviceState::Revoked {
         let detail = format!("{}; {revoked} certificates", reason.name());
-        event(c, &NewEvent { at: now, kind: audit::REVOKED, device: Some(device.clone()), detail })?;
+        let event = NewEvent::new(now, EventKind::Revoked, detail).about(device).because(reason.name());
+        events::add(c, &event)?;
     }
     Ok(Some(revoked))
 }
@@ -56,19 +57,12 @@ pub(super) fn superseded(
     if revoked > 0 {
         raise(c, "revocations")?;
         let detail = format!("{revoked} certificates by serial {newest}");
-        event(c, &NewEvent { at: now, kind: audit::SUPERSEDED, device: Some(device.clone()), detail })?;
+        events::add(c, &NewEvent::new(now, EventKind::Superseded, detail).about(device).by(Actor::Device))?;
     }
     Ok(())
 }
 
 pub(super) fn raise(c: &Connection, counter: &str) -> Result<(), StoreError> {
     c.prepare_cached("UPDATE counters SET value = value + 1 WHERE name = ?")?.execute([counter])?;
-    Ok(())
-}
-
-pub(super) fn event(c: &Connection, event: &NewEvent) -> Result<(), StoreError> {
-    let sql = "INSERT INTO events (at, kind, device, detail) VALUES (?, ?, ?, ?)";
-    let device = event.device.as_ref().map(DeviceId::as_str);
-    c.prepare_cached(sql)?.execute(params![secs(event.at), event.kind, device, event.detail])?;
     Ok(())
 }

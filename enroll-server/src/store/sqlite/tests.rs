@@ -8,7 +8,8 @@ use rusqlite::Connection;
 use shared::{DeviceId, UnixTime};
 
 use super::{SqliteOptions, SqliteStore};
-use crate::store::{InventoryEntry, NewEvent, Store as _, StoreError};
+use crate::audit::EventKind;
+use crate::store::{EventQuery, InventoryEntry, NewEvent, Store as _, StoreError};
 
 const NOW: UnixTime = UnixTime::from_secs(1_800_000_000);
 
@@ -33,7 +34,7 @@ async fn what_was_written_is_there_after_a_new_start() {
     assert_eq!(names.len(), 1, "the log was folded into the database: {names:?}");
     let store = SqliteStore::open(&options(folder.path())).unwrap();
     assert_eq!(store.devices(None).await.unwrap().len(), 1);
-    assert_eq!(store.events(10).await.unwrap().len(), 1);
+    assert_eq!(store.events(EventQuery::last(10)).await.unwrap().len(), 1);
 }
 
 #[tokio::test]
@@ -100,7 +101,7 @@ async fn changes_are_committed_in_groups_and_a_bad_one_spoils_nobody_elses() {
         done.unwrap();
     }
     assert_eq!(store.devices(None).await.unwrap().len(), 270);
-    assert_eq!(store.events(1_000).await.unwrap().len(), 270, "a change that failed left an event");
+    assert_eq!(store.events(EventQuery::last(1_000)).await.unwrap().len(), 270, "a change that failed left an event");
     let commits = store.commits() - before;
     assert!(commits < 20, "{commits} commits for 301 changes");
 }
@@ -148,17 +149,13 @@ async fn a_full_database_says_so_keeps_what_it_has_and_works_again_with_room() {
 async fn events_are_never_changed_and_not_repeated_while_it_is_quiet() {
     let folder = tempfile::tempdir().unwrap();
     let store = SqliteStore::open(&options(folder.path())).unwrap();
-    let event = |at: UnixTime| NewEvent {
-        at,
-        kind: "clone-suspected",
-        device: Some(DeviceId::new("SN-1").unwrap()),
-        detail: "x".into(),
-    };
+    let device = DeviceId::new("SN-1").unwrap();
+    let event = |at: UnixTime| NewEvent::new(at, EventKind::CloneSuspected, "x").about(&device);
     let hour = Duration::from_secs(3_600);
     for at in [NOW, NOW, NOW.after(hour / 2), NOW.after(hour * 2)] {
         store.add_event(event(at), hour).await.unwrap();
     }
-    assert_eq!(store.events(10).await.unwrap().len(), 2);
+    assert_eq!(store.events(EventQuery::last(10)).await.unwrap().len(), 2);
     for sql in ["UPDATE events SET detail = 'y'", "DELETE FROM events"] {
         let changed = store.write(move |c| Ok(c.execute(sql, [])?)).await;
         assert!(matches!(changed, Err(StoreError::Failed(_))), "{sql}: {changed:?}");

@@ -4,8 +4,8 @@ use rusqlite::{Connection, Row, params};
 use shared::{DeviceId, UnixTime};
 
 use super::convert::{lift, optional, optional_device, secs, time};
-use super::revoke;
-use crate::audit;
+use super::events;
+use crate::audit::EventKind;
 use crate::store::{NewEvent, Sha256, StoreError, Token};
 
 /// A token as the issuance needs it.
@@ -51,8 +51,8 @@ pub(super) fn add(c: &Connection, token: &Token, sha256: &Sha256) -> Result<(), 
     let device = token.device.as_ref().map(DeviceId::as_str);
     c.prepare_cached(sql)?.execute(params![sha256, token.id, device, created, expires])?;
     let detail = format!("token {} until {}", token.id, token.expires);
-    let device = token.device.clone();
-    revoke::event(c, &NewEvent { at: token.created, kind: audit::TOKEN_CREATED, device, detail })
+    let event = NewEvent::new(token.created, EventKind::TokenCreated, detail);
+    events::add(c, &NewEvent { device: token.device.clone(), ..event })
 }
 
 pub(super) fn all(c: &Connection) -> Result<Vec<Token>, StoreError> {
@@ -76,8 +76,7 @@ pub(super) fn revoke(c: &Connection, id: &str, now: UnixTime) -> Result<bool, St
     let sql = "UPDATE tokens SET revoked = 1 WHERE id = ?";
     let found = c.prepare_cached(sql)?.execute([id])? > 0;
     if found {
-        let detail = format!("token {id}");
-        revoke::event(c, &NewEvent { at: now, kind: audit::TOKEN_REVOKED, device: None, detail })?;
+        events::add(c, &NewEvent::new(now, EventKind::TokenRevoked, format!("token {id}")))?;
     }
     Ok(found)
 }
