@@ -18,7 +18,9 @@ use crate::audit::Actor;
 use crate::clock::Clock;
 use crate::inventory;
 use crate::issuance::token_hash;
-use crate::store::{Certificate, Device, DeviceState, Event, EventQuery, ImportReport, Maker, Store, StoreError, Token};
+use crate::store::{
+    Certificate, Device, DeviceState, Event, EventQuery, ImportReport, Maker, Store, StoreError, Token,
+};
 
 /// Why an operator's request was not carried out.
 #[derive(Debug, thiserror::Error)]

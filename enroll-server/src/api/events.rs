@@ -58,7 +58,8 @@ fn read(asked: &Asked) -> Result<EventQuery, String> {
         return Err(format!("limit is a whole number from 1 to {MAX_PAGE}"));
     }
     let kinds = asked.kind.iter().flat_map(|list| list.split(','));
-    let kinds = kinds.map(|name| EventKind::from_name(name).ok_or_else(|| format!("there is no kind {name:?}")));
+    let kinds =
+        kinds.map(|name| EventKind::from_name(name).ok_or_else(|| format!("there is no kind {name:?}")));
     let device = asked.device.as_deref().map(DeviceId::new).transpose();
     let severity = asked.severity.as_deref().map(|name| {
         Severity::from_name(name).ok_or_else(|| "severity is info, notice, warning or critical".to_owned())

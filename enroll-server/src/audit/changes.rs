@@ -88,7 +88,10 @@ fn rollback(before: &LastClaims, now: &LastClaims) -> Option<Change> {
     (same && is < was).then(|| Change {
         kind: EventKind::Rollback,
         reason: "firmware-version",
-        detail: format!("version {is} of {:?}, after {was}", now.software_name.as_deref().unwrap_or_default()),
+        detail: format!(
+            "version {is} of {:?}, after {was}",
+            now.software_name.as_deref().unwrap_or_default()
+        ),
     })
 }
 
@@ -105,7 +108,10 @@ fn debug_opened(before: &LastClaims, now: &LastClaims) -> Option<Change> {
 const NAMED: usize = 8;
 
 fn firmware_changed(before: &LastClaims, now: &LastClaims) -> Option<Change> {
-    if before.measurements.is_empty() || now.measurements.is_empty() || before.measurements == now.measurements {
+    if before.measurements.is_empty()
+        || now.measurements.is_empty()
+        || before.measurements == now.measurements
+    {
         return None;
     }
     let differing = |one: &LastClaims, other: &LastClaims| -> Vec<String> {
@@ -121,7 +127,8 @@ fn firmware_changed(before: &LastClaims, now: &LastClaims) -> Option<Change> {
     components.dedup();
     let more = components.len().saturating_sub(NAMED);
     components.truncate(NAMED);
-    let version = |claims: &LastClaims| claims.software_version.clone().unwrap_or_else(|| "unknown".to_owned());
+    let version =
+        |claims: &LastClaims| claims.software_version.clone().unwrap_or_else(|| "unknown".to_owned());
     let mut detail =
         format!("version {:?}, after {:?}; other digests of {components:?}", version(now), version(before));
     if more > 0 {
@@ -149,7 +156,12 @@ mod tests {
         let debug = proptest::option::of(proptest::sample::select(DebugStatus::ALL.to_vec()));
         let measured = proptest::collection::btree_set(("[abc]", "[01]{2}"), 0..4);
         (name, version, debug, measured).prop_map(|(software_name, software_version, debug, measured)| {
-            LastClaims { software_name, software_version, debug, measurements: measured.into_iter().collect() }
+            LastClaims {
+                software_name,
+                software_version,
+                debug,
+                measurements: measured.into_iter().collect(),
+            }
         })
     }
 
@@ -211,7 +223,8 @@ mod tests {
             digest: vec![0; 32],
             signer: None,
         };
-        let mut claims = DeviceClaims { measurements: (0..40).map(measured).collect(), ..DeviceClaims::default() };
+        let mut claims =
+            DeviceClaims { measurements: (0..40).map(measured).collect(), ..DeviceClaims::default() };
         let first = LastClaims::from(&claims);
         claims.measurements.reverse();
         assert_eq!(LastClaims::from(&claims), first);

@@ -126,7 +126,8 @@ impl Repeated {
         let Raised { at, device, refusals, last } = raised;
         let within = self.limits.within.as_secs();
         let detail = format!("{refusals} requests in its name within {within} s; the last: {last}");
-        let event = NewEvent::new(*at, EventKind::RepeatedRefusals, detail).about(device).because(last.name());
+        let event =
+            NewEvent::new(*at, EventKind::RepeatedRefusals, detail).about(device).because(last.name());
         store.add_event(event.by(super::Actor::Device), QUIET.max(self.limits.within)).await
     }
 
@@ -137,7 +138,10 @@ impl Repeated {
         }
         state.rows = state.rows.saturating_add(1);
         if state.rows == ROWS + 1 {
-            tracing::warn!(rows = ROWS, "more devices are refused again and again than the trail takes an hour");
+            tracing::warn!(
+                rows = ROWS,
+                "more devices are refused again and again than the trail takes an hour"
+            );
         }
         state.rows <= ROWS
     }

@@ -264,8 +264,7 @@ fn admin<'t>(reader: &mut Reader<'t>, root: &mut Section<'t>) -> Option<[u8; 32]
 fn events<'t>(reader: &mut Reader<'t>, root: &mut Section<'t>) -> RefusalLimits {
     let mut section = reader.section(root, "events");
     let refusals = reader.field(&mut section, "repeated_refusals", |value| number(value, 2, 1_000_000));
-    let within =
-        reader.field(&mut section, "repeated_within", |value| duration(value, 60 * SECOND, 7 * DAY));
+    let within = reader.field(&mut section, "repeated_within", |value| duration(value, 60 * SECOND, 7 * DAY));
     reader.close(section, "repeated_refusals and repeated_within");
     let default = RefusalLimits::default();
     RefusalLimits {

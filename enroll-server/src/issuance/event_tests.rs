@@ -62,7 +62,11 @@ async fn a_refused_device_raises_what_changed_once_an_hour_and_its_last_good_cla
     let mut device = bench.device("SN-1").await;
     device.debug = DebugStatus::Enabled;
     assert_eq!(bench.enroll(&device).await.unwrap_err().reject(), Reject::DebugOpen);
-    assert_eq!(bench.events(EventKind::DebugOpened).await, 0, "nothing was accepted that it could differ from");
+    assert_eq!(
+        bench.events(EventKind::DebugOpened).await,
+        0,
+        "nothing was accepted that it could differ from"
+    );
     device.debug = DebugStatus::DisabledPermanently;
     bench.enroll(&device).await.unwrap();
 

@@ -170,7 +170,8 @@ impl Issuance {
             let makers = self.makers.get(self.parts.store.as_ref(), snapshot.makers).await?;
             let appraised =
                 appraisal::appraise(&presented, &self.basis(&makers), snapshot.known.as_ref(), now);
-            let appraised = self.noted(&request.device, appraised, (Some(&request.evidence), &snapshot), now).await?;
+            let appraised =
+                self.noted(&request.device, appraised, (Some(&request.evidence), &snapshot), now).await?;
             let ask =
                 Ask { snapshot, evidence: Some(&request.evidence), token, presented: None, freshness, now };
             if let Some(outcome) = self.issue(appraised, ask).await? {

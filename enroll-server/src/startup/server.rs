@@ -269,7 +269,10 @@ async fn write_refusals(
             tracing::warn!(error = chain(&error), "counted refusals could not be written to the audit trail");
         }
         if let Err(error) = repeated.write(store.as_ref()).await {
-            tracing::warn!(error = chain(&error), "repeated refusals could not be written to the audit trail");
+            tracing::warn!(
+                error = chain(&error),
+                "repeated refusals could not be written to the audit trail"
+            );
         }
     }
 }

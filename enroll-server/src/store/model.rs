@@ -229,7 +229,10 @@ pub struct RevokedEntry {
     pub revocation: Revocation,
 }
 
-pub(super) fn as_text<S: serde::Serializer>(value: &impl core::fmt::Display, to: S) -> Result<S::Ok, S::Error> {
+pub(super) fn as_text<S: serde::Serializer>(
+    value: &impl core::fmt::Display,
+    to: S,
+) -> Result<S::Ok, S::Error> {
     to.collect_str(value)
 }
 
@@ -251,7 +254,10 @@ fn as_hex<S: serde::Serializer>(value: &impl AsRef<[u8]>, to: S) -> Result<S::Ok
     to.serialize_str(&hex::encode(value))
 }
 
-pub(super) fn as_optional_hex<S: serde::Serializer>(value: &Option<Sha256>, to: S) -> Result<S::Ok, S::Error> {
+pub(super) fn as_optional_hex<S: serde::Serializer>(
+    value: &Option<Sha256>,
+    to: S,
+) -> Result<S::Ok, S::Error> {
     match value {
         Some(hash) => to.serialize_some(&hex::encode(hash)),
         None => to.serialize_none(),

@@ -2,8 +2,8 @@
 
 use rusqlite::types::ToSql;
 use rusqlite::{Connection, Row, params};
+use shared::DeviceId;
 use shared::evidence::DebugStatus;
-use shared::{DeviceId, UnixTime};
 
 use super::actor;
 use super::convert::{lift, optional, secs, time};

@@ -30,9 +30,9 @@ use rusqlite::{Connection, OpenFlags};
 use shared::{DeviceId, UnixTime};
 
 use super::{
-    Certificate, Completed, Counts, Device, DeviceState, Event, EventQuery, FoundToken, Generations, ImportReport,
-    InventoryEntry, Maker, NewEvent, Observed, RecordOutcome, Recorded, Reply, RevokedList, Sha256, Snapshot, Store,
-    StoreError, Token,
+    Certificate, Completed, Counts, Device, DeviceState, Event, EventQuery, FoundToken, Generations,
+    ImportReport, InventoryEntry, Maker, NewEvent, Observed, RecordOutcome, Recorded, Reply, RevokedList,
+    Sha256, Snapshot, Store, StoreError, Token,
 };
 use crate::audit::Actor;
 use crate::authorization::Authorized;

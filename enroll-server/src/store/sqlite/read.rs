@@ -12,8 +12,8 @@ use super::convert::{
     sha256, time, validity,
 };
 use crate::store::{
-    Certificate, Counts, Device, DeviceState, Revocation, RevokedEntry, RevokedList,
-    StoreError, StoredEvidence,
+    Certificate, Counts, Device, DeviceState, Revocation, RevokedEntry, RevokedList, StoreError,
+    StoredEvidence,
 };
 
 pub(super) fn counter(c: &Connection, name: &str) -> Result<u64, StoreError> {

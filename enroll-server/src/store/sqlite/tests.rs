@@ -101,7 +101,11 @@ async fn changes_are_committed_in_groups_and_a_bad_one_spoils_nobody_elses() {
         done.unwrap();
     }
     assert_eq!(store.devices(None).await.unwrap().len(), 270);
-    assert_eq!(store.events(EventQuery::last(1_000)).await.unwrap().len(), 270, "a change that failed left an event");
+    assert_eq!(
+        store.events(EventQuery::last(1_000)).await.unwrap().len(),
+        270,
+        "a change that failed left an event"
+    );
     let commits = store.commits() - before;
     assert!(commits < 20, "{commits} commits for 301 changes");
 }
