@@ -91,7 +91,7 @@ pub(crate) fn check(
 ) -> Result<(), Refusal> {
     check_maker(registered.maker, policy, trail)?;
     let implementation = claims.implementation_id.as_ref();
-    let claimed = claims.model.as_deref();
+    let claimed = check_implementation(claims, registered.model, policy, trail)?;
     let model = check_model(claimed, registered.model, registered.maker, implementation, policy, trail)?;
     check_debug(claims, policy, trail)?;
     check_lifecycle(claims, policy, trail)?;
@@ -109,6 +109,29 @@ pub(crate) fn check(
             check_derived_version(&fitting, minimum, trail)
         }
     }
+}
+
+/// Gives the model, claimed or by the policy's rules for the make of root of trust; where there are such rules, the
+/// model has to be one of theirs.
+fn check_implementation<'c>(
+    claims: &'c DeviceClaims,
+    registered: Option<&str>,
+    policy: &'c Policy,
+    trail: &mut Trail,
+) -> Result<Option<&'c str>, Refusal> {
+    let claimed = claims.model.as_deref();
+    let Some(id) = &claims.implementation_id else { return Ok(claimed) };
+    let Some(first) = policy.models_of(id).next() else { return Ok(claimed) };
+    let Some(model) = claimed.or(registered) else { return Ok(Some(first)) };
+    let names: Vec<_> = policy.models_of(id).collect();
+    trail.require(
+        names.contains(&model),
+        rule::MODEL,
+        Reject::ModelNotAllowed,
+        format!("model {model:?} with implementation {}", crate::key::hex(id)),
+        format!("{}, which that implementation stands for", names.join(" or ")),
+    )?;
+    Ok(claimed)
 }
 
 fn check_debug(claims: &DeviceClaims, policy: &Policy, trail: &mut Trail) -> Result<(), Refusal> {

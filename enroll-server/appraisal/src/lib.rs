@@ -11,6 +11,7 @@ pub mod idevid;
 pub mod key;
 pub mod maker;
 pub mod policy;
+pub mod psa;
 pub mod record;
 
 mod claims;
@@ -47,6 +48,7 @@ pub use idevid_eat::{IdevidEat, ueid};
 pub use lifecycle::Lifecycle;
 pub use maker::{Endorsements, Maker, MakerCa};
 pub use policy::{Policy, ReferenceValues};
+pub use psa::PsaToken;
 pub use record::{Refusal, RuleRecord, Verdict};
 pub use renewal::{RenewalPresented, TlsIdentity, appraise_renewal};
 pub use symmetric::{DeviceKey, SymmetricCredential, SymmetricEat, derive, named_key};
@@ -68,6 +70,8 @@ pub struct Presented<'a> {
 pub enum Proof<'a> {
     /// [`EvidenceKind::IdevidEat`].
     IdevidEat(IdevidEat<'a>),
+    /// [`EvidenceKind::PsaToken`].
+    PsaToken(PsaToken<'a>),
     /// [`EvidenceKind::OneTimeToken`], as the store has it.
     OneTimeToken(TokenGrant),
     /// [`EvidenceKind::SymmetricKey`].
@@ -80,6 +84,7 @@ impl Proof<'_> {
     pub const fn kind(&self) -> EvidenceKind {
         match self {
             Self::IdevidEat(_) => EvidenceKind::IdevidEat,
+            Self::PsaToken(_) => EvidenceKind::PsaToken,
             Self::OneTimeToken(_) => EvidenceKind::OneTimeToken,
             Self::SymmetricKey(_) => EvidenceKind::SymmetricKey,
         }
@@ -271,6 +276,10 @@ fn appraise_proof(
     check_kind(proof.kind(), basis.policy, trail)?;
     let verified = match proof {
         Proof::IdevidEat(evidence) => idevid_eat::verify(device, csr, evidence, basis.makers, now, trail)?,
+        Proof::PsaToken(evidence) => {
+            let request = psa::Request { device, csr, makers: basis.makers, known, now };
+            psa::verify(&request, evidence, trail)?
+        }
         Proof::OneTimeToken(grant) => grant.verify(device, known, now, trail)?,
         Proof::SymmetricKey(evidence) => symmetric::verify(device, csr, evidence, known, now, trail)?,
     };
@@ -283,7 +292,10 @@ fn appraise_proof(
         renewal: false,
         same_device: verified.shown.leads_to(known),
         kind: Some(proof.kind()),
-        model: claimed.or_else(|| verified.model.clone()).or_else(|| registered_model.map(Into::into)),
+        model: claimed
+            .or_else(|| verified.model.clone())
+            .or_else(|| registered_model.map(Into::into))
+            .or_else(|| verified.model_by_policy(basis.policy)),
         idevid,
         verified: Some(verified),
     })
@@ -360,17 +372,23 @@ impl Verified {
         self.claims.as_ref().filter(|_| self.shown.leads_to(known))
     }
 
-    /// Evidence of this identity, endorsed by `maker`.
-    const fn endorsed(identity: SpkiHash, maker: Maker, claims: DeviceClaims) -> Self {
+    /// Evidence of this identity, endorsed by `maker`, or by whoever registered its key.
+    fn endorsed(identity: SpkiHash, maker: impl Into<Option<Maker>>, claims: DeviceClaims) -> Self {
         let shown = Shown::Identity(identity);
         Self {
             shown,
-            maker: Some(maker),
+            maker: maker.into(),
             claims: Some(claims),
             model: None,
             token: None,
             credential: None,
             group: None,
         }
+    }
+
+    /// The model that the policy has for the make of root of trust.
+    fn model_by_policy(&self, policy: &Policy) -> Option<String> {
+        let id = self.claims.as_ref()?.implementation_id?;
+        policy.models_of(&id).next().map(Into::into)
     }
 }

@@ -63,11 +63,11 @@ pub mod rule {
     pub const CSR: &str = "csr";
     /// The policy accepts this kind of evidence.
     pub const EVIDENCE_KIND: &str = "evidence-kind";
-    /// The IDevID leads to a maker the server knows.
+    /// The key that attests leads to a maker the server knows, or is registered.
     pub const ENDORSEMENT: &str = "endorsement";
     /// The evidence can be read.
     pub const EVIDENCE_FORM: &str = "evidence-form";
-    /// The evidence is signed with the IDevID key.
+    /// The evidence is signed with the key that is endorsed.
     pub const EVIDENCE_SIGNATURE: &str = "evidence-signature";
     /// The evidence answers this challenge.
     pub const EVIDENCE_NONCE: &str = "evidence-nonce";

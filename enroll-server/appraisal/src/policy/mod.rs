@@ -145,6 +145,13 @@ impl Policy {
         self.kinds.iter().copied().find(|kind| offered.contains(kind))
     }
 
+    /// The models that a make of root of trust stands for, in the order of the rules that name it.
+    pub(crate) fn models_of(&self, implementation_id: &[u8; 32]) -> impl Iterator<Item = &str> {
+        let rules = self.models.iter().flatten();
+        let named = rules.filter(|rule| rule.implementation_id.as_ref() == Some(implementation_id));
+        named.map(|rule| rule.name.as_str())
+    }
+
     /// Whether a device has to be in the inventory before it enrolls.
     #[must_use]
     pub const fn inventory_required(&self) -> bool {

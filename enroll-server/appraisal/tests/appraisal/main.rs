@@ -8,6 +8,7 @@ mod evidence;
 mod hostile_der;
 mod policy;
 mod policy_set;
+mod psa;
 mod reference;
 mod renewal;
 mod support;

@@ -139,15 +139,21 @@ impl Device {
     }
 
     pub(crate) fn sign(&self, payload: &[u8]) -> Vec<u8> {
-        let key =
-            EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, self.key.serialized_der()).unwrap();
         let mut signed = vec![];
         signed_bytes(Content::Eat, payload, |part| signed.extend_from_slice(part));
-        let signature = key.sign(&SystemRandom::new(), &signed).unwrap();
+        let signature = self.sign_fixed(&signed);
         let mut eat = vec![0; 2048];
-        let length = encode(Content::Eat, payload, signature.as_ref().try_into().unwrap(), &mut eat).unwrap();
+        let length =
+            encode(Content::Eat, payload, signature.as_slice().try_into().unwrap(), &mut eat).unwrap();
         eat.truncate(length);
         eat
+    }
+
+    /// Signs with ES256: r and s, 32 bytes each.
+    pub(crate) fn sign_fixed(&self, message: &[u8]) -> Vec<u8> {
+        let key =
+            EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, self.key.serialized_der()).unwrap();
+        key.sign(&SystemRandom::new(), message).unwrap().as_ref().to_vec()
     }
 }
 

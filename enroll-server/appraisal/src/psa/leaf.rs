@@ -1,0 +1,90 @@
+//! The certificate of an initial attestation key (RFC 9783, section 6): its path to a known maker, its form, and
+//! the device that it may name.
+
+use shared::{DeviceId, Reject, UnixTime};
+use x509_parser::certificate::X509Certificate;
+
+use super::key::AttestationKey;
+use crate::maker::{Endorsements, Maker};
+use crate::oid;
+use crate::path::{self, PathError, PathRules};
+
+/// A key that somebody vouches for.
+#[derive(Clone, Debug)]
+pub(super) struct EndorsedKey {
+    pub(super) key: AttestationKey,
+    /// The device it is in, where that is said.
+    pub(super) device: Option<DeviceId>,
+    pub(super) maker: Option<Maker>,
+    pub(super) model: Option<String>,
+}
+
+/// Verifies a chain in DER, leaf first, trust anchor left out.
+pub(super) fn verify(
+    chain: &[&[u8]],
+    makers: &Endorsements,
+    now: UnixTime,
+) -> Result<EndorsedKey, LeafError> {
+    let endorsed = path::verify(chain, makers, &PathRules::ECDSA, now)?;
+    let leaf = endorsed.leaf();
+    check_usage(leaf)?;
+    let key = AttestationKey::from_spki_der(leaf.public_key().raw).ok_or(LeafError::Key)?;
+    Ok(EndorsedKey { key, device: device(leaf)?, maker: Some(endorsed.ca().maker().clone()), model: None })
+}
+
+/// Why a certificate endorses no attestation key.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum LeafError {
+    #[error(transparent)]
+    Path(#[from] PathError),
+    #[error("a certificate of an attestation key that may sign certificates")]
+    IsCa,
+    #[error("a certificate of an attestation key whose key usage lacks digitalSignature")]
+    Usage,
+    #[error("an attestation key that is not an uncompressed point on P-256, P-384 or P-521")]
+    Key,
+    #[error("a certificate of an attestation key whose subject has more than one serialNumber")]
+    SerialNumbers,
+    #[error("a certificate of an attestation key whose serialNumber is no device identifier")]
+    DeviceId,
+}
+
+impl LeafError {
+    /// What the device is told.
+    pub(super) const fn reject(&self) -> Reject {
+        match self {
+            Self::Path(error) => error.reject(),
+            Self::IsCa | Self::Usage | Self::Key | Self::SerialNumbers | Self::DeviceId => {
+                Reject::BadEndorsement
+            }
+        }
+    }
+}
+
+fn check_usage(leaf: &X509Certificate<'_>) -> Result<(), LeafError> {
+    let usage = leaf.key_usage().map_err(|_| PathError::Malformed)?;
+    if leaf.is_ca() || usage.as_ref().is_some_and(|usage| usage.value.key_cert_sign()) {
+        return Err(LeafError::IsCa);
+    }
+    if usage.is_some_and(|usage| !usage.value.digital_signature()) {
+        return Err(LeafError::Usage);
+    }
+    Ok(())
+}
+
+/// The subject's serialNumber, as IEEE 802.1AR has it for an IDevID; an attestation key's certificate need not
+/// have one.
+fn device(leaf: &X509Certificate<'_>) -> Result<Option<DeviceId>, LeafError> {
+    let mut serials = leaf
+        .subject()
+        .iter_attributes()
+        .filter(|attribute| attribute.attr_type().as_bytes() == oid::SERIAL_NUMBER);
+    match (serials.next(), serials.next()) {
+        (None, _) => Ok(None),
+        (Some(serial), None) => {
+            let text = serial.as_str().map_err(|_| LeafError::DeviceId)?;
+            DeviceId::new(text).map(Some).map_err(|_| LeafError::DeviceId)
+        }
+        (Some(_), Some(_)) => Err(LeafError::SerialNumbers),
+    }
+}
