@@ -19,7 +19,8 @@ use crate::clock::Clock;
 use crate::inventory;
 use crate::issuance::token_hash;
 use crate::store::{
-    Certificate, Device, DeviceState, Event, EventQuery, ImportReport, Maker, Store, StoreError, Token,
+    Action, Carried, Certificate, Device, DeviceState, Event, EventQuery, IllegalMove, ImportReport, Maker,
+    Page, Selection, Store, StoreError, Token,
 };
 
 /// Why an operator's request was not carried out.
@@ -42,12 +43,12 @@ pub enum AdminError {
         /// Its name.
         name: String,
     },
-    /// The device was revoked; that is for good.
-    #[error("the device '{device}' was revoked, which is for good")]
-    Revoked {
-        /// The device.
-        device: DeviceId,
-    },
+    /// The device is in a state in which that cannot be done.
+    #[error(transparent)]
+    Illegal(#[from] IllegalMove),
+    /// A revocation is for good, and this reason is not.
+    #[error("certificate-hold is no reason to revoke: suspend the device instead")]
+    NotFinal,
     /// The random generator failed.
     #[error("the random generator failed")]
     Random,
@@ -161,22 +162,42 @@ impl Admin {
     /// Approves the held request of a device and no other; where none is held, its next enrollment.
     ///
     /// # Errors
-    /// Where there is no such device, or it was revoked.
+    /// Where there is no such device, or it is out of service.
     pub async fn approve(&self, device: &DeviceId) -> Result<(), AdminError> {
-        match self.store.approve(device, self.clock.now()).await? {
-            None => Err(not_found("device", device)),
-            Some(DeviceState::Revoked) => Err(AdminError::Revoked { device: device.clone() }),
-            Some(_) => Ok(()),
-        }
+        self.act_on(device, Action::Approve).await.map(|_| ())
     }
 
     /// Revokes a device and all its certificates, for good. Returns how many certificates that were.
     ///
     /// # Errors
-    /// Where there is no such device.
-    pub async fn revoke(&self, device: &DeviceId, reason: Reason) -> Result<usize, AdminError> {
-        let revoked = self.store.revoke(device, reason, self.clock.now()).await?;
-        revoked.ok_or_else(|| not_found("device", device))
+    /// Where there is no such device, it is retired, or the reason is not for good.
+    pub async fn revoke(&self, device: &DeviceId, reason: Reason) -> Result<u64, AdminError> {
+        Ok(self.act_on(device, Action::Revoke(reason)).await?.certificates)
+    }
+
+    /// Carries out an action for one device.
+    ///
+    /// # Errors
+    /// Where there is no such device, or its state does not allow it.
+    pub async fn act_on(&self, device: &DeviceId, action: Action) -> Result<Carried, AdminError> {
+        let mut carried = self.act(Selection::One(device.clone()), action, Page::first(1)).await?;
+        match carried.illegal.pop() {
+            Some(illegal) => Err(illegal.into()),
+            None if carried.done == 0 => Err(not_found("device", device)),
+            None => Ok(carried),
+        }
+    }
+
+    /// Carries out an action for one page of a selection; devices for which it is illegal are left as they are
+    /// and named.
+    ///
+    /// # Errors
+    /// Where the action is none, or the store fails.
+    pub async fn act(&self, selection: Selection, action: Action, page: Page) -> Result<Carried, AdminError> {
+        if matches!(action, Action::Revoke(reason) if !reason.is_final()) {
+            return Err(AdminError::NotFinal);
+        }
+        Ok(self.store.act(selection, action, page, self.clock.now()).await?)
     }
 
     /// Makes a one-time token, for one device or for any.

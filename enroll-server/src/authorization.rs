@@ -105,13 +105,22 @@ pub struct Refused {
     pub reason: &'static str,
 }
 
-/// Decides. The order matters: a revoked device learns that and nothing else; a repeated request gets its
+/// Decides. The order matters: a device out of service learns that and nothing else; a repeated request gets its
 /// answer before its nonce, key and token are found to be used, because it is the one that used them.
 #[must_use]
 pub fn decide(request: &Authorized, facts: &Facts) -> Decision {
     let basis = request.basis();
-    if facts.known.as_ref().is_some_and(|known| known.state == appraisal::DeviceState::Revoked) {
-        return refuse(Reject::DeviceRevoked, "the device was revoked");
+    match facts.known.as_ref().map(|known| known.state) {
+        Some(appraisal::DeviceState::Suspended) => {
+            return refuse(Reject::DeviceSuspended, "the device is suspended");
+        }
+        Some(appraisal::DeviceState::Revoked) => {
+            return refuse(Reject::DeviceRevoked, "the device was revoked");
+        }
+        Some(appraisal::DeviceState::Retired) => {
+            return refuse(Reject::DeviceRetired, "the device is retired");
+        }
+        Some(appraisal::DeviceState::Registered | appraisal::DeviceState::Enrolled { .. }) | None => {}
     }
     if let Some((serial, state)) = facts.same_request {
         return again(request, facts, serial, state);

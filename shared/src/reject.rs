@@ -128,6 +128,12 @@ rejects! {
     BadCredential = 65, "bad-credential", 403, Stop, "See its state: enroll-server key list, enroll-server batch list.";
     /// The credential has brought in, or the group has, as many devices as the quota allows.
     QuotaReached = 66, "quota-reached", 403, Stop, "If these devices are yours, raise the quota of their group, or give them another credential: enroll-server key create, enroll-server batch add.";
+    /// The device is out of service for a time.
+    DeviceSuspended = 67, "device-suspended", 403, RetryFresh, "End the suspension: enroll-server device resume.";
+    /// The device is at the end of its life.
+    DeviceRetired = 68, "device-retired", 403, Stop, "Nothing, if it was retired on purpose; a retired identifier stays taken.";
+    /// An operator denied the device's enrollment.
+    EnrollmentDenied = 69, "enrollment-denied", 403, Stop, "If it was denied by mistake, approve it: enroll-server device approve.";
     /// Renewal without a client certificate, or with one of another CA.
     NotAuthenticated = 70, "not-authenticated", 401, EnrollAgain, "Nothing; the device enrolls again.";
     /// The client certificate was revoked.

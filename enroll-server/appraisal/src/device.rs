@@ -41,8 +41,12 @@ pub enum DeviceState {
         #[serde(with = "crate::serial::hash")]
         key: SpkiHash,
     },
+    /// Out of service for a time, by an operator's word; its certificates are on hold.
+    Suspended,
     /// Revoked by an operator.
     Revoked,
+    /// At the end of its life, by an operator's word.
+    Retired,
 }
 
 /// What an operator approved after an enrollment was held.
@@ -51,6 +55,8 @@ pub enum DeviceState {
 pub enum Approval {
     /// Nothing yet.
     None,
+    /// An operator denied its enrollment; renewals are not touched by that.
+    Denied,
     /// The request with this CSR key (SHA-256 of its SubjectPublicKeyInfo), and no other.
     Key(#[serde(with = "crate::serial::hash")] SpkiHash),
     /// The device's next enrollment, whatever its key.
@@ -114,16 +120,25 @@ pub(crate) fn check_known(
     let state = known.map_or("a device that is not in the inventory", |k| match k.state {
         DeviceState::Registered => "a registered device",
         DeviceState::Enrolled { .. } => "an enrolled device",
+        DeviceState::Suspended => "a suspended device",
         DeviceState::Revoked => "a revoked device",
+        DeviceState::Retired => "a retired device",
     });
-    let revoked = known.is_some_and(|k| k.state == DeviceState::Revoked);
+    let (revoked, reject) = match known.map(|k| k.state) {
+        Some(DeviceState::Revoked) => (true, Reject::DeviceRevoked),
+        Some(DeviceState::Retired) => (true, Reject::DeviceRetired),
+        _ => (false, Reject::DeviceRevoked),
+    };
     trail.require(
         !revoked,
         rule::NOT_REVOKED,
-        Reject::DeviceRevoked,
+        reject,
         state,
-        "a device that is not revoked",
+        "a device that is not revoked and not retired",
     )?;
+    let suspended = known.is_some_and(|k| k.state == DeviceState::Suspended);
+    let wanted = "a device that is not suspended";
+    trail.require(!suspended, rule::NOT_SUSPENDED, Reject::DeviceSuspended, state, wanted)?;
 
     match (known, shown) {
         (Some(_), _) => trail.note(Verdict::Passed, rule::INVENTORY, state, "an entry in the inventory"),
@@ -191,8 +206,9 @@ pub(crate) fn decide(
     policy: &Policy,
     trail: &mut Trail,
 ) -> Result<Decision, Refusal> {
-    let approved = match known.map_or(Approval::None, |k| k.approval) {
-        Approval::None => false,
+    let approval = known.map_or(Approval::None, |k| k.approval);
+    let approved = match approval {
+        Approval::None | Approval::Denied => false,
         Approval::Key(key) => key == *csr_key,
         Approval::Device => true,
     };
@@ -208,6 +224,12 @@ pub(crate) fn decide(
             let found = "the key of the certificate in force: the same request again";
             trail.note(Verdict::Passed, rule::SECOND_ENROLLMENT, found, "no second identity");
             Ok(Decision::Accept)
+        }
+        state if approval == Approval::Denied => {
+            let second = matches!(state, Some(DeviceState::Enrolled { .. }));
+            let rule = if second { rule::SECOND_ENROLLMENT } else { rule::FIRST_ENROLLMENT };
+            let found = "an enrollment that an operator denied";
+            Err(trail.refuse(rule, Reject::EnrollmentDenied, found, "an operator's approval"))
         }
         // Who merely knows a name must not take over the identity behind it.
         Some(DeviceState::Enrolled { .. }) if !same_device && !approved => Err(trail.refuse(
@@ -237,7 +259,10 @@ pub(crate) fn decide(
                 )),
             }
         }
-        Some(DeviceState::Registered | DeviceState::Revoked) | None => match policy.first_enrollment {
+        Some(
+            DeviceState::Registered | DeviceState::Suspended | DeviceState::Revoked | DeviceState::Retired,
+        )
+        | None => match policy.first_enrollment {
             FirstEnrollment::Accept => {
                 let found = "a device without a certificate in force";
                 trail.note(

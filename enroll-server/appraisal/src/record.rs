@@ -85,8 +85,10 @@ pub mod rule {
     pub const TLS_IDENTITY: &str = "tls-identity";
     /// The key is new.
     pub const NEW_KEY: &str = "new-key";
-    /// The device is not revoked.
+    /// The device is neither revoked nor retired.
     pub const NOT_REVOKED: &str = "not-revoked";
+    /// The device is not suspended.
+    pub const NOT_SUSPENDED: &str = "not-suspended";
     /// The device is in the inventory.
     pub const INVENTORY: &str = "inventory";
     /// The identity key is the one that is registered for the device.

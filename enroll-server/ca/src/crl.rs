@@ -38,18 +38,21 @@ pub enum Reason {
     Superseded,
     /// The device is out of service.
     CessationOfOperation,
+    /// For a time only; the entry goes when the hold ends. The one reason that can be taken back.
+    CertificateHold,
     /// The device lost its rights.
     PrivilegeWithdrawn,
 }
 
 impl Reason {
     /// All reasons.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Unspecified,
         Self::KeyCompromise,
         Self::AffiliationChanged,
         Self::Superseded,
         Self::CessationOfOperation,
+        Self::CertificateHold,
         Self::PrivilegeWithdrawn,
     ];
 
@@ -62,6 +65,7 @@ impl Reason {
             Self::AffiliationChanged => "affiliation-changed",
             Self::Superseded => "superseded",
             Self::CessationOfOperation => "cessation-of-operation",
+            Self::CertificateHold => "certificate-hold",
             Self::PrivilegeWithdrawn => "privilege-withdrawn",
         }
     }
@@ -72,6 +76,12 @@ impl Reason {
         Self::ALL.into_iter().find(|reason| reason.name() == name)
     }
 
+    /// Whether a revocation for this reason is for good.
+    #[must_use]
+    pub const fn is_final(self) -> bool {
+        !matches!(self, Self::CertificateHold)
+    }
+
     const fn rcgen(self) -> Option<RevocationReason> {
         match self {
             Self::Unspecified => None,
@@ -79,6 +89,7 @@ impl Reason {
             Self::AffiliationChanged => Some(RevocationReason::AffiliationChanged),
             Self::Superseded => Some(RevocationReason::Superseded),
             Self::CessationOfOperation => Some(RevocationReason::CessationOfOperation),
+            Self::CertificateHold => Some(RevocationReason::CertificateHold),
             Self::PrivilegeWithdrawn => Some(RevocationReason::PrivilegeWithdrawn),
         }
     }

@@ -121,8 +121,10 @@ pub(super) fn reply(done: Result<impl serde::Serialize, AdminError>) -> Response
         Err(error) => {
             let status = match &error {
                 AdminError::NotFound { .. } => StatusCode::NOT_FOUND,
-                AdminError::Revoked { .. } => StatusCode::CONFLICT,
-                AdminError::NotAMaker { .. } | AdminError::Inventory(_) => StatusCode::BAD_REQUEST,
+                AdminError::Illegal(_) => StatusCode::CONFLICT,
+                AdminError::NotAMaker { .. } | AdminError::Inventory(_) | AdminError::NotFinal => {
+                    StatusCode::BAD_REQUEST
+                }
                 AdminError::Random | AdminError::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
             };
             answer(status, &json!({ "error": chain(&error) }))

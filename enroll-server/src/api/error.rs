@@ -78,9 +78,13 @@ impl Problem {
     }
 }
 
+/// When a suspended device asks again whether it still is. Nobody is woken when a suspension ends.
+const SUSPENDED: Duration = Duration::from_secs(3_600);
+
 /// When the device may come again; `None` where that does not help.
 pub(super) const fn retry_after(reject: Reject, busy: Duration) -> Option<Duration> {
     match reject.device_action() {
+        _ if matches!(reject, Reject::DeviceSuspended) => Some(SUSPENDED),
         DeviceAction::RetrySame => Some(busy),
         DeviceAction::RetryFresh | DeviceAction::EnrollAgain => Some(Duration::from_secs(1)),
         DeviceAction::Stop => None,

@@ -96,6 +96,8 @@ events! {
     Held = "held", Warning, "Look at the device and decide: enroll-server device approve, or revoke.";
     /// An operator approved a device.
     Approved = "approved", Notice, "Nothing.";
+    /// An operator denied a device's enrollment.
+    Denied = "denied", Notice, "Nothing; it stays denied until it is approved.";
     /// A device moved to another state.
     DeviceStateChanged = "device-state-changed", Notice, "Nothing, if it was moved on purpose.";
     /// Another identity key came under the name of a known device, or its key under another name.

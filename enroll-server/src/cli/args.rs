@@ -116,7 +116,7 @@ pub(super) enum Device {
     },
     /// List the devices.
     List {
-        /// Only those in this state: registered, held, enrolled or revoked.
+        /// Only those in this state: registered, held, enrolled, suspended, revoked or retired.
         #[arg(long, value_parser = device_state)]
         state: Option<crate::store::DeviceState>,
     },
@@ -225,13 +225,17 @@ fn duration(text: &str) -> Result<Duration, String> {
 }
 
 fn device_state(text: &str) -> Result<crate::store::DeviceState, String> {
-    let found = crate::store::DeviceState::ALL.into_iter().find(|state| state.name() == text);
-    found.ok_or_else(|| "expected registered, held, enrolled or revoked".to_owned())
+    let names = || crate::store::DeviceState::ALL.map(crate::store::DeviceState::name).join(", ");
+    crate::store::DeviceState::from_name(text).ok_or_else(|| format!("expected one of {}", names()))
 }
 
 fn reason(text: &str) -> Result<Reason, String> {
-    let names = || Reason::ALL.map(Reason::name).join(", ");
-    Reason::from_name(text).ok_or_else(|| format!("expected one of {}", names()))
+    let names = || {
+        let names = Reason::ALL.into_iter().filter(|reason| reason.is_final()).map(Reason::name);
+        names.collect::<Vec<_>>().join(", ")
+    };
+    let found = Reason::from_name(text).filter(|reason| reason.is_final());
+    found.ok_or_else(|| format!("expected one of {}", names()))
 }
 
 #[cfg(test)]

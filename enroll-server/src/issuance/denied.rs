@@ -6,7 +6,7 @@ use shared::Reject;
 use super::identity::IdentityError;
 use crate::authorization::Refused;
 use crate::nonce::UnknownNonce;
-use crate::store::StoreError;
+use crate::store::{DeviceState, StoreError};
 
 /// Why a request gets no certificate.
 #[derive(Debug, thiserror::Error)]
@@ -32,9 +32,9 @@ pub enum Denied {
     /// The client certificate is not one of ours.
     #[error("the client certificate is not one of this server's")]
     Identity(#[from] IdentityError),
-    /// The device was revoked while its certificate was signed.
-    #[error("the device was revoked while its certificate was being signed; it was thrown away")]
-    RevokedMeanwhile,
+    /// The request was voided while its certificate was signed: an operator acted on the device.
+    #[error("the device became {} while its certificate was being signed; it was thrown away", .0.name())]
+    Withdrawn(DeviceState),
     /// The device kept changing under the appraisal.
     #[error("the device's record kept changing; too many requests for one device at once")]
     Contended,
@@ -63,7 +63,13 @@ impl Denied {
             Self::Appraisal(refusal) => refusal.reject,
             Self::Refused(refused) => refused.reject,
             Self::NoClientCertificate | Self::Identity(_) => Reject::NotAuthenticated,
-            Self::RevokedMeanwhile => Reject::DeviceRevoked,
+            Self::Withdrawn(DeviceState::Suspended) => Reject::DeviceSuspended,
+            Self::Withdrawn(DeviceState::Revoked) => Reject::DeviceRevoked,
+            Self::Withdrawn(DeviceState::Retired) => Reject::DeviceRetired,
+            // Transferred, returned or denied: asking again tells.
+            Self::Withdrawn(DeviceState::Registered | DeviceState::Held | DeviceState::Enrolled) => {
+                Reject::UsedNonce
+            }
             Self::Store(StoreError::Damaged { .. } | StoreError::TooNew { .. }) | Self::SignerGone => {
                 Reject::Internal
             }

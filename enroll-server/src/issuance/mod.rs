@@ -239,7 +239,7 @@ impl Issuance {
                 Ok(_) => recovered.finished += 1,
                 Err(Denied::Store(error)) => return Err(Denied::Store(error)),
                 // It can never be signed any more.
-                Err(denied @ (Denied::Ca(IssueError::Lint(_)) | Denied::RevokedMeanwhile)) => {
+                Err(denied @ (Denied::Ca(IssueError::Lint(_)) | Denied::Withdrawn(_))) => {
                     self.parts.store.void(serial, denied.to_string(), now).await?;
                     recovered.voided += 1;
                 }
@@ -317,7 +317,7 @@ impl Issuance {
                 self.parts.hook.at(Failpoint::Completed(serial));
                 Ok(Granted { der, validity })
             }
-            Completed::Voided => Err(Denied::RevokedMeanwhile),
+            Completed::Voided(state) => Err(Denied::Withdrawn(state)),
         }
     }
 

@@ -11,14 +11,14 @@ use shared::{DeviceId, Reject, UnixTime};
 use tempfile::TempDir;
 
 use super::{ClientIdentity, Denied, Issuance, Outcome};
-use crate::admin::Admin;
+use crate::admin::{Admin, AdminError};
 use crate::audit::EventKind;
 use crate::clock::{Clock as _, SettableClock, SystemClock};
 use crate::config::Config;
 use crate::failpoint::Hook;
 use crate::kit::{Device, Maker, Operational, reference_values};
 use crate::startup::{self, InitOptions};
-use crate::store::{CertificateState, DeviceState};
+use crate::store::{Action, CertificateState, DeviceState};
 
 /// A server's inside, with one maker.
 pub(super) struct Bench {
@@ -464,4 +464,155 @@ async fn certificates_say_what_the_profile_says() {
     assert_eq!(certificate.subject().to_string(), "O=Acme, CN=SN-1, serialNumber=SN-1");
     let spki = PublicKey::from_spki_der(certificate.public_key().raw).unwrap();
     assert_eq!(spki.spki_der(), appraisal::csr::check(&key.csr).unwrap().spki_der());
+}
+
+#[tokio::test]
+async fn a_suspended_device_gets_nothing_until_it_is_resumed_and_its_certificate_is_on_hold() {
+    let bench = Bench::new("").await;
+    let device = bench.device("SN-1").await;
+    let body = device.enroll(bench.nonce(&device.id), &Operational::new().csr);
+    let identity = Identity::of(&bench.send(&body).await.unwrap());
+    let listed = async || bench.issuance.store().revoked(UnixTime::from_secs(0)).await.unwrap();
+    let before = listed().await;
+    assert!(before.entries.is_empty());
+
+    bench.later(DAY);
+    bench.admin.act_on(&device.id, Action::Suspend).await.unwrap();
+    assert_eq!(refused(bench.renew(&identity).await), Reject::DeviceSuspended);
+    assert_eq!(refused(bench.enroll(&device).await), Reject::DeviceSuspended);
+    assert_eq!(refused(bench.send(&body).await), Reject::DeviceSuspended, "not even the old answer");
+    let held = listed().await;
+    assert!(held.generation > before.generation, "a new list is published");
+    assert_eq!(held.entries.len(), 1);
+    let on_hold = crate::store::Revocation { at: bench.clock.now(), reason: Reason::CertificateHold };
+    assert_eq!(held.entries[0].revocation, on_hold);
+    let shown = bench.admin.certificate(identity.0.serial()).await.unwrap();
+    assert_eq!((shown.state, shown.revoked), (CertificateState::Issued, Some(on_hold)));
+
+    bench.admin.act_on(&device.id, Action::Resume).await.unwrap();
+    let after = listed().await;
+    assert!(after.generation > held.generation && after.entries.is_empty());
+    let renewed = bench.renew(&identity).await.unwrap();
+    // A suspension ends with a revocation too: then the entry stays, for its own reason.
+    bench.admin.act_on(&device.id, Action::Suspend).await.unwrap();
+    bench.admin.revoke(&device.id, Reason::KeyCompromise).await.unwrap();
+    let reasons: Vec<_> = listed().await.entries.iter().map(|entry| entry.revocation.reason).collect();
+    assert_eq!(reasons, [Reason::KeyCompromise, Reason::KeyCompromise]);
+    assert!(matches!(bench.admin.act_on(&device.id, Action::Resume).await, Err(AdminError::Illegal(_))));
+    assert!(matches!(
+        refused(bench.renew(&renewed).await),
+        Reject::CertificateRevoked | Reject::DeviceRevoked
+    ));
+}
+
+#[tokio::test]
+async fn a_denied_request_is_refused_for_good_until_an_operator_approves() {
+    let bench = Bench::new("[enrollment]\nfirst = \"hold\"\nsecond = \"hold\"\n").await;
+    let device = bench.device("SN-1").await;
+    let body = device.enroll(bench.nonce(&device.id), &Operational::new().csr);
+    assert_eq!(bench.send(&body).await.unwrap(), Outcome::Held);
+    let deny = || Action::Deny("not one of ours".into());
+    bench.admin.act_on(&device.id, deny()).await.unwrap();
+    let row = bench.admin.device(&device.id).await.unwrap();
+    assert_eq!((row.state, row.denied.as_deref()), (DeviceState::Registered, Some("not one of ours")));
+    assert_eq!(refused(bench.send(&body).await), Reject::EnrollmentDenied);
+    assert_eq!(Reject::EnrollmentDenied.device_action(), shared::reject::DeviceAction::Stop);
+    assert_eq!(refused(bench.enroll(&device).await), Reject::EnrollmentDenied);
+    assert!(matches!(bench.admin.act_on(&device.id, deny()).await, Err(AdminError::Illegal(_))));
+
+    bench.admin.approve(&device.id).await.unwrap();
+    let identity = bench.enroll(&device).await.unwrap();
+    // A second enrollment that is denied leaves the first as it is.
+    let second = device.enroll(bench.nonce(&device.id), &Operational::new().csr);
+    assert_eq!(bench.send(&second).await.unwrap(), Outcome::Held);
+    bench.admin.act_on(&device.id, deny()).await.unwrap();
+    assert_eq!(bench.admin.device(&device.id).await.unwrap().state, DeviceState::Enrolled);
+    assert_eq!(refused(bench.enroll(&device).await), Reject::EnrollmentDenied);
+    bench.renew(&identity).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_renewal_leaves_a_held_request_in_the_queue() {
+    let bench = Bench::new("[enrollment]\nsecond = \"hold\"\n").await;
+    let device = bench.device("SN-1").await;
+    let identity = bench.enroll(&device).await.unwrap();
+    let held = device.enroll(bench.nonce(&device.id), &Operational::new().csr);
+    assert_eq!(bench.send(&held).await.unwrap(), Outcome::Held);
+    bench.renew(&identity).await.unwrap();
+    assert_eq!(bench.admin.device(&device.id).await.unwrap().state, DeviceState::Held);
+}
+
+#[tokio::test]
+async fn a_device_with_another_owner_enrolls_anew_with_its_old_identity_key() {
+    let bench = Bench::new("").await;
+    let device = bench.device("SN-1").await;
+    let identity = bench.enroll(&device).await.unwrap();
+    let token = bench.admin.create_token(Some(&device.id), DAY).await.unwrap();
+    let lot: appraisal::GroupName = "lot-7".parse().unwrap();
+    let done = bench.admin.act_on(&device.id, Action::Transfer(lot.clone())).await.unwrap();
+    assert_eq!((done.certificates, done.state), (1, Some(DeviceState::Registered)));
+    let row = bench.admin.device(&device.id).await.unwrap();
+    assert_eq!(row.group, lot);
+    let old = bench.admin.certificate(identity.0.serial()).await.unwrap();
+    assert_eq!(old.revoked.unwrap().reason, Reason::AffiliationChanged);
+    // What the device is told at its next contact leads it to enroll again.
+    let refusal = refused(bench.renew(&identity).await);
+    assert_eq!(refusal, Reject::CertificateRevoked);
+    assert_eq!(refusal.device_action(), shared::reject::DeviceAction::EnrollAgain);
+    let tokens = bench.admin.tokens().await.unwrap();
+    assert!(tokens.iter().find(|found| found.id == token.token.id).unwrap().revoked);
+    assert_eq!(refused(bench.enroll(&bench.maker.device("SN-1")).await), Reject::IdentityConflict);
+    let anew = bench.enroll(&device).await.unwrap();
+    bench.admin.act_on(&device.id, Action::Return).await.unwrap();
+    let row = bench.admin.device(&device.id).await.unwrap();
+    assert!(row.group.is_default() && row.idevid_sha256.is_some());
+    assert_eq!(refused(bench.renew(&anew).await), Reject::CertificateRevoked);
+    bench.enroll(&device).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_retired_device_is_over_and_its_name_stays_taken() {
+    let bench = Bench::new("").await;
+    let device = bench.device("SN-1").await;
+    let identity = bench.enroll(&device).await.unwrap();
+    bench.admin.act_on(&device.id, Action::Retire).await.unwrap();
+    let old = bench.admin.certificate(identity.0.serial()).await.unwrap();
+    assert_eq!(old.revoked.unwrap().reason, Reason::CessationOfOperation);
+    assert_eq!(refused(bench.enroll(&device).await), Reject::DeviceRetired);
+    let report = bench.admin.import_devices(&bench.maker.device("SN-1").inventory()).await.unwrap();
+    assert_eq!((report.added, report.conflicting.len()), (0, 1));
+    for action in [Action::Approve, Action::Resume, Action::Return, Action::Revoke(Reason::Unspecified)] {
+        let refusal = bench.admin.act_on(&device.id, action).await.unwrap_err().to_string();
+        assert!(refusal.ends_with("what an operator can do: retire"), "{refusal}");
+    }
+}
+
+/// Whatever the order, a certificate that a suspended device was given is on hold.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_suspension_racing_an_enrollment_always_wins() {
+    let bench = Arc::new(Bench::new("").await);
+    let mut issued = 0;
+    for round in 0..100 {
+        let device = bench.device(&format!("SN-{round}")).await;
+        let id = device.id.clone();
+        let racing = {
+            let bench = Arc::clone(&bench);
+            tokio::spawn(async move { bench.enroll(&device).await })
+        };
+        tokio::time::sleep(Duration::from_micros(round * 25)).await;
+        bench.admin.act_on(&id, Action::Suspend).await.unwrap();
+        let outcome = racing.await.unwrap();
+        issued += usize::from(outcome.is_ok());
+        if let Err(denied) = &outcome {
+            assert_eq!(denied.reject(), Reject::DeviceSuspended, "{denied}");
+        }
+        assert_eq!(bench.admin.device(&id).await.unwrap().state, DeviceState::Suspended);
+        for certificate in bench.admin.certificates(Some(&id)).await.unwrap() {
+            match certificate.state {
+                CertificateState::Issued => assert!(outcome.is_ok() && certificate.revoked.is_some()),
+                state => assert_eq!(state, CertificateState::Voided),
+            }
+        }
+    }
+    assert!((1..100).contains(&issued), "the race went one way only: {issued} of 100 issued");
 }

@@ -3,11 +3,14 @@
 //! The trait speaks of the domain, not of tables, so that another database can stand behind it. What has to
 //! happen together is one call here, and one transaction there.
 
+mod action;
 mod error;
 mod event;
 mod model;
 mod outcome;
 mod sqlite;
+mod state;
+mod tag;
 
 use core::future::Future;
 use core::pin::Pin;
@@ -15,20 +18,22 @@ use std::sync::Arc;
 
 use appraisal::{KnownDevice, TokenGrant};
 use ca::Serial;
-use ca::crl::Reason;
 use shared::{DeviceId, UnixTime};
 
 use crate::audit::Actor;
 use crate::authorization::Authorized;
 
+pub use action::{Action, Carried, Page, Selection};
 pub use error::StoreError;
 pub use event::{Event, EventQuery, NewEvent, Observed, Order};
 pub use model::{
-    Binding, Certificate, CertificateState, Device, DeviceState, ImportReport, InventoryEntry, Maker,
-    Revocation, RevokedEntry, RevokedList, Sha256, StoredEvidence, Token,
+    Binding, Certificate, CertificateState, Device, ImportReport, InventoryEntry, Maker, Revocation,
+    RevokedEntry, RevokedList, Sha256, StoredEvidence, Token,
 };
 pub use outcome::{Completed, RecordOutcome, Recorded};
 pub use sqlite::{SqliteOptions, SqliteStore};
+pub use state::{DeviceState, IllegalMove, Move, Standing, Step};
+pub use tag::{MAX_TAG, MAX_TAGS, Tag, TagError};
 
 /// What a call gives back, later.
 pub type Reply<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
@@ -87,13 +92,9 @@ pub trait Store: Send + Sync + core::fmt::Debug {
     /// All devices, by identifier; only those in `state` where one is given.
     fn devices(&self, state: Option<DeviceState>) -> Reply<'_, Vec<Device>>;
 
-    /// Approves the held request of a device, or its next enrollment where none is held. `None` where the device
-    /// is unknown; else its state, and nothing is approved where that is revoked.
-    fn approve<'a>(&'a self, device: &'a DeviceId, now: UnixTime) -> Reply<'a, Option<DeviceState>>;
-
-    /// Revokes a device for good: its certificates are revoked, what is open is voided. Gives the number of
-    /// certificates revoked, or `None` where the device is unknown.
-    fn revoke<'a>(&'a self, device: &'a DeviceId, reason: Reason, now: UnixTime) -> Reply<'a, Option<usize>>;
+    /// Carries out an operator's action for one page of a selection, in one transaction. A device for which it is
+    /// illegal is left as it is.
+    fn act(&self, selection: Selection, action: Action, page: Page, now: UnixTime) -> Reply<'_, Carried>;
 
     /// Adds a token.
     fn add_token(&self, token: Token, sha256: Sha256) -> Reply<'_, ()>;

@@ -1,42 +1,16 @@
 //! What the store keeps, as domain types; no SQL here.
 
+use appraisal::GroupName;
 use ca::Serial;
 use ca::crl::Reason;
 use shared::message::latest::{EvidenceKind, Nonce};
 use shared::{DeviceId, UnixTime};
 
+use super::state::DeviceState;
+use super::tag::Tag;
+
 /// SHA-256 of something.
 pub type Sha256 = [u8; 32];
-
-/// How a device stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum DeviceState {
-    /// Known from the inventory; never enrolled.
-    Registered,
-    /// Waits for an operator's approval.
-    Held,
-    /// Has a certificate.
-    Enrolled,
-    /// Revoked for good: gets nothing any more.
-    Revoked,
-}
-
-impl DeviceState {
-    /// All states.
-    pub const ALL: [Self; 4] = [Self::Registered, Self::Held, Self::Enrolled, Self::Revoked];
-
-    /// The stable name, as in the database, in metrics and in JSON.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Registered => "registered",
-            Self::Held => "held",
-            Self::Enrolled => "enrolled",
-            Self::Revoked => "revoked",
-        }
-    }
-}
 
 /// One device.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
@@ -51,6 +25,16 @@ pub struct Device {
     pub idevid_sha256: Option<Sha256>,
     /// How it stands.
     pub state: DeviceState,
+    /// Since when.
+    #[serde(serialize_with = "as_text")]
+    pub changed: UnixTime,
+    /// The group it was put into.
+    #[serde(serialize_with = "as_text")]
+    pub group: GroupName,
+    /// Its tags, sorted.
+    pub tags: Vec<Tag>,
+    /// Why an operator denied its enrollment, where one did.
+    pub denied: Option<String>,
     /// Whether an operator approved the held request, or its next enrollment.
     pub approved: bool,
     /// When it became known.
@@ -135,7 +119,7 @@ pub struct Certificate {
     /// End of its life.
     #[serde(serialize_with = "as_text")]
     pub not_after: UnixTime,
-    /// When it was revoked and why.
+    /// When it was revoked and why, or since when it is on hold because its device is suspended.
     pub revoked: Option<Revocation>,
     /// The evidence it was issued on, as it came.
     #[serde(skip)]
@@ -236,7 +220,7 @@ pub(super) fn as_text<S: serde::Serializer>(
     to.collect_str(value)
 }
 
-fn as_optional_text<S: serde::Serializer>(
+pub(super) fn as_optional_text<S: serde::Serializer>(
     value: &Option<impl core::fmt::Display>,
     to: S,
 ) -> Result<S::Ok, S::Error> {

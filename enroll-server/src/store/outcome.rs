@@ -3,6 +3,7 @@
 use ca::{RecordedIntent, Serial, Validity};
 use shared::DeviceId;
 
+use super::state::DeviceState;
 use crate::authorization::Refused;
 
 /// An intent to issue that is durable. Made by the store only, after the commit.
@@ -77,6 +78,6 @@ pub enum RecordOutcome {
 pub enum Completed {
     /// The certificate is durable. It is the one that was given, or one for the same intent that came first.
     Issued(Vec<u8>),
-    /// The intent was voided in the meantime: this certificate must not leave the server.
-    Voided,
+    /// The intent was voided in the meantime, and the device stands so: this certificate must not leave the server.
+    Voided(DeviceState),
 }

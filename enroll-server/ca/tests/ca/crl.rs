@@ -41,7 +41,7 @@ fn reasons_and_dates_are_in_the_list() {
     let der = make(&hierarchy.issuing, issue(), entries.clone()).unwrap();
     let (_, list) = CertificateRevocationList::from_der(&der).unwrap();
     let codes: Vec<_> = list.iter_revoked_certificates().map(|r| r.reason_code().map(|c| c.1.0)).collect();
-    assert_eq!(codes, [None, Some(1), Some(3), Some(4), Some(5), Some(9)]);
+    assert_eq!(codes, [None, Some(1), Some(3), Some(4), Some(5), Some(6), Some(9)]);
     for (found, entry) in list.iter_revoked_certificates().zip(&entries) {
         assert_eq!(Serial::from_der_value(found.raw_serial()), Some(entry.serial));
         assert_eq!(u64::try_from(found.revocation_date.timestamp()).unwrap(), entry.at.as_secs());

@@ -44,8 +44,7 @@ pub(super) fn sha256(row: &Row<'_>, column: &'static str) -> Result<Sha256, Stor
 
 pub(super) fn device_state(row: &Row<'_>) -> Result<DeviceState, StoreError> {
     let name: String = row.get("state")?;
-    let found = DeviceState::ALL.into_iter().find(|state| state.name() == name);
-    found.ok_or(StoreError::Damaged { field: "state" })
+    DeviceState::from_name(&name).ok_or(StoreError::Damaged { field: "state" })
 }
 
 pub(super) fn certificate_state(row: &Row<'_>) -> Result<CertificateState, StoreError> {

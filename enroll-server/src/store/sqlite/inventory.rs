@@ -1,12 +1,12 @@
 //! Makers and the inventory.
 
 use rusqlite::{Connection, params};
-use shared::{DeviceId, UnixTime};
+use shared::UnixTime;
 
 use super::convert::{lift, secs, sha256, time};
 use super::{events, read, revoke};
 use crate::audit::EventKind;
-use crate::store::{DeviceState, ImportReport, InventoryEntry, Maker, NewEvent, StoreError};
+use crate::store::{ImportReport, InventoryEntry, Maker, NewEvent, StoreError};
 
 pub(super) fn add_maker(c: &Connection, maker: Maker) -> Result<Maker, StoreError> {
     if let Some(there) = makers(c)?.into_iter().find(|there| there.sha256 == maker.sha256) {
@@ -80,8 +80,8 @@ fn import_one(
         return Ok(());
     }
     let Some(there) = there else {
-        let sql = "INSERT INTO devices (device, model, idevid_sha256, state, added) \
-                   VALUES (?, ?, ?, 'registered', ?)";
+        let sql = "INSERT INTO devices (device, model, idevid_sha256, state, changed, added) \
+                   VALUES (?1, ?2, ?3, 'registered', ?4, ?4)";
         c.prepare_cached(sql)?.execute(params![name, entry.model, entry.idevid_sha256, secs(now)])?;
         report.added += 1;
         return Ok(());
@@ -102,21 +102,4 @@ fn import_one(
 /// Whether both are known and not the same.
 fn differ<T: PartialEq>(one: Option<&T>, other: Option<&T>) -> bool {
     matches!((one, other), (Some(one), Some(other)) if one != other)
-}
-
-/// Approves the request that is held, and no other; where none is held, the next one.
-pub(super) fn approve(
-    c: &Connection,
-    device: &DeviceId,
-    now: UnixTime,
-) -> Result<Option<DeviceState>, StoreError> {
-    let Some(found) = read::device(c, device)? else { return Ok(None) };
-    if found.state != DeviceState::Revoked {
-        let sql = "UPDATE devices SET approval = coalesce((SELECT key_sha256 FROM certificates \
-                   WHERE device = ?1 AND state = 'held'), x'') WHERE device = ?1";
-        c.prepare_cached(sql)?.execute([device.as_str()])?;
-        let detail = "its held request, or its next enrollment";
-        events::add(c, &NewEvent::new(now, EventKind::Approved, detail).about(device))?;
-    }
-    Ok(Some(found.state))
 }

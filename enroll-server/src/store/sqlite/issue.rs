@@ -6,28 +6,33 @@ use rusqlite::{Connection, Row, params};
 use shared::{DeviceId, UnixTime};
 
 use super::convert::{certificate_state, device as device_column, lift, optional, secs, serial, validity};
-use super::{events, read, revoke, tokens};
+use super::{actions, events, read, revoke, tokens};
 use crate::audit::changes::LastClaims;
 use crate::audit::{Actor, EventKind};
 use crate::authorization::{Authorized, Decision, Facts, decide};
 use crate::store::{
-    Binding, Certificate, CertificateState, Completed, NewEvent, Observed, RecordOutcome, Recorded, Sha256,
-    StoreError,
+    Binding, Certificate, CertificateState, Completed, Move, NewEvent, Observed, RecordOutcome, Recorded,
+    Sha256, StoreError,
 };
 
 pub(super) fn record(c: &Connection, request: &Authorized) -> Result<RecordOutcome, StoreError> {
     match decide(request, &facts(c, request)?) {
         Decision::Record => {
-            note_device(c, request, "")?;
+            note_device(c, request)?;
+            if !request.appraised().is_renewal() {
+                use_up_approval(c, request.device())?;
+            }
             insert(c, request, CertificateState::Intent)?;
+            settle(c, request.device(), Move::Issue, request.basis().now)?;
             if let Some(observed) = observed(request) {
                 events::accepted(c, &observed)?;
             }
             recorded(c, request.basis().serial).map(RecordOutcome::Open)
         }
         Decision::Hold => {
-            note_device(c, request, "held")?;
+            note_device(c, request)?;
             insert(c, request, CertificateState::Held)?;
+            settle(c, request.device(), Move::Hold, request.basis().now)?;
             let detail = format!("key {}", hex::encode(request.appraised().csr().spki_sha256()));
             events::add(c, &event(request, EventKind::Held, detail))?;
             if let Some(observed) = observed(request) {
@@ -103,27 +108,25 @@ const fn binding(binding: &Binding) -> (Option<&[u8; 32]>, Option<&[u8; 16]>) {
     }
 }
 
-/// Adds the device where it is new; pins its identity key and model where it had none; uses up its approval.
-fn note_device(c: &Connection, request: &Authorized, state: &str) -> Result<(), StoreError> {
+/// Adds the device where it is new; pins its identity key and model where it had none.
+fn note_device(c: &Connection, request: &Authorized) -> Result<(), StoreError> {
     let appraised = request.appraised();
-    let sql = "INSERT INTO devices (device, model, idevid_sha256, state, added) \
-               VALUES (?1, ?2, ?3, iif(?4 = '', 'registered', ?4), ?5) \
+    let sql = "INSERT INTO devices (device, model, idevid_sha256, state, changed, added) \
+               VALUES (?1, ?2, ?3, 'registered', ?4, ?4) \
                ON CONFLICT (device) DO UPDATE SET \
                model = coalesce(model, excluded.model), \
-               idevid_sha256 = coalesce(idevid_sha256, excluded.idevid_sha256), \
-               state = iif(?4 = '', state, ?4)";
+               idevid_sha256 = coalesce(idevid_sha256, excluded.idevid_sha256)";
     let idevid = appraised.idevid_spki_sha256();
     let now = secs(request.basis().now);
-    c.prepare_cached(sql)?.execute(params![
-        request.device().as_str(),
-        appraised.model(),
-        idevid,
-        state,
-        now
-    ])?;
-    if state.is_empty() && !appraised.is_renewal() {
-        use_up_approval(c, request.device())?;
-    }
+    c.prepare_cached(sql)?.execute(params![request.device().as_str(), appraised.model(), idevid, now])?;
+    Ok(())
+}
+
+/// The state after something happened that [`decide`] allowed.
+fn settle(c: &Connection, device: &DeviceId, step: Move, now: UnixTime) -> Result<(), StoreError> {
+    let from = actions::state(c, device)?.ok_or(StoreError::Damaged { field: "device" })?;
+    let step = step.check(device, from).map_err(actions::undecided)?;
+    actions::settle(c, device, step, now)?;
     Ok(())
 }
 
@@ -134,9 +137,11 @@ fn use_up_approval(c: &Connection, device: &DeviceId) -> Result<(), StoreError> 
 
 fn insert(c: &Connection, request: &Authorized, state: CertificateState) -> Result<(), StoreError> {
     let (basis, csr) = (request.basis(), request.appraised().csr());
-    // One held request a device: a new one takes the place of the last.
-    let sql = "UPDATE certificates SET state = 'voided' WHERE device = ? AND state = 'held'";
-    c.prepare_cached(sql)?.execute([request.device().as_str()])?;
+    // One held request a device: a new one takes the place of the last. A renewal has nothing to do with it.
+    if !request.appraised().is_renewal() {
+        let sql = "UPDATE certificates SET state = 'voided' WHERE device = ? AND state = 'held'";
+        c.prepare_cached(sql)?.execute([request.device().as_str()])?;
+    }
     if let Some(token) = &basis.token {
         tokens::use_up(c, token, request.device(), csr.spki_sha256())?;
     }
@@ -173,7 +178,8 @@ fn release(c: &Connection, request: &Authorized, serial: Serial) -> Result<(), S
         secs(basis.now),
         serial.as_bytes()
     ])?;
-    use_up_approval(c, request.device())
+    use_up_approval(c, request.device())?;
+    settle(c, request.device(), Move::Issue, basis.now)
 }
 
 fn issued(c: &Connection, serial: Serial) -> Result<RecordOutcome, StoreError> {
@@ -211,18 +217,23 @@ pub(super) fn complete(
     now: UnixTime,
 ) -> Result<Completed, StoreError> {
     let (serial, device) = (intent.serial(), intent.device());
+    let from = actions::state(c, device)?.ok_or(StoreError::Damaged { field: "device" })?;
     let evidence = match read::certificate(c, serial)? {
         Some(found) if found.state == CertificateState::Intent => found.evidence,
         Some(Certificate { state: CertificateState::Issued, der: Some(first), .. }) => {
             return Ok(Completed::Issued(first));
         }
-        _ => return Ok(Completed::Voided),
+        _ => return Ok(Completed::Voided(from)),
+    };
+    // Whoever takes a device out of service voids its intents too; this holds even where that was forgotten.
+    let Ok(step) = Move::Issue.check(device, from) else {
+        void(c, serial, "its device was taken out of service", now)?;
+        return Ok(Completed::Voided(from));
     };
     let sql = "UPDATE certificates SET state = 'issued', der = ? WHERE serial = ?";
     c.prepare_cached(sql)?.execute(params![der, serial.as_bytes()])?;
-    c.prepare_cached("UPDATE devices SET state = 'enrolled' WHERE device = ? AND state <> 'revoked'")?
-        .execute([device.as_str()])?;
     revoke::superseded(c, device, serial, now)?;
+    actions::settle(c, device, step, now)?;
     let detail = format!("serial {serial} until {}", intent.validity().not_after);
     let event = NewEvent::new(now, EventKind::Issued, detail).about(device).by(Actor::Device);
     events::add(c, &event.on(evidence.and_then(|evidence| events::hash(&evidence.body))))?;

@@ -9,10 +9,19 @@ pub(super) const STEPS: &[&str] = &[
     include_str!("../migrations/0001_initial.sql"),
     include_str!("../migrations/0002_groups.sql"),
     include_str!("../migrations/0003_events.sql"),
+    include_str!("../migrations/0004_states.sql"),
 ];
 
 /// Runs the steps the database has not seen.
 pub(super) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
+    // A step may make a table anew that others refer to; inside a transaction this switch does nothing.
+    connection.pragma_update(None, "foreign_keys", false)?;
+    let migrated = run(connection);
+    connection.pragma_update(None, "foreign_keys", true)?;
+    migrated
+}
+
+fn run(connection: &mut Connection) -> Result<(), StoreError> {
     let known = i64::try_from(STEPS.len()).unwrap_or(i64::MAX);
     // Exclusive from the start, so that two processes that start at once do not both migrate.
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -20,10 +29,16 @@ pub(super) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
     if found > known {
         return Err(StoreError::TooNew { found, known });
     }
+    if found == known {
+        return Ok(());
+    }
     for (number, step) in (1_i64..).zip(STEPS) {
         if number > found {
             transaction.execute_batch(step)?;
         }
+    }
+    if transaction.prepare("PRAGMA foreign_key_check")?.exists([])? {
+        return Err(StoreError::Damaged { field: "reference to another table" });
     }
     transaction.pragma_update(None, "user_version", known)?;
     transaction.commit()?;

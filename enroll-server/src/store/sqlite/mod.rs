@@ -3,6 +3,7 @@
 //!
 //! Other processes (the command line) may write to the same file; the database's own locks keep them apart.
 
+mod actions;
 mod actor;
 mod convert;
 mod events;
@@ -16,6 +17,8 @@ mod tokens;
 mod writer;
 
 #[cfg(test)]
+mod state_tests;
+#[cfg(test)]
 mod tests;
 
 use core::time::Duration;
@@ -25,14 +28,13 @@ use std::thread::JoinHandle;
 
 use appraisal::TokenGrant;
 use ca::Serial;
-use ca::crl::Reason;
 use rusqlite::{Connection, OpenFlags};
 use shared::{DeviceId, UnixTime};
 
 use super::{
-    Certificate, Completed, Counts, Device, DeviceState, Event, EventQuery, FoundToken, Generations,
-    ImportReport, InventoryEntry, Maker, NewEvent, Observed, RecordOutcome, Recorded, Reply, RevokedList,
-    Sha256, Snapshot, Store, StoreError, Token,
+    Action, Carried, Certificate, Completed, Counts, Device, DeviceState, Event, EventQuery, FoundToken,
+    Generations, ImportReport, InventoryEntry, Maker, NewEvent, Observed, Page, RecordOutcome, Recorded,
+    Reply, RevokedList, Selection, Sha256, Snapshot, Store, StoreError, Token,
 };
 use crate::audit::Actor;
 use crate::authorization::Authorized;
@@ -223,14 +225,8 @@ impl Store for SqliteStore {
         self.read(move |c| read::devices(c, state))
     }
 
-    fn approve<'a>(&'a self, device: &'a DeviceId, now: UnixTime) -> Reply<'a, Option<DeviceState>> {
-        let device = device.clone();
-        self.write(move |c| inventory::approve(c, &device, now))
-    }
-
-    fn revoke<'a>(&'a self, device: &'a DeviceId, reason: Reason, now: UnixTime) -> Reply<'a, Option<usize>> {
-        let device = device.clone();
-        self.write(move |c| revoke::device(c, &device, reason, now))
+    fn act(&self, selection: Selection, action: Action, page: Page, now: UnixTime) -> Reply<'_, Carried> {
+        self.write(move |c| actions::carry_out(c, &selection, &action, &page, now))
     }
 
     fn add_token(&self, token: Token, sha256: Sha256) -> Reply<'_, ()> {

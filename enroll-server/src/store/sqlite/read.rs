@@ -12,8 +12,8 @@ use super::convert::{
     sha256, time, validity,
 };
 use crate::store::{
-    Certificate, Counts, Device, DeviceState, Revocation, RevokedEntry, RevokedList, StoreError,
-    StoredEvidence,
+    Certificate, CertificateState, Counts, Device, DeviceState, Revocation, RevokedEntry, RevokedList,
+    StoreError, StoredEvidence, Tag,
 };
 
 pub(super) fn counter(c: &Connection, name: &str) -> Result<u64, StoreError> {
@@ -39,7 +39,9 @@ pub(super) fn known(
     );
     let Some((group, state, model, idevid_spki_sha256, approval)) = optional(row)? else { return Ok(None) };
     let state = match state {
+        DeviceState::Suspended => appraisal::DeviceState::Suspended,
         DeviceState::Revoked => appraisal::DeviceState::Revoked,
+        DeviceState::Retired => appraisal::DeviceState::Retired,
         DeviceState::Registered | DeviceState::Held | DeviceState::Enrolled => in_force(c, device, now)?,
     };
     Ok(Some(KnownDevice { group, state, model, idevid_spki_sha256, approval }))
@@ -53,6 +55,7 @@ fn group(row: &Row<'_>) -> Result<GroupName, StoreError> {
 fn approval(row: &Row<'_>) -> Result<Approval, StoreError> {
     let found: Option<Vec<u8>> = row.get("approval")?;
     Ok(match found {
+        None if row.get::<_, Option<String>>("denied")?.is_some() => Approval::Denied,
         None => Approval::None,
         Some(empty) if empty.is_empty() => Approval::Device,
         Some(key) => Approval::Key(key.try_into().map_err(|_| StoreError::Damaged { field: "approval" })?),
@@ -69,14 +72,17 @@ fn in_force(c: &Connection, device: &DeviceId, now: UnixTime) -> Result<appraisa
         .map_or(appraisal::DeviceState::Registered, |key| appraisal::DeviceState::Enrolled { key }))
 }
 
+/// Devices with their tags in one column.
+const DEVICES: &str = "SELECT *, (SELECT group_concat(tag, ' ' ORDER BY tag) FROM device_tags \
+                       WHERE device_tags.device = devices.device) AS tags FROM devices";
+
 pub(super) fn device(c: &Connection, device: &DeviceId) -> Result<Option<Device>, StoreError> {
-    let mut query = c.prepare_cached("SELECT * FROM devices WHERE device = ?")?;
+    let mut query = c.prepare_cached(&format!("{DEVICES} WHERE device = ?"))?;
     optional(query.query_row([device.as_str()], lift(device_row)))
 }
 
 pub(super) fn devices(c: &Connection, state: Option<DeviceState>) -> Result<Vec<Device>, StoreError> {
-    let sql = "SELECT * FROM devices WHERE ?1 IS NULL OR state = ?1 ORDER BY device";
-    let mut query = c.prepare_cached(sql)?;
+    let mut query = c.prepare_cached(&format!("{DEVICES} WHERE ?1 IS NULL OR state = ?1 ORDER BY device"))?;
     let rows = query.query_map([state.map(DeviceState::name)], lift(device_row))?;
     rows.map(|row| row?).collect()
 }
@@ -87,13 +93,28 @@ fn device_row(row: &Row<'_>) -> Result<Device, StoreError> {
         model: row.get("model")?,
         idevid_sha256: row.get("idevid_sha256")?,
         state: device_state(row)?,
-        approved: approval(row)? != Approval::None,
+        changed: time(row, "changed")?,
+        group: group(row)?,
+        tags: tags(row)?,
+        denied: row.get("denied")?,
+        approved: matches!(approval(row)?, Approval::Key(_) | Approval::Device),
         added: time(row, "added")?,
     })
 }
 
+fn tags(row: &Row<'_>) -> Result<Vec<Tag>, StoreError> {
+    let found: Option<String> = row.get("tags")?;
+    let found = found.unwrap_or_default();
+    let tags: Result<Vec<Tag>, _> = found.split_ascii_whitespace().map(str::parse).collect();
+    tags.map_err(|_| StoreError::Damaged { field: "tag" })
+}
+
+/// Certificates, with the time since when their device is suspended, if it is.
+const CERTIFICATES: &str = "SELECT *, (SELECT changed FROM devices WHERE devices.device = certificates.device \
+                            AND devices.state = 'suspended') AS held_since FROM certificates";
+
 pub(super) fn certificate(c: &Connection, serial: Serial) -> Result<Option<Certificate>, StoreError> {
-    let mut query = c.prepare_cached("SELECT * FROM certificates WHERE serial = ?")?;
+    let mut query = c.prepare_cached(&format!("{CERTIFICATES} WHERE serial = ?"))?;
     optional(query.query_row([serial.as_bytes()], lift(certificate_row)))
 }
 
@@ -104,8 +125,8 @@ pub(super) fn certificates(
 ) -> Result<Vec<Certificate>, StoreError> {
     let newest = "ORDER BY recorded DESC, not_after DESC LIMIT ?2";
     let sql = match device {
-        Some(_) => format!("SELECT * FROM certificates WHERE device = ?1 {newest}"),
-        None => format!("SELECT * FROM certificates WHERE ?1 IS NULL {newest}"),
+        Some(_) => format!("{CERTIFICATES} WHERE device = ?1 {newest}"),
+        None => format!("{CERTIFICATES} WHERE ?1 IS NULL {newest}"),
     };
     let mut query = c.prepare_cached(&sql)?;
     let rows = query.query_map(params![device.map(DeviceId::as_str), limit], lift(certificate_row))?;
@@ -113,15 +134,20 @@ pub(super) fn certificates(
 }
 
 fn certificate_row(row: &Row<'_>) -> Result<Certificate, StoreError> {
-    let life = validity(row)?;
+    let (life, state) = (validity(row)?, certificate_state(row)?);
+    let hold = |at| Revocation { at, reason: Reason::CertificateHold };
+    let held = match state {
+        CertificateState::Issued => optional_time(row, "held_since")?.map(hold),
+        _ => None,
+    };
     Ok(Certificate {
         serial: serial(row)?,
         device: device_column(row, "device")?,
-        state: certificate_state(row)?,
+        state,
         key_sha256: sha256(row, "key_sha256")?,
         not_before: life.not_before,
         not_after: life.not_after,
-        revoked: revocation(row)?,
+        revoked: revocation(row)?.or(held),
         evidence: evidence(row)?,
         der: row.get("der")?,
     })
@@ -142,7 +168,11 @@ fn evidence(row: &Row<'_>) -> Result<Option<StoredEvidence>, StoreError> {
 }
 
 pub(super) fn revoked(c: &Connection, ended_before: UnixTime) -> Result<RevokedList, StoreError> {
-    let sql = "SELECT serial, revoked, reason FROM certificates WHERE state = 'revoked' AND not_after >= ? \
+    // RFC 5280, section 5.3.1: on hold for as long as the device is suspended, then off the list again.
+    let sql = "SELECT serial, revoked, reason FROM certificates WHERE state = 'revoked' AND not_after >= ?1 \
+               UNION ALL \
+               SELECT serial, devices.changed, 'certificate-hold' FROM devices JOIN certificates USING (device) \
+               WHERE devices.state = 'suspended' AND certificates.state = 'issued' AND not_after >= ?1 \
                ORDER BY serial";
     let mut query = c.prepare_cached(sql)?;
     let rows = query.query_map(

@@ -1,4 +1,4 @@
-//! Revocations, and numbers that rise with them.
+//! Superseded certificates, and numbers that rise with what is revoked.
 
 use ca::Serial;
 use ca::crl::Reason;
@@ -6,35 +6,9 @@ use rusqlite::{Connection, params};
 use shared::{DeviceId, UnixTime};
 
 use super::convert::secs;
-use super::{events, read};
+use super::events;
 use crate::audit::{Actor, EventKind};
-use crate::store::{DeviceState, NewEvent, StoreError};
-
-/// Revokes a device and all it has.
-pub(super) fn device(
-    c: &Connection,
-    device: &DeviceId,
-    reason: Reason,
-    now: UnixTime,
-) -> Result<Option<usize>, StoreError> {
-    let Some(found) = read::device(c, device)? else { return Ok(None) };
-    let name = device.as_str();
-    c.prepare_cached("UPDATE devices SET state = 'revoked', approval = NULL WHERE device = ?")?
-        .execute([name])?;
-    let sql = "UPDATE certificates SET state = 'revoked', revoked = ?, reason = ? \
-               WHERE device = ? AND state = 'issued'";
-    let revoked = c.prepare_cached(sql)?.execute(params![secs(now), reason.name(), name])?;
-    // What is being signed at this moment will find its record voided and never leave the server.
-    let sql = "UPDATE certificates SET state = 'voided' WHERE device = ? AND state IN ('held', 'intent')";
-    c.prepare_cached(sql)?.execute([name])?;
-    raise(c, "revocations")?;
-    if found.state != DeviceState::Revoked {
-        let detail = format!("{}; {revoked} certificates", reason.name());
-        let event = NewEvent::new(now, EventKind::Revoked, detail).about(device).because(reason.name());
-        events::add(c, &event)?;
-    }
-    Ok(Some(revoked))
-}
+use crate::store::{NewEvent, StoreError};
 
 /// Revokes what the certificate `newest` takes the place of: all others of the device, except the one it was
 /// renewed with. A device tries the new one before it drops the old, so it may need that once more.

@@ -1,0 +1,90 @@
+//! What an operator does to one device or to many, and what became of it.
+
+use appraisal::GroupName;
+use ca::crl::Reason;
+use shared::DeviceId;
+
+use super::state::{DeviceState, IllegalMove, Move};
+use super::tag::Tag;
+
+/// Which devices an action is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Selection {
+    /// This one.
+    One(DeviceId),
+    /// All of a group.
+    Group(GroupName),
+    /// All with a tag.
+    Tag(Tag),
+}
+
+/// What an operator does to a device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Approve the held request and no other; where none is held, the next enrollment. Lifts a denial.
+    Approve,
+    /// Deny the held request, and every enrollment until one is approved; the text is why, for the trail.
+    Deny(String),
+    /// Out of service for a time: certificates on hold, nothing new. What is open is voided.
+    Suspend,
+    /// Back into service.
+    Resume,
+    /// Revoke for good, for this reason.
+    Revoke(Reason),
+    /// End of life.
+    Retire,
+    /// Back to the maker: certificates, approval, group, tags and tokens end, the pinned identity stays.
+    Return,
+    /// To another owner: as [`Return`](Self::Return), and into this group.
+    Transfer(GroupName),
+}
+
+impl Action {
+    /// The move it is.
+    #[must_use]
+    pub const fn step(&self) -> Move {
+        match self {
+            Self::Approve => Move::Approve,
+            Self::Deny(_) => Move::Deny,
+            Self::Suspend => Move::Suspend,
+            Self::Resume => Move::Resume,
+            Self::Revoke(_) => Move::Revoke,
+            Self::Retire => Move::Retire,
+            Self::Return => Move::Return,
+            Self::Transfer(_) => Move::Transfer,
+        }
+    }
+}
+
+/// One part of a selection, by identifier.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page {
+    /// Begin behind this identifier; it need not exist.
+    pub after: Option<DeviceId>,
+    /// Most devices.
+    pub limit: u32,
+}
+
+impl Page {
+    /// The first `limit` devices.
+    #[must_use]
+    pub const fn first(limit: u32) -> Self {
+        Self { after: None, limit }
+    }
+}
+
+/// What became of an action.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Carried {
+    /// Devices it was carried out for.
+    pub done: u64,
+    /// Certificates that were revoked by it.
+    pub certificates: u64,
+    /// Devices for which it was illegal; nothing was changed for them.
+    pub illegal: Vec<IllegalMove>,
+    /// The state of the last device, after it.
+    pub state: Option<DeviceState>,
+    /// Where the next page begins, if there is one.
+    #[serde(serialize_with = "super::model::as_optional_text")]
+    pub next: Option<DeviceId>,
+}
