@@ -13,6 +13,7 @@ pub mod maker;
 pub mod policy;
 pub mod psa;
 pub mod record;
+pub mod release;
 
 mod claims;
 mod credential;

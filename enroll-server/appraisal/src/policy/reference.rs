@@ -13,7 +13,7 @@ use crate::key::{SpkiHash, digest_from_hex};
 use crate::maker::Maker;
 
 /// A component that is known to be good.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct KnownGood {
     /// The model it is for; any, where it is not said.
     pub model: Option<String>,
