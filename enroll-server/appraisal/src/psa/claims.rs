@@ -190,7 +190,7 @@ impl Component<'_> {
 /// Measurement types of the application: that of the RFC, and that of TF-M.
 const APPLICATION: &[&str] = &["App", "NSPE"];
 /// The name of a component that comes without a type.
-const NO_TYPE: &str = "untyped";
+pub const NO_TYPE: &str = "untyped";
 const HASH: &str = "32, 48 or 64 bytes";
 const INSTANCE: &str = "the byte 01 and 32 more";
 

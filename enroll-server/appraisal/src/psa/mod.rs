@@ -27,6 +27,7 @@ use claims::PsaClaims;
 use leaf::EndorsedKey;
 use token::Token;
 
+pub use claims::NO_TYPE;
 pub use key::{Algorithm, AttestationKey};
 
 /// What identifies an initial attestation key: the 32 bytes in a UEID of type RAND (RFC 9783, section 4.2.1).

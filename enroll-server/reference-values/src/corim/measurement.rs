@@ -5,6 +5,7 @@
 //! not taken: it is a condition that would be dropped.
 
 use appraisal::policy::KnownGood;
+use appraisal::psa::NO_TYPE;
 
 use super::environment::Environment;
 use super::{clean, dotted, is_name, tag, uuid};
@@ -124,7 +125,10 @@ impl Subject {
         };
         let layer = environment.layer.map(|layer| format!("layer-{layer}"));
         Ok(match key {
-            Some(Key::PsaComponent) => Self { component: name, version, signer: None },
+            Some(Key::PsaComponent) => {
+                let component = name.unwrap_or_else(|| NO_TYPE.into());
+                Self { component: Some(component), version, signer: None }
+            }
             Some(Key::PsaRefval { label, version: of_key, signer }) => {
                 Self { component: label.or(name), version: of_key.or(version), signer }
             }
