@@ -4,6 +4,8 @@
 //! Works on the store alone, so it works while a server runs in another process: that server sees a
 //! revocation within a fraction of a second.
 
+mod attestation_keys;
+
 use core::time::Duration;
 use std::sync::Arc;
 
@@ -35,6 +37,15 @@ pub enum AdminError {
     /// The inventory file has mistakes; nothing was imported.
     #[error("nothing was imported")]
     Inventory(#[from] inventory::InventoryError),
+    /// The file of attestation keys has mistakes; nothing was registered.
+    #[error("nothing was registered")]
+    AttestationKeys(#[from] crate::attestation_keys::EntryError),
+    /// A maker's name fits more than one.
+    #[error("several makers are called '{name}'; give the fingerprint of the one you mean")]
+    SeveralMakers {
+        /// The name.
+        name: String,
+    },
     /// There is no such thing.
     #[error("there is no {what} '{name}'")]
     NotFound {

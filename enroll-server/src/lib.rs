@@ -9,6 +9,7 @@
 
 pub mod admin;
 pub mod api;
+pub mod attestation_keys;
 pub mod audit;
 pub mod authorization;
 pub mod cli;

@@ -46,6 +46,23 @@ pub fn read_certificates(bytes: &[u8]) -> Result<Vec<Vec<u8>>, NotPem> {
     }
 }
 
+/// Reads a file of one public key: SubjectPublicKeyInfo in PEM ("PUBLIC KEY") or in DER.
+///
+/// # Errors
+/// Where it is neither, or holds more than one.
+pub fn read_public_key(bytes: &[u8]) -> Result<Vec<u8>, NotPem> {
+    use rustls_pki_types::SubjectPublicKeyInfoDer;
+    use rustls_pki_types::pem::PemObject as _;
+    if bytes.first() == Some(&0x30) {
+        return Ok(bytes.to_vec());
+    }
+    let mut found = SubjectPublicKeyInfoDer::pem_slice_iter(bytes);
+    match (found.next(), found.next()) {
+        (Some(Ok(der)), None) => Ok(der.to_vec()),
+        _ => Err(NotPem),
+    }
+}
+
 /// Reads a PKCS#8 key in PEM; everything that held it is wiped.
 ///
 /// # Errors

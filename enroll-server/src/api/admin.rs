@@ -122,9 +122,11 @@ pub(super) fn reply(done: Result<impl serde::Serialize, AdminError>) -> Response
             let status = match &error {
                 AdminError::NotFound { .. } => StatusCode::NOT_FOUND,
                 AdminError::Illegal(_) => StatusCode::CONFLICT,
-                AdminError::NotAMaker { .. } | AdminError::Inventory(_) | AdminError::NotFinal => {
-                    StatusCode::BAD_REQUEST
-                }
+                AdminError::NotAMaker { .. }
+                | AdminError::Inventory(_)
+                | AdminError::AttestationKeys(_)
+                | AdminError::SeveralMakers { .. }
+                | AdminError::NotFinal => StatusCode::BAD_REQUEST,
                 AdminError::Random | AdminError::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
             };
             answer(status, &json!({ "error": chain(&error) }))

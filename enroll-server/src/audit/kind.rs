@@ -124,6 +124,10 @@ events! {
     TokenCreated = "token-created", Notice, "Nothing, if it was made on purpose.";
     /// A token was revoked.
     TokenRevoked = "token-revoked", Notice, "Nothing.";
+    /// Attestation keys were registered.
+    AttestationKeysAdded = "attestation-keys-added", Notice, "Nothing, if they were registered on purpose.";
+    /// An attestation key was removed.
+    AttestationKeyRemoved = "attestation-key-removed", Notice, "Nothing, if it was removed on purpose.";
     /// A changed policy is in force.
     PolicyReloaded = "policy-reloaded", Notice, "Nothing, if it was changed on purpose.";
     /// The policy's file has mistakes; the policy before stays in force.

@@ -59,6 +59,9 @@ pub(super) enum Command {
     /// Devices: the inventory, approvals, revocations.
     #[command(subcommand)]
     Device(Device),
+    /// Attestation keys of devices that prove themselves with PSA tokens, and have no certificate for the key.
+    #[command(subcommand)]
+    AttestationKey(AttestationKey),
     /// One-time tokens, for devices without an IDevID.
     #[command(subcommand)]
     Token(Token),
@@ -138,6 +141,42 @@ pub(super) enum Device {
         /// privilege-withdrawn.
         #[arg(long, default_value = "unspecified", value_parser = reason)]
         reason: Reason,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum AttestationKey {
+    /// Register the attestation key of one device, as its maker gives it.
+    Add {
+        /// Instance identifier of its PSA tokens, in hexadecimal: 32 bytes, or 33 with the type byte 01 in front.
+        #[arg(long, value_name = "HEX", value_parser = crate::attestation_keys::instance)]
+        instance_id: appraisal::psa::InstanceId,
+        /// The device it is in.
+        #[arg(long)]
+        device: DeviceId,
+        /// The public key, PEM or DER: an EC key on P-256, P-384 or P-521.
+        #[arg(long, value_name = "FILE")]
+        key: PathBuf,
+        /// Name or fingerprint of the maker who vouches for it; one of `enroll-server maker list`.
+        #[arg(long)]
+        maker: Option<String>,
+        /// The device's model.
+        #[arg(long)]
+        model: Option<String>,
+    },
+    /// Register many: CSV with the header `instance_id,device,key,maker,model`, or JSON lines with these fields. The
+    /// key is a SubjectPublicKeyInfo in DER, in hexadecimal. What is known already is not overwritten.
+    Import {
+        /// The file.
+        file: PathBuf,
+    },
+    /// List the attestation keys.
+    List,
+    /// Remove an attestation key: its device cannot attest with it any more.
+    Remove {
+        /// Its instance identifier, in hexadecimal.
+        #[arg(value_name = "INSTANCE", value_parser = crate::attestation_keys::instance)]
+        instance_id: appraisal::psa::InstanceId,
     },
 }
 

@@ -24,7 +24,22 @@ pub(super) fn readable(evidence: &StoredEvidence) -> Json {
                 _ => json!({ "kind": kind, "unreadable": hex::encode(&evidence.body) }),
             }
         }
+        EvidenceKind::PsaToken => match psa_claims(&evidence.body) {
+            Some(claims) => json!({ "kind": kind, "claims": named(claims) }),
+            None => json!({ "kind": kind, "unreadable": hex::encode(&evidence.body) }),
+        },
         _ => json!({ "kind": kind }),
+    }
+}
+
+/// The claims in a COSE_Sign1 of any headers.
+fn psa_claims(body: &[u8]) -> Option<std::collections::BTreeMap<Cbor, Cbor>> {
+    // The reader leaves the tag of a whole item out.
+    let Ok(Cbor::Array(parts)) = serde_cbor::from_slice::<Cbor>(body) else { return None };
+    let [_, _, Cbor::Bytes(payload), _] = parts.as_slice() else { return None };
+    match serde_cbor::from_slice::<Cbor>(payload) {
+        Ok(Cbor::Map(claims)) => Some(claims),
+        _ => None,
     }
 }
 
@@ -40,9 +55,18 @@ fn named(claims: std::collections::BTreeMap<Cbor, Cbor>) -> Json {
             Cbor::Integer(259) => "hwmodel".to_owned(),
             Cbor::Integer(260) => "hwversion".to_owned(),
             Cbor::Integer(263) => "dbgstat".to_owned(),
+            Cbor::Integer(265) => "eat_profile".to_owned(),
+            Cbor::Integer(268) => "bootseed".to_owned(),
             Cbor::Integer(270) => "swname".to_owned(),
             Cbor::Integer(271) => "swversion".to_owned(),
             Cbor::Integer(273) => "measurements".to_owned(),
+            // RFC 9783, section 11.1.
+            Cbor::Integer(2394) => "psa-client-id".to_owned(),
+            Cbor::Integer(2395) => "psa-security-lifecycle".to_owned(),
+            Cbor::Integer(2396) => "psa-implementation-id".to_owned(),
+            Cbor::Integer(2398) => "psa-certification-reference".to_owned(),
+            Cbor::Integer(2399) => "psa-software-components".to_owned(),
+            Cbor::Integer(2400) => "psa-verification-service-indicator".to_owned(),
             other => text(&other),
         };
         let value = match (name.as_str(), value) {
@@ -132,6 +156,10 @@ mod tests {
         assert_eq!(shown["claims"]["swversion"][0], "1.2.0");
         assert_eq!(shown["claims"]["measurements"][0]["1"][0], "application");
         assert_eq!(shown["claims"]["measurements"][0]["2"][1], "07".repeat(32));
+        // RFC 9783: tag 18, headers, and claims of which one is the lifecycle.
+        let psa = hex::decode("d28443a10126a047a119095b19300040").unwrap();
+        let shown = readable(&StoredEvidence { kind: EvidenceKind::PsaToken, body: psa });
+        assert_eq!(shown["claims"]["psa-security-lifecycle"], 0x3000);
         let broken = StoredEvidence { kind: EvidenceKind::IdevidEat, body: vec![0xff] };
         assert_eq!(readable(&broken)["unreadable"], "ff");
     }

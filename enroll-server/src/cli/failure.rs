@@ -23,6 +23,8 @@ pub(super) enum Failure {
     Store(#[from] StoreError),
     #[error("{}: cannot be read", path.display())]
     Unreadable { path: PathBuf, source: io::Error },
+    #[error("{}: this is no public key on P-256, P-384 or P-521, in PEM (PUBLIC KEY) or DER", path.display())]
+    NotAPublicKey { path: PathBuf },
     #[error("the asynchronous runtime cannot be started")]
     Runtime(#[source] io::Error),
     #[error("no signals can be received")]
@@ -42,6 +44,7 @@ impl Failure {
             | Self::Admin(_)
             | Self::Store(_)
             | Self::Unreadable { .. }
+            | Self::NotAPublicKey { .. }
             | Self::Runtime(_)
             | Self::Signals(_) => 1,
         }

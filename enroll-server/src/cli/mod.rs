@@ -1,6 +1,7 @@
 //! The command line: takes arguments apart, calls the library, prints what came out.
 
 mod args;
+mod attestation_keys;
 mod certificates;
 mod devices;
 mod events;
@@ -49,6 +50,9 @@ fn dispatch(args: Args, output: &Output) -> Result<(), Failure> {
         Command::Serve => serve::serve(&global),
         Command::Maker(command) => with_admin(&global, |admin| makers::run(admin, command, output)),
         Command::Device(command) => with_admin(&global, |admin| devices::run(admin, command, output)),
+        Command::AttestationKey(command) => {
+            with_admin(&global, |admin| attestation_keys::run(admin, command, output))
+        }
         Command::Token(command) => with_admin(&global, |admin| tokens::run(admin, command, output)),
         Command::Cert(command) => with_admin(&global, |admin| certificates::run(admin, command, output)),
         Command::Event(command) => with_admin(&global, |admin| events::run(admin, command, output)),

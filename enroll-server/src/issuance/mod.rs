@@ -20,7 +20,7 @@ use core::time::Duration;
 use std::sync::Arc;
 
 use appraisal::{
-    Appraised, CheckedCsr, IdevidEat, Policy, Presented, Proof, ReferenceValues, RenewalPresented,
+    Appraised, CheckedCsr, IdevidEat, Policy, Presented, Proof, PsaToken, ReferenceValues, RenewalPresented,
 };
 use aws_lc_rs::digest::{SHA256, digest};
 use ca::{IssueError, Issuer, LdevidProfile, RecordedIntent as _, Serial, Validity};
@@ -36,7 +36,8 @@ use crate::clock::Clock;
 use crate::failpoint::{Failpoint, Hook};
 use crate::nonce::{Freshness, NonceKey};
 use crate::store::{
-    Binding, Completed, NewEvent, Observed, RecordOutcome, Recorded, Sha256, Snapshot, Store, StoredEvidence,
+    AttestationKey, Binding, Completed, NewEvent, Observed, RecordOutcome, Recorded, Sha256, Snapshot, Store,
+    StoredEvidence,
 };
 
 use basis::Makers;
@@ -363,6 +364,19 @@ impl Issuance {
                     return Err(Denied::UnknownToken);
                 }
                 Ok((Proof::OneTimeToken(found.grant), Some(sha256)))
+            }
+            EvidenceKind::PsaToken => {
+                let registered = match appraisal::psa::claimed_instance(evidence.body) {
+                    Some(instance) => self.parts.store.attestation_key(instance).await?,
+                    None => None,
+                };
+                let proof = PsaToken {
+                    token: evidence.body,
+                    endorsements: &evidence.endorsements,
+                    nonce: &evidence.nonce,
+                    registered: registered.map(AttestationKey::registered).transpose()?,
+                };
+                Ok((Proof::PsaToken(proof), None))
             }
             _ => Err(Denied::NoKind),
         }

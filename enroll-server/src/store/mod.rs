@@ -4,6 +4,7 @@
 //! happen together is one call here, and one transaction there.
 
 mod action;
+mod attestation;
 mod error;
 mod event;
 mod model;
@@ -24,6 +25,7 @@ use crate::audit::Actor;
 use crate::authorization::Authorized;
 
 pub use action::{Action, Carried, Page, Selection};
+pub use attestation::{AttestationKey, KeysAdded, NewAttestationKey};
 pub use error::StoreError;
 pub use event::{Event, EventQuery, NewEvent, Observed, Order};
 pub use model::{
@@ -82,6 +84,18 @@ pub trait Store: Send + Sync + core::fmt::Debug {
 
     /// All makers, by name.
     fn makers(&self) -> Reply<'_, Vec<Maker>>;
+
+    /// The attestation key registered for an instance identifier.
+    fn attestation_key(&self, instance: Sha256) -> Reply<'_, Option<AttestationKey>>;
+
+    /// All registered attestation keys, by device.
+    fn attestation_keys(&self) -> Reply<'_, Vec<AttestationKey>>;
+
+    /// Registers attestation keys; what is there is never changed.
+    fn add_attestation_keys(&self, keys: Vec<NewAttestationKey>, now: UnixTime) -> Reply<'_, KeysAdded>;
+
+    /// Removes an attestation key; gives the device that it was registered for, if it was there.
+    fn remove_attestation_key(&self, instance: Sha256, now: UnixTime) -> Reply<'_, Option<DeviceId>>;
 
     /// Imports inventory entries.
     fn import(&self, entries: Vec<InventoryEntry>, now: UnixTime) -> Reply<'_, ImportReport>;

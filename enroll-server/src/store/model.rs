@@ -234,7 +234,7 @@ fn as_reason<S: serde::Serializer>(value: &Reason, to: S) -> Result<S::Ok, S::Er
     to.serialize_str(value.name())
 }
 
-fn as_hex<S: serde::Serializer>(value: &impl AsRef<[u8]>, to: S) -> Result<S::Ok, S::Error> {
+pub(super) fn as_hex<S: serde::Serializer>(value: &impl AsRef<[u8]>, to: S) -> Result<S::Ok, S::Error> {
     to.serialize_str(&hex::encode(value))
 }
 

@@ -40,6 +40,36 @@ fn error(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).unwrap()
 }
 
+/// Registers, lists and removes attestation keys; the maker is there.
+fn attestation_keys(folder: &Path) {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let (pem, id) = (folder.join("iak.pem"), "ab".repeat(32));
+    std::fs::write(&pem, key.public_key_pem()).unwrap();
+    let add = ["attestation-key", "add", "--json", "--instance-id", &id, "--device", "SN-1", "--key"];
+    let add = [add.as_slice(), &[pem.to_str().unwrap()]].concat();
+    let named = |maker| on(folder, &[add.as_slice(), &["--maker", maker, "--model", "sensor-a"]].concat());
+    assert_eq!(named("nobody").status.code(), Some(4));
+    assert_eq!(json(&named("Example Maker"))["added"], 1);
+
+    let spki = hex::encode(rcgen::PublicKeyData::subject_public_key_info(&key));
+    let csv = folder.join("keys.csv");
+    let line = format!("{id},SN-1,{spki},Example Maker,sensor-a\n{},SN-2,{spki},,\n", "cd".repeat(32));
+    std::fs::write(&csv, format!("instance_id,device,key,maker,model\n{line}")).unwrap();
+    let again = json(&on(folder, &["attestation-key", "import", csv.to_str().unwrap(), "--json"]));
+    assert_eq!((&again["unchanged"], &again["conflicting"][0]), (&1.into(), &"SN-2".into()));
+
+    let listed = json(&on(folder, &["attestation-key", "list", "--json"]));
+    assert_eq!(
+        (&listed[0]["instance_id"], &listed[0]["maker"]),
+        (&id.as_str().into(), &"Example Maker".into())
+    );
+    std::fs::write(&pem, "no key").unwrap();
+    assert!(error(&on(folder, &add)).contains("this is no public key"), "{:?}", on(folder, &add));
+    let remove = on(folder, &["attestation-key", "remove", &format!("01{id}")]);
+    assert!(remove.status.success(), "{remove:?}");
+    assert_eq!(on(folder, &["attestation-key", "remove", &id]).status.code(), Some(4));
+}
+
 #[test]
 fn an_operators_day() {
     let folder = tempfile::tempdir().unwrap();
@@ -64,6 +94,8 @@ fn an_operators_day() {
     assert_eq!((&devices[0]["device"], &devices[0]["state"]), (&"SN-1".into(), &"registered".into()));
     assert_eq!(json(&on(folder, &["device", "show", "SN-1", "--json"]))["model"], "sensor-a");
 
+    attestation_keys(folder);
+
     let token = json(&on(folder, &["token", "create", "--device", "T-1", "--json"]));
     let text = token["token"].as_str().unwrap();
     let listed = on(folder, &["token", "list", "--json"]);
@@ -79,7 +111,10 @@ fn an_operators_day() {
         .iter()
         .map(|event| event["kind"].as_str().unwrap().to_owned())
         .collect();
-    assert_eq!(kinds, ["revoked", "approved", "token-revoked", "token-created", "imported", "maker-added"]);
+    let keys = ["attestation-key-removed", "attestation-keys-added", "attestation-keys-added"];
+    assert_eq!(kinds[..4], ["revoked", "approved", "token-revoked", "token-created"]);
+    assert_eq!(kinds[4..7], keys);
+    assert_eq!(kinds[7..], ["imported", "maker-added"]);
     let text = String::from_utf8(on(folder, &["device", "list"]).stdout).unwrap();
     assert!(text.contains("SN-1") && text.contains("revoked"), "{text}");
 }

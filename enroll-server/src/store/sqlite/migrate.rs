@@ -10,6 +10,7 @@ pub(super) const STEPS: &[&str] = &[
     include_str!("../migrations/0002_groups.sql"),
     include_str!("../migrations/0003_events.sql"),
     include_str!("../migrations/0004_states.sql"),
+    include_str!("../migrations/0005_attestation_keys.sql"),
 ];
 
 /// Runs the steps the database has not seen.

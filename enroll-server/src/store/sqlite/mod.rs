@@ -5,6 +5,7 @@
 
 mod actions;
 mod actor;
+mod attestation_keys;
 mod convert;
 mod events;
 mod inventory;
@@ -36,6 +37,7 @@ use super::{
     Generations, ImportReport, InventoryEntry, Maker, NewEvent, Observed, Page, RecordOutcome, Recorded,
     Reply, RevokedList, Selection, Sha256, Snapshot, Store, StoreError, Token,
 };
+use super::{AttestationKey, KeysAdded, NewAttestationKey};
 use crate::audit::Actor;
 use crate::authorization::Authorized;
 use reader::Readers;
@@ -210,6 +212,22 @@ impl Store for SqliteStore {
 
     fn makers(&self) -> Reply<'_, Vec<Maker>> {
         self.read(inventory::makers)
+    }
+
+    fn attestation_key(&self, instance: Sha256) -> Reply<'_, Option<AttestationKey>> {
+        self.read(move |c| attestation_keys::find(c, &instance))
+    }
+
+    fn attestation_keys(&self) -> Reply<'_, Vec<AttestationKey>> {
+        self.read(attestation_keys::all)
+    }
+
+    fn add_attestation_keys(&self, keys: Vec<NewAttestationKey>, now: UnixTime) -> Reply<'_, KeysAdded> {
+        self.write(move |c| attestation_keys::add(c, &keys, now))
+    }
+
+    fn remove_attestation_key(&self, instance: Sha256, now: UnixTime) -> Reply<'_, Option<DeviceId>> {
+        self.write(move |c| attestation_keys::remove(c, &instance, now))
     }
 
     fn import(&self, entries: Vec<InventoryEntry>, now: UnixTime) -> Reply<'_, ImportReport> {
