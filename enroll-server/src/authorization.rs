@@ -4,11 +4,11 @@
 //! nonce or the token used, the key seen. So the store calls [`decide`] in the transaction that records the
 //! intent, with facts read in that same transaction.
 
-use appraisal::{Appraised, Decision as Verdict, KnownDevice};
+use appraisal::{Appraised, Decision as Verdict, GroupName, KnownDevice};
 use ca::{Serial, Validity};
 use shared::{DeviceId, Reject, UnixTime};
 
-use crate::store::{Binding, CertificateState, Sha256, StoredEvidence};
+use crate::store::{Binding, CertificateState, NewAppraisal, Sha256, StoredEvidence};
 
 /// A request that was appraised, with all that has to be checked again when it is recorded.
 #[derive(Clone, Debug)]
@@ -30,6 +30,10 @@ pub(crate) struct Basis {
     /// The certificate of the TLS connection, for a renewal.
     pub(crate) presented: Option<Serial>,
     pub(crate) evidence: Option<StoredEvidence>,
+    /// The group whose policy was for it.
+    pub(crate) group: GroupName,
+    /// What is recorded of the appraisal, if the request is.
+    pub(crate) record: Option<Box<NewAppraisal>>,
     /// Serial number and life of the certificate, if this request is a new one.
     pub(crate) serial: Serial,
     pub(crate) validity: Validity,
@@ -74,6 +78,8 @@ pub struct Facts {
     pub idevid_elsewhere: bool,
     /// Whether the token of the request is there, neither used nor revoked; `true` where it has none.
     pub token_is_good: bool,
+    /// Whether as many devices of the group as its policy allows have an identity, this one not counted.
+    pub group_is_full: bool,
     /// The certificate the request was sent with: whose it is, and how it stands.
     pub presented: Option<(DeviceId, CertificateState)>,
 }
@@ -153,6 +159,9 @@ pub fn decide(request: &Authorized, facts: &Facts) -> Decision {
     if facts.known != basis.known {
         return Decision::Changed;
     }
+    if facts.group_is_full {
+        return group_is_full();
+    }
     match request.appraised.decision() {
         Verdict::Accept => Decision::Record,
         Verdict::Hold => Decision::Hold,
@@ -163,7 +172,11 @@ fn again(request: &Authorized, facts: &Facts, serial: Serial, state: Certificate
     match state {
         CertificateState::Held if facts.known != request.basis().known => Decision::Changed,
         CertificateState::Held if request.appraised.decision() == Verdict::Accept => {
-            Decision::Release(serial)
+            if facts.group_is_full {
+                group_is_full()
+            } else {
+                Decision::Release(serial)
+            }
         }
         CertificateState::Held | CertificateState::Intent | CertificateState::Issued => {
             Decision::Known(serial, state)
@@ -171,6 +184,10 @@ fn again(request: &Authorized, facts: &Facts, serial: Serial, state: Certificate
         CertificateState::Revoked => refuse(Reject::CertificateRevoked, "its certificate was revoked since"),
         CertificateState::Voided => refuse(Reject::UsedNonce, "the request was given up; a new one may come"),
     }
+}
+
+const fn group_is_full() -> Decision {
+    refuse(Reject::QuotaReached, "as many devices of its group as the policy allows have an identity")
 }
 
 const fn refuse(reject: Reject, reason: &'static str) -> Decision {

@@ -21,6 +21,7 @@ pub mod inventory;
 pub mod issuance;
 pub mod nonce;
 pub mod outgoing;
+pub mod policies;
 pub mod revocation;
 mod serve;
 pub mod startup;

@@ -90,6 +90,25 @@ impl Proof<'_> {
             Self::SymmetricKey(_) => EvidenceKind::SymmetricKey,
         }
     }
+
+    /// The group that the token or credential puts its devices into, where it names one. Not verified yet.
+    fn group(&self) -> Option<&GroupName> {
+        match self {
+            Self::IdevidEat(_) | Self::PsaToken(_) => None,
+            Self::OneTimeToken(grant) => grant.group.as_ref(),
+            Self::SymmetricKey(evidence) => evidence.credential.as_ref()?.grant.group.as_ref(),
+        }
+    }
+}
+
+/// The group whose policy is for a request: the device's own. A device that is in no group, or not known, is
+/// judged by the policy of the group that its token or credential puts it into.
+#[must_use]
+pub fn group_for(known: Option<&KnownDevice>, proof: Option<&Proof<'_>>) -> GroupName {
+    match known {
+        Some(known) if !known.group.is_default() => known.group.clone(),
+        _ => proof.and_then(Proof::group).cloned().unwrap_or_default(),
+    }
 }
 
 /// What evidence is held against.

@@ -28,10 +28,13 @@ impl Api {
     }
 
     fn granted(&self, device: &DeviceId, granted: &Granted) -> Result<Response<Body>, EncodeError> {
-        let topic = |template: &str| template.replace("{id}", device.as_str());
-        let telemetry = topic(&self.broker.telemetry_topic);
-        let status = topic(&self.broker.status_topic);
-        let command = topic(&self.broker.command_topic);
+        let own = granted.broker();
+        let topic = |own: &Option<String>, template: &str| {
+            own.as_deref().unwrap_or(template).replace("{id}", device.as_str())
+        };
+        let telemetry = topic(&own.telemetry_topic, &self.broker.telemetry_topic);
+        let status = topic(&own.status_topic, &self.broker.status_topic);
+        let command = topic(&own.command_topic, &self.broker.command_topic);
         let (renew_from, renew_by) = granted.validity().renewal_window();
         // Two of MAX_CHAIN; the trust anchor is left out.
         let chain = [granted.der(), self.issuance.issuer().certificate().der()].into_iter().collect();
@@ -42,8 +45,8 @@ impl Api {
             renew_by,
             trust_bundle: &self.trust_bundle,
             broker: BrokerSettings {
-                host: &self.broker.host,
-                port: self.broker.port,
+                host: own.host.as_deref().unwrap_or(&self.broker.host),
+                port: own.port.unwrap_or(self.broker.port),
                 telemetry_topic: &telemetry,
                 status_topic: &status,
                 command_topic: &command,

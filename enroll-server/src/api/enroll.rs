@@ -29,7 +29,7 @@ async fn make_challenge(
     let body = read_body(api, request).await?;
     let request = ChallengeRequest::decode(&body)?;
     *device = Some(request.device.clone());
-    let challenge = api.issuance.challenge(&request)?;
+    let challenge = api.issuance.challenge(&request).await?;
     let mut bytes = vec![0; limits::MAX_ANSWER];
     let length = challenge.encode(&mut bytes)?;
     bytes.truncate(length);

@@ -9,7 +9,7 @@ use shared::codec::{DecodeError, EncodeError};
 use shared::reject::DeviceAction;
 use shared::{DeviceId, Reject};
 
-use crate::issuance::{Denied, chain};
+use crate::issuance::{Denied, chain, rule_of};
 
 /// Why a request is refused.
 #[derive(Debug, thiserror::Error)]
@@ -60,6 +60,14 @@ impl Problem {
         }
     }
 
+    /// The rule that decided.
+    pub(super) fn rule(&self) -> &'static str {
+        match self {
+            Self::Denied(denied) => denied.rule(),
+            _ => rule_of(self.reject()),
+        }
+    }
+
     /// One log line with the operator's reason: loud where the server is at fault.
     pub(super) fn log(&self, endpoint: &'static str, device: Option<&DeviceId>) {
         let reject = self.reject();
@@ -69,11 +77,15 @@ impl Problem {
         if reject.http_status() >= 500 {
             tracing::error!(endpoint, device, refusal = reject.name(), reason, action, "not served");
         } else {
-            let rule = match self {
-                Self::Denied(denied) => denied.rule(),
-                _ => None,
-            };
-            tracing::info!(endpoint, device, refusal = reject.name(), rule, reason, action, "refused");
+            tracing::info!(
+                endpoint,
+                device,
+                refusal = reject.name(),
+                rule = self.rule(),
+                reason,
+                action,
+                "refused"
+            );
         }
     }
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use crate::admin::AdminError;
 use crate::config::ConfigError;
+use crate::policies::PolicyFilesError;
 use crate::startup::{InitError, LoadError, StartError};
 use crate::store::StoreError;
 
@@ -35,9 +36,10 @@ impl Failure {
     /// The exit status, as the help tells it.
     pub(super) const fn code(&self) -> u8 {
         match self {
-            Self::Config(_) | Self::Start(StartError::Config(_) | StartError::Load(LoadError::Policy(_))) => {
-                3
-            }
+            Self::Config(_)
+            | Self::Start(
+                StartError::Config(_) | StartError::Load(LoadError::Policy(PolicyFilesError::Mistakes(_))),
+            ) => 3,
             Self::Admin(AdminError::NotFound { .. }) => 4,
             Self::Init(_)
             | Self::Start(_)

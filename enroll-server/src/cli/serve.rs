@@ -11,7 +11,7 @@ use crate::config::Config;
 use crate::startup::Server;
 use crate::telemetry;
 
-/// Runs until SIGTERM or SIGINT.
+/// Runs until SIGTERM or SIGINT; SIGHUP has the policies read at once.
 pub(super) fn serve(global: &Global) -> Result<(), Failure> {
     let config = Config::load(&global.config)?;
     telemetry::init(&config.log);
@@ -21,10 +21,14 @@ pub(super) fn serve(global: &Global) -> Result<(), Failure> {
         // Before the start, so that a signal during it is not lost.
         let mut terminate = signal(SignalKind::terminate()).map_err(Failure::Signals)?;
         let mut interrupt = signal(SignalKind::interrupt()).map_err(Failure::Signals)?;
+        let mut hangup = signal(SignalKind::hangup()).map_err(Failure::Signals)?;
         let server = Server::start(config, Arc::new(SystemClock)).await?;
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => break,
+                _ = interrupt.recv() => break,
+                _ = hangup.recv() => server.reload_policies(),
+            }
         }
         server.stop().await;
         Ok(())

@@ -13,9 +13,10 @@ use core::time::Duration;
 use std::path::PathBuf;
 
 use crate::audit::RefusalLimits;
+use crate::store::RecordLimits;
 
 pub use error::{ConfigError, Mistake};
-pub(crate) use read::{is_host, is_tenant};
+pub(crate) use read::is_tenant;
 pub(crate) use reader::parse_duration;
 
 /// A file with every field, its default and what it means; `init` starts from it.
@@ -47,6 +48,8 @@ pub struct Config {
     pub busy_retry: Duration,
     /// Caps and deadlines.
     pub limits: Limits,
+    /// What is kept of appraisals.
+    pub records: RecordLimits,
     /// SHA-256 of the bearer token of the admin API; without it the API refuses everything.
     pub admin_token_sha256: Option<[u8; 32]>,
     /// How many refusals of one device within which time are an event.
@@ -81,8 +84,10 @@ pub struct Files {
     pub trust_bundle: PathBuf,
     /// Key of the nonces; the same on every replica.
     pub nonce_key: PathBuf,
-    /// The policy.
+    /// The policy of the group `default`, and the base of all others.
     pub policy: PathBuf,
+    /// The folder of the other groups' policies.
+    pub policy_groups: PathBuf,
     /// Known-good measurements besides those in the policy, where such a file is named.
     pub reference_values: Option<PathBuf>,
     /// The SQLite database.

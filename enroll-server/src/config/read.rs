@@ -4,11 +4,13 @@ use core::net::SocketAddr;
 use core::time::Duration;
 use std::path::{Path, PathBuf};
 
-use shared::limits::{MAX_HOST, MAX_TOPIC};
+use appraisal::policy::{is_host, is_topic};
 
 use crate::audit::RefusalLimits;
 
 use super::reader::{Reader, Section, duration, flag, number, text, texts};
+use crate::store::RecordLimits;
+
 use super::{Broker, CRL_VALID, Certificates, Config, ConfigError, Crl, Files, Limits, Listen, Log};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -45,6 +47,7 @@ impl Config {
             approval_retry: top(&mut reader, &mut root, "approval_retry", 60, 1, DAY),
             busy_retry: top(&mut reader, &mut root, "busy_retry", 5, 1, HOUR),
             limits: limits(&mut reader, &mut root),
+            records: records(&mut reader, &mut root),
             admin_token_sha256: admin(&mut reader, &mut root),
             repeated_refusals: events(&mut reader, &mut root),
             log: log(&mut reader, &mut root),
@@ -52,7 +55,7 @@ impl Config {
         reader.close(
             root,
             "tenant, nonce_lifetime, approval_retry, busy_retry and the tables listen, files, certificates, \
-             broker, crl, limits, admin, events, log",
+             broker, crl, limits, records, admin, events, log",
         );
         let mistakes = reader.finish();
         if mistakes.is_empty() {
@@ -138,6 +141,7 @@ fn files<'t>(reader: &mut Reader<'t>, root: &mut Section<'t>, folder: &Path) -> 
         trust_bundle: file("trust_bundle", "trust.bundle"),
         nonce_key: file("nonce_key", "nonce.key"),
         policy: file("policy", "policy.toml"),
+        policy_groups: file("policy_groups", "policy.d"),
         reference_values: None,
         store: file("store", "store.sqlite"),
     };
@@ -147,7 +151,7 @@ fn files<'t>(reader: &mut Reader<'t>, root: &mut Section<'t>, folder: &Path) -> 
     reader.close(
         section,
         "root_certificate, issuing_certificate, issuing_key, server_certificate, server_key, trust_bundle, \
-         nonce_key, policy, reference_values and store",
+         nonce_key, policy, policy_groups, reference_values and store",
     );
     Files { reference_values, ..files }
 }
@@ -199,21 +203,6 @@ fn broker<'t>(reader: &mut Reader<'t>, root: &mut Section<'t>) -> Broker {
     }
 }
 
-/// Whether `text` can be a host name or an IP address.
-#[must_use]
-pub(crate) fn is_host(text: &str) -> bool {
-    let characters = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b':');
-    (1..=MAX_HOST).contains(&text.len()) && text.bytes().all(characters)
-}
-
-fn is_topic(text: &str) -> bool {
-    let longest = text.len() + shared::limits::MAX_DEVICE_ID;
-    text.contains("{id}")
-        && longest <= MAX_TOPIC
-        && !text.contains(['+', '#'])
-        && !text.contains(char::is_control)
-}
-
 fn crl<'t>(reader: &mut Reader<'t>, root: &mut Section<'t>, folder: &Path) -> Crl {
     let mut section = reader.section(root, "crl");
     let der = path(reader, &mut section, folder, "der", "crl.der");
@@ -247,6 +236,24 @@ fn limits<'t>(reader: &mut Reader<'t>, root: &mut Section<'t>) -> Limits {
     reader
         .close(section, "connections, handshake, header, body, request, connection, shutdown and store_mib");
     Limits { store_mib: store_mib.and_then(|mib| u32::try_from(mib).ok()), ..limits }
+}
+
+fn records<'t>(reader: &mut Reader<'t>, root: &mut Section<'t>) -> RecordLimits {
+    let default = RecordLimits::default();
+    let mut section = reader.section(root, "records");
+    let mut count = |name: &str, low: u64, default: u32| {
+        let found = reader.field(&mut section, name, |value| number(value, low, 10_000_000));
+        found.and_then(|count| u32::try_from(count).ok()).unwrap_or(default)
+    };
+    let limits = RecordLimits {
+        per_device: count("per_device", 1, default.per_device),
+        unproved: count("unproved", 0, default.unproved),
+        strangers: count("strangers", 0, default.strangers),
+        retention: default.retention,
+    };
+    let retention = reader.field(&mut section, "retention", |value| duration(value, DAY, 3_650 * DAY));
+    reader.close(section, "per_device, unproved, strangers and retention");
+    RecordLimits { retention: retention.unwrap_or(default.retention), ..limits }
 }
 
 fn admin<'t>(reader: &mut Reader<'t>, root: &mut Section<'t>) -> Option<[u8; 32]> {

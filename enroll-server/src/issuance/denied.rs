@@ -1,5 +1,7 @@
 //! Why a request gets no certificate: one type over all steps, and what the device is told for each.
 
+use appraisal::GroupName;
+use appraisal::record::rule;
 use ca::IssueError;
 use shared::Reject;
 
@@ -14,6 +16,9 @@ pub enum Denied {
     /// No kind of evidence the device offers is accepted.
     #[error("the device offers no kind of evidence that the policy accepts")]
     NoKind,
+    /// The device's group has no policy.
+    #[error("the device's group '{0}' has no policy; nothing says what it has to show")]
+    NoPolicy(GroupName),
     /// The nonce is not one of ours for this device.
     #[error(transparent)]
     Nonce(#[from] UnknownNonce),
@@ -58,6 +63,7 @@ impl Denied {
     pub const fn reject(&self) -> Reject {
         match self {
             Self::NoKind => Reject::NoAcceptedEvidenceKind,
+            Self::NoPolicy(_) => Reject::GroupWithoutPolicy,
             Self::Nonce(UnknownNonce) => Reject::UnknownNonce,
             Self::UnknownToken => Reject::BadToken,
             Self::Appraisal(refusal) => refusal.reject,
@@ -80,13 +86,56 @@ impl Denied {
         }
     }
 
-    /// The rule of the appraisal that decided, where it was one.
+    /// The rule that decided: one of the appraisal's, or the one that stands for this refusal.
     #[must_use]
-    pub const fn rule(&self) -> Option<&'static str> {
+    pub fn rule(&self) -> &'static str {
         match self {
-            Self::Appraisal(refusal) => Some(refusal.rule),
-            _ => None,
+            Self::Appraisal(refusal) => refusal.rule,
+            Self::Withdrawn(_) | Self::Contended => rule::UNCHANGED,
+            _ => rule_of(self.reject()),
         }
+    }
+}
+
+/// The rule that stands for a refusal that is not the appraisal's.
+#[must_use]
+pub fn rule_of(reject: Reject) -> &'static str {
+    match reject {
+        Reject::MalformedMessage
+        | Reject::TooLarge
+        | Reject::UnsupportedVersion
+        | Reject::NoSuchEndpoint
+        | Reject::TooSlow
+        | Reject::TooManyRequests => rule::MESSAGE,
+        Reject::NoAcceptedEvidenceKind => rule::EVIDENCE_KIND,
+        Reject::UnknownNonce | Reject::ExpiredNonce | Reject::UsedNonce => rule::NONCE,
+        Reject::BadCsr | Reject::NoProofOfPossession => rule::CSR,
+        Reject::KeyReused => rule::NEW_KEY,
+        Reject::BadEvidence => rule::EVIDENCE_FORM,
+        Reject::EvidenceSignature => rule::EVIDENCE_SIGNATURE,
+        Reject::EvidenceNonce => rule::EVIDENCE_NONCE,
+        Reject::EvidenceKey => rule::EVIDENCE_KEY,
+        Reject::EvidenceDevice => rule::EVIDENCE_DEVICE,
+        Reject::UnknownMaker | Reject::BadEndorsement => rule::ENDORSEMENT,
+        Reject::ModelNotAllowed => rule::MODEL,
+        Reject::FirmwareTooOld => rule::FIRMWARE_VERSION,
+        Reject::FirmwareUnknown => rule::MEASUREMENTS,
+        Reject::DebugOpen => rule::DEBUG,
+        Reject::GroupWithoutPolicy => rule::GROUP_POLICY,
+        Reject::NotInInventory => rule::INVENTORY,
+        Reject::DeviceRevoked | Reject::DeviceRetired => rule::NOT_REVOKED,
+        Reject::DeviceSuspended => rule::NOT_SUSPENDED,
+        Reject::EnrollmentDenied => rule::FIRST_ENROLLMENT,
+        Reject::IdentityConflict => rule::PINNED_KEY,
+        Reject::BadToken => rule::TOKEN,
+        Reject::BadCredential => rule::CREDENTIAL,
+        Reject::QuotaReached => rule::QUOTA,
+        Reject::AlreadyEnrolled => rule::SECOND_ENROLLMENT,
+        Reject::NotAuthenticated
+        | Reject::CertificateRevoked
+        | Reject::CertificateExpired
+        | Reject::NotYourDevice => rule::TLS_IDENTITY,
+        _ => rule::SERVER,
     }
 }
 
@@ -100,4 +149,17 @@ pub(crate) fn chain(error: &(dyn core::error::Error + 'static)) -> String {
         source = error.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{rule, rule_of};
+    use shared::Reject;
+
+    #[test]
+    fn every_refusal_names_a_rule_and_only_faults_of_the_server_name_the_server() {
+        for reject in Reject::ALL {
+            assert_eq!(rule_of(*reject) == rule::SERVER, matches!(reject.code(), 90..), "{reject}");
+        }
+    }
 }

@@ -5,7 +5,9 @@
 
 mod basis;
 mod denied;
+mod draft;
 mod identity;
+mod journal;
 
 #[cfg(test)]
 mod crash_tests;
@@ -19,9 +21,8 @@ mod tests;
 use core::time::Duration;
 use std::sync::Arc;
 
-use appraisal::{
-    Appraised, CheckedCsr, IdevidEat, Policy, Presented, Proof, PsaToken, ReferenceValues, RenewalPresented,
-};
+use appraisal::policy::BrokerOverride;
+use appraisal::{Appraised, CheckedCsr, GroupName, IdevidEat, Presented, Proof, PsaToken, RenewalPresented};
 use aws_lc_rs::digest::{SHA256, digest};
 use ca::{IssueError, Issuer, LdevidProfile, RecordedIntent as _, Serial, Validity};
 use shared::message::latest::{
@@ -35,15 +36,18 @@ use crate::authorization::{Authorized, Basis};
 use crate::clock::Clock;
 use crate::failpoint::{Failpoint, Hook};
 use crate::nonce::{Freshness, NonceKey};
+use crate::policies::Policies;
 use crate::store::{
-    AttestationKey, Binding, Completed, NewEvent, Observed, RecordOutcome, Recorded, Sha256, Snapshot, Store,
-    StoredEvidence,
+    Asked, AttestationKey, Binding, Completed, NewAppraisal, NewEvent, Observed, RecordOutcome, Recorded,
+    Sha256, Snapshot, Store, StoredEvidence,
 };
 
 use basis::Makers;
-pub use denied::Denied;
 pub(crate) use denied::chain;
+pub use denied::{Denied, rule_of};
+use draft::Draft;
 pub use identity::{ClientIdentity, IdentityError};
+pub use journal::Journal;
 
 /// Everything it takes to issue.
 #[derive(Debug)]
@@ -66,10 +70,10 @@ pub struct Parts {
     pub nonces: NonceKey,
     /// How long a nonce is good for.
     pub nonce_lifetime: Duration,
-    /// What the operator demands.
-    pub policy: Policy,
-    /// What is known to be good.
-    pub reference_values: ReferenceValues,
+    /// What the operator demands, and what is known to be good.
+    pub policies: Arc<Policies>,
+    /// Where records of refusals wait.
+    pub refusals: Arc<Journal>,
     /// Looks on; for tests.
     pub hook: Hook,
 }
@@ -84,6 +88,14 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// With what the group's policy says of the broker.
+    fn told(self, broker: BrokerOverride) -> Self {
+        match self {
+            Self::Granted(granted) => Self::Granted(Granted { broker, ..granted }),
+            Self::Held => Self::Held,
+        }
+    }
+
     /// The stable name, as in logs and metrics.
     #[must_use]
     pub const fn name(&self) -> &'static str {
@@ -99,9 +111,20 @@ impl Outcome {
 pub struct Granted {
     der: Vec<u8>,
     validity: Validity,
+    broker: BrokerOverride,
 }
 
 impl Granted {
+    fn new(der: Vec<u8>, validity: Validity) -> Self {
+        Self { der, validity, broker: BrokerOverride::default() }
+    }
+
+    /// What the device is told of the broker instead of the server's settings, by the policy of its group.
+    #[must_use]
+    pub const fn broker(&self) -> &BrokerOverride {
+        &self.broker
+    }
+
     /// The certificate.
     #[must_use]
     pub fn der(&self) -> &[u8] {
@@ -137,19 +160,33 @@ impl Issuance {
         &self.parts.store
     }
 
+    /// The policies.
+    #[must_use]
+    pub fn policies(&self) -> &Arc<Policies> {
+        &self.parts.policies
+    }
+
+    /// Where records of refusals wait.
+    #[must_use]
+    pub fn refusals(&self) -> &Arc<Journal> {
+        &self.parts.refusals
+    }
+
     /// The issuing CA.
     #[must_use]
     pub fn issuer(&self) -> &Arc<Issuer> {
         &self.parts.issuer
     }
 
-    /// Makes a challenge. Touches no memory but the random generator's.
+    /// Makes a challenge, and remembers nothing of it.
     ///
     /// # Errors
     /// Where the device offers no evidence that the policy accepts.
-    pub fn challenge(&self, request: &ChallengeRequest<'_>) -> Result<Challenge<'static>, Denied> {
+    pub async fn challenge(&self, request: &ChallengeRequest<'_>) -> Result<Challenge<'static>, Denied> {
         let now = self.now();
-        let kind = self.parts.policy.choose(&request.kinds).ok_or(Denied::NoKind)?;
+        let mut draft = self.draft(Asked::Challenge, &request.device, None, now);
+        let kind = self.kind_for(request, &mut draft, now).await;
+        let kind = self.closed(draft, kind)?;
         let made = self.parts.nonces.make(&request.device, now, self.parts.nonce_lifetime);
         let (nonce, valid_until) = made.ok_or(Denied::Random)?;
         Ok(Challenge { server_time: now, nonce, valid_until, kind, credential: None })
@@ -161,22 +198,37 @@ impl Issuance {
     /// Says why not.
     pub async fn enroll(&self, request: &EnrollRequest<'_>) -> Result<Outcome, Denied> {
         let now = self.now();
+        let mut draft = self.draft(Asked::Enroll, &request.device, Some(&request.evidence), now);
+        let enrolled = self.do_enroll(request, &mut draft, now).await;
+        self.closed(draft, enrolled)
+    }
+
+    async fn do_enroll(
+        &self,
+        request: &EnrollRequest<'_>,
+        draft: &mut Draft,
+        now: UnixTime,
+    ) -> Result<Outcome, Denied> {
         // First what costs little: whoever has no nonce of ours costs us no signature check.
         let freshness = self.parts.nonces.check(&request.evidence.nonce, &request.device, now)?;
         let csr = appraisal::csr::check(request.csr).map_err(appraisal::Refusal::from)?;
         for _ in 0..ATTEMPTS {
             let snapshot = self.parts.store.snapshot(&request.device, now).await?;
+            let known = snapshot.known.as_ref();
+            draft.facts(&csr, Some(request.evidence.kind), known, None);
             let (proof, token) = self.proof(&request.evidence, &csr).await?;
+            let group = draft.group(known, Some(&proof))?;
             let presented = Presented { device: &request.device, csr: &csr, proof: &proof };
             let makers = self.makers.get(self.parts.store.as_ref(), snapshot.makers).await?;
             let appraised =
-                appraisal::appraise(&presented, &self.basis(&makers), snapshot.known.as_ref(), now);
+                draft.appraise(&group, &makers, |basis| appraisal::appraise(&presented, basis, known, now));
             let appraised =
                 self.noted(&request.device, appraised, (Some(&request.evidence), &snapshot), now).await?;
-            let ask =
-                Ask { snapshot, evidence: Some(&request.evidence), token, presented: None, freshness, now };
+            let evidence = Some(&request.evidence);
+            let record = draft.record();
+            let ask = Ask { snapshot, evidence, token, presented: None, freshness, group, record, now };
             if let Some(outcome) = self.issue(appraised, ask).await? {
-                return Ok(outcome);
+                return Ok(outcome.told(draft.broker()));
             }
         }
         Err(Denied::Contended)
@@ -192,6 +244,18 @@ impl Issuance {
         identity: Option<&ClientIdentity>,
     ) -> Result<Outcome, Denied> {
         let now = self.now();
+        let mut draft = self.draft(Asked::Renew, &request.device, request.evidence.as_ref(), now);
+        let renewed = self.do_renew(request, identity, &mut draft, now).await;
+        self.closed(draft, renewed)
+    }
+
+    async fn do_renew(
+        &self,
+        request: &RenewRequest<'_>,
+        identity: Option<&ClientIdentity>,
+        draft: &mut Draft,
+        now: UnixTime,
+    ) -> Result<Outcome, Denied> {
         let identity = identity.ok_or(Denied::NoClientCertificate)?;
         let csr = appraisal::csr::check(request.csr).map_err(appraisal::Refusal::from)?;
         let freshness = match &request.evidence {
@@ -201,6 +265,9 @@ impl Issuance {
         for _ in 0..ATTEMPTS {
             let tls = identity.as_stored(self.parts.store.as_ref()).await?;
             let snapshot = self.parts.store.snapshot(&request.device, now).await?;
+            let known = snapshot.known.as_ref();
+            let kind = request.evidence.as_ref().map(|evidence| evidence.kind);
+            draft.facts(&csr, kind, known, Some(&tls));
             let (proof, token) = match &request.evidence {
                 Some(evidence) => {
                     let (proof, token) = self.proof(evidence, &csr).await?;
@@ -214,15 +281,18 @@ impl Issuance {
                 identity: &tls,
                 proof: proof.as_ref(),
             };
+            let group = draft.group(known, proof.as_ref())?;
             let makers = self.makers.get(self.parts.store.as_ref(), snapshot.makers).await?;
-            let basis = self.basis(&makers);
-            let appraised = appraisal::appraise_renewal(&presented, &basis, snapshot.known.as_ref(), now);
+            let appraised = draft.appraise(&group, &makers, |basis| {
+                appraisal::appraise_renewal(&presented, basis, known, now)
+            });
             let evidence = request.evidence.as_ref();
             let appraised = self.noted(&request.device, appraised, (evidence, &snapshot), now).await?;
             let presented = Some(identity.serial());
-            let ask = Ask { snapshot, evidence, token, presented, freshness, now };
+            let record = draft.record();
+            let ask = Ask { snapshot, evidence, token, presented, freshness, group, record, now };
             if let Some(outcome) = self.issue(appraised, ask).await? {
-                return Ok(outcome);
+                return Ok(outcome.told(draft.broker()));
             }
         }
         Err(Denied::Contended)
@@ -270,7 +340,7 @@ impl Issuance {
         let recorded = match self.parts.store.record(authorized).await? {
             RecordOutcome::Open(recorded) => recorded,
             RecordOutcome::Issued { der, validity } => {
-                return Ok(Some(Outcome::Granted(Granted { der, validity })));
+                return Ok(Some(Outcome::Granted(Granted::new(der, validity))));
             }
             RecordOutcome::Held => return Ok(Some(Outcome::Held)),
             RecordOutcome::Changed => return Ok(None),
@@ -287,7 +357,7 @@ impl Issuance {
     }
 
     fn authorize(&self, appraised: Appraised, ask: Ask<'_>) -> Result<Authorized, Denied> {
-        let Ask { snapshot, evidence, token, presented, freshness, now } = ask;
+        let Ask { snapshot, evidence, token, presented, freshness, group, record, now } = ask;
         let binding = match (evidence, presented) {
             (Some(evidence), _) => Binding::Nonce(evidence.nonce),
             (None, Some(serial)) => Binding::Certificate(serial),
@@ -301,6 +371,8 @@ impl Issuance {
             token,
             presented,
             evidence: evidence.map(stored),
+            group,
+            record: Some(record),
             serial: Serial::random().map_err(|_| Denied::Random)?,
             validity: Validity::of_ldevid(now, appraised.lifetime(), issuer).map_err(IssueError::from)?,
             now,
@@ -316,7 +388,7 @@ impl Issuance {
         match self.parts.store.complete(recorded, signed.der().to_vec(), now).await? {
             Completed::Issued(der) => {
                 self.parts.hook.at(Failpoint::Completed(serial));
-                Ok(Granted { der, validity })
+                Ok(Granted::new(der, validity))
             }
             Completed::Voided(state) => Err(Denied::Withdrawn(state)),
         }
@@ -333,12 +405,36 @@ impl Issuance {
         Ok(signed)
     }
 
-    const fn basis<'a>(&'a self, makers: &'a appraisal::Endorsements) -> appraisal::Basis<'a> {
-        appraisal::Basis {
-            makers,
-            policy: &self.parts.policy,
-            reference_values: &self.parts.reference_values,
+    /// Begins the record of a request, and pins the policies it is judged by.
+    fn draft(
+        &self,
+        asked: Asked,
+        device: &DeviceId,
+        evidence: Option<&FreshEvidence<'_>>,
+        now: UnixTime,
+    ) -> Draft {
+        Draft::new(self.parts.policies.current(), asked, device, evidence, now)
+    }
+
+    /// Ends the record of a request. That of one that was granted or held stands in the store already.
+    fn closed<T>(&self, draft: Draft, done: Result<T, Denied>) -> Result<T, Denied> {
+        if let Err(denied) = &done
+            && let Some(record) = draft.refused(denied)
+        {
+            self.parts.refusals.add(record);
         }
+        done
+    }
+
+    /// The kind of evidence to ask for.
+    async fn kind_for(
+        &self,
+        request: &ChallengeRequest<'_>,
+        draft: &mut Draft,
+        now: UnixTime,
+    ) -> Result<EvidenceKind, Denied> {
+        let snapshot = self.parts.store.snapshot(&request.device, now).await?;
+        draft.kind_for(&request.kinds, snapshot.known.as_ref())
     }
 
     /// What the evidence is for the appraisal; a token is looked up, and its hash given back.
@@ -387,11 +483,11 @@ impl Issuance {
     async fn noted(
         &self,
         device: &DeviceId,
-        appraised: Result<Appraised, appraisal::Refusal>,
+        appraised: Result<Appraised, Denied>,
         (evidence, snapshot): (Option<&FreshEvidence<'_>>, &Snapshot),
         now: UnixTime,
     ) -> Result<Appraised, Denied> {
-        if let Err(refusal) = &appraised {
+        if let Err(Denied::Appraisal(refusal)) = &appraised {
             let evidence_sha256 = evidence.and_then(evidence_hash);
             if refusal.reject == Reject::IdentityConflict {
                 let event = NewEvent::new(now, EventKind::CloneSuspected, refusal.explanation.as_str());
@@ -407,7 +503,7 @@ impl Issuance {
                 }
             }
         }
-        Ok(appraised?)
+        appraised
     }
 
     async fn suspect(&self, event: NewEvent) {
@@ -436,6 +532,8 @@ struct Ask<'a> {
     token: Option<Sha256>,
     presented: Option<Serial>,
     freshness: Freshness,
+    group: GroupName,
+    record: Box<NewAppraisal>,
     now: UnixTime,
 }
 

@@ -5,6 +5,7 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
+use appraisal::policy::is_host;
 use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::rand::{SecureRandom as _, SystemRandom};
 use ca::bundle::{BundleError, TrustSigner};
@@ -15,7 +16,7 @@ use shared::UnixTime;
 use zeroize::Zeroizing;
 
 use crate::clock::Clock;
-use crate::config::{CRL_VALID, SAMPLE, is_host, is_tenant};
+use crate::config::{CRL_VALID, SAMPLE, is_tenant};
 use crate::files;
 use crate::nonce;
 use crate::store::{SqliteOptions, SqliteStore, StoreError};
@@ -259,6 +260,8 @@ fn fill(folder: &Path, options: &InitOptions, now: UnixTime) -> Result<(), InitE
     let token = random_hex(32)?;
     write("admin.token", token.as_bytes(), 0o600)?;
     write("policy.toml", appraisal::policy::SAMPLE.as_bytes(), 0o644)?;
+    let groups = folder.join("policy.d");
+    DirBuilder::new().mode(0o755).create(&groups).map_err(unwritable(&groups))?;
     write("enroll-server.toml", settings(options, token.trim_end()).as_bytes(), 0o644)?;
     store(&folder.join("store.sqlite"))
 }
@@ -352,6 +355,7 @@ mod tests {
                 "issuing-ca.crt",
                 "issuing-ca.key",
                 "nonce.key",
+                "policy.d",
                 "policy.toml",
                 "root-ca.crt",
                 "root-ca.key",

@@ -5,8 +5,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use appraisal::policy::FileError;
-use appraisal::{Policy, ReferenceValues};
 use ca::pem::NotPem;
 use ca::{
     CaCertificate, CaCertificateError, FileKey, IssueError, Issuer, KeyError, LdevidProfile, ProfileError,
@@ -21,6 +19,7 @@ use shared::message::latest::TrustBundle;
 use crate::clock::Clock;
 use crate::config::{Config, Files};
 use crate::nonce::{NonceKey, NonceKeyError};
+use crate::policies::{Policies, PolicyFiles, PolicyFilesError};
 use crate::tls::{TlsError, server_config};
 
 /// Why a file cannot be used.
@@ -64,7 +63,7 @@ pub enum LoadError {
     Profile(#[from] ProfileError),
     /// The policy or the reference values have mistakes; all of them are here.
     #[error(transparent)]
-    Policy(#[from] FileError),
+    Policy(#[from] PolicyFilesError),
     /// The trust bundle cannot be read.
     #[error("{}: is no trust bundle", path.display())]
     Bundle {
@@ -92,8 +91,7 @@ pub(super) struct Loaded {
     pub(super) issuer: Arc<Issuer>,
     pub(super) profile: LdevidProfile,
     pub(super) nonces: NonceKey,
-    pub(super) policy: Policy,
-    pub(super) reference_values: ReferenceValues,
+    pub(super) policies: Arc<Policies>,
     pub(super) trust_bundle: Vec<u8>,
     pub(super) tls: Arc<ServerConfig>,
 }
@@ -102,11 +100,7 @@ pub(super) fn load(config: &Config, clock: &Arc<dyn Clock>) -> Result<Loaded, Lo
     let files = &config.files;
     let certificate = ca_certificate(&files.issuing_certificate)?;
     let issuer = Issuer::new(certificate, Box::new(FileKey::load(&files.issuing_key)?))?;
-    let policy = Policy::parse(&shown(&files.policy), &text(&files.policy)?)?;
-    let mut reference_values = policy.reference_values().clone();
-    if let Some(path) = &files.reference_values {
-        reference_values = reference_values.with(ReferenceValues::parse(&shown(path), &text(path)?)?);
-    }
+    let policies = Policies::load(PolicyFiles::of(files))?;
     let mut profile = LdevidProfile::new(&config.tenant, config.certificates.pen)?;
     if let Some(url) = &config.certificates.crl_url {
         profile = profile.with_crl_url(url)?;
@@ -114,8 +108,7 @@ pub(super) fn load(config: &Config, clock: &Arc<dyn Clock>) -> Result<Loaded, Lo
     Ok(Loaded {
         profile,
         nonces: NonceKey::load(&files.nonce_key)?,
-        policy,
-        reference_values,
+        policies: Arc::new(policies),
         trust_bundle: trust_bundle(files)?,
         tls: Arc::new(tls(files, &issuer, Arc::clone(clock))?),
         issuer: Arc::new(issuer),
@@ -159,12 +152,4 @@ fn certificates(path: &Path) -> Result<Vec<Vec<u8>>, LoadError> {
 
 fn read(path: &Path) -> Result<Vec<u8>, LoadError> {
     fs::read(path).map_err(|source| LoadError::Unreadable { path: path.to_owned(), source })
-}
-
-fn text(path: &Path) -> Result<String, LoadError> {
-    fs::read_to_string(path).map_err(|source| LoadError::Unreadable { path: path.to_owned(), source })
-}
-
-fn shown(path: &Path) -> String {
-    path.display().to_string()
 }

@@ -5,7 +5,7 @@ use core::time::Duration;
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 
@@ -16,7 +16,8 @@ use crate::audit::{Actor, Refusals, Repeated};
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError};
 use crate::failpoint::Hook;
-use crate::issuance::{Denied, Issuance, Parts, Recovered, chain};
+use crate::issuance::{Denied, Issuance, Journal, Parts, Recovered, chain};
+use crate::policies;
 use crate::revocation::{PublishError, Publisher, Revocations};
 use crate::serve::{Site, serve, stopped};
 use crate::store::{SqliteOptions, SqliteStore, Store, StoreError};
@@ -76,12 +77,19 @@ pub struct Server {
     repeated: Arc<Repeated>,
     clock: Arc<dyn Clock>,
     revocations: watch::Receiver<Arc<Revocations>>,
+    policies: Arc<Notify>,
+    records: Arc<Journal>,
     stop: watch::Sender<bool>,
     tasks: Vec<JoinHandle<()>>,
 }
 
 /// How often counted refusals are written to the audit trail.
 const AUDIT: Duration = Duration::from_secs(30);
+
+/// How often records of refusals are written.
+const RECORD: Duration = Duration::from_millis(500);
+/// How often it is looked for records that are older than they are kept.
+const PRUNE: Duration = Duration::from_secs(600);
 
 impl Server {
     /// Starts a server on the current tokio runtime. It serves when this returns: what the last run left open is
@@ -124,6 +132,8 @@ impl Server {
         publisher.publish_if_due().await?;
         let revocations = publisher.subscribe();
         let admin = Admin::new(Arc::clone(&store), Arc::clone(&clock));
+        let (policies, records) = (Arc::clone(issuance.policies()), Arc::clone(issuance.refusals()));
+        let reload = Arc::new(Notify::new());
         let (metrics, refusals) = (Arc::new(Metrics::default()), Arc::new(Refusals::default()));
         let repeated = Arc::new(Repeated::new(config.repeated_refusals));
         let api = Arc::new(Api {
@@ -153,13 +163,39 @@ impl Server {
                 Arc::clone(&clock),
                 ending.clone(),
             )),
+            tokio::spawn(policies::watch(
+                policies,
+                Arc::clone(&store),
+                Arc::clone(&clock),
+                Arc::clone(&metrics),
+                Arc::clone(&reload),
+                ending.clone(),
+            )),
+            tokio::spawn(keep_records(
+                Arc::clone(&records),
+                Arc::clone(&store),
+                Arc::clone(&clock),
+                ending.clone(),
+            )),
         ];
         if let Some((listener, _)) = http {
             let site = Site { router: api::http(api), tls: None, limits, metrics };
             tasks.push(tokio::spawn(serve(listener, site, ending)));
         }
         tracing::info!(https = %bound.https, http = ?bound.http, "the server is ready");
-        Ok(Self { bound, admin, store, refusals, repeated, clock, revocations, stop, tasks })
+        Ok(Self {
+            bound,
+            admin,
+            store,
+            refusals,
+            repeated,
+            clock,
+            revocations,
+            policies: reload,
+            records,
+            stop,
+            tasks,
+        })
     }
 
     /// Where it listens.
@@ -181,6 +217,11 @@ impl Server {
         self.revocations.clone()
     }
 
+    /// Has the policy files read at once, whether or not they changed. Changes are noticed without that.
+    pub fn reload_policies(&self) {
+        self.policies.notify_one();
+    }
+
     /// Stops: takes no new connection, finishes the requests under way, closes the store.
     pub async fn stop(mut self) {
         self.stop.send_replace(true);
@@ -194,6 +235,9 @@ impl Server {
         }
         if let Err(error) = self.repeated.write(self.store.as_ref()).await {
             tracing::warn!(%error, "repeated refusals could not be written to the audit trail");
+        }
+        if let Err(error) = self.records.write(self.store.as_ref()).await {
+            tracing::warn!(%error, "the last refusals could not be recorded");
         }
         if let Err(error) = self.store.close().await {
             tracing::warn!(%error, "the store could not be closed");
@@ -224,8 +268,8 @@ pub(crate) fn open(config: &Config, clock: &Arc<dyn Clock>, hook: Hook) -> Resul
         profile: loaded.profile,
         nonces: loaded.nonces,
         nonce_lifetime: config.nonce_lifetime,
-        policy: loaded.policy,
-        reference_values: loaded.reference_values,
+        policies: loaded.policies,
+        refusals: Arc::default(),
         hook,
     };
     let issuance = Issuance::new(parts, Arc::clone(clock));
@@ -244,6 +288,7 @@ pub fn open_admin(config: &Config, clock: Arc<dyn Clock>) -> Result<Admin, Store
 fn open_store(config: &Config) -> Result<Arc<dyn Store>, StoreError> {
     let mut options = SqliteOptions::new(&config.files.store);
     options.max_mib = config.limits.store_mib;
+    options.records = config.records;
     Ok(Arc::new(SqliteStore::open(&options)?))
 }
 
@@ -252,6 +297,33 @@ async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartE
     let listener = TcpListener::bind(address).await.map_err(failed)?;
     let bound = listener.local_addr().map_err(failed)?;
     Ok((listener, bound))
+}
+
+/// Writes the records of refusals that wait, and drops records that are older than they are kept.
+async fn keep_records(
+    records: Arc<Journal>,
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    mut stop: watch::Receiver<bool>,
+) {
+    let mut since_pruned = PRUNE;
+    loop {
+        tokio::select! {
+            () = stopped(&mut stop) => return,
+            () = tokio::time::sleep(RECORD) => since_pruned += RECORD,
+        }
+        if let Err(error) = records.write(store.as_ref()).await {
+            tracing::warn!(error = chain(&error), "refusals could not be recorded");
+        }
+        if since_pruned >= PRUNE {
+            match store.prune_appraisals(clock.now()).await {
+                // As long as there are some, they go with every round.
+                Ok(1..) => {}
+                Ok(0) => since_pruned = Duration::ZERO,
+                Err(error) => tracing::warn!(error = chain(&error), "old records could not be dropped"),
+            }
+        }
+    }
 }
 
 async fn write_refusals(

@@ -4,6 +4,7 @@
 //! happen together is one call here, and one transaction there.
 
 mod action;
+mod appraisal;
 mod attestation;
 mod error;
 mod event;
@@ -17,7 +18,7 @@ use core::future::Future;
 use core::pin::Pin;
 use std::sync::Arc;
 
-use appraisal::{KnownDevice, TokenGrant};
+use ::appraisal::{KnownDevice, TokenGrant};
 use ca::Serial;
 use shared::{DeviceId, UnixTime};
 
@@ -25,6 +26,9 @@ use crate::audit::Actor;
 use crate::authorization::Authorized;
 
 pub use action::{Action, Carried, Page, Selection};
+pub use appraisal::{
+    Appraisal, AppraisalFilter, Asked, Difference, NewAppraisal, Opinion, RecordLimits, Ruled,
+};
 pub use attestation::{AttestationKey, KeysAdded, NewAttestationKey};
 pub use error::StoreError;
 pub use event::{Event, EventQuery, NewEvent, Observed, Order};
@@ -131,6 +135,30 @@ pub trait Store: Send + Sync + core::fmt::Debug {
 
     /// The same store for changes that `actor` causes: its events say so.
     fn acting_as(&self, actor: Actor) -> Arc<dyn Store>;
+
+    /// Adds records of appraisals, and drops those that are too many of their class.
+    fn add_appraisals(&self, appraisals: Vec<NewAppraisal>) -> Reply<'_, ()>;
+
+    /// Records of appraisals, newest first.
+    fn appraisals(&self, filter: AppraisalFilter) -> Reply<'_, Vec<Appraisal>>;
+
+    /// How many records [`appraisals`](Self::appraisals) would find without its limit, whatever the device.
+    fn count_appraisals(&self, filter: AppraisalFilter) -> Reply<'_, u64>;
+
+    /// Drops records that are older than they are kept, some at a time; gives how many.
+    fn prune_appraisals(&self, now: UnixTime) -> Reply<'_, usize>;
+
+    /// To which ends policies came that were before the same requests, and how often.
+    fn differences(&self) -> Reply<'_, Vec<Difference>>;
+
+    /// How many devices each group has.
+    fn groups(&self) -> Reply<'_, Vec<(String, u64)>>;
+
+    /// Leaves a short text under a name, for operators; it takes the place of the last one.
+    fn set_note<'a>(&'a self, name: &'a str, text: String) -> Reply<'a, ()>;
+
+    /// The text under a name.
+    fn note<'a>(&'a self, name: &'a str) -> Reply<'a, Option<String>>;
 
     /// How many devices and certificates there are in each state.
     fn counts(&self) -> Reply<'_, Counts>;

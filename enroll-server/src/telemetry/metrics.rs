@@ -3,7 +3,7 @@
 //! Labels come from fixed sets only, never from a request: nobody on the network makes them grow.
 
 use core::fmt::Write as _;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use core::time::Duration;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -23,6 +23,9 @@ pub struct Metrics {
     accepted: AtomicU64,
     turned_away: AtomicU64,
     handshakes_failed: AtomicU64,
+    policies_taken: AtomicU64,
+    policies_broken: AtomicU64,
+    policies_are_broken: AtomicBool,
 }
 
 /// What is looked up when the metrics are read.
@@ -101,6 +104,13 @@ impl Metrics {
         *requests.entry((endpoint, outcome, reason)).or_insert(0) += 1;
     }
 
+    /// Counts a change of the policy files: taken over, or with mistakes.
+    pub(crate) fn policies_loaded(&self, taken: bool) {
+        let counter = if taken { &self.policies_taken } else { &self.policies_broken };
+        counter.fetch_add(1, Ordering::Relaxed);
+        self.policies_are_broken.store(!taken, Ordering::Relaxed);
+    }
+
     pub(crate) fn connected(self: &Arc<Self>) -> OpenConnection {
         self.open.fetch_add(1, Ordering::Relaxed);
         self.accepted.fetch_add(1, Ordering::Relaxed);
@@ -138,8 +148,20 @@ impl Metrics {
         page.single("enroll_connections_turned_away_total", "counter", help, load(&self.turned_away));
         let failed = load(&self.handshakes_failed);
         page.single("enroll_tls_handshakes_failed_total", "counter", "TLS handshakes that failed.", failed);
+        self.render_policies(&mut page);
         render_gauges(&mut page, gauges);
         page.0
+    }
+
+    fn render_policies(&self, page: &mut Page) {
+        let name = "enroll_policy_changes_total";
+        page.family(name, "counter", "Changes of the policy files since the start, by what became of them.");
+        for (outcome, counter) in [("taken", &self.policies_taken), ("broken", &self.policies_broken)] {
+            page.sample(name, &[("outcome", outcome)], counter.load(Ordering::Relaxed));
+        }
+        let help = "1 while the policy files have mistakes, and older policies are in force.";
+        let broken = u8::from(self.policies_are_broken.load(Ordering::Relaxed));
+        page.single("enroll_policy_broken", "gauge", help, broken);
     }
 
     fn render_durations(&self, page: &mut Page) {

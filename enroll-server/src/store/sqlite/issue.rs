@@ -6,16 +6,20 @@ use rusqlite::{Connection, Row, params};
 use shared::{DeviceId, UnixTime};
 
 use super::convert::{certificate_state, device as device_column, lift, optional, secs, serial, validity};
-use super::{actions, events, read, revoke, tokens};
+use super::{actions, appraisals, events, read, revoke, tokens};
 use crate::audit::changes::LastClaims;
 use crate::audit::{Actor, EventKind};
 use crate::authorization::{Authorized, Decision, Facts, decide};
 use crate::store::{
-    Binding, Certificate, CertificateState, Completed, Move, NewEvent, Observed, RecordOutcome, Recorded,
-    Sha256, StoreError,
+    Binding, Certificate, CertificateState, Completed, DeviceState, Move, NewAppraisal, NewEvent, Observed,
+    RecordLimits, RecordOutcome, Recorded, Ruled, Sha256, StoreError,
 };
 
-pub(super) fn record(c: &Connection, request: &Authorized) -> Result<RecordOutcome, StoreError> {
+pub(super) fn record(
+    c: &Connection,
+    request: &Authorized,
+    limits: &RecordLimits,
+) -> Result<RecordOutcome, StoreError> {
     match decide(request, &facts(c, request)?) {
         Decision::Record => {
             note_device(c, request)?;
@@ -27,12 +31,14 @@ pub(super) fn record(c: &Connection, request: &Authorized) -> Result<RecordOutco
             if let Some(observed) = observed(request) {
                 events::accepted(c, &observed)?;
             }
+            note_appraisal(c, request, Ruled::Accepted, limits)?;
             recorded(c, request.basis().serial).map(RecordOutcome::Open)
         }
         Decision::Hold => {
             note_device(c, request)?;
             insert(c, request, CertificateState::Held)?;
             settle(c, request.device(), Move::Hold, request.basis().now)?;
+            note_appraisal(c, request, Ruled::Held, limits)?;
             let detail = format!("key {}", hex::encode(request.appraised().csr().spki_sha256()));
             events::add(c, &event(request, EventKind::Held, detail))?;
             if let Some(observed) = observed(request) {
@@ -45,6 +51,7 @@ pub(super) fn record(c: &Connection, request: &Authorized) -> Result<RecordOutco
             if let Some(observed) = observed(request) {
                 events::accepted(c, &observed)?;
             }
+            note_appraisal(c, request, Ruled::Accepted, limits)?;
             recorded(c, serial).map(RecordOutcome::Open)
         }
         Decision::Known(serial, CertificateState::Issued) => issued(c, serial),
@@ -53,6 +60,32 @@ pub(super) fn record(c: &Connection, request: &Authorized) -> Result<RecordOutco
         Decision::Changed => Ok(RecordOutcome::Changed),
         Decision::Refuse(refused) => Ok(RecordOutcome::Refused(refused)),
     }
+}
+
+/// Records what was decided, and why, with what it led to.
+fn note_appraisal(
+    c: &Connection,
+    request: &Authorized,
+    ruled: Ruled,
+    limits: &RecordLimits,
+) -> Result<(), StoreError> {
+    match &request.basis().record {
+        Some(record) => appraisals::add(c, &NewAppraisal { ruled, ..(**record).clone() }, limits),
+        None => Ok(()),
+    }
+}
+
+/// Whether the policy's quota leaves no room for one more device of the group.
+fn group_is_full(c: &Connection, request: &Authorized) -> Result<bool, StoreError> {
+    let Some(quota) = request.appraised().quota().filter(|_| !request.appraised().is_renewal()) else {
+        return Ok(false);
+    };
+    // Who has an identity already takes no more room with another one.
+    let state = read::device(c, request.device())?.map(|device| device.state);
+    if state == Some(DeviceState::Enrolled) {
+        return Ok(false);
+    }
+    Ok(appraisals::enrolled(c, &request.basis().group, quota)? >= quota)
 }
 
 fn facts(c: &Connection, request: &Authorized) -> Result<Facts, StoreError> {
@@ -97,6 +130,7 @@ fn facts(c: &Connection, request: &Authorized) -> Result<Facts, StoreError> {
             None => false,
         },
         token_is_good,
+        group_is_full: group_is_full(c, request)?,
         presented,
     })
 }

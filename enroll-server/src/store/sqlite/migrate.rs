@@ -11,6 +11,7 @@ pub(super) const STEPS: &[&str] = &[
     include_str!("../migrations/0003_events.sql"),
     include_str!("../migrations/0004_states.sql"),
     include_str!("../migrations/0005_attestation_keys.sql"),
+    include_str!("../migrations/0006_appraisals.sql"),
 ];
 
 /// Runs the steps the database has not seen.

@@ -5,6 +5,7 @@
 
 mod actions;
 mod actor;
+mod appraisals;
 mod attestation_keys;
 mod convert;
 mod events;
@@ -33,9 +34,10 @@ use rusqlite::{Connection, OpenFlags};
 use shared::{DeviceId, UnixTime};
 
 use super::{
-    Action, Carried, Certificate, Completed, Counts, Device, DeviceState, Event, EventQuery, FoundToken,
-    Generations, ImportReport, InventoryEntry, Maker, NewEvent, Observed, Page, RecordOutcome, Recorded,
-    Reply, RevokedList, Selection, Sha256, Snapshot, Store, StoreError, Token,
+    Action, Appraisal, AppraisalFilter, Carried, Certificate, Completed, Counts, Device, DeviceState,
+    Difference, Event, EventQuery, FoundToken, Generations, ImportReport, InventoryEntry, Maker,
+    NewAppraisal, NewEvent, Observed, Page, RecordLimits, RecordOutcome, Recorded, Reply, RevokedList,
+    Selection, Sha256, Snapshot, Store, StoreError, Token,
 };
 use super::{AttestationKey, KeysAdded, NewAttestationKey};
 use crate::audit::Actor;
@@ -52,13 +54,20 @@ pub struct SqliteOptions {
     pub max_mib: Option<u32>,
     /// How long to wait for another process that writes.
     pub busy_timeout: Duration,
+    /// What is kept of appraisals.
+    pub records: RecordLimits,
 }
 
 impl SqliteOptions {
     /// The database at `path`, without a cap on its size.
     #[must_use]
     pub fn new(path: &Path) -> Self {
-        Self { path: path.to_owned(), max_mib: None, busy_timeout: Duration::from_secs(2) }
+        Self {
+            path: path.to_owned(),
+            max_mib: None,
+            busy_timeout: Duration::from_secs(2),
+            records: RecordLimits::default(),
+        }
     }
 }
 
@@ -69,8 +78,11 @@ pub struct SqliteStore {
     readers: Arc<Readers>,
     /// Who causes what is written through this handle.
     actor: Actor,
+    records: RecordLimits,
 }
 
+/// Most records that go in one transaction, so that requests do not wait for it.
+const PRUNED_AT_ONCE: u32 = 500;
 /// Read connections; the work they do is short.
 const READERS: usize = 2;
 
@@ -87,6 +99,7 @@ impl SqliteStore {
             writer: Arc::new(Writer::start(connection)?),
             readers: Arc::new(Readers::start(readers)?),
             actor: Actor::System,
+            records: options.records,
         })
     }
 
@@ -163,7 +176,8 @@ impl Store for SqliteStore {
     }
 
     fn record(&self, request: Authorized) -> Reply<'_, RecordOutcome> {
-        self.write(move |c| issue::record(c, &request))
+        let limits = self.records;
+        self.write(move |c| issue::record(c, &request, &limits))
     }
 
     fn complete(&self, recorded: Recorded, der: Vec<u8>, now: UnixTime) -> Reply<'_, Completed> {
@@ -279,6 +293,42 @@ impl Store for SqliteStore {
 
     fn acting_as(&self, actor: Actor) -> Arc<dyn Store> {
         Arc::new(Self { actor, ..self.clone() })
+    }
+
+    fn add_appraisals(&self, new: Vec<NewAppraisal>) -> Reply<'_, ()> {
+        let limits = self.records;
+        self.write(move |c| new.iter().try_for_each(|new| appraisals::add(c, new, &limits)))
+    }
+
+    fn appraisals(&self, filter: AppraisalFilter) -> Reply<'_, Vec<Appraisal>> {
+        self.read(move |c| appraisals::read(c, &filter))
+    }
+
+    fn count_appraisals(&self, filter: AppraisalFilter) -> Reply<'_, u64> {
+        self.read(move |c| appraisals::count(c, &filter))
+    }
+
+    fn prune_appraisals(&self, now: UnixTime) -> Reply<'_, usize> {
+        let before = now.before(self.records.retention);
+        self.write(move |c| appraisals::prune(c, before, PRUNED_AT_ONCE))
+    }
+
+    fn differences(&self) -> Reply<'_, Vec<Difference>> {
+        self.read(appraisals::differences)
+    }
+
+    fn groups(&self) -> Reply<'_, Vec<(String, u64)>> {
+        self.read(appraisals::groups)
+    }
+
+    fn set_note<'a>(&'a self, name: &'a str, text: String) -> Reply<'a, ()> {
+        let name = name.to_owned();
+        self.write(move |c| appraisals::set_note(c, &name, &text))
+    }
+
+    fn note<'a>(&'a self, name: &'a str) -> Reply<'a, Option<String>> {
+        let name = name.to_owned();
+        self.read(move |c| appraisals::note(c, &name))
     }
 
     fn counts(&self) -> Reply<'_, Counts> {

@@ -1,0 +1,223 @@
+//! What is noted about a request while it is served, and becomes its record at the end: by which policy it is
+//! judged, what that one and the other one said.
+//!
+//! The policies are pinned here: one request is judged by one set of them, whatever is loaded meanwhile.
+
+use std::sync::Arc;
+
+use appraisal::case::{Case, judge};
+use appraisal::policy::{BrokerOverride, GroupPolicy, Ruling};
+use appraisal::record::rule;
+use appraisal::{
+    Appraised, CheckedCsr, Decision, Endorsements, GroupName, KnownDevice, Policy, Proof, Refusal,
+    TlsIdentity, Verdict,
+};
+use shared::message::latest::{EvidenceKind, FreshEvidence};
+use shared::{DeviceId, UnixTime};
+
+use super::{Denied, stored, token_hash};
+use crate::policies::InForce;
+use crate::store::{Asked, NewAppraisal, Opinion, Ruled};
+
+/// A request that is being served.
+#[derive(Debug)]
+pub(super) struct Draft {
+    in_force: Arc<InForce>,
+    broker: BrokerOverride,
+    record: NewAppraisal,
+    evidence: Option<crate::store::StoredEvidence>,
+}
+
+/// What came out of an appraisal by one policy.
+type Appraisal = Result<Appraised, Refusal>;
+
+impl Draft {
+    pub(super) fn new(
+        in_force: Arc<InForce>,
+        asked: Asked,
+        device: &DeviceId,
+        evidence: Option<&FreshEvidence<'_>>,
+        now: UnixTime,
+    ) -> Self {
+        let record = NewAppraisal {
+            at: now,
+            device: device.clone(),
+            asked,
+            group: None,
+            ruled: Ruled::Refused,
+            reject: None,
+            rule: None,
+            reason: None,
+            policy: None,
+            by_candidate: false,
+            other: None,
+            rules: Vec::new(),
+            case: None,
+            nonce: evidence.map(|evidence| evidence.nonce),
+            evidence_sha256: evidence
+                .filter(|evidence| evidence.kind != EvidenceKind::OneTimeToken)
+                .map(|evidence| token_hash(evidence.body)),
+            evidence: None,
+            endorsements: Vec::new(),
+        };
+        let mut draft =
+            Self { in_force, broker: BrokerOverride::default(), record, evidence: evidence.map(stored) };
+        if let Some(evidence) = evidence {
+            draft.record.endorsements = evidence.endorsements.iter().map(|der| der.to_vec()).collect();
+        }
+        draft
+    }
+
+    /// The group whose policy is for the request, and that policy.
+    pub(super) fn group(
+        &mut self,
+        known: Option<&KnownDevice>,
+        proof: Option<&Proof<'_>>,
+    ) -> Result<GroupName, Denied> {
+        let group = appraisal::group_for(known, proof);
+        self.record.group = Some(group.clone());
+        if self.in_force.knows(&group) { Ok(group) } else { Err(Denied::NoPolicy(group)) }
+    }
+
+    /// The kind of evidence to ask for: the best of those the device offers that its group accepts. A device that is
+    /// in no group is asked for what any group accepts, because its token may put it into that one.
+    pub(super) fn kind_for(
+        &mut self,
+        offered: &[EvidenceKind],
+        known: Option<&KnownDevice>,
+    ) -> Result<EvidenceKind, Denied> {
+        let group = self.group(known, None)?;
+        let ruling = self.in_force.set.for_group(&group).map(|policy| policy.ruling(&self.record.device));
+        self.record.policy = ruling.map(|ruling| ruling.digest);
+        let chosen = ruling.and_then(|ruling| ruling.policy.choose(offered));
+        let any = || self.in_force.set.choose_for_stranger(offered).filter(|_| group.is_default());
+        chosen.or_else(any).ok_or(Denied::NoKind)
+    }
+
+    /// The facts that a policy judges by, as far as they are known before the evidence is looked at.
+    pub(super) fn facts(
+        &mut self,
+        csr: &CheckedCsr,
+        kind: Option<EvidenceKind>,
+        known: Option<&KnownDevice>,
+        renewal: Option<&TlsIdentity>,
+    ) {
+        self.record.case = Some(Case {
+            device: self.record.device.clone(),
+            csr_key: *csr.spki_sha256(),
+            kind,
+            verified: None,
+            known: known.cloned(),
+            renewal: renewal.cloned(),
+            at: self.record.at,
+        });
+    }
+
+    /// Has the request appraised by the policy that decides about it, and judged by the other one.
+    pub(super) fn appraise(
+        &mut self,
+        group: &GroupName,
+        makers: &Endorsements,
+        appraise: impl Fn(&appraisal::Basis<'_>) -> Appraisal,
+    ) -> Result<Appraised, Denied> {
+        let in_force = Arc::clone(&self.in_force);
+        let of_group = in_force.set.for_group(group);
+        let ruling = of_group.map(|policy: &GroupPolicy| policy.ruling(&self.record.device));
+        let Some(Ruling { policy, digest, by_candidate, other }) = ruling else {
+            return Err(Denied::NoPolicy(group.clone()));
+        };
+        let with = |policy: &Policy| {
+            appraise(&appraisal::Basis { makers, policy, reference_values: &in_force.reference_values })
+        };
+        self.broker = policy.broker().clone();
+        let appraised = with(policy);
+        self.record.policy = Some(digest);
+        self.record.by_candidate = by_candidate;
+        self.note(&appraised);
+        self.record.other = other.map(|(policy, digest)| {
+            let (ruled, rule) = self.opinion(&appraised, policy, &with);
+            Opinion { policy: digest, ruled, rule: rule.map(str::to_owned) }
+        });
+        Ok(appraised?)
+    }
+
+    /// What the policy that decided says of the broker.
+    pub(super) fn broker(&self) -> BrokerOverride {
+        self.broker.clone()
+    }
+
+    fn note(&mut self, appraised: &Appraisal) {
+        let (rules, verified) = match appraised {
+            Ok(appraised) => (appraised.rules(), appraised.verified()),
+            Err(refusal) => (refusal.rules.as_slice(), refusal.verified.as_deref()),
+        };
+        self.record.rules = rules.to_vec();
+        // The rule by which it is held, if it is.
+        self.record.rule =
+            rules.iter().rfind(|rule| rule.verdict == Verdict::Held).map(|rule| rule.rule.to_owned());
+        if let Some(case) = &mut self.record.case {
+            case.verified = verified.cloned();
+        }
+    }
+
+    /// What the policy that does not decide makes of the request.
+    fn opinion(
+        &self,
+        appraised: &Appraisal,
+        policy: &Policy,
+        with: &impl Fn(&Policy) -> Appraisal,
+    ) -> (Ruled, Option<&'static str>) {
+        let case = self.record.case.as_ref();
+        match case.and_then(|case| judge(case, policy, &self.in_force.reference_values)) {
+            Some(judged) => end(judged.map(|judgement| (judgement.decision, judgement.rules))),
+            None => match appraised {
+                // Nobody looked at the evidence yet, because the policy that decides accepts no such kind.
+                Err(refusal) if refusal.rule == rule::EVIDENCE_KIND => {
+                    end(with(policy).map(|done| (done.decision(), done.rules().to_vec())))
+                }
+                // What is not genuine is so for every policy.
+                Err(refusal) => (Ruled::Refused, Some(refusal.rule)),
+                Ok(_) => (Ruled::Accepted, None),
+            },
+        }
+    }
+
+    /// The record of a request that is about to be recorded itself.
+    pub(super) fn record(&self) -> Box<NewAppraisal> {
+        let mut record = self.record.clone();
+        // What the evidence says stands in the case, and the evidence with the certificate.
+        record.endorsements.clear();
+        Box::new(record)
+    }
+
+    /// The record of a request that was refused; `None` where the server was at fault, not the request.
+    pub(super) fn refused(self, denied: &Denied) -> Option<NewAppraisal> {
+        let reject = denied.reject();
+        if denied.rule() == rule::SERVER || matches!(denied, Denied::Contended) {
+            return None;
+        }
+        let mut record = self.record;
+        record.ruled = Ruled::Refused;
+        record.reject = Some(reject);
+        record.rule = Some(denied.rule().to_owned());
+        record.reason = Some(super::chain(denied));
+        if record.case.as_ref().is_some_and(|case| case.verified.is_some()) {
+            record.endorsements.clear();
+        } else {
+            // A token's text was left out when it was stored.
+            record.evidence = self.evidence;
+        }
+        Some(record)
+    }
+}
+
+/// How a judgement ends, and by which rule where it does not accept.
+fn end(judged: Result<(Decision, Vec<appraisal::RuleRecord>), Refusal>) -> (Ruled, Option<&'static str>) {
+    match judged {
+        Ok((Decision::Accept, _)) => (Ruled::Accepted, None),
+        Ok((Decision::Hold, rules)) => {
+            (Ruled::Held, rules.iter().rfind(|rule| rule.verdict == Verdict::Held).map(|rule| rule.rule))
+        }
+        Err(refusal) => (Ruled::Refused, Some(refusal.rule)),
+    }
+}

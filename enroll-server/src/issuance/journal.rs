@@ -1,0 +1,36 @@
+//! Records of refusals, on their way to the store.
+//!
+//! A refusal changes nothing and anyone can cause one, so its record is written later, many at once, and may be
+//! lost: when too many wait, new ones are dropped.
+
+use std::sync::{Mutex, PoisonError};
+
+use crate::store::{NewAppraisal, Store, StoreError};
+
+/// Most records that wait.
+const MOST: usize = 512;
+
+/// Records that wait to be written.
+#[derive(Debug, Default)]
+pub struct Journal(Mutex<Vec<NewAppraisal>>);
+
+impl Journal {
+    /// Adds one, if there is room.
+    pub fn add(&self, record: NewAppraisal) {
+        let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if waiting.len() < MOST {
+            waiting.push(record);
+        } else {
+            tracing::debug!("too many refusals at once: one is not recorded");
+        }
+    }
+
+    /// Writes what waits.
+    ///
+    /// # Errors
+    /// Where the store fails; what waited is lost then.
+    pub async fn write(&self, store: &dyn Store) -> Result<(), StoreError> {
+        let waiting = core::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        if waiting.is_empty() { Ok(()) } else { store.add_appraisals(waiting).await }
+    }
+}
