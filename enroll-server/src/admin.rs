@@ -20,6 +20,7 @@ use crate::audit::Actor;
 use crate::clock::Clock;
 use crate::inventory;
 use crate::issuance::token_hash;
+use crate::maker_crls::{self, CrlFile, HeldCrl, ImportCrlError};
 use crate::store::{
     Action, Carried, Certificate, Device, DeviceState, Event, EventQuery, IllegalMove, ImportReport, Maker,
     Page, Selection, Store, StoreError, Token,
@@ -34,6 +35,9 @@ pub enum AdminError {
         /// What is wrong with it.
         problem: String,
     },
+    /// The maker's revocation list was not taken in.
+    #[error("the revocation list was not taken in")]
+    Crl(#[from] ImportCrlError),
     /// The inventory file has mistakes; nothing was imported.
     #[error("nothing was imported")]
     Inventory(#[from] inventory::InventoryError),
@@ -142,6 +146,28 @@ impl Admin {
     /// Where the store fails, as for all below.
     pub async fn makers(&self) -> Result<Vec<Maker>, AdminError> {
         Ok(self.store.makers().await?)
+    }
+
+    /// Takes in the revocation list of a maker, given by its name or by the SHA-256 of its CA; `chain` are files
+    /// with certificates of CAs below the maker's, where one of those issued the list.
+    ///
+    /// # Errors
+    /// Where there is no such maker, or the list cannot be believed, is not in force or older than the one held.
+    pub async fn import_maker_crl(
+        &self,
+        maker: &str,
+        crl: &[u8],
+        chain: &[Vec<u8>],
+    ) -> Result<HeldCrl, AdminError> {
+        maker_crls::import(&self.store, maker, CrlFile { crl, chain }, self.clock.now()).await
+    }
+
+    /// The makers' revocation lists that are held.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn maker_crls(&self) -> Result<Vec<HeldCrl>, AdminError> {
+        maker_crls::list(&self.store, self.clock.now()).await
     }
 
     /// Imports an inventory file with the header `device,model,idevid_sha256`: all of it or nothing. What is

@@ -19,6 +19,7 @@ pub mod failpoint;
 pub mod files;
 pub mod inventory;
 pub mod issuance;
+pub mod maker_crls;
 pub mod nonce;
 pub mod outgoing;
 pub mod policies;

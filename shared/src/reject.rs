@@ -104,6 +104,10 @@ rejects! {
     UnknownMaker = 40, "unknown-maker", 403, Stop, "If the device is yours, add its maker's CA: enroll-server maker add.";
     /// The IDevID chain is broken: a signature, a date, a usage.
     BadEndorsement = 41, "bad-endorsement", 403, Stop, "Ask the maker for the right IDevID chain of this device.";
+    /// The maker revoked the device's identity, or a CA above it.
+    EndorsementRevoked = 42, "endorsement-revoked", 403, Stop, "The device's maker revoked its identity; ask the maker why before you trust the device.";
+    /// There is no current revocation list of the maker, and the policy wants one.
+    RevocationUnknown = 43, "revocation-unknown", 503, RetrySame, "Import the maker's current revocation list: enroll-server maker crl.";
     /// The policy does not allow this model or its maker.
     ModelNotAllowed = 50, "model-not-allowed", 403, Stop, "Allow the model in the policy.";
     /// The firmware is older than the policy allows.

@@ -1,15 +1,16 @@
 //! Verification of an IDevID chain (IEEE 802.1AR) up to a maker the server knows.
 //!
-//! The path is that of [`crate::path`]; on top stand the form of the device's key and of its name. Revocation of
-//! IDevIDs is not looked at: the inventory decides.
+//! The path is that of [`crate::path`]; on top stand the form of the device's key and of its name. Revocation by
+//! the maker is looked at in [`crate::revocation`].
 
 use shared::{DeviceId, Reject, UnixTime};
 use x509_parser::certificate::X509Certificate;
 
+use crate::device_name::{self, HardwareModule, NameError};
 use crate::key::PublicKey;
 use crate::maker::{Endorsements, Maker};
-use crate::oid;
 use crate::path::{self, PathRules};
+use crate::revocation::Link;
 
 pub use crate::path::PathError;
 
@@ -17,8 +18,10 @@ pub use crate::path::PathError;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EndorsedIdevid {
     device: DeviceId,
+    module: Option<HardwareModule>,
     maker: Maker,
     key: PublicKey,
+    links: Vec<Link>,
 }
 
 impl EndorsedIdevid {
@@ -26,6 +29,17 @@ impl EndorsedIdevid {
     #[must_use]
     pub const fn device(&self) -> &DeviceId {
         &self.device
+    }
+
+    /// The device's hardware module, where its maker named that too.
+    #[must_use]
+    pub const fn hardware_module(&self) -> Option<&HardwareModule> {
+        self.module.as_ref()
+    }
+
+    /// The certificates from the IDevID up, for the maker's revocation lists.
+    pub(crate) fn links(&self) -> &[Link] {
+        &self.links
     }
 
     /// The maker that endorses it.
@@ -51,8 +65,10 @@ pub fn verify(
     now: UnixTime,
 ) -> Result<EndorsedIdevid, EndorsementError> {
     let endorsed = path::verify(chain, makers, &PathRules::ECDSA, now)?;
-    let (device, key) = check_leaf(endorsed.leaf())?;
-    Ok(EndorsedIdevid { device, maker: endorsed.ca().maker().clone(), key })
+    let key = check_leaf(endorsed.leaf())?;
+    let (device, module) = device_name::device(endorsed.leaf())?;
+    let (maker, links) = (endorsed.ca().maker().clone(), endorsed.links().to_vec());
+    Ok(EndorsedIdevid { device, module, maker, key, links })
 }
 
 /// Why an IDevID is not endorsed.
@@ -70,18 +86,9 @@ pub enum EndorsementError {
     /// The leaf's key is not a P-256 key.
     #[error("an IDevID whose key is not an uncompressed point on P-256")]
     LeafKey,
-    /// The subject has not exactly one serial number (IEEE 802.1AR, section 8.6).
-    #[error("an IDevID whose subject has {found} serialNumber attributes; exactly one is wanted")]
-    SerialNumbers {
-        /// Attributes found.
-        found: usize,
-    },
-    /// The serial number is no device identifier.
-    #[error("an IDevID whose serialNumber is no device identifier")]
-    DeviceId(#[source] shared::id::DeviceIdError),
-    /// The serial number is not text.
-    #[error("an IDevID whose serialNumber is not a PrintableString")]
-    SerialNumberType,
+    /// It names no device.
+    #[error(transparent)]
+    Name(#[from] NameError),
 }
 
 impl EndorsementError {
@@ -90,17 +97,12 @@ impl EndorsementError {
     pub const fn reject(&self) -> Reject {
         match self {
             Self::Path(error) => error.reject(),
-            Self::LeafIsCa
-            | Self::LeafKeyUsage
-            | Self::LeafKey
-            | Self::SerialNumbers { .. }
-            | Self::DeviceId(_)
-            | Self::SerialNumberType => Reject::BadEndorsement,
+            Self::LeafIsCa | Self::LeafKeyUsage | Self::LeafKey | Self::Name(_) => Reject::BadEndorsement,
         }
     }
 }
 
-fn check_leaf(certificate: &X509Certificate<'_>) -> Result<(DeviceId, PublicKey), EndorsementError> {
+fn check_leaf(certificate: &X509Certificate<'_>) -> Result<PublicKey, EndorsementError> {
     if certificate.is_ca() {
         return Err(EndorsementError::LeafIsCa);
     }
@@ -112,17 +114,5 @@ fn check_leaf(certificate: &X509Certificate<'_>) -> Result<(DeviceId, PublicKey)
             return Err(EndorsementError::LeafKeyUsage);
         }
     }
-    let key = PublicKey::from_spki_der(certificate.public_key().raw).ok_or(EndorsementError::LeafKey)?;
-    let mut serials = certificate
-        .subject()
-        .iter_attributes()
-        .filter(|attribute| attribute.attr_type().as_bytes() == oid::SERIAL_NUMBER);
-    let (Some(serial), None) = (serials.next(), serials.next()) else {
-        let found = certificate.subject().iter_attributes();
-        let found = found.filter(|a| a.attr_type().as_bytes() == oid::SERIAL_NUMBER).count();
-        return Err(EndorsementError::SerialNumbers { found });
-    };
-    // IEEE 802.1AR, section 8.6: X520SerialNumber, a PrintableString; some makers write UTF8String.
-    let text = serial.as_str().map_err(|_| EndorsementError::SerialNumberType)?;
-    Ok((DeviceId::new(text).map_err(EndorsementError::DeviceId)?, key))
+    PublicKey::from_spki_der(certificate.public_key().raw).ok_or(EndorsementError::LeafKey)
 }

@@ -14,6 +14,7 @@ use crate::idevid::{self, EndorsedIdevid};
 use crate::key::{PublicKey, hex};
 use crate::maker::Endorsements;
 use crate::record::{Refusal, Trail, Verdict, rule};
+use crate::revocation;
 
 /// Evidence of this kind, as it came.
 #[derive(Clone, Copy, Debug)]
@@ -73,7 +74,8 @@ pub(crate) fn verify(
         format!("the IDevID of {}", idevid.device()),
         format!("that of {device}, who asks"),
     )?;
-    Ok(Verified::endorsed(*idevid.key().spki_sha256(), idevid.maker().clone(), (&claims).into()))
+    let verified = Verified::endorsed(*idevid.key().spki_sha256(), idevid.maker().clone(), (&claims).into());
+    Ok(verified.looked_up(revocation::look_up(idevid.links(), makers, now)))
 }
 
 fn endorsed(
@@ -85,7 +87,8 @@ fn endorsed(
     let wanted = "an IDevID that leads to a maker this server knows";
     match idevid::verify(chain, makers, now) {
         Ok(idevid) => {
-            let found = format!("IDevID of {} by maker {:?}", idevid.device(), idevid.maker().name);
+            let module = idevid.hardware_module().map(|module| format!(" ({module})")).unwrap_or_default();
+            let found = format!("IDevID of {}{module} by maker {:?}", idevid.device(), idevid.maker().name);
             trail.note(Verdict::Passed, rule::ENDORSEMENT, found, wanted);
             Ok(idevid)
         }

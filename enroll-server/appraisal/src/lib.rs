@@ -7,9 +7,11 @@
 
 pub mod case;
 pub mod csr;
+pub mod device_name;
 pub mod idevid;
 pub mod key;
 pub mod maker;
+pub mod maker_crl;
 pub mod policy;
 pub mod psa;
 pub mod record;
@@ -17,6 +19,7 @@ pub mod release;
 
 mod claims;
 mod credential;
+mod der;
 mod device;
 mod eat;
 mod group;
@@ -25,6 +28,7 @@ mod lifecycle;
 mod oid;
 mod path;
 mod renewal;
+mod revocation;
 mod serial;
 mod symmetric;
 mod token;
@@ -48,6 +52,7 @@ pub use group::{GroupName, GroupNameError};
 pub use idevid_eat::{IdevidEat, ueid};
 pub use lifecycle::Lifecycle;
 pub use maker::{Endorsements, Maker, MakerCa};
+pub use maker_crl::{CrlError, MakerCrl};
 pub use policy::{Policy, ReferenceValues};
 pub use psa::PsaToken;
 pub use record::{Refusal, RuleRecord, Verdict};
@@ -342,6 +347,9 @@ fn judge_verified(
     now: UnixTime,
     trail: &mut Trail,
 ) -> Result<(), Refusal> {
+    if verified.maker.is_some() {
+        revocation::check(&verified.revocation, policy, trail)?;
+    }
     device::check_known(device, known, verified.shown, policy, trail)?;
     let registered_model = known.and_then(|k| k.model.as_deref());
     match &verified.claims {
@@ -382,6 +390,9 @@ pub struct Verified {
     /// The group that the token or credential puts its devices into.
     #[serde(with = "serial::optional_text")]
     group: Option<GroupName>,
+    /// What the maker's revocation lists say of its endorsement.
+    #[serde(default)]
+    revocation: revocation::Findings,
 }
 
 impl Verified {
@@ -403,6 +414,7 @@ impl Verified {
             token: None,
             credential: None,
             group: None,
+            revocation: revocation::Findings::default(),
         }
     }
 
@@ -410,5 +422,12 @@ impl Verified {
     fn model_by_policy(&self, policy: &Policy) -> Option<String> {
         let id = self.claims.as_ref()?.implementation_id?;
         policy.models_of(&id).next().map(Into::into)
+    }
+
+    /// With what was found of the maker's certificates; without it, a policy that wants the makers' lists is not
+    /// satisfied.
+    fn looked_up(mut self, findings: revocation::Findings) -> Self {
+        self.revocation = findings;
+        self
     }
 }

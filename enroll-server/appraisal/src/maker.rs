@@ -10,6 +10,7 @@ use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer as _;
 
 use crate::key::hex;
+use crate::maker_crl::{IssuerId, MakerCrl, MakerCrls, issuer_id};
 use crate::oid;
 
 /// SHA-256 of a maker CA's certificate in DER.
@@ -40,6 +41,7 @@ pub struct MakerCa {
     der: Vec<u8>,
     pub(crate) anchor: TrustAnchor<'static>,
     pub(crate) key_id: Option<Vec<u8>>,
+    issuer_id: IssuerId,
     not_before: UnixTime,
     not_after: UnixTime,
     subject: String,
@@ -86,6 +88,7 @@ impl MakerCa {
             der: der.to_vec(),
             anchor: anchor.to_owned(),
             key_id,
+            issuer_id: issuer_id(&certificate),
             not_before: time(certificate.validity().not_before.timestamp()),
             not_after: time(certificate.validity().not_after.timestamp()),
             subject: certificate.subject().to_string(),
@@ -102,6 +105,12 @@ impl MakerCa {
     #[must_use]
     pub fn der(&self) -> &[u8] {
         &self.der
+    }
+
+    /// Names it as an issuer of certificates and of revocation lists.
+    #[must_use]
+    pub const fn issuer_id(&self) -> &IssuerId {
+        &self.issuer_id
     }
 
     /// The subject, for people to read.
@@ -127,13 +136,26 @@ impl MakerCa {
 #[derive(Clone, Debug, Default)]
 pub struct Endorsements {
     makers: Vec<MakerCa>,
+    crls: MakerCrls,
 }
 
 impl Endorsements {
     /// Collects maker CAs; the order does not matter.
     #[must_use]
-    pub const fn new(makers: Vec<MakerCa>) -> Self {
-        Self { makers }
+    pub fn new(makers: Vec<MakerCa>) -> Self {
+        Self { makers, crls: MakerCrls::default() }
+    }
+
+    /// Adds what the makers revoked.
+    #[must_use]
+    pub fn with_crls(mut self, crls: impl IntoIterator<Item = MakerCrl>) -> Self {
+        crls.into_iter().for_each(|crl| self.crls.insert(crl));
+        self
+    }
+
+    /// The revocation list of this issuer, where there is one.
+    pub(crate) fn crl(&self, issuer: &IssuerId) -> Option<&MakerCrl> {
+        self.crls.of(issuer)
     }
 
     /// All maker CAs.

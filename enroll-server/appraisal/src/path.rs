@@ -2,8 +2,8 @@
 //!
 //! Signatures, dates, path length, critical extensions and name constraints are checked by rustls-webpki; on
 //! top stand the checks it leaves to others: the form of each certificate, the life of the trust anchor, and the
-//! key usage of intermediates. What the leaf may be and whom it names is for the kind to say. Revocation is not
-//! looked at.
+//! key usage of intermediates. What the leaf may be and whom it names is for the kind to say. Revocation is
+//! looked at elsewhere ([`crate::revocation`]); the path says which certificates that is about.
 
 use core::time::Duration;
 
@@ -15,6 +15,7 @@ use x509_parser::extensions::ParsedExtension;
 use x509_parser::prelude::{FromDer as _, X509Extension};
 
 use crate::maker::{Endorsements, MakerCa};
+use crate::revocation::Link;
 
 /// What differs from kind to kind.
 #[derive(Clone, Copy)]
@@ -52,12 +53,18 @@ pub(crate) const ECDSA: &[&dyn SignatureVerificationAlgorithm] = &[
 pub(crate) struct Endorsed<'c, 'm> {
     leaf: X509Certificate<'c>,
     ca: &'m MakerCa,
+    links: Vec<Link>,
 }
 
 impl<'c, 'm> Endorsed<'c, 'm> {
     /// The leaf. That it is no CA in disguise is not checked yet.
     pub(crate) const fn leaf(&self) -> &X509Certificate<'c> {
         &self.leaf
+    }
+
+    /// The certificates of the path, leaf first, each with its issuer.
+    pub(crate) fn links(&self) -> &[Link] {
+        &self.links
     }
 
     /// The CA that the path leads to.
@@ -86,13 +93,14 @@ pub(crate) fn verify<'c, 'm>(
     for der in intermediates {
         check_intermediate(&parse(der)?)?;
     }
-    let ca = find_path(leaf, intermediates, makers, rules, now)
+    let (ca, used) = find_path(leaf, intermediates, makers, rules, now)
         .map_err(|error| blame(error, &parsed, intermediates, makers))?;
     // RFC 5280 leaves an anchor's dates open; an operator who lets a maker's CA run out means it to end.
     if !ca.is_valid_at(now) {
         return Err(PathError::MakerExpired { maker: ca.maker().name.clone(), ended: ca.not_after() });
     }
-    Ok(Endorsed { leaf: parsed, ca })
+    let links = links(&used, ca)?;
+    Ok(Endorsed { leaf: parsed, ca, links })
 }
 
 /// Why a chain does not lead to a known maker.
@@ -155,8 +163,18 @@ impl PathError {
     }
 }
 
+/// Reads the certificate of a CA, as [`parse`] does.
+pub(crate) fn parse_ca(der: &[u8]) -> Result<X509Certificate<'_>, PathError> {
+    if der.len() > limits::MAX_CERTIFICATE {
+        return Err(PathError::TooLong { found: der.len(), allowed: limits::MAX_CERTIFICATE });
+    }
+    let certificate = parse(der)?;
+    check_intermediate(&certificate)?;
+    Ok(certificate)
+}
+
 /// Reads a certificate as a whole: all extensions understood, none twice, nothing empty that must not be.
-fn parse(der: &[u8]) -> Result<X509Certificate<'_>, PathError> {
+pub(crate) fn parse(der: &[u8]) -> Result<X509Certificate<'_>, PathError> {
     let (rest, certificate) = X509Certificate::from_der(der).map_err(|_| PathError::Malformed)?;
     // RFC 5280, section 4.1.2.2: positive, at most 20 bytes; DER has one spelling of it.
     let serial = match certificate.raw_serial() {
@@ -193,16 +211,16 @@ fn check_intermediate(certificate: &X509Certificate<'_>) -> Result<(), PathError
     if certificate.is_ca() && signs { Ok(()) } else { Err(PathError::Intermediate) }
 }
 
-/// Finds the path to a maker.
+/// Finds the path to a maker; gives its certificates in DER too, leaf first.
 fn find_path<'m>(
     leaf: &[u8],
     intermediates: &[&[u8]],
     makers: &'m Endorsements,
     rules: &PathRules<'_>,
     now: UnixTime,
-) -> Result<&'m MakerCa, webpki::Error> {
-    let leaf = CertificateDer::from(leaf);
-    let leaf = EndEntityCert::try_from(&leaf)?;
+) -> Result<(&'m MakerCa, Vec<Vec<u8>>), webpki::Error> {
+    let der = CertificateDer::from(leaf);
+    let leaf = EndEntityCert::try_from(&der)?;
     let intermediates: Vec<CertificateDer<'_>> =
         intermediates.iter().map(|der| CertificateDer::from(*der)).collect();
     let anchors: Vec<_> = makers.iter().map(|ca| ca.anchor.clone()).collect();
@@ -210,7 +228,23 @@ fn find_path<'m>(
     let path =
         leaf.verify_for_usage(rules.algorithms, &anchors, &intermediates, time, rules.usage, None, None)?;
     let found = path.anchor();
-    makers.iter().find(|ca| ca.anchor == *found).ok_or(webpki::Error::UnknownIssuer)
+    let used = path.intermediate_certificates().map(|certificate| certificate.der().to_vec());
+    let used = core::iter::once(der.to_vec()).chain(used).collect();
+    // A CA whose certificate was renewed is there twice, with one name and one key: the one in force counts.
+    let mut fitting = makers.iter().filter(|ca| ca.anchor == *found);
+    let first = fitting.next().ok_or(webpki::Error::UnknownIssuer)?;
+    let ca =
+        if first.is_valid_at(now) { first } else { fitting.find(|ca| ca.is_valid_at(now)).unwrap_or(first) };
+    Ok((ca, used))
+}
+
+/// Each certificate of a path with who issued it.
+fn links(path: &[Vec<u8>], ca: &MakerCa) -> Result<Vec<Link>, PathError> {
+    let path = path.iter().map(|der| parse(der)).collect::<Result<Vec<_>, _>>()?;
+    let above = path.iter().skip(1);
+    let mut links: Vec<_> = path.iter().zip(above).map(|(below, above)| Link::new(below, above)).collect();
+    links.extend(path.last().map(|top| Link::under(top, *ca.issuer_id())));
+    Ok(links)
 }
 
 /// Tells an unknown maker from a broken chain of a known one: the maker's names are anyone's to take, so only

@@ -17,6 +17,7 @@ use crate::csr::CheckedCsr;
 use crate::device::{KnownDevice, Shown};
 use crate::key::hex;
 use crate::record::{Refusal, Trail, Verdict, rule};
+use crate::revocation::Findings;
 use crate::{Verified, eat};
 
 /// Evidence of this kind, as it came.
@@ -130,6 +131,7 @@ pub(crate) fn verify(
         token: None,
         credential: Some(grant.id.clone()),
         group: grant.group.clone(),
+        revocation: Findings::default(),
     })
 }
 

@@ -10,6 +10,7 @@ use crate::credential::check_group;
 use crate::device::{KnownDevice, Shown};
 use crate::group::GroupName;
 use crate::record::{Refusal, Trail, rule};
+use crate::revocation::Findings;
 
 /// A token as the store has it, found by what the device sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,6 +49,7 @@ impl TokenGrant {
             token: Some(self.label.clone()),
             credential: None,
             group: self.group.clone(),
+            revocation: Findings::default(),
         })
     }
 }

@@ -63,6 +63,23 @@ pub fn read_public_key(bytes: &[u8]) -> Result<Vec<u8>, NotPem> {
     }
 }
 
+/// Reads a file with one revocation list in PEM, beside which other things may stand, or in DER.
+///
+/// # Errors
+/// Where there is not exactly one.
+pub fn read_crl(bytes: &[u8]) -> Result<Vec<u8>, NotPem> {
+    use rustls_pki_types::CertificateRevocationListDer;
+    use rustls_pki_types::pem::PemObject as _;
+    if bytes.first() == Some(&0x30) {
+        return Ok(bytes.to_vec());
+    }
+    let mut lists = CertificateRevocationListDer::pem_slice_iter(bytes);
+    match (lists.next(), lists.next()) {
+        (Some(Ok(list)), None) => Ok(list.to_vec()),
+        _ => Err(NotPem),
+    }
+}
+
 /// Reads a PKCS#8 key in PEM; everything that held it is wiped.
 ///
 /// # Errors

@@ -123,6 +123,7 @@ pub(super) fn reply(done: Result<impl serde::Serialize, AdminError>) -> Response
                 AdminError::NotFound { .. } => StatusCode::NOT_FOUND,
                 AdminError::Illegal(_) => StatusCode::CONFLICT,
                 AdminError::NotAMaker { .. }
+                | AdminError::Crl(_)
                 | AdminError::Inventory(_)
                 | AdminError::AttestationKeys(_)
                 | AdminError::SeveralMakers { .. }

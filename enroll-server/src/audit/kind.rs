@@ -116,6 +116,8 @@ events! {
     Refused = "refused", Info, "Nothing; if the number is high, see the reason.";
     /// A maker was added.
     MakerAdded = "maker-added", Notice, "Nothing, if it was added on purpose.";
+    /// A maker's revocation list was taken in.
+    MakerCrl = "maker-crl", Notice, "Nothing.";
     /// An inventory was imported.
     Imported = "imported", Notice, "Look at the rows that were in conflict, if there were any.";
     /// Reference values were imported.

@@ -107,6 +107,20 @@ pub(super) enum Maker {
     },
     /// List the makers.
     List,
+    /// Take in a revocation list of a maker: devices whose certificates it lists are refused, as the policy says
+    /// (evidence.crl). Its signature is checked, and its number must not go back. A running server goes by it at
+    /// once.
+    Crl {
+        /// The maker: its name, or the SHA-256 of its CA.
+        maker: String,
+        /// The list, PEM or DER.
+        file: PathBuf,
+        /// Certificates of CAs below the maker's, where one of those issued the list; may be repeated.
+        #[arg(long = "ca", value_name = "FILE")]
+        chain: Vec<PathBuf>,
+    },
+    /// List the makers' revocation lists, and which of them are overdue.
+    Crls,
 }
 
 #[derive(Debug, Subcommand)]
@@ -298,6 +312,7 @@ mod tests {
             "enroll-server cert list --device SN-1 --json",
             "enroll-server event list --kind rollback --kind debug-opened --since 7d --severity warning",
             "enroll-server event follow --device SN-1 --json",
+            "enroll-server maker crl example list.pem --ca factory.pem --ca other.pem",
         ] {
             Args::try_parse_from(line.split(' ')).unwrap();
         }

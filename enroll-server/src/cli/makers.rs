@@ -3,8 +3,9 @@
 use super::args::Maker;
 use super::failure::Failure;
 use super::output::Output;
-use super::read;
+use super::{read, read_bounded};
 use crate::admin::Admin;
+use crate::maker_crls::MAX_CRL_FILE;
 
 pub(super) async fn run(admin: Admin, command: Maker, output: &Output) -> Result<(), Failure> {
     match command {
@@ -14,6 +15,29 @@ pub(super) async fn run(admin: Admin, command: Maker, output: &Output) -> Result
                 format!("Devices of \"{}\" can be appraised ({}).", maker.name, hex::encode(maker.sha256))
             });
         }
+        Maker::Crl { maker, file, chain } => {
+            let crl = read_bounded(&file, MAX_CRL_FILE)?;
+            let chain: Result<Vec<_>, _> =
+                chain.iter().map(|path| read_bounded(path, MAX_CHAIN_FILE)).collect();
+            let held = admin.import_maker_crl(&maker, &crl, &chain?).await?;
+            output.result(&held, || {
+                format!(
+                    "List {} of {} is in force: it revokes {} certificates. The next one is due {}.",
+                    held.number, held.issuer, held.revoked, held.next_update
+                )
+            });
+        }
+        Maker::Crls => output.list(
+            &admin.maker_crls().await?,
+            "There are no revocation lists of makers: take one in with `enroll-server maker crl`.",
+            ["Maker", "Issuer", "Number", "Revoked", "Next update", ""],
+            |list| {
+                let state = if list.current { "" } else { "OVERDUE" };
+                let revoked = list.revoked.to_string();
+                let (number, next) = (list.number.clone(), list.next_update.clone());
+                [list.maker.clone(), list.issuer.clone(), number, revoked, next, state.to_owned()]
+            },
+        ),
         Maker::List => output.list(
             &admin.makers().await?,
             "There are no makers: add one with `enroll-server maker add`.",
@@ -23,3 +47,6 @@ pub(super) async fn run(admin: Admin, command: Maker, output: &Output) -> Result
     }
     Ok(())
 }
+
+/// Longest file with certificates of a maker's CAs.
+const MAX_CHAIN_FILE: usize = 64 * 1024;

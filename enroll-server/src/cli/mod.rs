@@ -75,6 +75,20 @@ where
     })
 }
 
+/// Reads a file of the operator's that may hold any bytes, up to `limit` of them.
+fn read_bounded(path: &std::path::Path, limit: usize) -> Result<Vec<u8>, Failure> {
+    use std::io::Read as _;
+    let unreadable = |source| Failure::Unreadable { path: path.to_owned(), source };
+    let file = std::fs::File::open(path).map_err(unreadable)?;
+    let mut bytes = Vec::new();
+    file.take(limit as u64 + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    if bytes.len() > limit {
+        let why = format!("it is longer than {limit} bytes");
+        return Err(unreadable(std::io::Error::new(std::io::ErrorKind::FileTooLarge, why)));
+    }
+    Ok(bytes)
+}
+
 /// Reads a file of the operator's. PEM, CSV: all of them are text; a certificate in DER is turned into PEM.
 fn read(path: &std::path::Path) -> Result<String, Failure> {
     let unreadable = |source| Failure::Unreadable { path: path.to_owned(), source };

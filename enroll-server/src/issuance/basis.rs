@@ -1,8 +1,8 @@
-//! The makers, as the appraisal wants them: read once, and again when one was added.
+//! The makers and what they revoked, as the appraisal wants them: read once, and again when something was added.
 
 use std::sync::{Arc, PoisonError, RwLock};
 
-use appraisal::{Endorsements, MakerCa};
+use appraisal::{Endorsements, MakerCa, MakerCrl};
 
 use crate::store::{Store, StoreError};
 
@@ -25,8 +25,25 @@ impl Makers {
             store.makers().await?.iter().map(|maker| MakerCa::new(&maker.name, &maker.der)).collect();
         // Every maker was checked when it was added.
         let makers = makers.map_err(|_| StoreError::Damaged { field: "maker" })?;
-        let makers = Arc::new(Endorsements::new(makers));
+        let crls = crls(store, &makers).await?;
+        let makers = Arc::new(Endorsements::new(makers).with_crls(crls));
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = Some((number, Arc::clone(&makers)));
         Ok(makers)
     }
+}
+
+/// All revocation lists, verified again: a list in the database is believed no more than one in a file.
+async fn crls(store: &dyn Store, makers: &[MakerCa]) -> Result<Vec<MakerCrl>, StoreError> {
+    let damaged = || StoreError::Damaged { field: "maker_crl" };
+    let mut crls = Vec::new();
+    for stored in store.maker_crls().await? {
+        let maker = makers.iter().find(|ca| ca.maker().fingerprint == stored.maker).ok_or_else(damaged)?;
+        let chain = match stored.chain.as_bytes() {
+            [] => Vec::new(),
+            pem => ca::pem::read_certificates(pem).map_err(|_| damaged())?,
+        };
+        let chain: Vec<&[u8]> = chain.iter().map(Vec::as_slice).collect();
+        crls.push(MakerCrl::new(&stored.der, &chain, maker).map_err(|_| damaged())?);
+    }
+    Ok(crls)
 }

@@ -34,9 +34,9 @@ pub use error::StoreError;
 pub use event::{Event, EventQuery, NewEvent, Observed, Order};
 pub use model::{
     Binding, Certificate, CertificateState, Device, ImportReport, InventoryEntry, Maker, Revocation,
-    RevokedEntry, RevokedList, Sha256, StoredEvidence, Token,
+    RevokedEntry, RevokedList, Sha256, StoredCrl, StoredEvidence, Token,
 };
-pub use outcome::{Completed, RecordOutcome, Recorded};
+pub use outcome::{Completed, CrlStored, RecordOutcome, Recorded};
 pub use sqlite::{SqliteOptions, SqliteStore};
 pub use state::{DeviceState, IllegalMove, Move, Standing, Step};
 pub use tag::{MAX_TAG, MAX_TAGS, Tag, TagError};
@@ -100,6 +100,12 @@ pub trait Store: Send + Sync + core::fmt::Debug {
 
     /// Removes an attestation key; gives the device that it was registered for, if it was there.
     fn remove_attestation_key(&self, instance: Sha256, now: UnixTime) -> Reply<'_, Option<DeviceId>>;
+
+    /// Stores a maker's revocation list in place of the older one of its issuer. The number never goes back.
+    fn put_maker_crl(&self, crl: StoredCrl, now: UnixTime) -> Reply<'_, CrlStored>;
+
+    /// The newest revocation list of every issuer that has one.
+    fn maker_crls(&self) -> Reply<'_, Vec<StoredCrl>>;
 
     /// Imports inventory entries.
     fn import(&self, entries: Vec<InventoryEntry>, now: UnixTime) -> Reply<'_, ImportReport>;

@@ -174,6 +174,23 @@ pub struct Maker {
     pub der: Vec<u8>,
 }
 
+/// A maker's revocation list as it came; genuine when it was stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredCrl {
+    /// Whose it is: `appraisal::maker_crl::IssuerId`.
+    pub issuer: Sha256,
+    /// The maker's CA that it leads to, by the SHA-256 of its certificate.
+    pub maker: Sha256,
+    /// The CRL number, big-endian.
+    pub number: [u8; 20],
+    /// When it was stored.
+    pub added: UnixTime,
+    /// Certificates in PEM between the maker's CA and the issuer; empty where the maker's CA issued it.
+    pub chain: String,
+    /// The list in DER.
+    pub der: Vec<u8>,
+}
+
 /// A one-time token, without its text: only a hash of that is kept.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Token {

@@ -73,6 +73,20 @@ pub enum RecordOutcome {
     Refused(Refused),
 }
 
+/// What [`put_maker_crl`](super::Store::put_maker_crl) did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CrlStored {
+    /// The list is in force.
+    Stored,
+    /// It was there already.
+    Unchanged,
+    /// A newer one is there, or another one with the same number; it stays.
+    Older {
+        /// The number of the one that is there.
+        held: [u8; 20],
+    },
+}
+
 /// What [`complete`](super::Store::complete) did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Completed {

@@ -39,6 +39,12 @@ impl Maker {
         Self { key, params, pem }
     }
 
+    /// Its key in PEM, for another program.
+    #[allow(dead_code, reason = "not every test target needs it")]
+    pub(crate) fn key_pem(&self) -> String {
+        self.key.serialize_pem()
+    }
+
     pub(crate) fn device(&self, id: &str) -> Device {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::default();

@@ -10,5 +10,6 @@ mod faults;
 mod hostile;
 #[path = "../kit/mod.rs"]
 mod kit;
+mod maker_crl;
 mod protocol;
 mod routes;

@@ -6,6 +6,7 @@ use shared::limits::MAX_CHAIN;
 use shared::message::latest::{EvidenceKind, Kinds, Nonce};
 use shared::{DeviceId, id::DeviceIdError};
 
+use super::device_name;
 use super::eat::{self, Firmware};
 use crate::csr::SPKI_PREFIX;
 use crate::platform::{AttestError, Attester, PublicPoint, SigningKey};
@@ -33,8 +34,8 @@ pub enum IdevidError {
     /// The key is not the certificate's.
     #[error("the IDevID certificate is for another key")]
     OtherKey,
-    /// The subject has no serialNumber attribute (IEEE 802.1AR, section 8.6).
-    #[error("the IDevID's subject has no serialNumber")]
+    /// Neither a serialNumber in the subject (IEEE 802.1AR, section 8.6) nor a hardwareModuleName.
+    #[error("the IDevID's subject has no serialNumber, and no hardwareModuleName stands in its place")]
     NoSerialNumber,
     /// The serial number is no device identifier.
     #[error("the IDevID's serialNumber is no device identifier: {0}")]
@@ -54,7 +55,7 @@ impl<'d, K: SigningKey> IdevidAttester<'d, K> {
         if *leaf.public_point() != point {
             return Err(IdevidError::OtherKey);
         }
-        let device = DeviceId::new(leaf.subject_serial_number().ok_or(IdevidError::NoSerialNumber)?)?;
+        let device = device_name::device(&leaf)?;
         Ok(Self { key, device, chain, ueid: ueid(&point), firmware })
     }
 }

@@ -1,6 +1,7 @@
 //! Evidence: how a device proves what it is, as implementations of [`crate::platform::Attester`].
 
 mod claim;
+mod device_name;
 mod eat;
 mod idevid;
 mod symmetric;

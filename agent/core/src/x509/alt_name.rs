@@ -2,8 +2,8 @@
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::PathError;
 use super::reader::{Reader, tag};
+use super::{PathError, oid};
 
 /// The names of a subjectAltName, one or more, each of the right form.
 #[derive(Clone, Copy, Debug)]
@@ -22,6 +22,8 @@ pub enum AltName<'a> {
     Ip(IpAddr),
     /// uniformResourceIdentifier: ASCII, not checked to be a URI.
     Uri(&'a str),
+    /// otherName with a hardwareModuleName (RFC 4108, section 5): the serial number of the module, not empty.
+    HardwareModule(&'a [u8]),
     /// A name of another kind.
     Other,
 }
@@ -73,10 +75,29 @@ impl<'a> AltName<'a> {
             URI => ascii(name.content).map(Self::Uri),
             IP_ADDRESS => address(name.content).map(Self::Ip),
             RFC822_NAME => ascii(name.content).map(|_| Self::Other),
-            REGISTERED_ID | OTHER_NAME | X400_ADDRESS | DIRECTORY_NAME | EDI_PARTY_NAME => Ok(Self::Other),
+            OTHER_NAME => other_name(name.content),
+            REGISTERED_ID | X400_ADDRESS | DIRECTORY_NAME | EDI_PARTY_NAME => Ok(Self::Other),
             _ => Err(PathError::Malformed),
         }
     }
+}
+
+/// An otherName: `type-id OBJECT IDENTIFIER, value [0] EXPLICIT ANY DEFINED BY type-id`.
+fn other_name(content: &[u8]) -> Result<AltName<'_>, PathError> {
+    let mut fields = Reader::new(content);
+    if fields.read(tag::OID)? != oid::HARDWARE_MODULE_NAME {
+        return Ok(AltName::Other);
+    }
+    let mut value = fields.nested(tag::context_constructed(0))?;
+    fields.finish()?;
+    let mut module = value.nested(tag::SEQUENCE)?;
+    value.finish()?;
+    let (kind, serial) = (module.read(tag::OID)?, module.read(tag::OCTET_STRING)?);
+    module.finish()?;
+    if kind.is_empty() || serial.is_empty() {
+        return Err(PathError::Malformed);
+    }
+    Ok(AltName::HardwareModule(serial))
 }
 
 /// An IA5String's content.
@@ -121,6 +142,26 @@ mod tests {
         );
         let bytes = b"\x30\x12\x87\x10\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x01";
         assert_eq!(read(bytes).unwrap(), [AltName::Ip("::1".parse().unwrap())]);
+    }
+
+    #[test]
+    fn hardware_modules_are_read() {
+        let name = b"\x06\x08\x2b\x06\x01\x05\x05\x07\x08\x04\xa0\x0b\x30\x09\x06\x02\x2a\x03\x04\x03abc";
+        let with = |name: &[u8]| {
+            let length = u8::try_from(name.len()).unwrap();
+            [&[0x30, length + 2, 0xa0, length], name].concat()
+        };
+        assert_eq!(read(&with(name)).unwrap(), [AltName::HardwareModule(b"abc")]);
+        assert_eq!(read(&with(b"\x06\x01\x2a\xa0\x02\x05\x00")).unwrap(), [AltName::Other]);
+        // Cut short anywhere, and each tag changed.
+        for at in 0..name.len() {
+            assert_eq!(read(&with(&name[..at])), Err(PathError::Malformed), "{at}");
+        }
+        for at in [0, 10, 12, 14, 18] {
+            let mut changed = name.to_vec();
+            changed[at] ^= 1;
+            assert_eq!(read(&with(&changed)), Err(PathError::Malformed), "{at}");
+        }
     }
 
     #[test]

@@ -65,7 +65,7 @@ pub(super) fn check_common_names<'a>(
         names.into_iter().any(|name| match name {
             AltName::Dns(name) => name == text,
             AltName::Ip(address) => is_text_of(address, text),
-            AltName::Uri(_) | AltName::Other => false,
+            AltName::Uri(_) | AltName::HardwareModule(_) | AltName::Other => false,
         })
     };
     if common_names.all(repeated) { Ok(()) } else { Err(PathError::CommonName) }

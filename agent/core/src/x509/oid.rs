@@ -32,6 +32,9 @@ pub(super) const INHIBIT_ANY_POLICY: &[u8] = id_ce!(54);
 /// id-pe-authorityInfoAccess, 1.3.6.1.5.5.7.1.1 (RFC 5280, section 4.2.2.1).
 pub(super) const AUTHORITY_INFO_ACCESS: &[u8] = &[0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x01, 0x01];
 
+/// id-on-hardwareModuleName, 1.3.6.1.5.5.7.8.4 (RFC 4108, section 5).
+pub(super) const HARDWARE_MODULE_NAME: &[u8] = &[0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x08, 0x04];
+
 pub(super) const COMMON_NAME: &[u8] = id_at!(3);
 pub(super) const SERIAL_NUMBER: &[u8] = id_at!(5);
 

@@ -42,6 +42,7 @@ pub const MAX_CERTIFICATE_DAYS: u32 = 180;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
     pub(crate) kinds: Vec<EvidenceKind>,
+    pub(crate) maker_crl: MakerCrlUse,
     pub(crate) token_replaces_attestation: bool,
     pub(crate) inventory_required: bool,
     pub(crate) first_enrollment: FirstEnrollment,
@@ -58,6 +59,17 @@ pub struct Policy {
     pub(crate) models: Option<Vec<ModelRule>>,
     pub(crate) reference_values: ReferenceValues,
     pub(crate) broker: BrokerOverride,
+}
+
+/// What is done with makers' revocation lists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MakerCrlUse {
+    /// Nothing.
+    Ignore,
+    /// What a list revokes is refused, whether or not the list is current; no list is no obstacle.
+    IfPresent,
+    /// Every certificate needs a current list of its issuer that does not revoke it.
+    Require,
 }
 
 /// What happens at the first enrollment of a device.
@@ -211,6 +223,7 @@ impl Default for Policy {
     fn default() -> Self {
         Self {
             kinds: vec![EvidenceKind::IdevidEat, EvidenceKind::OneTimeToken],
+            maker_crl: MakerCrlUse::IfPresent,
             token_replaces_attestation: false,
             inventory_required: true,
             first_enrollment: FirstEnrollment::Accept,

@@ -8,8 +8,8 @@ use super::broker::{self, BrokerOverride};
 use super::file::{self, Problems, Table};
 use super::rollout::{Mode, Rollout};
 use super::{
-    FirstEnrollment, MAX_CERTIFICATE_DAYS, MakerRule, Measurements, ModelRule, Policy, SecondEnrollment,
-    days, reference,
+    FirstEnrollment, MAX_CERTIFICATE_DAYS, MakerCrlUse, MakerRule, Measurements, ModelRule, Policy,
+    SecondEnrollment, days, reference,
 };
 use crate::key::hash_from_hex;
 use crate::lifecycle::Lifecycle;
@@ -106,6 +106,11 @@ pub(super) const SECOND: &[(&str, SecondEnrollment)] = &[
     ("hold", SecondEnrollment::Hold),
     ("refuse", SecondEnrollment::Refuse),
 ];
+pub(super) const MAKER_CRL: &[(&str, MakerCrlUse)] = &[
+    ("ignore", MakerCrlUse::Ignore),
+    ("if-present", MakerCrlUse::IfPresent),
+    ("require", MakerCrlUse::Require),
+];
 pub(super) const MEASUREMENTS: &[(&str, Measurements)] =
     &[("known-good", Measurements::KnownGood), ("ignore", Measurements::Ignore)];
 pub(super) const DEBUG: &[(&str, DebugStatus)] = &[
@@ -139,6 +144,7 @@ fn evidence<'t>(policy: &mut Policy, table: &mut Table<'t>, problems: &mut Probl
     set(&mut policy.kinds, kinds);
     let replaces = table.take("token_replaces_attestation", problems, file::flag);
     set(&mut policy.token_replaces_attestation, replaces);
+    set(&mut policy.maker_crl, table.take("crl", problems, file::one_of(MAKER_CRL)));
 }
 
 fn firmware<'t>(policy: &mut Policy, table: &mut Table<'t>, problems: &mut Problems<'t>) {

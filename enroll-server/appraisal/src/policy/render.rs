@@ -54,6 +54,7 @@ impl Policy {
         // Taken apart whole, so that a new field does not compile until it is written here.
         let Self {
             kinds,
+            maker_crl,
             token_replaces_attestation,
             inventory_required,
             first_enrollment,
@@ -81,6 +82,7 @@ impl Policy {
         page.table("evidence");
         page.line("kinds", list(kinds.iter().map(|kind| kind.name())));
         page.line("token_replaces_attestation", Value::from(*token_replaces_attestation));
+        page.line("crl", named(read::MAKER_CRL, *maker_crl));
         page.table("inventory");
         page.line("required", Value::from(*inventory_required));
         page.table("enrollment");

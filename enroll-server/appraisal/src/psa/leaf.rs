@@ -8,6 +8,7 @@ use super::key::AttestationKey;
 use crate::maker::{Endorsements, Maker};
 use crate::oid;
 use crate::path::{self, PathError, PathRules};
+use crate::revocation::{self, Findings};
 
 /// A key that somebody vouches for.
 #[derive(Clone, Debug)]
@@ -17,6 +18,8 @@ pub(super) struct EndorsedKey {
     pub(super) device: Option<DeviceId>,
     pub(super) maker: Option<Maker>,
     pub(super) model: Option<String>,
+    /// What the maker's revocation lists say of its certificates.
+    pub(super) revocation: Findings,
 }
 
 /// Verifies a chain in DER, leaf first, trust anchor left out.
@@ -29,7 +32,13 @@ pub(super) fn verify(
     let leaf = endorsed.leaf();
     check_usage(leaf)?;
     let key = AttestationKey::from_spki_der(leaf.public_key().raw).ok_or(LeafError::Key)?;
-    Ok(EndorsedKey { key, device: device(leaf)?, maker: Some(endorsed.ca().maker().clone()), model: None })
+    Ok(EndorsedKey {
+        key,
+        device: device(leaf)?,
+        maker: Some(endorsed.ca().maker().clone()),
+        model: None,
+        revocation: revocation::look_up(endorsed.links(), makers, now),
+    })
 }
 
 /// Why a certificate endorses no attestation key.

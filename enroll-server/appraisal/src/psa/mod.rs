@@ -105,7 +105,8 @@ pub(crate) fn verify(
     )?;
     check_challenge(claims.nonce, evidence.nonce, request.csr, trail)?;
     check_device(request, &claims, &key, trail)?;
-    Ok(Verified::endorsed(claims.instance, key.maker, claims.device_claims(key.model)))
+    let verified = Verified::endorsed(claims.instance, key.maker, claims.device_claims(key.model));
+    Ok(verified.looked_up(key.revocation))
 }
 
 /// The key that the token has to be signed with. A registered key rules out any other: whoever registered it knows
@@ -127,6 +128,7 @@ fn find_key(
             device: Some(registered.device.clone()),
             maker: registered.maker.clone(),
             model: registered.model.clone(),
+            revocation: crate::revocation::Findings::default(),
         });
     }
     let chain = match evidence.endorsements {

@@ -5,14 +5,14 @@ use appraisal::{Endorsements, MakerCa};
 use proptest::prelude::*;
 use rcgen::{
     BasicConstraints, CrlDistributionPoint, ExtendedKeyUsagePurpose, GeneralSubtree, IsCa, NameConstraints,
-    SanType,
 };
 
+use crate::hardware_module::{alt_names, module};
 use crate::support::der::{Content, Node};
 use crate::support::{Maker, World};
 
 /// What each node is replaced by.
-fn replacements(node: &Node) -> Vec<Node> {
+pub(crate) fn replacements(node: &Node) -> Vec<Node> {
     let bytes = |tag, bytes: &[u8]| Node { tag, content: Content::Bytes(bytes.to_vec()) };
     vec![
         bytes(0x30, &[]),
@@ -43,7 +43,8 @@ fn rich() -> (World, Maker) {
     world.device = factory.device_with("SN-0001", &rcgen::PKCS_ECDSA_P256_SHA256, |p| {
         p.is_ca = IsCa::ExplicitNoCa;
         p.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
-        p.subject_alt_names = vec![SanType::DnsName("a.example".try_into().unwrap())];
+        let dns = [&[0x82, 9][..], b"a.example"].concat();
+        alt_names(p, &[dns, module(&[0x2b, 0x06, 0x01], b"SN-0001")], false);
         p.crl_distribution_points = vec![CrlDistributionPoint { uris: vec!["http://a.example/crl".into()] }];
     });
     world.device.chain.push(factory.der.clone());

@@ -5,7 +5,10 @@
 mod case;
 mod chain;
 mod evidence;
+mod hardware_module;
 mod hostile_der;
+mod maker_crl;
+mod makers;
 mod policy;
 mod policy_set;
 mod psa;

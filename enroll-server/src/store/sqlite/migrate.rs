@@ -12,6 +12,7 @@ pub(super) const STEPS: &[&str] = &[
     include_str!("../migrations/0004_states.sql"),
     include_str!("../migrations/0005_attestation_keys.sql"),
     include_str!("../migrations/0006_appraisals.sql"),
+    include_str!("../migrations/0007_maker_crls.sql"),
 ];
 
 /// Runs the steps the database has not seen.

@@ -11,6 +11,7 @@ mod convert;
 mod events;
 mod inventory;
 mod issue;
+mod maker_crl;
 mod migrate;
 mod read;
 mod reader;
@@ -40,6 +41,7 @@ use super::{
     Selection, Sha256, Snapshot, Store, StoreError, Token,
 };
 use super::{AttestationKey, KeysAdded, NewAttestationKey};
+use super::{CrlStored, StoredCrl};
 use crate::audit::Actor;
 use crate::authorization::Authorized;
 use reader::Readers;
@@ -242,6 +244,14 @@ impl Store for SqliteStore {
 
     fn remove_attestation_key(&self, instance: Sha256, now: UnixTime) -> Reply<'_, Option<DeviceId>> {
         self.write(move |c| attestation_keys::remove(c, &instance, now))
+    }
+
+    fn put_maker_crl(&self, crl: StoredCrl, now: UnixTime) -> Reply<'_, CrlStored> {
+        self.write(move |c| maker_crl::put(c, &crl, now))
+    }
+
+    fn maker_crls(&self) -> Reply<'_, Vec<StoredCrl>> {
+        self.read(maker_crl::all)
     }
 
     fn import(&self, entries: Vec<InventoryEntry>, now: UnixTime) -> Reply<'_, ImportReport> {

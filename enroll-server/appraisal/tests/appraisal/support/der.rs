@@ -53,6 +53,13 @@ impl Node {
         }
     }
 
+    pub(crate) const fn try_children(&self) -> Option<&Vec<Self>> {
+        match &self.content {
+            Content::Nodes(_, nodes) => Some(nodes),
+            Content::Bytes(_) => None,
+        }
+    }
+
     /// How many nodes there are, this one included.
     pub(crate) fn count(&self) -> usize {
         match &self.content {
