@@ -112,6 +112,10 @@ impl Admin {
         self.clock.now()
     }
 
+    pub(crate) const fn store(&self) -> &Arc<dyn Store> {
+        &self.store
+    }
+
     /// Trusts the maker CA in `pem`, under the common name of its subject; a maker that is there already stays as
     /// it is.
     ///

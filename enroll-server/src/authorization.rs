@@ -80,8 +80,24 @@ pub struct Facts {
     pub token_is_good: bool,
     /// Whether as many devices of the group as its policy allows have an identity, this one not counted.
     pub group_is_full: bool,
+    /// How the credential of the request stands.
+    pub credential: CredentialFacts,
     /// The certificate the request was sent with: whose it is, and how it stands.
     pub presented: Option<(DeviceId, CertificateState)>,
+}
+
+/// How a credential stands; that of a request without one is [`NONE`](Self::NONE).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CredentialFacts {
+    /// It is there, not revoked, not past its end, and not overridden by a key of the device's own.
+    pub good: bool,
+    /// The device was brought in by it, or one more may be.
+    pub quota_left: bool,
+}
+
+impl CredentialFacts {
+    /// There is no credential to look at.
+    pub const NONE: Self = Self { good: true, quota_left: true };
 }
 
 /// What the store does with a request.
@@ -145,6 +161,12 @@ pub fn decide(request: &Authorized, facts: &Facts) -> Decision {
     }
     if !facts.token_is_good {
         return refuse(Reject::BadToken, "the token is unknown, used up or revoked");
+    }
+    if !facts.credential.good {
+        return refuse(Reject::BadCredential, "the credential was revoked, ended or overridden meanwhile");
+    }
+    if !facts.credential.quota_left {
+        return refuse(Reject::QuotaReached, "the credential has brought in as many devices as it may");
     }
     if request.appraised.is_renewal() {
         match &facts.presented {

@@ -52,6 +52,18 @@ pub(crate) fn create(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
     file.sync_all()
 }
 
+/// Writes a new file, durably and as a whole: it is never there in part. Fails where one is there.
+pub(crate) fn create_whole(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".{}.new", std::process::id()));
+    let temporary = path.with_file_name(name);
+    create(&temporary, content, mode)?;
+    // A link, unlike a rename, never takes the place of what is there.
+    let linked = fs::hard_link(&temporary, path);
+    fs::remove_file(&temporary)?;
+    linked.and_then(|()| sync_folder(path))
+}
+
 /// Replaces a file as a whole, durably: a reader sees the old content or the new, never a part.
 pub(crate) fn replace(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
     let mut name = path.file_name().unwrap_or_default().to_owned();

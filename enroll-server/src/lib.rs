@@ -15,6 +15,7 @@ pub mod authorization;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod credential;
 pub mod failpoint;
 pub mod files;
 pub mod inventory;

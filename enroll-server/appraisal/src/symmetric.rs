@@ -42,13 +42,13 @@ pub struct SymmetricCredential {
 
 /// A device's key, ready to verify with. The library wipes it when it is dropped.
 #[derive(Clone)]
-pub struct DeviceKey(hmac::Key);
+pub struct DeviceKey(Box<hmac::Key>);
 
 impl DeviceKey {
     /// A device's own key.
     #[must_use]
     pub fn own(key: &[u8]) -> Self {
-        Self(hmac::Key::new(hmac::HMAC_SHA256, key))
+        Self(Box::new(hmac::Key::new(hmac::HMAC_SHA256, key)))
     }
 
     /// The key of `device`, derived from its group's.

@@ -108,12 +108,16 @@ events! {
     FirmwareChanged = "firmware-changed", Notice, "Nothing after an update; else examine the device.";
     /// A device's debug port is more open than it last was.
     DebugOpened = "debug-opened", Critical, "Examine the device: someone may have had hold of it.";
-    /// A quota of the policy is used up.
-    QuotaReached = "quota-reached", Warning, "Raise the quota in the policy, or find out who uses it up.";
+    /// A quota of the policy or of a credential is used up.
+    QuotaReached = "quota-reached", Warning, "Raise the quota or make another credential, or find out who uses it up.";
     /// One device was refused again and again.
     RepeatedRefusals = "repeated-refusals", Warning, "See the reason; mend the device, or find out who asks in its name.";
     /// Requests were refused, so many for one reason.
     Refused = "refused", Info, "Nothing; if the number is high, see the reason.";
+    /// A credential was made: a symmetric key or a batch.
+    CredentialCreated = "credential-created", Notice, "Nothing, if it was made on purpose.";
+    /// A credential was revoked.
+    CredentialRevoked = "credential-revoked", Notice, "Nothing, if it was revoked on purpose.";
     /// A maker was added.
     MakerAdded = "maker-added", Notice, "Nothing, if it was added on purpose.";
     /// A maker's revocation list was taken in.

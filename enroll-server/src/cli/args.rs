@@ -3,6 +3,7 @@
 use core::time::Duration;
 use std::path::PathBuf;
 
+use appraisal::GroupName;
 use ca::Serial;
 use ca::crl::Reason;
 use clap::{Parser, Subcommand};
@@ -62,6 +63,9 @@ pub(super) enum Command {
     /// Attestation keys of devices that prove themselves with PSA tokens, and have no certificate for the key.
     #[command(subcommand)]
     AttestationKey(AttestationKey),
+    /// Symmetric keys, for devices without an IDevID: one device's own, or a group's to derive them from.
+    #[command(subcommand)]
+    Key(Key),
     /// One-time tokens, for devices without an IDevID.
     #[command(subcommand)]
     Token(Token),
@@ -191,6 +195,56 @@ pub(super) enum AttestationKey {
         /// Its instance identifier, in hexadecimal.
         #[arg(value_name = "INSTANCE", value_parser = crate::attestation_keys::instance)]
         instance_id: appraisal::psa::InstanceId,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Key {
+    /// Make a key; it is shown once, or written to a file that only you can read.
+    ///
+    /// A policy has to accept the kind "symmetric-key". Whoever has a group's key can be any device of the group:
+    /// keep it at the factory, and give each device what `key derive` makes of it.
+    #[command(group = clap::ArgGroup::new("for").required(true).args(["device", "group"]))]
+    Create {
+        /// The one device it is for. It overrides the key of the device's group, for good.
+        #[arg(long, value_name = "ID")]
+        device: Option<DeviceId>,
+        /// The group it is for; its devices are put into the device group of the same name.
+        #[arg(long, value_name = "NAME")]
+        group: Option<GroupName>,
+        /// Put its devices into this device group instead.
+        #[arg(long, value_name = "GROUP")]
+        enroll_group: Option<GroupName>,
+        /// Days until it ends; by default it has no end.
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=36_500))]
+        expires_days: Option<u32>,
+        /// How many devices it may bring in; by default any number.
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+        quota: Option<u32>,
+        /// Write the key to this new file, mode 0600, instead of showing it.
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
+    /// Derive a device's key from its group's: HMAC-SHA256 over the device identifier. For the factory; needs no
+    /// server.
+    Derive {
+        /// The group's key, as `key create --group` wrote it; only you may have access to the file.
+        #[arg(long, value_name = "FILE")]
+        group_key: PathBuf,
+        /// The device.
+        #[arg(long, value_name = "ID")]
+        device: DeviceId,
+        /// Write the key to this new file, mode 0600, instead of showing it.
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
+    /// List the keys, without their secrets.
+    List,
+    /// Revoke a key: no device enrolls by it any more. To shut out one device of a group, make a key for that device
+    /// and revoke it.
+    Revoke {
+        /// Its name in the list.
+        id: String,
     },
 }
 

@@ -6,7 +6,7 @@
 
 use serde_cbor::Value as Cbor;
 use serde_json::{Map, Value as Json, json};
-use shared::cose::{Content, Sign1};
+use shared::cose::{Content, Mac0, Sign1};
 use shared::limits::MAX_EVIDENCE;
 use shared::message::latest::EvidenceKind;
 
@@ -15,14 +15,13 @@ use crate::store::StoredEvidence;
 pub(super) fn readable(evidence: &StoredEvidence) -> Json {
     let kind = evidence.kind.name();
     match evidence.kind {
-        EvidenceKind::IdevidEat => {
-            let claims = Sign1::decode(&evidence.body, Content::Eat, MAX_EVIDENCE)
-                .ok()
-                .and_then(|sign1| serde_cbor::from_slice::<Cbor>(sign1.unverified_payload()).ok());
-            match claims {
-                Some(Cbor::Map(claims)) => json!({ "kind": kind, "claims": named(claims) }),
-                _ => json!({ "kind": kind, "unreadable": hex::encode(&evidence.body) }),
-            }
+        EvidenceKind::IdevidEat | EvidenceKind::ClaimCertificate => {
+            let sign1 = Sign1::decode(&evidence.body, Content::Eat, MAX_EVIDENCE).ok();
+            claims(kind, &evidence.body, sign1.map(|sign1| sign1.unverified_payload()))
+        }
+        EvidenceKind::SymmetricKey => {
+            let mac0 = Mac0::decode(&evidence.body, MAX_EVIDENCE).ok();
+            claims(kind, &evidence.body, mac0.map(|mac0| mac0.unverified_payload()))
         }
         EvidenceKind::PsaToken => match psa_claims(&evidence.body) {
             Some(claims) => json!({ "kind": kind, "claims": named(claims) }),
@@ -40,6 +39,14 @@ fn psa_claims(body: &[u8]) -> Option<std::collections::BTreeMap<Cbor, Cbor>> {
     match serde_cbor::from_slice::<Cbor>(payload) {
         Ok(Cbor::Map(claims)) => Some(claims),
         _ => None,
+    }
+}
+
+/// The claims of an EAT, or the whole of what cannot be read.
+fn claims(kind: &str, body: &[u8], payload: Option<&[u8]>) -> Json {
+    match payload.and_then(|payload| serde_cbor::from_slice::<Cbor>(payload).ok()) {
+        Some(Cbor::Map(claims)) => json!({ "kind": kind, "claims": named(claims) }),
+        _ => json!({ "kind": kind, "unreadable": hex::encode(body) }),
     }
 }
 
@@ -124,7 +131,7 @@ fn text(key: &Cbor) -> String {
 mod tests {
     use super::readable;
     use crate::store::StoredEvidence;
-    use shared::cose::{Content, encode};
+    use shared::cose::{Content, encode, encode_mac0};
     use shared::evidence::{Claims, DebugStatus, Measurement};
     use shared::message::latest::EvidenceKind;
 
@@ -145,9 +152,9 @@ mod tests {
                 .collect(),
         };
         let mut payload = [0; 1024];
-        let length = claims.encode(&mut payload).unwrap();
+        let payload_length = claims.encode(&mut payload).unwrap();
         let mut body = [0; 2048];
-        let length = encode(Content::Eat, &payload[..length], &[0; 64], &mut body).unwrap();
+        let length = encode(Content::Eat, &payload[..payload_length], &[0; 64], &mut body).unwrap();
         let evidence = StoredEvidence { kind: EvidenceKind::IdevidEat, body: body[..length].to_vec() };
         let shown = readable(&evidence);
         assert_eq!(shown["kind"], "idevid-eat");
@@ -160,6 +167,10 @@ mod tests {
         let psa = hex::decode("d28443a10126a047a119095b19300040").unwrap();
         let shown = readable(&StoredEvidence { kind: EvidenceKind::PsaToken, body: psa });
         assert_eq!(shown["claims"]["psa-security-lifecycle"], 0x3000);
+        let mut mac0 = [0; 2048];
+        let length = encode_mac0(&[1; 8], &payload[..payload_length], &[0; 32], &mut mac0).unwrap();
+        let evidence = StoredEvidence { kind: EvidenceKind::SymmetricKey, body: mac0[..length].to_vec() };
+        assert_eq!(readable(&evidence)["claims"], shown["claims"]);
         let broken = StoredEvidence { kind: EvidenceKind::IdevidEat, body: vec![0xff] };
         assert_eq!(readable(&broken)["unreadable"], "ff");
     }

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use crate::admin::AdminError;
 use crate::config::ConfigError;
+use crate::credential::WrappingKeyError;
+use crate::files::SecretError;
 use crate::policies::PolicyFilesError;
 use crate::startup::{InitError, LoadError, StartError};
 use crate::store::StoreError;
@@ -20,6 +22,14 @@ pub(super) enum Failure {
     Start(#[from] StartError),
     #[error(transparent)]
     Admin(#[from] AdminError),
+    #[error(transparent)]
+    Wrapping(#[from] WrappingKeyError),
+    #[error("{}: is no {what} as `enroll-server key create` writes it", path.display())]
+    NotAKey { path: PathBuf, what: &'static str },
+    #[error("{}: cannot be written", path.display())]
+    Unwritable { path: PathBuf, source: io::Error },
+    #[error(transparent)]
+    Secret(#[from] SecretError),
     #[error("the store cannot be opened")]
     Store(#[from] StoreError),
     #[error("{}: cannot be read", path.display())]
@@ -44,6 +54,10 @@ impl Failure {
             Self::Init(_)
             | Self::Start(_)
             | Self::Admin(_)
+            | Self::Wrapping(_)
+            | Self::NotAKey { .. }
+            | Self::Unwritable { .. }
+            | Self::Secret(_)
             | Self::Store(_)
             | Self::Unreadable { .. }
             | Self::NotAPublicKey { .. }

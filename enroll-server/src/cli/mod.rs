@@ -7,6 +7,7 @@ mod devices;
 mod events;
 mod evidence;
 mod failure;
+mod keys;
 mod makers;
 mod output;
 mod serve;
@@ -53,6 +54,7 @@ fn dispatch(args: Args, output: &Output) -> Result<(), Failure> {
         Command::AttestationKey(command) => {
             with_admin(&global, |admin| attestation_keys::run(admin, command, output))
         }
+        Command::Key(command) => keys::run(&global, command, output),
         Command::Token(command) => with_admin(&global, |admin| tokens::run(admin, command, output)),
         Command::Cert(command) => with_admin(&global, |admin| certificates::run(admin, command, output)),
         Command::Event(command) => with_admin(&global, |admin| events::run(admin, command, output)),

@@ -84,6 +84,8 @@ pub struct Files {
     pub trust_bundle: PathBuf,
     /// Key of the nonces; the same on every replica.
     pub nonce_key: PathBuf,
+    /// The key under which symmetric keys are wrapped in the store; the same on every replica.
+    pub credential_key: PathBuf,
     /// The policy of the group `default`, and the base of all others.
     pub policy: PathBuf,
     /// The folder of the other groups' policies.

@@ -140,6 +140,7 @@ fn files<'t>(reader: &mut Reader<'t>, root: &mut Section<'t>, folder: &Path) -> 
         server_key: file("server_key", "server.key"),
         trust_bundle: file("trust_bundle", "trust.bundle"),
         nonce_key: file("nonce_key", "nonce.key"),
+        credential_key: file("credential_key", "credential.key"),
         policy: file("policy", "policy.toml"),
         policy_groups: file("policy_groups", "policy.d"),
         reference_values: None,
@@ -151,7 +152,7 @@ fn files<'t>(reader: &mut Reader<'t>, root: &mut Section<'t>, folder: &Path) -> 
     reader.close(
         section,
         "root_certificate, issuing_certificate, issuing_key, server_certificate, server_key, trust_bundle, \
-         nonce_key, policy, policy_groups, reference_values and store",
+         nonce_key, credential_key, policy, policy_groups, reference_values and store",
     );
     Files { reference_values, ..files }
 }

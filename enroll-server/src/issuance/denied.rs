@@ -7,6 +7,7 @@ use shared::Reject;
 
 use super::identity::IdentityError;
 use crate::authorization::Refused;
+use crate::credential::{NotOpened, WrappingKeyError};
 use crate::nonce::UnknownNonce;
 use crate::store::{DeviceState, StoreError};
 
@@ -43,6 +44,12 @@ pub enum Denied {
     /// The device kept changing under the appraisal.
     #[error("the device's record kept changing; too many requests for one device at once")]
     Contended,
+    /// The key that wraps symmetric keys cannot be read.
+    #[error(transparent)]
+    Wrapping(#[from] WrappingKeyError),
+    /// A symmetric key in the store does not open.
+    #[error(transparent)]
+    NotOpened(#[from] NotOpened),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -76,11 +83,12 @@ impl Denied {
             Self::Withdrawn(DeviceState::Registered | DeviceState::Held | DeviceState::Enrolled) => {
                 Reject::UsedNonce
             }
-            Self::Store(StoreError::Damaged { .. } | StoreError::TooNew { .. }) | Self::SignerGone => {
-                Reject::Internal
-            }
+            Self::Store(StoreError::Damaged { .. } | StoreError::TooNew { .. })
+            | Self::NotOpened(_)
+            | Self::SignerGone => Reject::Internal,
             Self::Contended
             | Self::Store(StoreError::Busy | StoreError::Full | StoreError::Failed(_) | StoreError::Closed)
+            | Self::Wrapping(_)
             | Self::Ca(_)
             | Self::Random => Reject::Unavailable,
         }

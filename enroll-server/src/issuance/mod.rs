@@ -4,6 +4,7 @@
 //! `ca::Linted`, `ca::Issued`, [`Granted`]), so that none can be left out. Speaks neither HTTP nor SQL.
 
 mod basis;
+mod credential;
 mod denied;
 mod draft;
 mod identity;
@@ -11,6 +12,8 @@ mod journal;
 
 #[cfg(test)]
 mod crash_tests;
+#[cfg(test)]
+mod credential_tests;
 #[cfg(test)]
 mod event_tests;
 #[cfg(test)]
@@ -22,7 +25,9 @@ use core::time::Duration;
 use std::sync::Arc;
 
 use appraisal::policy::BrokerOverride;
-use appraisal::{Appraised, CheckedCsr, GroupName, IdevidEat, Presented, Proof, PsaToken, RenewalPresented};
+use appraisal::{
+    Appraised, CheckedCsr, GroupName, IdevidEat, Presented, Proof, PsaToken, RenewalPresented, SymmetricEat,
+};
 use aws_lc_rs::digest::{SHA256, digest};
 use ca::{IssueError, Issuer, LdevidProfile, RecordedIntent as _, Serial, Validity};
 use shared::message::latest::{
@@ -34,6 +39,7 @@ use crate::audit::changes::LastClaims;
 use crate::audit::{self, Actor, EventKind};
 use crate::authorization::{Authorized, Basis};
 use crate::clock::Clock;
+use crate::credential::WrappingFile;
 use crate::failpoint::{Failpoint, Hook};
 use crate::nonce::{Freshness, NonceKey};
 use crate::policies::Policies;
@@ -68,6 +74,8 @@ pub struct Parts {
     pub profile: LdevidProfile,
     /// The key of the nonces.
     pub nonces: NonceKey,
+    /// The key under which symmetric keys are wrapped in the store.
+    pub wrapping: WrappingFile,
     /// How long a nonce is good for.
     pub nonce_lifetime: Duration,
     /// What the operator demands, and what is known to be good.
@@ -216,7 +224,7 @@ impl Issuance {
             let snapshot = self.parts.store.snapshot(&request.device, now).await?;
             let known = snapshot.known.as_ref();
             draft.facts(&csr, Some(request.evidence.kind), known, None);
-            let (proof, token) = self.proof(&request.evidence, &csr).await?;
+            let (proof, token) = self.proof(&request.device, &request.evidence, &csr).await?;
             let group = draft.group(known, Some(&proof))?;
             let presented = Presented { device: &request.device, csr: &csr, proof: &proof };
             let makers = self.makers.get(self.parts.store.as_ref(), snapshot.makers).await?;
@@ -270,7 +278,7 @@ impl Issuance {
             draft.facts(&csr, kind, known, Some(&tls));
             let (proof, token) = match &request.evidence {
                 Some(evidence) => {
-                    let (proof, token) = self.proof(evidence, &csr).await?;
+                    let (proof, token) = self.proof(&request.device, evidence, &csr).await?;
                     (Some(proof), token)
                 }
                 None => (None, None),
@@ -440,6 +448,7 @@ impl Issuance {
     /// What the evidence is for the appraisal; a token is looked up, and its hash given back.
     async fn proof<'e>(
         &self,
+        device: &DeviceId,
         evidence: &'e FreshEvidence<'_>,
         csr: &CheckedCsr,
     ) -> Result<(Proof<'e>, Option<Sha256>), Denied> {
@@ -474,6 +483,14 @@ impl Issuance {
                 };
                 Ok((Proof::PsaToken(proof), None))
             }
+            EvidenceKind::SymmetricKey => Ok((
+                Proof::SymmetricKey(SymmetricEat {
+                    eat: evidence.body,
+                    nonce: &evidence.nonce,
+                    credential: self.symmetric_credential(device, evidence.body).await?,
+                }),
+                None,
+            )),
             _ => Err(Denied::NoKind),
         }
     }

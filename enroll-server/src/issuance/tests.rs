@@ -26,7 +26,7 @@ pub(super) struct Bench {
     pub(super) admin: Admin,
     pub(super) clock: SettableClock,
     pub(super) maker: Maker,
-    config: Config,
+    pub(super) config: Config,
     _folder: TempDir,
 }
 
@@ -42,6 +42,10 @@ pub(super) fn new_server(folder: &Path, policy: &str) -> Config {
     let report = startup::init(&options, &SystemClock).unwrap();
     let config = Config::load(&report.config).unwrap();
     std::fs::write(&config.files.policy, format!("{policy}{}", reference_values())).unwrap();
+    // Groups of their own, each with the same policy.
+    for group in ["lot-7", "lot-8", "a", "b", "c"] {
+        std::fs::write(config.files.policy_groups.join(format!("{group}.toml")), "").unwrap();
+    }
     config
 }
 
@@ -91,7 +95,7 @@ impl Bench {
         self.issuance.renew(&request, Some(&identity.0)).await.map(|outcome| Identity::of(&outcome))
     }
 
-    async fn states(&self, device: &DeviceId) -> Vec<CertificateState> {
+    pub(super) async fn states(&self, device: &DeviceId) -> Vec<CertificateState> {
         let list = self.admin.certificates(Some(device)).await.unwrap();
         list.iter().map(|certificate| certificate.state).collect()
     }

@@ -103,7 +103,7 @@ pub enum InitError {
 }
 
 /// Makes a root CA, an issuing CA, the server's certificate, the signer of trust bundles and bundle number 1,
-/// an empty revocation list, the nonce key, the admin token, a policy, a configuration and an empty database.
+/// an empty revocation list, the nonce key, the key that wraps symmetric keys, the admin token, a policy, a configuration and an empty database.
 /// Overwrites nothing; after
 /// a crash in the middle the folder is as if nothing had happened.
 ///
@@ -257,6 +257,7 @@ fn fill(folder: &Path, options: &InitOptions, now: UnixTime) -> Result<(), InitE
     write("trust.bundle", &bundle, 0o644)?;
 
     write("nonce.key", random_hex(nonce::KEY)?.as_bytes(), 0o600)?;
+    write("credential.key", random_hex(32)?.as_bytes(), 0o600)?;
     let token = random_hex(32)?;
     write("admin.token", token.as_bytes(), 0o600)?;
     write("policy.toml", appraisal::policy::SAMPLE.as_bytes(), 0o644)?;
@@ -349,6 +350,7 @@ mod tests {
             [
                 "admin.token",
                 "authorities.pem",
+                "credential.key",
                 "crl.der",
                 "crl.pem",
                 "enroll-server.toml",

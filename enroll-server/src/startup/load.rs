@@ -18,6 +18,7 @@ use shared::message::latest::TrustBundle;
 
 use crate::clock::Clock;
 use crate::config::{Config, Files};
+use crate::credential::{WrappingFile, WrappingKeyError};
 use crate::nonce::{NonceKey, NonceKeyError};
 use crate::policies::{Policies, PolicyFiles, PolicyFilesError};
 use crate::tls::{TlsError, server_config};
@@ -55,6 +56,9 @@ pub enum LoadError {
     /// The nonce key cannot be used.
     #[error(transparent)]
     NonceKey(#[from] NonceKeyError),
+    /// The key that wraps symmetric keys cannot be used.
+    #[error(transparent)]
+    WrappingKey(#[from] WrappingKeyError),
     /// The issuing CA cannot be used.
     #[error("the issuing CA cannot be used")]
     Issuer(#[from] IssueError),
@@ -92,6 +96,7 @@ pub(super) struct Loaded {
     pub(super) profile: LdevidProfile,
     pub(super) nonces: NonceKey,
     pub(super) policies: Arc<Policies>,
+    pub(super) wrapping: WrappingFile,
     pub(super) trust_bundle: Vec<u8>,
     pub(super) tls: Arc<ServerConfig>,
 }
@@ -109,6 +114,7 @@ pub(super) fn load(config: &Config, clock: &Arc<dyn Clock>) -> Result<Loaded, Lo
         profile,
         nonces: NonceKey::load(&files.nonce_key)?,
         policies: Arc::new(policies),
+        wrapping: WrappingFile::open(&files.credential_key)?,
         trust_bundle: trust_bundle(files)?,
         tls: Arc::new(tls(files, &issuer, Arc::clone(clock))?),
         issuer: Arc::new(issuer),

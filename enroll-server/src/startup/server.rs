@@ -267,6 +267,7 @@ pub(crate) fn open(config: &Config, clock: &Arc<dyn Clock>, hook: Hook) -> Resul
         issuer: loaded.issuer,
         profile: loaded.profile,
         nonces: loaded.nonces,
+        wrapping: loaded.wrapping,
         nonce_lifetime: config.nonce_lifetime,
         policies: loaded.policies,
         refusals: Arc::default(),

@@ -6,6 +6,7 @@
 mod action;
 mod appraisal;
 mod attestation;
+mod credential;
 mod error;
 mod event;
 mod model;
@@ -30,6 +31,7 @@ pub use appraisal::{
     Appraisal, AppraisalFilter, Asked, Difference, NewAppraisal, Opinion, RecordLimits, Ruled,
 };
 pub use attestation::{AttestationKey, KeysAdded, NewAttestationKey};
+pub use credential::{Credential, CredentialKind, FoundCredential, NewCredential};
 pub use error::StoreError;
 pub use event::{Event, EventQuery, NewEvent, Observed, Order};
 pub use model::{
@@ -128,6 +130,18 @@ pub trait Store: Send + Sync + core::fmt::Debug {
 
     /// Revokes a token; `false` where there is none of this name.
     fn revoke_token(&self, id: String, now: UnixTime) -> Reply<'_, bool>;
+
+    /// Adds a credential. A key for one device takes over the device from its group's key.
+    fn add_credential(&self, new: NewCredential) -> Reply<'_, ()>;
+
+    /// Finds a credential by its public name, and how it stands to `device`.
+    fn find_credential<'a>(&'a self, id: String, device: &'a DeviceId) -> Reply<'a, Option<FoundCredential>>;
+
+    /// All credentials, newest first.
+    fn credentials(&self) -> Reply<'_, Vec<Credential>>;
+
+    /// Revokes a credential; `false` where there is none of this name.
+    fn revoke_credential(&self, id: String, now: UnixTime) -> Reply<'_, bool>;
 
     /// Adds an event. One of the same kind about the same device within `quiet` is not repeated.
     fn add_event(&self, event: NewEvent, quiet: core::time::Duration) -> Reply<'_, ()>;

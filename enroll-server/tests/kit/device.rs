@@ -8,7 +8,7 @@ use rcgen::{
 };
 use shared::DeviceId;
 use shared::cose::{Content, encode, signed_bytes};
-use shared::evidence::{Claims, DebugStatus, Measurement, key_thumbprint};
+use shared::evidence::{Claims, DebugStatus, Measurement, Ueid, key_thumbprint};
 use shared::message::latest::{EnrollRequest, EvidenceKind, FreshEvidence, Nonce, RenewRequest};
 
 /// What the firmware of good devices measures.
@@ -114,11 +114,16 @@ impl Device {
 
     /// An EAT for `nonce` and the key of `csr`.
     pub(crate) fn evidence(&self, nonce: &Nonce, csr: &[u8]) -> Vec<u8> {
+        self.sign(&self.payload(nonce, csr, appraisal::ueid(&self.public_key())))
+    }
+
+    /// The claims for `nonce` and the key of `csr`.
+    pub(crate) fn payload(&self, nonce: &Nonce, csr: &[u8], ueid: Ueid) -> Vec<u8> {
         let csr = appraisal::csr::check(csr).unwrap();
         let claims = Claims {
             confirmation: key_thumbprint(csr.point()),
             nonce: *nonce,
-            ueid: appraisal::ueid(&self.public_key()),
+            ueid,
             oemid: 32473,
             hwmodel: "sensor-a",
             hwversion: "1",
@@ -135,14 +140,18 @@ impl Device {
         };
         let mut payload = [0; 1024];
         let length = claims.encode(&mut payload).unwrap();
+        payload[..length].to_vec()
+    }
+
+    fn sign(&self, payload: &[u8]) -> Vec<u8> {
         let key =
             EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, self.key.serialized_der()).unwrap();
         let mut signed = vec![];
-        signed_bytes(Content::Eat, &payload[..length], |part| signed.extend_from_slice(part));
+        signed_bytes(Content::Eat, payload, |part| signed.extend_from_slice(part));
         let signature = key.sign(&SystemRandom::new(), &signed).unwrap();
         let mut eat = vec![0; 2048];
         let signature = signature.as_ref().try_into().unwrap();
-        let length = encode(Content::Eat, &payload[..length], signature, &mut eat).unwrap();
+        let length = encode(Content::Eat, payload, signature, &mut eat).unwrap();
         eat.truncate(length);
         eat
     }

@@ -103,6 +103,39 @@ fn an_operators_day() {
     assert_eq!(json(&listed)[0]["id"], token["id"]);
     assert!(on(folder, &["token", "revoke", token["id"].as_str().unwrap()]).status.success());
 
+    let key = folder.join("group.key");
+    let made = on(
+        folder,
+        &["key", "create", "--group", "lot-7", "--quota", "5", "--out", key.to_str().unwrap(), "--json"],
+    );
+    let made = json(&made);
+    assert_eq!(
+        (&made["kind"], &made["group"], &made["quota"]),
+        (&"group-key".into(), &"lot-7".into(), &5.into())
+    );
+    let secret = std::fs::read_to_string(&key).unwrap();
+    let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&key).unwrap().permissions());
+    assert_eq!(mode & 0o777, 0o600);
+    // The factory derives without a server.
+    let derive = |device: &str| {
+        let mut command = program();
+        command.args(["key", "derive", "--group-key", key.to_str().unwrap(), "--device", device, "--json"]);
+        json(&command.output().unwrap())["key"].as_str().unwrap().to_owned()
+    };
+    assert!(derive("SN-1").starts_with("device-key:") && derive("SN-1") != derive("SN-2"));
+    let listed = on(folder, &["key", "list", "--json"]);
+    let text = String::from_utf8(listed.stdout.clone()).unwrap();
+    assert!(!text.contains(secret.trim().rsplit(':').next().unwrap()), "a list shows no secret");
+    assert_eq!(json(&listed)[0]["id"], made["id"]);
+    // A file that is there is not overwritten, and the key that nobody saw is not good.
+    let again = on(folder, &["key", "create", "--device", "SN-5", "--out", key.to_str().unwrap()]);
+    assert_eq!(again.status.code(), Some(1), "{}", error(&again));
+    assert_eq!(std::fs::read_to_string(&key).unwrap(), secret);
+    let keys = json(&on(folder, &["key", "list", "--json"]));
+    let lost = keys.as_array().unwrap().iter().find(|key| key["device"] == "SN-5").unwrap();
+    assert!(lost["revoked"].is_string(), "{lost}");
+    assert!(on(folder, &["key", "revoke", made["id"].as_str().unwrap()]).status.success());
+
     assert!(on(folder, &["device", "approve", "SN-1"]).status.success());
     assert_eq!(json(&on(folder, &["device", "revoke", "SN-1", "--json"]))["certificates"], 0);
     let kinds: Vec<String> = json(&on(folder, &["event", "list", "--json"]))
@@ -111,10 +144,12 @@ fn an_operators_day() {
         .iter()
         .map(|event| event["kind"].as_str().unwrap().to_owned())
         .collect();
+    let credentials =
+        ["credential-revoked", "credential-revoked", "credential-created", "credential-created"];
     let keys = ["attestation-key-removed", "attestation-keys-added", "attestation-keys-added"];
-    assert_eq!(kinds[..4], ["revoked", "approved", "token-revoked", "token-created"]);
-    assert_eq!(kinds[4..7], keys);
-    assert_eq!(kinds[7..], ["imported", "maker-added"]);
+    let (last, tokens) = (["revoked", "approved"], ["token-revoked", "token-created"]);
+    let first = ["imported", "maker-added"];
+    assert_eq!(kinds, [last.as_slice(), &credentials, &tokens, &keys, &first].concat());
     let text = String::from_utf8(on(folder, &["device", "list"]).stdout).unwrap();
     assert!(text.contains("SN-1") && text.contains("revoked"), "{text}");
 }
@@ -128,6 +163,10 @@ fn exit_statuses_tell_failures_apart() {
         (&["device", "show", "SN-9"][..], 4),
         (&["device", "revoke", "SN-9"], 4),
         (&["token", "revoke", "00"], 4),
+        (&["key", "revoke", "00"], 4),
+        (&["key", "create"], 2),
+        (&["key", "create", "--device", "SN-1", "--group", "x"], 2),
+        (&["key", "derive", "--group-key", "/no/such/file", "--device", "SN-1"], 1),
         (&["cert", "show", "ffffffffffffffffffffffffffffffff"], 4),
         (&["cert", "show", "x"], 2),
         (&["frobnicate"], 2),
@@ -167,7 +206,7 @@ fn secrets_that_others_can_read_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     assert!(init(folder).status.success());
-    for name in ["nonce.key", "issuing-ca.key", "server.key"] {
+    for name in ["nonce.key", "credential.key", "issuing-ca.key", "server.key"] {
         let path = folder.join("server").join(name);
         let set = |mode| {
             let permissions = std::os::unix::fs::PermissionsExt::from_mode(mode);

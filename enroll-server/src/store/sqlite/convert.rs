@@ -1,5 +1,6 @@
 //! Between columns and domain types. What does not fit is an error, never a default.
 
+use appraisal::GroupName;
 use ca::{Serial, Validity};
 use rusqlite::{ErrorCode, Row};
 use shared::{DeviceId, UnixTime};
@@ -28,6 +29,11 @@ pub(super) fn device(row: &Row<'_>, column: &'static str) -> Result<DeviceId, St
 pub(super) fn optional_device(row: &Row<'_>, column: &'static str) -> Result<Option<DeviceId>, StoreError> {
     let there = row.get::<_, Option<String>>(column)?.is_some();
     if there { device(row, column).map(Some) } else { Ok(None) }
+}
+
+pub(super) fn optional_group(row: &Row<'_>) -> Result<Option<GroupName>, StoreError> {
+    let found: Option<String> = row.get("device_group")?;
+    found.map(|name| name.parse().map_err(|_| StoreError::Damaged { field: "device_group" })).transpose()
 }
 
 pub(super) fn serial(row: &Row<'_>) -> Result<Serial, StoreError> {

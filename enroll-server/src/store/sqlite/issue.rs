@@ -1,15 +1,15 @@
 //! Recording an intent, completing it, giving it up: each runs inside one change of the writer.
 
-use appraisal::Verdict;
+use appraisal::{GroupName, Verdict};
 use ca::{RecordedIntent as _, Serial};
 use rusqlite::{Connection, Row, params};
 use shared::{DeviceId, UnixTime};
 
 use super::convert::{certificate_state, device as device_column, lift, optional, secs, serial, validity};
-use super::{actions, appraisals, events, read, revoke, tokens};
+use super::{actions, appraisals, credentials, events, read, revoke, tokens};
 use crate::audit::changes::LastClaims;
 use crate::audit::{Actor, EventKind};
-use crate::authorization::{Authorized, Decision, Facts, decide};
+use crate::authorization::{Authorized, CredentialFacts, Decision, Facts, decide};
 use crate::store::{
     Binding, Certificate, CertificateState, Completed, DeviceState, Move, NewAppraisal, NewEvent, Observed,
     RecordLimits, RecordOutcome, Recorded, Ruled, Sha256, StoreError,
@@ -131,6 +131,10 @@ fn facts(c: &Connection, request: &Authorized) -> Result<Facts, StoreError> {
         },
         token_is_good,
         group_is_full: group_is_full(c, request)?,
+        credential: match request.appraised().credential() {
+            Some(id) => credentials::facts(c, id, request.device(), basis.now)?,
+            None => CredentialFacts::NONE,
+        },
         presented,
     })
 }
@@ -145,14 +149,20 @@ const fn binding(binding: &Binding) -> (Option<&[u8; 32]>, Option<&[u8; 16]>) {
 /// Adds the device where it is new; pins its identity key and model where it had none.
 fn note_device(c: &Connection, request: &Authorized) -> Result<(), StoreError> {
     let appraised = request.appraised();
-    let sql = "INSERT INTO devices (device, model, idevid_sha256, state, changed, added) \
-               VALUES (?1, ?2, ?3, 'registered', ?4, ?4) \
+    let sql = "INSERT INTO devices (device, model, idevid_sha256, state, changed, added, device_group) \
+               VALUES (?1, ?2, ?3, 'registered', ?4, ?4, coalesce(?5, 'default')) \
                ON CONFLICT (device) DO UPDATE SET \
                model = coalesce(model, excluded.model), \
-               idevid_sha256 = coalesce(idevid_sha256, excluded.idevid_sha256)";
+               idevid_sha256 = coalesce(idevid_sha256, excluded.idevid_sha256), \
+               device_group = iif(device_group = 'default', excluded.device_group, device_group)";
     let idevid = appraised.idevid_spki_sha256();
     let now = secs(request.basis().now);
-    c.prepare_cached(sql)?.execute(params![request.device().as_str(), appraised.model(), idevid, now])?;
+    let group = appraised.group().map(GroupName::as_str);
+    let device = request.device().as_str();
+    c.prepare_cached(sql)?.execute(params![device, appraised.model(), idevid, now, group])?;
+    if let (Some(credential), Some(identity)) = (appraised.credential(), idevid) {
+        credentials::bring_in(c, credential, request.device(), identity, request.basis().now)?;
+    }
     Ok(())
 }
 

@@ -8,6 +8,7 @@ mod actor;
 mod appraisals;
 mod attestation_keys;
 mod convert;
+mod credentials;
 mod events;
 mod inventory;
 mod issue;
@@ -35,10 +36,10 @@ use rusqlite::{Connection, OpenFlags};
 use shared::{DeviceId, UnixTime};
 
 use super::{
-    Action, Appraisal, AppraisalFilter, Carried, Certificate, Completed, Counts, Device, DeviceState,
-    Difference, Event, EventQuery, FoundToken, Generations, ImportReport, InventoryEntry, Maker,
-    NewAppraisal, NewEvent, Observed, Page, RecordLimits, RecordOutcome, Recorded, Reply, RevokedList,
-    Selection, Sha256, Snapshot, Store, StoreError, Token,
+    Action, Appraisal, AppraisalFilter, Carried, Certificate, Completed, Counts, Credential, Device,
+    DeviceState, Difference, Event, EventQuery, FoundCredential, FoundToken, Generations, ImportReport,
+    InventoryEntry, Maker, NewAppraisal, NewCredential, NewEvent, Observed, Page, RecordLimits,
+    RecordOutcome, Recorded, Reply, RevokedList, Selection, Sha256, Snapshot, Store, StoreError, Token,
 };
 use super::{AttestationKey, KeysAdded, NewAttestationKey};
 use super::{CrlStored, StoredCrl};
@@ -170,7 +171,7 @@ impl Store for SqliteStore {
                     label: token.id,
                     device: token.device,
                     model: None,
-                    group: None,
+                    group: token.group,
                     expires: token.expires,
                 },
             }))
@@ -281,6 +282,23 @@ impl Store for SqliteStore {
 
     fn revoke_token(&self, id: String, now: UnixTime) -> Reply<'_, bool> {
         self.write(move |c| tokens::revoke(c, &id, now))
+    }
+
+    fn add_credential(&self, new: NewCredential) -> Reply<'_, ()> {
+        self.write(move |c| credentials::add(c, &new))
+    }
+
+    fn find_credential<'a>(&'a self, id: String, device: &'a DeviceId) -> Reply<'a, Option<FoundCredential>> {
+        let device = device.clone();
+        self.read(move |c| credentials::find(c, &id, &device))
+    }
+
+    fn credentials(&self) -> Reply<'_, Vec<Credential>> {
+        self.read(credentials::all)
+    }
+
+    fn revoke_credential(&self, id: String, now: UnixTime) -> Reply<'_, bool> {
+        self.write(move |c| credentials::revoke(c, &id, now))
     }
 
     fn add_event(&self, event: NewEvent, quiet: Duration) -> Reply<'_, ()> {

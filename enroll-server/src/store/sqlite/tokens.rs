@@ -1,9 +1,10 @@
 //! One-time tokens.
 
+use appraisal::GroupName;
 use rusqlite::{Connection, Row, params};
 use shared::{DeviceId, UnixTime};
 
-use super::convert::{lift, optional, optional_device, secs, time};
+use super::convert::{lift, optional, optional_device, optional_group, secs, time};
 use super::events;
 use crate::audit::EventKind;
 use crate::store::{NewEvent, Sha256, StoreError, Token};
@@ -12,6 +13,7 @@ use crate::store::{NewEvent, Sha256, StoreError, Token};
 pub(super) struct Found {
     pub(super) id: String,
     pub(super) device: Option<DeviceId>,
+    pub(super) group: Option<GroupName>,
     pub(super) expires: UnixTime,
     pub(super) used_by_key: Option<Sha256>,
     pub(super) revoked: bool,
@@ -25,6 +27,7 @@ pub(super) fn find(c: &Connection, sha256: &Sha256) -> Result<Option<Found>, Sto
             Ok(Found {
                 id: row.get("id")?,
                 device: optional_device(row, "device")?,
+                group: optional_group(row)?,
                 expires: time(row, "expires")?,
                 used_by_key: row.get("used_by_key")?,
                 revoked: row.get("revoked")?,

@@ -1,0 +1,122 @@
+//! What an operator does with credentials.
+
+use core::fmt;
+use core::time::Duration;
+
+use appraisal::GroupName;
+use aws_lc_rs::rand::{SecureRandom as _, SystemRandom};
+use shared::DeviceId;
+use shared::keytext::{self, KeyText, Scope};
+use zeroize::Zeroizing;
+
+use super::WrappingKey;
+use crate::admin::{Admin, AdminError};
+use crate::store::{Credential, CredentialKind, NewCredential};
+
+/// Whom a key is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeyFor {
+    /// One device.
+    Device(DeviceId),
+    /// A group of this name: its devices have keys that are derived from this one.
+    Group(GroupName),
+}
+
+/// A key to be made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyRequest {
+    /// Whom it is for.
+    pub key_for: KeyFor,
+    /// The device group that its devices are put into, where it is not that of the key's own name.
+    pub enroll_group: Option<GroupName>,
+    /// How long it is good for; without an end where none is named.
+    pub lifetime: Option<Duration>,
+    /// How many devices it may bring in; any number where none is named.
+    pub quota: Option<u32>,
+}
+
+/// A new key.
+pub struct NewKey {
+    /// What a list shows of it.
+    pub credential: Credential,
+    /// Its text, as [`shared::keytext`] describes it: the secret, shown once.
+    pub text: Zeroizing<String>,
+}
+
+impl fmt::Debug for NewKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NewKey").field("credential", &self.credential).finish_non_exhaustive()
+    }
+}
+
+impl Admin {
+    /// Makes a symmetric key and keeps it under `wrapping`. A key for one device overrides that of its group, for
+    /// good: the group's does not count for this device any more, even when its own is revoked.
+    ///
+    /// # Errors
+    /// Where the random generator or the store fails.
+    pub async fn create_key(
+        &self,
+        request: KeyRequest,
+        wrapping: &WrappingKey,
+    ) -> Result<NewKey, AdminError> {
+        let random = |bytes: &mut [u8]| SystemRandom::new().fill(bytes).map_err(|_| AdminError::Random);
+        let (mut kid, mut key) = ([0; shared::cose::KID], Zeroizing::new([0; keytext::KEY]));
+        random(&mut kid)?;
+        random(key.as_mut_slice())?;
+        let now = self.now();
+        let (scope, kind, name, device, group) = match request.key_for {
+            KeyFor::Device(device) => {
+                let kind = CredentialKind::DeviceKey;
+                (Scope::Device, kind, device.to_string(), Some(device), request.enroll_group)
+            }
+            KeyFor::Group(name) => {
+                let group = request.enroll_group.unwrap_or_else(|| name.clone());
+                (Scope::Group, CredentialKind::GroupKey, name.to_string(), None, Some(group))
+            }
+        };
+        let credential = Credential {
+            id: hex::encode(kid),
+            kind,
+            name,
+            device,
+            group,
+            hold: false,
+            created: now,
+            expires: request.lifetime.map(|lifetime| now.after(lifetime)),
+            revoked: None,
+            quota: request.quota,
+            used: 0,
+        };
+        let wrapped = wrapping.wrap(key.as_slice(), &credential.place()).ok_or(AdminError::Random)?;
+        let secret = Some(wrapped);
+        let new = NewCredential { credential: credential.clone(), secret, certificate: None };
+        self.store().add_credential(new).await?;
+        let mut text = Zeroizing::new(String::with_capacity(keytext::LENGTH));
+        text.extend(KeyText::new(scope, kid, *key).characters());
+        Ok(NewKey { credential, text })
+    }
+
+    /// The credentials of these kinds, newest first.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn credentials(&self, kinds: &[CredentialKind]) -> Result<Vec<Credential>, AdminError> {
+        let mut all = self.store().credentials().await?;
+        all.retain(|credential| kinds.contains(&credential.kind));
+        Ok(all)
+    }
+
+    /// Revokes a credential of one of these kinds: nobody enrolls by it any more. What was enrolled by it stays.
+    ///
+    /// # Errors
+    /// Where there is no such credential.
+    pub async fn revoke_credential(&self, id: &str, kinds: &[CredentialKind]) -> Result<(), AdminError> {
+        let what = if kinds.contains(&CredentialKind::Batch) { "batch" } else { "key" };
+        let there = self.credentials(kinds).await?.iter().any(|credential| credential.id == id);
+        if there && self.store().revoke_credential(id.to_owned(), self.now()).await? {
+            return Ok(());
+        }
+        Err(AdminError::NotFound { what, name: id.to_owned() })
+    }
+}

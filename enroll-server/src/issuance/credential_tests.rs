@@ -1,0 +1,217 @@
+//! Enrollments by what an operator handed out: symmetric keys and tokens of groups.
+
+use core::time::Duration;
+
+use appraisal::GroupName;
+use aws_lc_rs::hmac;
+use shared::cose::{encode_mac0, mac_bytes};
+use shared::evidence::ueid_of_name;
+use shared::keytext::{KeyText, Scope};
+use shared::message::latest::{EnrollRequest, EvidenceKind, FreshEvidence};
+use shared::{DeviceId, Reject};
+
+use super::tests::Bench;
+use super::{Denied, Outcome};
+use crate::audit::EventKind;
+use crate::credential::{KeyFor, KeyRequest, NewKey, WrappingKey};
+use crate::kit::{Device, Operational};
+use crate::store::{CertificateState, CredentialKind};
+
+const POLICY: &str = "[evidence]\nkinds = [\"symmetric-key\", \"one-time-token\"]\n";
+const OPEN: &str = "[inventory]\nrequired = false\n";
+const KINDS: &[CredentialKind] = &[CredentialKind::DeviceKey, CredentialKind::GroupKey];
+
+fn id(text: &str) -> DeviceId {
+    DeviceId::new(text).unwrap()
+}
+
+fn for_group(name: &str) -> KeyRequest {
+    let key_for = KeyFor::Group(name.parse().unwrap());
+    KeyRequest { key_for, enroll_group: None, lifetime: None, quota: None }
+}
+
+fn for_device(device: &str) -> KeyRequest {
+    KeyRequest { key_for: KeyFor::Device(id(device)), ..for_group("x") }
+}
+
+impl Bench {
+    async fn key(&self, request: KeyRequest) -> NewKey {
+        let wrapping = WrappingKey::load_or_create(&self.config.files.credential_key).unwrap();
+        self.admin.create_key(request, &wrapping).await.unwrap()
+    }
+
+    /// The body of an enrollment by the key in `text`; a group's is derived from first.
+    fn by_key(&self, device: &Device, text: &str) -> Vec<u8> {
+        let key = KeyText::parse(text).unwrap();
+        let secret = match key.scope() {
+            Scope::Device => key.key().to_vec(),
+            Scope::Group => appraisal::derive(key.key(), &device.id).to_vec(),
+        };
+        let (nonce, csr) = (self.nonce(&device.id), Operational::new().csr);
+        let payload = device.payload(&nonce, &csr, ueid_of_name(&device.id));
+        let mut covered = Vec::new();
+        mac_bytes(key.kid(), &payload, |part| covered.extend_from_slice(part));
+        let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &secret), &covered);
+        let mut eat = vec![0; 2048];
+        let length = encode_mac0(key.kid(), &payload, tag.as_ref().try_into().unwrap(), &mut eat).unwrap();
+        body(&device.id, &csr, EvidenceKind::SymmetricKey, nonce, &eat[..length])
+    }
+
+    async fn group_of(&self, device: &str) -> GroupName {
+        let now = self.issuance.now();
+        let snapshot = self.issuance.store().snapshot(&id(device), now).await.unwrap();
+        snapshot.known.unwrap().group
+    }
+
+    async fn used(&self, credential: &str) -> u32 {
+        let all = self.admin.credentials(KINDS).await.unwrap();
+        all.iter().find(|found| found.id == credential).unwrap().used
+    }
+}
+
+fn body(device: &DeviceId, csr: &[u8], kind: EvidenceKind, nonce: [u8; 32], evidence: &[u8]) -> Vec<u8> {
+    let evidence = FreshEvidence { nonce, kind, body: evidence, endorsements: [].into_iter().collect() };
+    let mut out = vec![0; 8192];
+    let length = EnrollRequest { device: device.clone(), csr, evidence }.encode(&mut out).unwrap();
+    out.truncate(length);
+    out
+}
+
+#[track_caller]
+fn refused(outcome: Result<Outcome, Denied>, reject: Reject, rule: &str) {
+    let denied = outcome.unwrap_err();
+    assert_eq!((denied.reject(), denied.rule()), (reject, rule), "{denied}");
+}
+
+#[tokio::test]
+async fn devices_of_a_group_come_in_by_derived_keys_and_land_in_the_group() {
+    let bench = Bench::new(&format!("{POLICY}{OPEN}")).await;
+    let group = bench.key(for_group("lot-7")).await;
+    for name in ["SN-1", "SN-2"] {
+        let device = bench.maker.device(name);
+        let body = bench.by_key(&device, &group.text);
+        let first = bench.send(&body).await.unwrap();
+        assert!(matches!(first, Outcome::Granted(_)));
+        assert_eq!(bench.send(&body).await.unwrap(), first, "a lost answer costs nothing");
+        // A second enrollment by the same key is the same device.
+        bench.send(&bench.by_key(&device, &group.text)).await.unwrap();
+        assert_eq!(bench.group_of(name).await.as_str(), "lot-7");
+    }
+    assert_eq!(bench.used(&group.credential.id).await, 2, "each device counts once");
+
+    // Another group's key does not lead to them, and no key to a device with an IDevID.
+    let other =
+        bench.key(KeyRequest { enroll_group: Some("lot-7".parse().unwrap()), ..for_group("b") }).await;
+    let body = bench.by_key(&bench.maker.device("SN-1"), &other.text);
+    refused(bench.send(&body).await, Reject::IdentityConflict, "pinned-key");
+    let maker = bench.device("SN-3").await;
+    refused(bench.send(&bench.by_key(&maker, &group.text)).await, Reject::IdentityConflict, "pinned-key");
+    assert!(bench.events(EventKind::CloneSuspected).await >= 2);
+    // A device of another group stays there.
+    let foreign = bench.key(for_group("lot-8")).await;
+    let body = bench.by_key(&bench.maker.device("SN-1"), &foreign.text);
+    refused(bench.send(&body).await, Reject::BadCredential, "credential");
+}
+
+#[tokio::test]
+async fn a_devices_own_key_overrides_its_groups_even_when_it_is_revoked() {
+    let bench = Bench::new(&format!("{POLICY}{OPEN}")).await;
+    let group = bench.key(for_group("lot-7")).await;
+    let device = bench.maker.device("SN-1");
+    bench.send(&bench.by_key(&device, &group.text)).await.unwrap();
+    let own = bench.key(for_device("SN-1")).await;
+    let by_group = bench.by_key(&device, &group.text);
+    refused(bench.send(&by_group).await, Reject::BadCredential, "credential");
+    // The same device by its own key: the operator said so.
+    bench.send(&bench.by_key(&device, &own.text)).await.unwrap();
+    let mut states = bench.states(&device.id).await;
+    states.sort();
+    assert_eq!(states, [CertificateState::Issued, CertificateState::Revoked]);
+
+    bench.admin.revoke_credential(&own.credential.id, KINDS).await.unwrap();
+    let by_own = bench.by_key(&device, &own.text);
+    refused(bench.send(&by_own).await, Reject::BadCredential, "credential");
+    refused(bench.send(&by_group).await, Reject::BadCredential, "credential");
+    // Others of the group are not touched.
+    bench.send(&bench.by_key(&bench.maker.device("SN-2"), &group.text)).await.unwrap();
+    // A key for one device is for no other.
+    let stranger = KeyText::parse(&bench.key(for_device("SN-9")).await.text).unwrap();
+    let text: String = stranger.characters().collect();
+    let body = bench.by_key(&bench.maker.device("SN-4"), &text);
+    refused(bench.send(&body).await, Reject::BadCredential, "credential");
+}
+
+#[tokio::test]
+async fn ends_revocations_and_unknown_names_refuse() {
+    let bench = Bench::new(&format!("{POLICY}{OPEN}")).await;
+    let day = Duration::from_secs(86_400);
+    let short = bench.key(KeyRequest { lifetime: Some(day), ..for_group("a") }).await;
+    let device = bench.maker.device("SN-1");
+    bench.send(&bench.by_key(&device, &short.text)).await.unwrap();
+    bench.later(day + Duration::from_secs(1));
+    refused(bench.send(&bench.by_key(&device, &short.text)).await, Reject::BadCredential, "credential");
+    let unknown: String = KeyText::new(Scope::Device, [9; 8], [9; 32]).characters().collect();
+    refused(bench.send(&bench.by_key(&device, &unknown)).await, Reject::BadCredential, "credential");
+    let group = bench.key(for_group("b")).await;
+    bench.admin.revoke_credential(&group.credential.id, KINDS).await.unwrap();
+    let body = bench.by_key(&bench.maker.device("SN-2"), &group.text);
+    refused(bench.send(&body).await, Reject::BadCredential, "credential");
+    // The right name with another secret.
+    let good = KeyText::parse(&bench.key(for_group("c")).await.text).unwrap();
+    let wrong: String = KeyText::new(Scope::Group, *good.kid(), [1; 32]).characters().collect();
+    let body = bench.by_key(&bench.maker.device("SN-3"), &wrong);
+    refused(bench.send(&body).await, Reject::EvidenceSignature, "evidence-signature");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hundred_devices_at_once_get_as_many_certificates_as_the_quota_allows() {
+    let bench = Bench::new(&format!("{POLICY}{OPEN}")).await;
+    let group = bench.key(KeyRequest { quota: Some(10), ..for_group("lot-7") }).await;
+    let mut tasks = tokio::task::JoinSet::new();
+    for number in 0..100 {
+        let body = bench.by_key(&bench.maker.device(&format!("SN-{number}")), &group.text);
+        let issuance = std::sync::Arc::clone(&bench.issuance);
+        tasks.spawn(async move { issuance.enroll(&EnrollRequest::decode(&body).unwrap()).await });
+    }
+    let mut granted = 0;
+    for outcome in tasks.join_all().await {
+        match outcome {
+            Ok(Outcome::Granted(_)) => granted += 1,
+            other => refused(other, Reject::QuotaReached, "quota"),
+        }
+    }
+    assert_eq!(granted, 10);
+    let certificates = bench.admin.certificates(None).await.unwrap();
+    assert_eq!(certificates.len(), 10);
+    assert_eq!(bench.used(&group.credential.id).await, 10);
+    assert_eq!(bench.events(EventKind::QuotaReached).await, 1);
+    // Those that are in may come again.
+    let name = certificates[0].device.to_string();
+    bench.send(&bench.by_key(&bench.maker.device(&name), &group.text)).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_database_alone_is_worth_nothing() {
+    let bench = Bench::new(&format!("{POLICY}{OPEN}")).await;
+    let one = bench.key(for_device("SN-1")).await;
+    let other = bench.key(for_device("SN-2")).await;
+    let secret = KeyText::parse(&one.text).unwrap();
+    let raw = rusqlite::Connection::open(&bench.config.files.store).unwrap();
+    let wrapped: Vec<u8> = raw
+        .query_row("SELECT secret FROM credentials WHERE id = ?", [&one.credential.id], |row| row.get(0))
+        .unwrap();
+    assert!(!wrapped.windows(32).any(|window| window == secret.key()));
+    // A key that somebody moves to another row does not open there.
+    raw.execute("UPDATE credentials SET secret = ? WHERE id = ?", (&wrapped, &other.credential.id)).unwrap();
+    let body = bench.by_key(&bench.maker.device("SN-2"), &other.text);
+    let denied = bench.send(&body).await.unwrap_err();
+    assert!(matches!(denied, Denied::NotOpened(_)), "{denied}");
+    assert_eq!(denied.reject(), Reject::Internal);
+    // A row that somebody makes for another device neither: its place is part of what is sealed.
+    raw.execute("UPDATE credentials SET device = 'SN-3' WHERE id = ?", [&one.credential.id]).unwrap();
+    let body = bench.by_key(&bench.maker.device("SN-3"), &one.text);
+    assert!(matches!(bench.send(&body).await.unwrap_err(), Denied::NotOpened(_)));
+    // What is shown and logged of a key is not its secret.
+    let shown = format!("{one:?}{:?}", bench.admin.credentials(KINDS).await.unwrap());
+    assert!(!shown.contains(&hex::encode(secret.key())), "{shown}");
+}
