@@ -163,14 +163,14 @@ mod tests {
         assert_eq!(shown["claims"]["swversion"][0], "1.2.0");
         assert_eq!(shown["claims"]["measurements"][0]["1"][0], "application");
         assert_eq!(shown["claims"]["measurements"][0]["2"][1], "07".repeat(32));
-        // RFC 9783: tag 18, headers, and claims of which one is the lifecycle.
-        let psa = hex::decode("d28443a10126a047a119095b19300040").unwrap();
-        let shown = readable(&StoredEvidence { kind: EvidenceKind::PsaToken, body: psa });
-        assert_eq!(shown["claims"]["psa-security-lifecycle"], 0x3000);
         let mut mac0 = [0; 2048];
         let length = encode_mac0(&[1; 8], &payload[..payload_length], &[0; 32], &mut mac0).unwrap();
         let evidence = StoredEvidence { kind: EvidenceKind::SymmetricKey, body: mac0[..length].to_vec() };
         assert_eq!(readable(&evidence)["claims"], shown["claims"]);
+        // RFC 9783: tag 18, headers, and claims of which one is the lifecycle.
+        let psa = hex::decode("d28443a10126a047a119095b19300040").unwrap();
+        let shown = readable(&StoredEvidence { kind: EvidenceKind::PsaToken, body: psa });
+        assert_eq!(shown["claims"]["psa-security-lifecycle"], 0x3000);
         let broken = StoredEvidence { kind: EvidenceKind::IdevidEat, body: vec![0xff] };
         assert_eq!(readable(&broken)["unreadable"], "ff");
     }
