@@ -22,8 +22,8 @@ use crate::inventory;
 use crate::issuance::token_hash;
 use crate::maker_crls::{self, CrlFile, HeldCrl, ImportCrlError};
 use crate::store::{
-    Action, Carried, Certificate, Device, DeviceState, Event, EventQuery, IllegalMove, ImportReport, Maker,
-    Page, Selection, Store, StoreError, Token,
+    Action, Appraisal, AppraisalFilter, Carried, Certificate, Device, DeviceState, Difference, Event,
+    EventQuery, IllegalMove, ImportReport, Maker, Page, Selection, Store, StoreError, Token,
 };
 
 /// Why an operator's request was not carried out.
@@ -317,6 +317,38 @@ impl Admin {
     pub async fn find_events(&self, query: EventQuery) -> Result<Vec<Event>, AdminError> {
         let limit = query.limit.min(MAX_EVENTS);
         Ok(self.store.events(EventQuery { limit, ..query }).await?)
+    }
+
+    /// Records of appraisals, newest first.
+    ///
+    /// # Errors
+    /// Where the store fails, as for the next four.
+    pub async fn appraisals(&self, filter: AppraisalFilter) -> Result<Vec<Appraisal>, AdminError> {
+        Ok(self.store.appraisals(filter).await?)
+    }
+
+    /// How many records there are.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn count_appraisals(&self, filter: AppraisalFilter) -> Result<u64, AdminError> {
+        Ok(self.store.count_appraisals(filter).await?)
+    }
+
+    /// To which ends policies and candidates came.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn differences(&self) -> Result<Vec<Difference>, AdminError> {
+        Ok(self.store.differences().await?)
+    }
+
+    /// What a server left under a name.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn note(&self, name: &str) -> Result<Option<String>, AdminError> {
+        Ok(self.store.note(name).await?)
     }
 
     /// Closes the store: what is queued is finished first.

@@ -16,6 +16,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod credential;
+pub mod explanation;
 pub mod failpoint;
 pub mod files;
 pub mod inventory;

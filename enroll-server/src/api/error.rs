@@ -9,7 +9,7 @@ use shared::codec::{DecodeError, EncodeError};
 use shared::reject::DeviceAction;
 use shared::{DeviceId, Reject};
 
-use crate::issuance::{Denied, chain, rule_of};
+use crate::issuance::{Denied, chain, reject_of_message, rule_of};
 
 /// Why a request is refused.
 #[derive(Debug, thiserror::Error)]
@@ -41,18 +41,10 @@ impl Problem {
     pub(super) const fn reject(&self) -> Reject {
         match self {
             Self::NoSuchEndpoint => Reject::NoSuchEndpoint,
-            Self::BodyTooLarge | Self::Message(DecodeError::TooLong { .. }) => Reject::TooLarge,
+            Self::BodyTooLarge => Reject::TooLarge,
+            Self::Message(error) => reject_of_message(error),
             Self::BodyTooSlow | Self::RequestTooSlow => Reject::TooSlow,
-            Self::Message(DecodeError::UnsupportedVersion { .. }) => Reject::UnsupportedVersion,
-            Self::BodyBroken
-            | Self::Message(
-                DecodeError::Truncated { .. }
-                | DecodeError::TooDeep { .. }
-                | DecodeError::NotDeterministic { .. }
-                | DecodeError::TrailingBytes { .. }
-                | DecodeError::Missing { .. }
-                | DecodeError::Invalid { .. },
-            ) => Reject::MalformedMessage,
+            Self::BodyBroken => Reject::MalformedMessage,
             Self::NotYourDevice { .. } => Reject::NotYourDevice,
             Self::Denied(denied) => denied.reject(),
             Self::Answer(_) => Reject::Internal,

@@ -7,7 +7,7 @@ use appraisal::GroupName;
 use ca::Serial;
 use ca::crl::Reason;
 use clap::{Parser, Subcommand};
-use shared::DeviceId;
+use shared::{DeviceId, UnixTime};
 
 use crate::audit::{EventKind, Severity};
 use crate::config::parse_duration;
@@ -29,7 +29,8 @@ Begin with:
   enroll-server --config server/enroll-server.toml device import inventory.csv
   enroll-server --config server/enroll-server.toml serve
 
-Exit status: 0 done, 1 failed, 2 wrong arguments, 3 the configuration has mistakes, 4 there is no such thing.";
+Exit status: 0 done, 1 failed, 2 wrong arguments, 3 the configuration has mistakes, 4 there is no such thing,
+5 a new policy would decide otherwise (`policy replay`).";
 
 /// For every command.
 #[derive(Debug, clap::Args)]
@@ -66,6 +67,9 @@ pub(super) enum Command {
     /// Symmetric keys, for devices without an IDevID: one device's own, or a group's to derive them from.
     #[command(subcommand)]
     Key(Key),
+    /// Policies: check them, try them on the past, see what is in force and why a device was refused.
+    #[command(subcommand)]
+    Policy(Policy),
     /// One-time tokens, for devices without an IDevID.
     #[command(subcommand)]
     Token(Token),
@@ -302,6 +306,72 @@ pub(super) enum Event {
     Kinds,
 }
 
+#[derive(Debug, Subcommand)]
+pub(super) enum Policy {
+    /// Look for mistakes: all of them, each with file, line and field. Exit status 3 where there are any.
+    Check {
+        /// Policy files; by default all those of the settings. A file in the folder of groups is read over the
+        /// policy of the group default.
+        files: Vec<PathBuf>,
+        /// The group the files are meant for, where their names do not say it.
+        #[arg(long)]
+        group: Option<GroupName>,
+    },
+    /// Tell which rule decided about a device, with every rule that was looked at and what its evidence said.
+    #[command(group = clap::ArgGroup::new("what").required(true).args(["device", "evidence"]))]
+    Explain {
+        /// What was recorded of this device.
+        #[arg(long)]
+        device: Option<DeviceId>,
+        /// How many of its last requests.
+        #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
+        last: u32,
+        /// Work out what would become of this enroll request: a file with the bytes as they are sent. Changes
+        /// nothing.
+        #[arg(long, value_name = "FILE")]
+        evidence: Option<PathBuf>,
+        /// As if it came at this time: in seconds since 1970, or like 2026-11-25T19:00:00Z.
+        #[arg(long, requires = "evidence", value_parser = time)]
+        at: Option<UnixTime>,
+        /// As if the device were of this group.
+        #[arg(long, requires = "evidence")]
+        group: Option<GroupName>,
+        /// By this policy instead of the one in force.
+        #[arg(long, requires = "evidence", value_name = "FILE")]
+        policy: Option<PathBuf>,
+    },
+    /// Put past requests before a new policy: which would change? Exit status 5 where any would.
+    Replay {
+        /// The time since, such as 7d or 12h ago.
+        #[arg(long, default_value = "7d", value_parser = duration)]
+        since: Duration,
+        /// The new policy.
+        #[arg(long, value_name = "FILE")]
+        policy: PathBuf,
+        /// The group it is for. The policy of the group default is the base of all others, so that one is put
+        /// before the requests of every group.
+        #[arg(long)]
+        group: Option<GroupName>,
+    },
+    /// Show the policy of a group with every value.
+    Show {
+        /// The group.
+        #[arg(long, default_value = "default")]
+        group: GroupName,
+        /// The candidate instead of the policy in force.
+        #[arg(long)]
+        candidate: bool,
+    },
+    /// What the running server judges by, what the files say, and what candidates would have done.
+    Status,
+    /// Put a group's candidate in the place of its policy; the old one is kept as FILE.previous.
+    Promote {
+        /// The group.
+        #[arg(long, default_value = "default")]
+        group: GroupName,
+    },
+}
+
 /// Which events.
 #[derive(Debug, clap::Args)]
 pub(super) struct EventFilter {
@@ -329,6 +399,21 @@ fn severity(text: &str) -> Result<Severity, String> {
 
 fn duration(text: &str) -> Result<Duration, String> {
     parse_duration(text).ok_or_else(|| "expected a duration such as 7d, 12h or 30m".to_owned())
+}
+
+fn time(text: &str) -> Result<UnixTime, String> {
+    let wrong = || "expected seconds since 1970, or a time such as 2026-11-25T19:00:00Z".to_owned();
+    if let Ok(seconds) = text.parse() {
+        return Ok(UnixTime::from_secs(seconds));
+    }
+    let numbers: Vec<u64> = text
+        .strip_suffix('Z')
+        .ok_or_else(wrong)?
+        .split(['-', 'T', ':'])
+        .map(|part| part.parse().map_err(|_| wrong()))
+        .collect::<Result<_, _>>()?;
+    let [year, month, day, hour, minute, second] = numbers.as_slice() else { return Err(wrong()) };
+    UnixTime::from_civil(*year, *month, *day, *hour, *minute, *second).ok_or_else(wrong)
 }
 
 fn device_state(text: &str) -> Result<crate::store::DeviceState, String> {

@@ -7,6 +7,7 @@ use crate::admin::AdminError;
 use crate::config::ConfigError;
 use crate::credential::WrappingKeyError;
 use crate::files::SecretError;
+use crate::issuance::Denied;
 use crate::policies::PolicyFilesError;
 use crate::startup::{InitError, LoadError, StartError};
 use crate::store::StoreError;
@@ -40,6 +41,14 @@ pub(super) enum Failure {
     Runtime(#[source] io::Error),
     #[error("no signals can be received")]
     Signals(#[source] io::Error),
+    #[error(transparent)]
+    Policy(#[from] PolicyFilesError),
+    #[error("the request cannot be explained")]
+    Explain(#[from] Denied),
+    #[error("there is no {what}")]
+    Nothing { what: String },
+    #[error("the result says it")]
+    Told(u8),
 }
 
 impl Failure {
@@ -50,7 +59,9 @@ impl Failure {
             | Self::Start(
                 StartError::Config(_) | StartError::Load(LoadError::Policy(PolicyFilesError::Mistakes(_))),
             ) => 3,
-            Self::Admin(AdminError::NotFound { .. }) => 4,
+            Self::Policy(PolicyFilesError::Mistakes(_)) => 3,
+            Self::Admin(AdminError::NotFound { .. }) | Self::Nothing { .. } => 4,
+            Self::Told(code) => *code,
             Self::Init(_)
             | Self::Start(_)
             | Self::Admin(_)
@@ -61,6 +72,8 @@ impl Failure {
             | Self::Store(_)
             | Self::Unreadable { .. }
             | Self::NotAPublicKey { .. }
+            | Self::Policy(PolicyFilesError::Unreadable { .. })
+            | Self::Explain(_)
             | Self::Runtime(_)
             | Self::Signals(_) => 1,
         }

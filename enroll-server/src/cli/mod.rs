@@ -10,6 +10,7 @@ mod failure;
 mod keys;
 mod makers;
 mod output;
+mod policy;
 mod serve;
 mod setup;
 mod tokens;
@@ -38,7 +39,10 @@ pub fn run() -> ExitCode {
     match dispatch(args, &output) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            output.error(&failure);
+            // What the result has told already is not told again.
+            if !matches!(failure, Failure::Told(_)) {
+                output.error(&failure);
+            }
             ExitCode::from(failure.code())
         }
     }
@@ -55,6 +59,7 @@ fn dispatch(args: Args, output: &Output) -> Result<(), Failure> {
             with_admin(&global, |admin| attestation_keys::run(admin, command, output))
         }
         Command::Key(command) => keys::run(&global, command, output),
+        Command::Policy(command) => policy::run(&global, command, output),
         Command::Token(command) => with_admin(&global, |admin| tokens::run(admin, command, output)),
         Command::Cert(command) => with_admin(&global, |admin| certificates::run(admin, command, output)),
         Command::Event(command) => with_admin(&global, |admin| events::run(admin, command, output)),

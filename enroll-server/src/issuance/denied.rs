@@ -4,6 +4,7 @@ use appraisal::GroupName;
 use appraisal::record::rule;
 use ca::IssueError;
 use shared::Reject;
+use shared::codec::DecodeError;
 
 use super::identity::IdentityError;
 use crate::authorization::Refused;
@@ -144,6 +145,21 @@ pub fn rule_of(reject: Reject) -> &'static str {
         | Reject::CertificateExpired
         | Reject::NotYourDevice => rule::TLS_IDENTITY,
         _ => rule::SERVER,
+    }
+}
+
+/// What a device is told whose message cannot be read.
+#[must_use]
+pub const fn reject_of_message(error: &DecodeError) -> Reject {
+    match error {
+        DecodeError::TooLong { .. } => Reject::TooLarge,
+        DecodeError::UnsupportedVersion { .. } => Reject::UnsupportedVersion,
+        DecodeError::Truncated { .. }
+        | DecodeError::TooDeep { .. }
+        | DecodeError::NotDeterministic { .. }
+        | DecodeError::TrailingBytes { .. }
+        | DecodeError::Missing { .. }
+        | DecodeError::Invalid { .. } => Reject::MalformedMessage,
     }
 }
 

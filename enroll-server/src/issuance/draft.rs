@@ -74,9 +74,32 @@ impl Draft {
         known: Option<&KnownDevice>,
         proof: Option<&Proof<'_>>,
     ) -> Result<GroupName, Denied> {
-        let group = appraisal::group_for(known, proof);
+        self.as_group(appraisal::group_for(known, proof))
+    }
+
+    /// As [`group`](Self::group), for a group that is given.
+    pub(super) fn as_group(&mut self, group: GroupName) -> Result<GroupName, Denied> {
         self.record.group = Some(group.clone());
         if self.in_force.knows(&group) { Ok(group) } else { Err(Denied::NoPolicy(group)) }
+    }
+
+    /// Puts a rule that was looked at before the appraisal in front.
+    pub(super) fn put_first(&mut self, rule: appraisal::RuleRecord) {
+        self.record.rules.insert(0, rule);
+    }
+
+    /// What would be recorded, whoever is at fault.
+    pub(super) fn explained(self, done: Result<Ruled, Denied>) -> NewAppraisal {
+        match done {
+            Ok(ruled) => NewAppraisal { ruled, ..self.record },
+            Err(denied) => NewAppraisal {
+                ruled: Ruled::Refused,
+                reject: Some(denied.reject()),
+                rule: Some(denied.rule().to_owned()),
+                reason: Some(super::chain(&denied)),
+                ..self.record
+            },
+        }
     }
 
     /// The kind of evidence to ask for: the best of those the device offers that its group accepts. A device that is

@@ -7,6 +7,7 @@ mod basis;
 mod credential;
 mod denied;
 mod draft;
+mod explain;
 mod identity;
 mod journal;
 
@@ -50,8 +51,9 @@ use crate::store::{
 
 use basis::Makers;
 pub(crate) use denied::chain;
-pub use denied::{Denied, rule_of};
+pub use denied::{Denied, reject_of_message, rule_of};
 use draft::Draft;
+pub use explain::Circumstances;
 pub use identity::{ClientIdentity, IdentityError};
 pub use journal::Journal;
 

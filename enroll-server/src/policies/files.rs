@@ -104,18 +104,26 @@ impl PolicyFiles {
     /// All that is wrong.
     pub fn read(&self) -> Result<InForce, PolicyFilesError> {
         let set = PolicySet::parse(&self.sources()?)?;
-        let reference_values = match &self.reference_values {
-            Some(path) => {
-                let Source { file, text } = source(path)?;
-                ReferenceValues::parse(&file, &text).map_err(FilesError::from)?
-            }
-            None => ReferenceValues::default(),
-        };
-        Ok(InForce { set, reference_values })
+        Ok(InForce { set, reference_values: self.reference_values()? })
+    }
+
+    /// What would be in force with another file in the place of a group's policy, and without candidates.
+    ///
+    /// # Errors
+    /// All that is wrong.
+    pub fn read_with(&self, group: &appraisal::GroupName, path: &Path) -> Result<InForce, PolicyFilesError> {
+        let set = PolicySet::parse(&self.sources()?.with(group, source(path)?))?;
+        Ok(InForce { set, reference_values: self.reference_values()? })
+    }
+
+    fn reference_values(&self) -> Result<ReferenceValues, PolicyFilesError> {
+        let Some(path) = &self.reference_values else { return Ok(ReferenceValues::default()) };
+        let Source { file, text } = source(path)?;
+        Ok(ReferenceValues::parse(&file, &text).map_err(FilesError::from)?)
     }
 
     /// The policy files in the folder of groups, by name.
-    fn group_files(&self) -> Result<Vec<(String, PathBuf)>, PolicyFilesError> {
+    pub(crate) fn group_files(&self) -> Result<Vec<(String, PathBuf)>, PolicyFilesError> {
         let unreadable = |source| PolicyFilesError::Unreadable { path: self.groups.clone(), source };
         let entries = match fs::read_dir(&self.groups) {
             Ok(entries) => entries,
@@ -149,7 +157,7 @@ pub fn previous_of(policy: &Path) -> PathBuf {
     policy.with_file_name(name)
 }
 
-fn source(path: &Path) -> Result<Source, PolicyFilesError> {
+pub(crate) fn source(path: &Path) -> Result<Source, PolicyFilesError> {
     let unreadable = |source| PolicyFilesError::Unreadable { path: path.to_owned(), source };
     let mut text = String::new();
     // One byte more than is allowed, so that the parser sees that it is too long.

@@ -6,6 +6,7 @@
 
 mod files;
 mod reload;
+mod replay;
 
 #[cfg(test)]
 mod tests;
@@ -17,8 +18,11 @@ use appraisal::{GroupName, Policy, ReferenceValues};
 use serde::{Deserialize, Serialize};
 use shared::UnixTime;
 
+pub(crate) use files::source;
 pub use files::{PolicyFiles, PolicyFilesError, candidate_of, previous_of};
 pub(crate) use reload::watch;
+
+pub use replay::{Change, Replay, Verdict};
 
 use files::Fingerprint;
 

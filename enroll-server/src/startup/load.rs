@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use ca::pem::NotPem;
 use ca::{
-    CaCertificate, CaCertificateError, FileKey, IssueError, Issuer, KeyError, LdevidProfile, ProfileError,
+    CaCertificate, CaCertificateError, FileKey, IssueError, Issuer, IssuerKey, KeyError, LdevidProfile,
+    ProfileError,
 };
 use rustls::ServerConfig;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
@@ -97,14 +98,50 @@ pub(super) struct Loaded {
     pub(super) nonces: NonceKey,
     pub(super) policies: Arc<Policies>,
     pub(super) wrapping: WrappingFile,
+}
+
+/// What devices are shown.
+#[derive(Debug)]
+pub(super) struct Front {
     pub(super) trust_bundle: Vec<u8>,
     pub(super) tls: Arc<ServerConfig>,
 }
 
-pub(super) fn load(config: &Config, clock: &Arc<dyn Clock>) -> Result<Loaded, LoadError> {
-    let files = &config.files;
+/// The issuing CA with its key.
+pub(super) fn issuer(files: &Files) -> Result<Issuer, LoadError> {
     let certificate = ca_certificate(&files.issuing_certificate)?;
-    let issuer = Issuer::new(certificate, Box::new(FileKey::load(&files.issuing_key)?))?;
+    Ok(Issuer::new(certificate, Box::new(FileKey::load(&files.issuing_key)?))?)
+}
+
+/// The issuing CA without its key: it signs nothing.
+pub(super) fn issuer_without_key(files: &Files) -> Result<Issuer, LoadError> {
+    let certificate = ca_certificate(&files.issuing_certificate)?;
+    let key = NoKey(*certificate.public_point());
+    Ok(Issuer::new(certificate, Box::new(key))?)
+}
+
+/// In place of a key that is not needed, and so not read.
+#[derive(Debug)]
+struct NoKey([u8; 65]);
+
+impl IssuerKey for NoKey {
+    fn public_point(&self) -> &[u8; 65] {
+        &self.0
+    }
+
+    fn sign(&self, _: &[u8]) -> Result<Vec<u8>, KeyError> {
+        Err(KeyError::Signing)
+    }
+}
+
+pub(super) fn front(config: &Config, issuer: &Issuer, clock: &Arc<dyn Clock>) -> Result<Front, LoadError> {
+    let files = &config.files;
+    let tls = Arc::new(tls(files, issuer, Arc::clone(clock))?);
+    Ok(Front { trust_bundle: trust_bundle(files)?, tls })
+}
+
+pub(super) fn load(config: &Config, issuer: Issuer) -> Result<Loaded, LoadError> {
+    let files = &config.files;
     let policies = Policies::load(PolicyFiles::of(files))?;
     let mut profile = LdevidProfile::new(&config.tenant, config.certificates.pen)?;
     if let Some(url) = &config.certificates.crl_url {
@@ -115,8 +152,6 @@ pub(super) fn load(config: &Config, clock: &Arc<dyn Clock>) -> Result<Loaded, Lo
         nonces: NonceKey::load(&files.nonce_key)?,
         policies: Arc::new(policies),
         wrapping: WrappingFile::open(&files.credential_key)?,
-        trust_bundle: trust_bundle(files)?,
-        tls: Arc::new(tls(files, &issuer, Arc::clone(clock))?),
         issuer: Arc::new(issuer),
     })
 }

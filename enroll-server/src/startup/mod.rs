@@ -6,7 +6,8 @@ mod server;
 
 pub use init::{InitError, InitOptions, InitReport, default_hosts, init};
 pub use load::LoadError;
-pub use server::{Bound, Options, Server, StartError, open_admin};
+pub use server::{Bound, Options, Server, StartError, open_admin, open_to_explain};
 
 #[cfg(test)]
 pub(crate) use server::open;
+pub(crate) use server::open_store;

@@ -4,12 +4,13 @@ use core::net::SocketAddr;
 use core::time::Duration;
 use std::sync::Arc;
 
+use ca::Issuer;
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 
-use super::load::{LoadError, load};
+use super::load::{Front, LoadError, front, issuer, issuer_without_key, load};
 use crate::admin::Admin;
 use crate::api::{self, Api};
 use crate::audit::{Actor, Refusals, Repeated};
@@ -261,7 +262,27 @@ pub(crate) struct Opened {
 
 /// Reads the files and opens the store.
 pub(crate) fn open(config: &Config, clock: &Arc<dyn Clock>, hook: Hook) -> Result<Opened, StartError> {
-    let loaded = load(config, clock)?;
+    let issuance = issuance(config, clock, issuer(&config.files)?, hook)?;
+    let Front { trust_bundle, tls } = front(config, issuance.issuer(), clock)?;
+    Ok(Opened { issuance, trust_bundle, tls })
+}
+
+/// An issuance that explains, on the files and the store of `config`, whether or not a server runs on them. The
+/// CA's key is not read, and nothing can be issued.
+///
+/// # Errors
+/// Where a file cannot be used, or the store cannot be opened.
+pub fn open_to_explain(config: &Config, clock: &Arc<dyn Clock>) -> Result<Issuance, StartError> {
+    issuance(config, clock, issuer_without_key(&config.files)?, Hook::default())
+}
+
+fn issuance(
+    config: &Config,
+    clock: &Arc<dyn Clock>,
+    issuer: Issuer,
+    hook: Hook,
+) -> Result<Issuance, StartError> {
+    let loaded = load(config, issuer)?;
     let parts = Parts {
         store: open_store(config)?,
         issuer: loaded.issuer,
@@ -273,8 +294,7 @@ pub(crate) fn open(config: &Config, clock: &Arc<dyn Clock>, hook: Hook) -> Resul
         refusals: Arc::default(),
         hook,
     };
-    let issuance = Issuance::new(parts, Arc::clone(clock));
-    Ok(Opened { issuance, trust_bundle: loaded.trust_bundle, tls: loaded.tls })
+    Ok(Issuance::new(parts, Arc::clone(clock)))
 }
 
 /// The operator's hand on the store of `config`, whether or not a server runs on it. What it changes is put down to
@@ -286,7 +306,8 @@ pub fn open_admin(config: &Config, clock: Arc<dyn Clock>) -> Result<Admin, Store
     Ok(Admin::new(open_store(config)?, clock).acting_as(Actor::this_operator()))
 }
 
-fn open_store(config: &Config) -> Result<Arc<dyn Store>, StoreError> {
+/// The store of `config`.
+pub(crate) fn open_store(config: &Config) -> Result<Arc<dyn Store>, StoreError> {
     let mut options = SqliteOptions::new(&config.files.store);
     options.max_mib = config.limits.store_mib;
     options.records = config.records;

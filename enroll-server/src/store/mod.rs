@@ -24,7 +24,7 @@ use ca::Serial;
 use shared::{DeviceId, UnixTime};
 
 use crate::audit::Actor;
-use crate::authorization::Authorized;
+use crate::authorization::{Authorized, Decision};
 
 pub use action::{Action, Carried, Page, Selection};
 pub use appraisal::{
@@ -59,6 +59,9 @@ pub trait Store: Send + Sync + core::fmt::Debug {
     /// Records the intent to issue, or whatever [`decide`](crate::authorization::decide) says. The nonce and
     /// the token are used up, the device's identity key is pinned, all in one transaction.
     fn record(&self, request: Authorized) -> Reply<'_, RecordOutcome>;
+
+    /// What [`record`](Self::record) would decide, without doing it.
+    fn would(&self, request: Authorized) -> Reply<'_, Decision>;
 
     /// Stores the certificate of a recorded intent, and revokes those it takes the place of. When the intent
     /// was completed or voided in the meantime, says so and changes nothing.

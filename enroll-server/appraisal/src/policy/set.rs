@@ -81,6 +81,19 @@ impl Sources {
         self.candidate = Some(candidate);
     }
 
+    /// Puts another file in the place of a group's policy, and leaves all candidates out: what would be in force.
+    #[must_use]
+    pub fn with(mut self, group: &GroupName, source: Source) -> Self {
+        self.candidate = None;
+        self.groups.values_mut().for_each(|(_, candidate)| *candidate = None);
+        if group.is_default() {
+            self.default = source;
+        } else {
+            self.groups.insert(group.clone(), (Some(source), None));
+        }
+        self
+    }
+
     /// Adds a file of the folder of groups by its name there: `GROUP.toml` or `GROUP.candidate.toml`. Other
     /// files are passed over.
     ///

@@ -62,6 +62,11 @@ pub(super) fn record(
     }
 }
 
+/// What [`record`] would decide.
+pub(super) fn would(c: &Connection, request: &Authorized) -> Result<Decision, StoreError> {
+    Ok(decide(request, &facts(c, request)?))
+}
+
 /// Records what was decided, and why, with what it led to.
 fn note_appraisal(
     c: &Connection,

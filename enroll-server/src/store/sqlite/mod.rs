@@ -44,7 +44,7 @@ use super::{
 use super::{AttestationKey, KeysAdded, NewAttestationKey};
 use super::{CrlStored, StoredCrl};
 use crate::audit::Actor;
-use crate::authorization::Authorized;
+use crate::authorization::{Authorized, Decision};
 use reader::Readers;
 use writer::Writer;
 
@@ -181,6 +181,10 @@ impl Store for SqliteStore {
     fn record(&self, request: Authorized) -> Reply<'_, RecordOutcome> {
         let limits = self.records;
         self.write(move |c| issue::record(c, &request, &limits))
+    }
+
+    fn would(&self, request: Authorized) -> Reply<'_, Decision> {
+        self.read(move |c| issue::would(c, &request))
     }
 
     fn complete(&self, recorded: Recorded, der: Vec<u8>, now: UnixTime) -> Reply<'_, Completed> {
