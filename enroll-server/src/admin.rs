@@ -22,8 +22,9 @@ use crate::inventory;
 use crate::issuance::token_hash;
 use crate::maker_crls::{self, CrlFile, HeldCrl, ImportCrlError};
 use crate::store::{
-    Action, Appraisal, AppraisalFilter, Carried, Certificate, Device, DeviceState, Difference, Event,
-    EventQuery, IllegalMove, ImportReport, Maker, Page, Selection, Store, StoreError, Token,
+    Action, Appraisal, AppraisalFilter, Carried, Certificate, Device, DeviceFilter, DevicePage, Difference,
+    Event, EventQuery, HeldPage, IllegalMove, ImportReport, Label, Labelled, MAX_TAGS, Maker, Page,
+    Selection, Store, StoreError, Token,
 };
 
 /// Why an operator's request was not carried out.
@@ -61,6 +62,12 @@ pub enum AdminError {
     /// The device is in a state in which that cannot be done.
     #[error(transparent)]
     Illegal(#[from] IllegalMove),
+    /// The device would have too many tags.
+    #[error("{device} would have more than {MAX_TAGS} tags; nothing was changed")]
+    TooManyTags {
+        /// The device.
+        device: DeviceId,
+    },
     /// A revocation is for good, and this reason is not.
     #[error("certificate-hold is no reason to revoke: suspend the device instead")]
     NotFinal,
@@ -184,12 +191,42 @@ impl Admin {
         Ok(self.store.import(entries, self.clock.now()).await?)
     }
 
-    /// Devices by identifier; only those in `state`, where one is given.
+    /// One page of the devices that `filter` finds, by identifier.
     ///
     /// # Errors
     /// Where the store fails.
-    pub async fn devices(&self, state: Option<DeviceState>) -> Result<Vec<Device>, AdminError> {
-        Ok(self.store.devices(state).await?)
+    pub async fn devices(&self, filter: DeviceFilter, page: Page) -> Result<DevicePage, AdminError> {
+        Ok(self.store.devices(filter, page).await?)
+    }
+
+    /// One page of the requests that wait for approval, by device.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn held(&self, selection: Option<Selection>, page: Page) -> Result<HeldPage, AdminError> {
+        Ok(self.store.held(selection, page).await?)
+    }
+
+    /// Changes the group or the tags of one page of a selection.
+    ///
+    /// # Errors
+    /// Where the one device is not there, or would have too many tags.
+    pub async fn label(
+        &self,
+        selection: Selection,
+        label: Label,
+        page: Page,
+    ) -> Result<Labelled, AdminError> {
+        let one = match &selection {
+            Selection::One(device) => Some(device.clone()),
+            Selection::Group(_) | Selection::Tag(_) => None,
+        };
+        let labelled = self.store.label(selection, label, page, self.clock.now()).await?;
+        match one {
+            Some(device) if labelled.seen == 0 => Err(not_found("device", device)),
+            Some(device) if !labelled.full.is_empty() => Err(AdminError::TooManyTags { device }),
+            _ => Ok(labelled),
+        }
     }
 
     /// One device.

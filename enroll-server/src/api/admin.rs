@@ -40,10 +40,6 @@ pub(super) async fn authenticated(State(api): Shared, request: Request, next: Ne
     refusal
 }
 
-pub(super) async fn devices(State(api): Shared) -> Response<Body> {
-    reply(api.admin.devices(None).await)
-}
-
 pub(super) async fn device(State(api): Shared, Path(name): Path<String>) -> Response<Body> {
     match named(&name) {
         Ok(name) => reply(api.admin.device(&name).await),
@@ -96,7 +92,7 @@ pub(super) async fn create_token(State(api): Shared, request: Request) -> Respon
     }))
 }
 
-async fn fields(api: &Api, request: Request) -> Result<Value, Response<Body>> {
+pub(super) async fn fields(api: &Api, request: Request) -> Result<Value, Response<Body>> {
     let body = read_body(api, request).await.map_err(|problem| bad(&problem.to_string()))?;
     if body.is_empty() {
         return Ok(Value::Null);
@@ -107,7 +103,7 @@ async fn fields(api: &Api, request: Request) -> Result<Value, Response<Body>> {
     }
 }
 
-fn named(name: &str) -> Result<DeviceId, Response<Body>> {
+pub(super) fn named(name: &str) -> Result<DeviceId, Response<Body>> {
     DeviceId::new(name).map_err(|error| bad(&error.to_string()))
 }
 
@@ -121,7 +117,7 @@ pub(super) fn reply(done: Result<impl serde::Serialize, AdminError>) -> Response
         Err(error) => {
             let status = match &error {
                 AdminError::NotFound { .. } => StatusCode::NOT_FOUND,
-                AdminError::Illegal(_) => StatusCode::CONFLICT,
+                AdminError::Illegal(_) | AdminError::TooManyTags { .. } => StatusCode::CONFLICT,
                 AdminError::NotAMaker { .. }
                 | AdminError::Crl(_)
                 | AdminError::Inventory(_)

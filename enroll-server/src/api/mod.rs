@@ -4,6 +4,7 @@
 
 mod admin;
 mod answer;
+mod devices;
 mod enroll;
 mod error;
 mod events;

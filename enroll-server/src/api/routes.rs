@@ -10,7 +10,7 @@ use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodRouter, get, post};
 use shared::endpoint;
 
-use super::{Api, admin, enroll, events, public};
+use super::{Api, admin, devices, enroll, events, public};
 
 /// Who may call a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,10 +46,20 @@ pub const HTTPS: &[Route] = &[
     CRL[0],
     CRL[1],
     CRL[2],
-    Route::get("/admin/v1/devices", Access::Operator, || get(admin::devices)),
+    Route::get("/admin/v1/devices", Access::Operator, || get(devices::list)),
     Route::get("/admin/v1/devices/{device}", Access::Operator, || get(admin::device)),
     Route::post("/admin/v1/devices/{device}/approve", Access::Operator, || post(admin::approve)),
     Route::post("/admin/v1/devices/{device}/revoke", Access::Operator, || post(admin::revoke)),
+    Route::post("/admin/v1/devices/{device}/deny", Access::Operator, || post(devices::deny)),
+    Route::post("/admin/v1/devices/{device}/suspend", Access::Operator, || post(devices::suspend)),
+    Route::post("/admin/v1/devices/{device}/resume", Access::Operator, || post(devices::resume)),
+    Route::post("/admin/v1/devices/{device}/retire", Access::Operator, || post(devices::retire)),
+    Route::post("/admin/v1/devices/{device}/return", Access::Operator, || post(devices::return_to_factory)),
+    Route::post("/admin/v1/devices/{device}/transfer", Access::Operator, || post(devices::transfer)),
+    Route::post("/admin/v1/devices/{device}/group", Access::Operator, || post(devices::group)),
+    Route::post("/admin/v1/devices/{device}/tags", Access::Operator, || post(devices::tag)),
+    Route::post("/admin/v1/bulk", Access::Operator, || post(devices::bulk)),
+    Route::get("/admin/v1/approvals", Access::Operator, || get(devices::approvals)),
     Route::get("/admin/v1/events", Access::Operator, || get(events::events)),
     Route::post("/admin/v1/tokens", Access::Operator, || post(admin::create_token)),
 ];

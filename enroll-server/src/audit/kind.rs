@@ -98,6 +98,8 @@ events! {
     Approved = "approved", Notice, "Nothing.";
     /// An operator denied a device's enrollment.
     Denied = "denied", Notice, "Nothing; it stays denied until it is approved.";
+    /// The group or the tags of a device were changed.
+    Labelled = "labelled", Notice, "Nothing, if they were changed on purpose; a group decides which policy is for it.";
     /// A device moved to another state.
     DeviceStateChanged = "device-state-changed", Notice, "Nothing, if it was moved on purpose.";
     /// Another identity key came under the name of a known device, or its key under another name.

@@ -5,9 +5,10 @@ use std::path::PathBuf;
 
 use appraisal::GroupName;
 use ca::Serial;
-use ca::crl::Reason;
 use clap::{Parser, Subcommand};
 use shared::{DeviceId, UnixTime};
+
+use super::device_args::Device;
 
 use crate::audit::{EventKind, Severity};
 use crate::config::parse_duration;
@@ -129,41 +130,6 @@ pub(super) enum Maker {
     },
     /// List the makers' revocation lists, and which of them are overdue.
     Crls,
-}
-
-#[derive(Debug, Subcommand)]
-pub(super) enum Device {
-    /// Import a maker's inventory: CSV with the header `device,model,idevid_sha256`. All of it or nothing; what
-    /// is known already is not overwritten.
-    Import {
-        /// The file.
-        file: PathBuf,
-    },
-    /// List the devices.
-    List {
-        /// Only those in this state: registered, held, enrolled, suspended, revoked or retired.
-        #[arg(long, value_parser = device_state)]
-        state: Option<crate::store::DeviceState>,
-    },
-    /// Show one device with its certificates.
-    Show {
-        /// The device.
-        device: DeviceId,
-    },
-    /// Approve the held request of a device and no other; where none is held, its next enrollment.
-    Approve {
-        /// The device.
-        device: DeviceId,
-    },
-    /// Revoke a device and all its certificates, for good. A running server publishes it at once.
-    Revoke {
-        /// The device.
-        device: DeviceId,
-        /// Why: unspecified, key-compromise, affiliation-changed, superseded, cessation-of-operation or
-        /// privilege-withdrawn.
-        #[arg(long, default_value = "unspecified", value_parser = reason)]
-        reason: Reason,
-    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -416,20 +382,6 @@ fn time(text: &str) -> Result<UnixTime, String> {
     UnixTime::from_civil(*year, *month, *day, *hour, *minute, *second).ok_or_else(wrong)
 }
 
-fn device_state(text: &str) -> Result<crate::store::DeviceState, String> {
-    let names = || crate::store::DeviceState::ALL.map(crate::store::DeviceState::name).join(", ");
-    crate::store::DeviceState::from_name(text).ok_or_else(|| format!("expected one of {}", names()))
-}
-
-fn reason(text: &str) -> Result<Reason, String> {
-    let names = || {
-        let names = Reason::ALL.into_iter().filter(|reason| reason.is_final()).map(Reason::name);
-        names.collect::<Vec<_>>().join(", ")
-    };
-    let found = Reason::from_name(text).filter(|reason| reason.is_final());
-    found.ok_or_else(|| format!("expected one of {}", names()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::Args;
@@ -449,6 +401,14 @@ mod tests {
             "enroll-server token create --device SN-1 --hours 2",
             "enroll-server device revoke SN-1 --reason key-compromise",
             "enroll-server cert list --device SN-1 --json",
+            "enroll-server device list --state held --group lot-7 --tag a --tag b --find SN --limit 5 --after SN-1",
+            "enroll-server device suspend --group lot-7",
+            "enroll-server device retire --tag old",
+            "enroll-server device deny SN-1 --reason unknown",
+            "enroll-server device transfer SN-1 --to lot-7",
+            "enroll-server device set-group lot-8 --group lot-7",
+            "enroll-server device tag add site:berlin,env=prod SN-1",
+            "enroll-server device export --format jsonl --state enrolled",
             "enroll-server event list --kind rollback --kind debug-opened --since 7d --severity warning",
             "enroll-server event follow --device SN-1 --json",
             "enroll-server maker crl example list.pem --ca factory.pem --ca other.pem",
@@ -459,6 +419,11 @@ mod tests {
             "enroll-server device show S/1",
             "enroll-server token create --hours 0",
             "enroll-server device revoke SN-1 --reason because",
+            "enroll-server device revoke SN-1 --reason certificate-hold",
+            "enroll-server device suspend",
+            "enroll-server device suspend SN-1 --group lot-7",
+            "enroll-server device transfer SN-1",
+            "enroll-server device tag add a,,b SN-1",
             "enroll-server cert show 00",
             "enroll-server event list --kind no-such-kind",
             "enroll-server event list --since yesterday",

@@ -2,42 +2,47 @@
 
 use serde_json::json;
 
-use super::args::Device;
+use super::actions::{act, label};
+use super::device_args::{Device, TagCommand, page};
+use super::export;
 use super::failure::Failure;
 use super::output::{Output, or_dash};
 use super::read;
 use crate::admin::Admin;
-use crate::store::{Certificate, Device as Row};
+use crate::store::{Action, Certificate, Device as Row, DevicePage, HeldPage, Label, Selection, Tag};
 
 pub(super) async fn run(admin: Admin, command: Device, output: &Output) -> Result<(), Failure> {
     match command {
         Device::Import { file } => import(&admin, &read(&file)?, output).await?,
-        Device::List { state } => output.list(
-            &admin.devices(state).await?,
-            "There are no devices: import some with `enroll-server device import`.",
-            ["Device", "State", "Model", "Added"],
-            |device| {
-                [
-                    device.device.to_string(),
-                    device.state.name().to_owned(),
-                    or_dash(device.model.as_ref()),
-                    device.added.to_string(),
-                ]
-            },
-        ),
+        Device::Export { format, output, filter } => {
+            export::run(&admin, format, output.as_deref(), filter.read()).await?;
+        }
+        Device::List { filter, after, limit } => {
+            list(&admin.devices(filter.read(), page(after, limit)).await?, output);
+        }
         Device::Show { device } => {
             let row = admin.device(&device).await?;
             let certificates = admin.certificates(Some(&device)).await?;
             show(&row, &certificates, output);
         }
-        Device::Approve { device } => {
-            admin.approve(&device).await?;
-            output.result(&json!({ "approved": device.as_str() }), || format!("{device} is approved."));
+        Device::Queue { group, tag, after, limit } => {
+            let selection = group.map(Selection::Group).or_else(|| tag.map(Selection::Tag));
+            queue(&admin.held(selection, page(after, limit)).await?, output);
         }
-        Device::Revoke { device, reason } => {
-            let certificates = admin.revoke(&device, reason).await?;
-            let value = json!({ "revoked": device.as_str(), "certificates": certificates });
-            output.result(&value, || format!("{device} is revoked, with {certificates} certificates."));
+        Device::Approve { which } => act(&admin, which, Action::Approve, output).await?,
+        Device::Deny { which, reason } => act(&admin, which, Action::Deny(reason), output).await?,
+        Device::Suspend { which } => act(&admin, which, Action::Suspend, output).await?,
+        Device::Resume { which } => act(&admin, which, Action::Resume, output).await?,
+        Device::Revoke { which, reason } => act(&admin, which, Action::Revoke(reason), output).await?,
+        Device::Retire { which } => act(&admin, which, Action::Retire, output).await?,
+        Device::Return { which } => act(&admin, which, Action::Return, output).await?,
+        Device::Transfer { which, to } => act(&admin, which, Action::Transfer(to), output).await?,
+        Device::SetGroup { into, which } => label(&admin, which, Label::Group(into), output).await?,
+        Device::Tag(TagCommand::Add { tags, which }) => {
+            label(&admin, which, Label::Add(tags.0), output).await?;
+        }
+        Device::Tag(TagCommand::Remove { tags, which }) => {
+            label(&admin, which, Label::Remove(tags.0), output).await?;
         }
     }
     Ok(())
@@ -61,6 +66,59 @@ async fn import(admin: &Admin, csv: &str, output: &Output) -> Result<(), Failure
     Ok(())
 }
 
+fn list(page: &DevicePage, output: &Output) {
+    output.table(
+        page,
+        &page.devices,
+        "There are no such devices.",
+        ["Device", "State", "Group", "Model", "Tags", "Added"],
+        |device| {
+            [
+                device.device.to_string(),
+                device.state.name().to_owned(),
+                device.group.to_string(),
+                or_dash(device.model.as_ref()),
+                tags(&device.tags),
+                device.added.to_string(),
+            ]
+        },
+        page.next.as_ref().map(|next| format!("There are more: --after {next}")),
+    );
+}
+
+fn queue(page: &HeldPage, output: &Output) {
+    let shown = |request: &crate::store::HeldRequest, name: &str| {
+        or_dash(request.shown.get(name).and_then(serde_json::Value::as_str))
+    };
+    output.table(
+        page,
+        &page.requests,
+        "Nothing waits for approval.",
+        ["Device", "Group", "Evidence", "Maker", "Model", "Software", "Held by", "Since", "Approved"],
+        |request| {
+            let claims = request.shown.get("claims");
+            let software = claims.and_then(|claims| claims.get("software_version"));
+            [
+                request.device.to_string(),
+                request.group.to_string(),
+                shown(request, "kind"),
+                shown(request, "maker"),
+                shown(request, "model"),
+                or_dash(software.and_then(serde_json::Value::as_str)),
+                shown(request, "rule"),
+                request.since.to_string(),
+                if request.approved { "yes".to_owned() } else { "no".to_owned() },
+            ]
+        },
+        page.next.as_ref().map(|next| format!("There are more: --after {next}")),
+    );
+}
+
+fn tags(tags: &[Tag]) -> String {
+    let list: Vec<_> = tags.iter().map(Tag::as_str).collect();
+    or_dash((!list.is_empty()).then(|| list.join(" ")))
+}
+
 fn show(row: &Row, certificates: &[Certificate], output: &Output) {
     let mut value = serde_json::to_value(row).unwrap_or_default();
     if let Some(fields) = value.as_object_mut() {
@@ -69,12 +127,17 @@ fn show(row: &Row, certificates: &[Certificate], output: &Output) {
     output.result(&value, || {
         let key = row.idevid_sha256.map(hex::encode);
         let mut text = format!(
-            "Device:     {}\nState:      {}\nModel:      {}\nIDevID key: {}\nApproved:   {}\nAdded:      {}",
+            "Device:     {}\nState:      {} since {}\nGroup:      {}\nTags:       {}\nModel:      {}\n\
+             IDevID key: {}\nApproved:   {}\nDenied:     {}\nAdded:      {}",
             row.device,
             row.state.name(),
+            row.changed,
+            row.group,
+            tags(&row.tags),
             or_dash(row.model.as_ref()),
             or_dash(key),
             if row.approved { "yes" } else { "no" },
+            or_dash(row.denied.as_ref()),
             row.added
         );
         for certificate in certificates {

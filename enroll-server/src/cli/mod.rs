@@ -1,11 +1,14 @@
 //! The command line: takes arguments apart, calls the library, prints what came out.
 
+mod actions;
 mod args;
 mod attestation_keys;
 mod certificates;
+mod device_args;
 mod devices;
 mod events;
 mod evidence;
+mod export;
 mod failure;
 mod keys;
 mod makers;

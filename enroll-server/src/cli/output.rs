@@ -42,7 +42,20 @@ impl Output {
         header: [&str; N],
         row: impl Fn(&T) -> [String; N],
     ) {
-        self.result(&items, || {
+        self.table(&items, items, none, header, row, None);
+    }
+
+    /// As [`list`](Self::list), where the JSON is more than the list, and with a line below the table.
+    pub(super) fn table<T, const N: usize>(
+        &self,
+        value: &impl Serialize,
+        items: &[T],
+        none: &str,
+        header: [&str; N],
+        row: impl Fn(&T) -> [String; N],
+        below: Option<String>,
+    ) {
+        self.result(value, || {
             if items.is_empty() {
                 return none.to_owned();
             }
@@ -51,7 +64,10 @@ impl Output {
             for item in items {
                 table.add_row(row(item));
             }
-            table.to_string()
+            match below {
+                Some(below) => format!("{table}\n{below}"),
+                None => table.to_string(),
+            }
         });
     }
 

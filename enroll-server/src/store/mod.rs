@@ -9,6 +9,9 @@ mod attestation;
 mod credential;
 mod error;
 mod event;
+mod filter;
+mod held;
+mod label;
 mod model;
 mod outcome;
 mod sqlite;
@@ -34,6 +37,9 @@ pub use attestation::{AttestationKey, KeysAdded, NewAttestationKey};
 pub use credential::{Credential, CredentialKind, FoundCredential, NewCredential};
 pub use error::StoreError;
 pub use event::{Event, EventQuery, NewEvent, Observed, Order};
+pub use filter::{DeviceFilter, DevicePage, Find, FindError, MAX_FIND};
+pub use held::{HeldPage, HeldRequest};
+pub use label::{Label, Labelled};
 pub use model::{
     Binding, Certificate, CertificateState, Device, ImportReport, InventoryEntry, Maker, Revocation,
     RevokedEntry, RevokedList, Sha256, StoredCrl, StoredEvidence, Token,
@@ -118,8 +124,14 @@ pub trait Store: Send + Sync + core::fmt::Debug {
     /// One device.
     fn device<'a>(&'a self, device: &'a DeviceId) -> Reply<'a, Option<Device>>;
 
-    /// All devices, by identifier; only those in `state` where one is given.
-    fn devices(&self, state: Option<DeviceState>) -> Reply<'_, Vec<Device>>;
+    /// One page of the devices that `filter` finds, by identifier.
+    fn devices(&self, filter: DeviceFilter, page: Page) -> Reply<'_, DevicePage>;
+
+    /// One page of the requests that wait for approval, by device; all, or those of a selection.
+    fn held(&self, selection: Option<Selection>, page: Page) -> Reply<'_, HeldPage>;
+
+    /// Changes the group or the tags of one page of a selection, in one transaction.
+    fn label(&self, selection: Selection, label: Label, page: Page, now: UnixTime) -> Reply<'_, Labelled>;
 
     /// Carries out an operator's action for one page of a selection, in one transaction. A device for which it is
     /// illegal is left as it is.

@@ -8,6 +8,7 @@ mod cli;
 mod events;
 mod faults;
 mod hostile;
+mod inventory;
 #[path = "../kit/mod.rs"]
 mod kit;
 mod maker_crl;

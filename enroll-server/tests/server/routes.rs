@@ -87,7 +87,7 @@ async fn the_operator_acts_with_the_token() {
         (reply.status, serde_json::from_slice::<serde_json::Value>(&reply.body).unwrap())
     };
     let (status, devices) = call("GET", "/admin/v1/devices", "").await;
-    assert_eq!((status, &devices[0]["state"]), (200, &"enrolled".into()));
+    assert_eq!((status, &devices["devices"][0]["state"]), (200, &"enrolled".into()));
     assert_eq!(call("GET", "/admin/v1/devices/SN-9", "").await.0, 404);
     assert_eq!(call("GET", "/admin/v1/devices/S~N", "").await.0, 400);
     let (status, made) = call("POST", "/admin/v1/tokens", "{\"device\": \"T-1\", \"hours\": 1}").await;

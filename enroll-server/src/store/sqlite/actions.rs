@@ -4,15 +4,12 @@ use ca::crl::Reason;
 use rusqlite::{Connection, params};
 use shared::{DeviceId, UnixTime};
 
-use super::convert::{device as device_column, device_state, lift, optional, secs};
-use super::{events, revoke};
+use super::convert::{device_state, lift, optional, secs};
+use super::{events, revoke, search};
 use crate::audit::EventKind;
 use crate::store::{
     Action, Carried, DeviceState, IllegalMove, NewEvent, Page, Selection, Standing, Step, StoreError,
 };
-
-/// Most devices in one transaction, so that others are not kept waiting.
-const MAX_PAGE: u32 = 1_000;
 
 /// Carries out `action` for one page of `selection`.
 pub(super) fn carry_out(
@@ -22,13 +19,11 @@ pub(super) fn carry_out(
     page: &Page,
     now: UnixTime,
 ) -> Result<Carried, StoreError> {
-    let limit = page.limit.clamp(1, MAX_PAGE);
-    let mut selected = select(c, selection, page.after.as_ref(), limit + 1)?;
-    let mut carried = Carried::default();
-    if selected.len() > limit as usize {
-        selected.truncate(limit as usize);
-        carried.next = selected.last().map(|(device, _)| device.clone());
-    }
+    // To approve or deny many means those that wait; one device can be approved before it asks.
+    let waiting =
+        matches!(action, Action::Approve | Action::Deny(_)) && !matches!(selection, Selection::One(_));
+    let (selected, next) = search::select(c, selection, waiting.then_some(DeviceState::Held), page)?;
+    let mut carried = Carried { next, ..Carried::default() };
     for (device, from) in selected {
         match action.step().check(&device, from) {
             Ok(step) => {
@@ -41,29 +36,6 @@ pub(super) fn carry_out(
         }
     }
     Ok(carried)
-}
-
-fn select(
-    c: &Connection,
-    selection: &Selection,
-    after: Option<&DeviceId>,
-    limit: u32,
-) -> Result<Vec<(DeviceId, DeviceState)>, StoreError> {
-    let (condition, value) = match selection {
-        Selection::One(device) => ("device = ?1", device.as_str()),
-        Selection::Group(group) => ("device_group = ?1", group.as_str()),
-        Selection::Tag(tag) => ("device IN (SELECT device FROM device_tags WHERE tag = ?1)", tag.as_str()),
-    };
-    let sql = format!(
-        "SELECT device, state FROM devices WHERE {condition} AND device > ?2 ORDER BY device LIMIT ?3"
-    );
-    let mut query = c.prepare_cached(&sql)?;
-    let after = after.map_or("", DeviceId::as_str);
-    let rows = query.query_map(
-        params![value, after, limit],
-        lift(|row| Ok((device_column(row, "device")?, device_state(row)?))),
-    )?;
-    rows.map(|row| row?).collect()
 }
 
 /// The state of a device, if it is known.

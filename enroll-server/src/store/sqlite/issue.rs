@@ -10,6 +10,7 @@ use super::{actions, appraisals, credentials, events, read, revoke, tokens};
 use crate::audit::changes::LastClaims;
 use crate::audit::{Actor, EventKind};
 use crate::authorization::{Authorized, CredentialFacts, Decision, Facts, decide};
+use crate::store::held;
 use crate::store::{
     Binding, Certificate, CertificateState, Completed, DeviceState, Move, NewAppraisal, NewEvent, Observed,
     RecordLimits, RecordOutcome, Recorded, Ruled, Sha256, StoreError,
@@ -196,7 +197,7 @@ fn insert(c: &Connection, request: &Authorized, state: CertificateState) -> Resu
     }
     let (nonce, _) = binding(&basis.binding);
     let sql = "INSERT INTO certificates (serial, device, state, point, key_sha256, nonce, parent, not_before, \
-               not_after, recorded, evidence_kind, evidence) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+               not_after, recorded, evidence_kind, evidence, shown) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
     let evidence = basis.evidence.as_ref();
     let kind = evidence.map(|evidence| i64::try_from(evidence.kind.code()).unwrap_or(i64::MAX));
     c.prepare_cached(sql)?.execute(params![
@@ -212,6 +213,7 @@ fn insert(c: &Connection, request: &Authorized, state: CertificateState) -> Resu
         secs(basis.now),
         kind,
         evidence.map(|evidence| &evidence.body),
+        (state == CertificateState::Held).then(|| held::shown(request.appraised()).to_string()),
     ])?;
     Ok(())
 }

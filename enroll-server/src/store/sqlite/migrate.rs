@@ -14,6 +14,7 @@ pub(super) const STEPS: &[&str] = &[
     include_str!("../migrations/0006_appraisals.sql"),
     include_str!("../migrations/0007_maker_crls.sql"),
     include_str!("../migrations/0008_credentials.sql"),
+    include_str!("../migrations/0009_held.sql"),
 ];
 
 /// Runs the steps the database has not seen.

@@ -12,14 +12,18 @@ mod credentials;
 mod events;
 mod inventory;
 mod issue;
+mod labels;
 mod maker_crl;
 mod migrate;
 mod read;
 mod reader;
 mod revoke;
+mod search;
 mod tokens;
 mod writer;
 
+#[cfg(test)]
+mod search_tests;
 #[cfg(test)]
 mod state_tests;
 #[cfg(test)]
@@ -37,9 +41,10 @@ use shared::{DeviceId, UnixTime};
 
 use super::{
     Action, Appraisal, AppraisalFilter, Carried, Certificate, Completed, Counts, Credential, Device,
-    DeviceState, Difference, Event, EventQuery, FoundCredential, FoundToken, Generations, ImportReport,
-    InventoryEntry, Maker, NewAppraisal, NewCredential, NewEvent, Observed, Page, RecordLimits,
-    RecordOutcome, Recorded, Reply, RevokedList, Selection, Sha256, Snapshot, Store, StoreError, Token,
+    DeviceFilter, DevicePage, Difference, Event, EventQuery, FoundCredential, FoundToken, Generations,
+    HeldPage, ImportReport, InventoryEntry, Label, Labelled, Maker, NewAppraisal, NewCredential, NewEvent,
+    Observed, Page, RecordLimits, RecordOutcome, Recorded, Reply, RevokedList, Selection, Sha256, Snapshot,
+    Store, StoreError, Token,
 };
 use super::{AttestationKey, KeysAdded, NewAttestationKey};
 use super::{CrlStored, StoredCrl};
@@ -268,8 +273,16 @@ impl Store for SqliteStore {
         self.read(move |c| read::device(c, &device))
     }
 
-    fn devices(&self, state: Option<DeviceState>) -> Reply<'_, Vec<Device>> {
-        self.read(move |c| read::devices(c, state))
+    fn devices(&self, filter: DeviceFilter, page: Page) -> Reply<'_, DevicePage> {
+        self.read(move |c| search::devices(c, &filter, &page))
+    }
+
+    fn held(&self, selection: Option<Selection>, page: Page) -> Reply<'_, HeldPage> {
+        self.read(move |c| search::held(c, selection.as_ref(), &page))
+    }
+
+    fn label(&self, selection: Selection, label: Label, page: Page, now: UnixTime) -> Reply<'_, Labelled> {
+        self.write(move |c| labels::put(c, &selection, &label, &page, now))
     }
 
     fn act(&self, selection: Selection, action: Action, page: Page, now: UnixTime) -> Reply<'_, Carried> {

@@ -47,7 +47,7 @@ pub(super) fn known(
     Ok(Some(KnownDevice { group, state, model, idevid_spki_sha256, approval }))
 }
 
-fn group(row: &Row<'_>) -> Result<GroupName, StoreError> {
+pub(super) fn group(row: &Row<'_>) -> Result<GroupName, StoreError> {
     let found: String = row.get("device_group")?;
     found.parse().map_err(|_| StoreError::Damaged { field: "device_group" })
 }
@@ -73,7 +73,7 @@ fn in_force(c: &Connection, device: &DeviceId, now: UnixTime) -> Result<appraisa
 }
 
 /// Devices with their tags in one column.
-const DEVICES: &str = "SELECT *, (SELECT group_concat(tag, ' ' ORDER BY tag) FROM device_tags \
+pub(super) const DEVICES: &str = "SELECT *, (SELECT group_concat(tag, ' ' ORDER BY tag) FROM device_tags \
                        WHERE device_tags.device = devices.device) AS tags FROM devices";
 
 pub(super) fn device(c: &Connection, device: &DeviceId) -> Result<Option<Device>, StoreError> {
@@ -81,13 +81,7 @@ pub(super) fn device(c: &Connection, device: &DeviceId) -> Result<Option<Device>
     optional(query.query_row([device.as_str()], lift(device_row)))
 }
 
-pub(super) fn devices(c: &Connection, state: Option<DeviceState>) -> Result<Vec<Device>, StoreError> {
-    let mut query = c.prepare_cached(&format!("{DEVICES} WHERE ?1 IS NULL OR state = ?1 ORDER BY device"))?;
-    let rows = query.query_map([state.map(DeviceState::name)], lift(device_row))?;
-    rows.map(|row| row?).collect()
-}
-
-fn device_row(row: &Row<'_>) -> Result<Device, StoreError> {
+pub(super) fn device_row(row: &Row<'_>) -> Result<Device, StoreError> {
     Ok(Device {
         device: device_column(row, "device")?,
         model: row.get("model")?,
@@ -97,9 +91,14 @@ fn device_row(row: &Row<'_>) -> Result<Device, StoreError> {
         group: group(row)?,
         tags: tags(row)?,
         denied: row.get("denied")?,
-        approved: matches!(approval(row)?, Approval::Key(_) | Approval::Device),
+        approved: is_approved(row)?,
         added: time(row, "added")?,
     })
+}
+
+/// Whether a held request, or the next enrollment, was approved.
+pub(super) fn is_approved(row: &Row<'_>) -> Result<bool, StoreError> {
+    Ok(matches!(approval(row)?, Approval::Key(_) | Approval::Device))
 }
 
 fn tags(row: &Row<'_>) -> Result<Vec<Tag>, StoreError> {

@@ -9,7 +9,7 @@ use shared::{DeviceId, UnixTime};
 
 use super::{SqliteOptions, SqliteStore};
 use crate::audit::EventKind;
-use crate::store::{EventQuery, InventoryEntry, NewEvent, Store as _, StoreError};
+use crate::store::{DeviceFilter, EventQuery, InventoryEntry, NewEvent, Page, Store as _, StoreError};
 
 const NOW: UnixTime = UnixTime::from_secs(1_800_000_000);
 
@@ -22,18 +22,23 @@ fn entry(number: usize) -> InventoryEntry {
     InventoryEntry { device, model: Some("sensor-a".into()), idevid_sha256: None }
 }
 
+async fn count(store: &SqliteStore) -> usize {
+    let counts = store.counts().await.unwrap();
+    counts.devices.iter().map(|(_, count)| usize::try_from(*count).unwrap()).sum()
+}
+
 #[tokio::test]
 async fn what_was_written_is_there_after_a_new_start() {
     let folder = tempfile::tempdir().unwrap();
     let store = SqliteStore::open(&options(folder.path())).unwrap();
     store.import(vec![entry(1)], NOW).await.unwrap();
     store.close().await.unwrap();
-    assert_eq!(store.devices(None).await, Err(StoreError::Closed));
+    assert_eq!(store.devices(DeviceFilter::default(), Page::first(1)).await, Err(StoreError::Closed));
     assert_eq!(store.probe().await, Err(StoreError::Closed));
     let names: Vec<_> = std::fs::read_dir(folder.path()).unwrap().collect();
     assert_eq!(names.len(), 1, "the log was folded into the database: {names:?}");
     let store = SqliteStore::open(&options(folder.path())).unwrap();
-    assert_eq!(store.devices(None).await.unwrap().len(), 1);
+    assert_eq!(count(&store).await, 1);
     assert_eq!(store.events(EventQuery::last(10)).await.unwrap().len(), 1);
 }
 
@@ -100,7 +105,7 @@ async fn changes_are_committed_in_groups_and_a_bad_one_spoils_nobody_elses() {
     while let Some(done) = tasks.join_next().await {
         done.unwrap();
     }
-    assert_eq!(store.devices(None).await.unwrap().len(), 270);
+    assert_eq!(count(&store).await, 270);
     assert_eq!(
         store.events(EventQuery::last(1_000)).await.unwrap().len(),
         270,
@@ -117,7 +122,7 @@ async fn a_locked_database_is_busy_and_works_again_when_it_is_free() {
     let other = Connection::open(folder.path().join("s.sqlite")).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
     assert_eq!(store.import(vec![entry(1)], NOW).await, Err(StoreError::Busy));
-    assert_eq!(store.devices(None).await, Ok(vec![]), "reading goes on");
+    assert_eq!(count(&store).await, 0, "reading goes on");
     other.execute_batch("ROLLBACK").unwrap();
     store.import(vec![entry(1)], NOW).await.unwrap();
 }
@@ -143,10 +148,10 @@ async fn a_full_database_says_so_keeps_what_it_has_and_works_again_with_room() {
         assert!(added < 100_000, "never full");
     };
     assert_eq!(full, StoreError::Full);
-    assert_eq!(store.devices(None).await.unwrap().len(), added, "all or nothing");
+    assert_eq!(count(&store).await, added, "all or nothing");
     limit(pages + 1_000).await.unwrap();
     store.import((added..added + 50).map(entry).collect(), NOW).await.unwrap();
-    assert_eq!(store.devices(None).await.unwrap().len(), added + 50);
+    assert_eq!(count(&store).await, added + 50);
 }
 
 #[tokio::test]

@@ -1,0 +1,245 @@
+//! What can be written behind `device`.
+
+use std::path::PathBuf;
+
+use appraisal::GroupName;
+use ca::crl::Reason;
+use clap::{Args, Subcommand, ValueEnum};
+use shared::DeviceId;
+
+use crate::store::{DeviceFilter, DeviceState, Find, Page, Selection, Tag};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Device {
+    /// Import a maker's inventory: CSV with the header `device,model,idevid_sha256`. All of it or nothing; what
+    /// is known already is not overwritten.
+    Import {
+        /// The file.
+        file: PathBuf,
+    },
+    /// Write devices out, in the form that `import` reads.
+    Export {
+        /// Form.
+        #[arg(long, value_enum, default_value_t = Format::Csv)]
+        format: Format,
+        /// File to write; must not be there. By default standard output.
+        #[arg(long, value_name = "FILE")]
+        output: Option<PathBuf>,
+        #[command(flatten)]
+        filter: Filter,
+    },
+    /// List devices, page by page.
+    List {
+        #[command(flatten)]
+        filter: Filter,
+        /// Begin behind this device: the last of the page before.
+        #[arg(long, value_name = "DEVICE")]
+        after: Option<DeviceId>,
+        /// Most devices.
+        #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1000))]
+        limit: u32,
+    },
+    /// Show one device with its certificates.
+    Show {
+        /// The device.
+        device: DeviceId,
+    },
+    /// List the requests that wait for approval: what they show, and since when they wait.
+    Queue {
+        /// Only those of this group.
+        #[arg(long)]
+        group: Option<GroupName>,
+        /// Only those with this tag.
+        #[arg(long, conflicts_with = "group")]
+        tag: Option<Tag>,
+        /// Begin behind this device: the last of the page before.
+        #[arg(long, value_name = "DEVICE")]
+        after: Option<DeviceId>,
+        /// Most requests.
+        #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1000))]
+        limit: u32,
+    },
+    /// Approve the held request of a device and no other; where none is held, its next enrollment. Of a group or
+    /// tag: every request that is held.
+    Approve {
+        #[command(flatten)]
+        which: Which,
+    },
+    /// Deny the held request of a device: it is refused for good, until it is approved.
+    Deny {
+        #[command(flatten)]
+        which: Which,
+        /// Why, for the audit trail.
+        #[arg(long, value_parser = denial)]
+        reason: String,
+    },
+    /// Take devices out of service for a time: they get nothing, and their certificates are on hold.
+    Suspend {
+        #[command(flatten)]
+        which: Which,
+    },
+    /// End a suspension; the certificates are in force again.
+    Resume {
+        #[command(flatten)]
+        which: Which,
+    },
+    /// Revoke a device and all its certificates, for good. A running server publishes it at once.
+    Revoke {
+        #[command(flatten)]
+        which: Which,
+        /// Why: unspecified, key-compromise, affiliation-changed, superseded, cessation-of-operation or
+        /// privilege-withdrawn.
+        #[arg(long, default_value = "unspecified", value_parser = reason)]
+        reason: Reason,
+    },
+    /// End a device's life: its certificates are revoked, its identifier stays taken.
+    Retire {
+        #[command(flatten)]
+        which: Which,
+    },
+    /// Take a device back as it left its maker: certificates, approval, group, tags and tokens end, the pinned
+    /// identity stays. It has to enroll anew.
+    Return {
+        #[command(flatten)]
+        which: Which,
+    },
+    /// Give a device to another owner: as `return`, and into the new owner's group.
+    Transfer {
+        #[command(flatten)]
+        which: Which,
+        /// The new owner's group.
+        #[arg(long, value_name = "GROUP")]
+        to: GroupName,
+    },
+    /// Put devices into a group, which decides the policy and the broker they get.
+    SetGroup {
+        /// The group.
+        #[arg(value_name = "NEW-GROUP")]
+        into: GroupName,
+        #[command(flatten)]
+        which: Which,
+    },
+    /// Add tags to devices, or take them away.
+    #[command(subcommand)]
+    Tag(TagCommand),
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum TagCommand {
+    /// Add tags.
+    Add {
+        /// Tags with commas between, such as `site:berlin,env=prod`.
+        tags: Tags,
+        #[command(flatten)]
+        which: Which,
+    },
+    /// Take tags away.
+    Remove {
+        /// Tags with commas between.
+        tags: Tags,
+        #[command(flatten)]
+        which: Which,
+    },
+}
+
+/// The form of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Format {
+    /// Fields with commas between, the first line says which.
+    Csv,
+    /// One JSON object a line.
+    Jsonl,
+}
+
+/// One device, or many.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub(super) struct Which {
+    /// The device.
+    device: Option<DeviceId>,
+    /// All of this group.
+    #[arg(long)]
+    group: Option<GroupName>,
+    /// All with this tag.
+    #[arg(long = "tag", value_name = "TAG")]
+    tagged: Option<Tag>,
+}
+
+impl Which {
+    pub(super) fn selection(self) -> Option<Selection> {
+        match self {
+            Self { device: Some(device), .. } => Some(Selection::One(device)),
+            Self { group: Some(group), .. } => Some(Selection::Group(group)),
+            Self { tagged: Some(tag), .. } => Some(Selection::Tag(tag)),
+            // clap has seen to it that one is given.
+            Self { device: None, group: None, tagged: None } => None,
+        }
+    }
+}
+
+/// Which devices are looked for; the conditions add up.
+#[derive(Debug, Args)]
+pub(super) struct Filter {
+    /// In this state: registered, held, enrolled, suspended, revoked or retired.
+    #[arg(long, value_parser = device_state)]
+    state: Option<DeviceState>,
+    /// In this group.
+    #[arg(long)]
+    group: Option<GroupName>,
+    /// Of this model.
+    #[arg(long)]
+    model: Option<String>,
+    /// With this tag; may be repeated.
+    #[arg(long)]
+    tag: Vec<Tag>,
+    /// With an identifier that begins so.
+    #[arg(long)]
+    prefix: Option<String>,
+    /// With this text in its identifier, model, group or a tag; or with an identity, a certificate's serial number
+    /// or its key's hash that begins with these hexadecimal digits, four at least.
+    #[arg(long, value_name = "TEXT")]
+    find: Option<Find>,
+}
+
+impl Filter {
+    pub(super) fn read(self) -> DeviceFilter {
+        let Self { state, group, model, tag, prefix, find } = self;
+        DeviceFilter { state, group, model, tags: tag, prefix, find }
+    }
+}
+
+/// A page of `limit` behind `after`.
+pub(super) const fn page(after: Option<DeviceId>, limit: u32) -> Page {
+    Page { after, limit }
+}
+
+/// Tags with commas between.
+#[derive(Clone, Debug)]
+pub(super) struct Tags(pub(super) Vec<Tag>);
+
+impl core::str::FromStr for Tags {
+    type Err = crate::store::TagError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        text.split(',').map(str::parse).collect::<Result<_, _>>().map(Self)
+    }
+}
+
+fn denial(text: &str) -> Result<String, String> {
+    let good = (1..=200).contains(&text.len()) && !text.contains(char::is_control);
+    if good { Ok(text.to_owned()) } else { Err("expected a sentence of 1 to 200 bytes".to_owned()) }
+}
+
+fn device_state(text: &str) -> Result<DeviceState, String> {
+    let names = || DeviceState::ALL.map(DeviceState::name).join(", ");
+    DeviceState::from_name(text).ok_or_else(|| format!("expected one of {}", names()))
+}
+
+fn reason(text: &str) -> Result<Reason, String> {
+    let names = || {
+        let names = Reason::ALL.into_iter().filter(|reason| reason.is_final()).map(Reason::name);
+        names.collect::<Vec<_>>().join(", ")
+    };
+    let found = Reason::from_name(text).filter(|reason| reason.is_final());
+    found.ok_or_else(|| format!("expected one of {}", names()))
+}

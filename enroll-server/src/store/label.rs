@@ -1,0 +1,32 @@
+//! Groups and tags: what an operator puts on devices.
+
+use appraisal::GroupName;
+use shared::DeviceId;
+
+use super::model::as_optional_text;
+use super::tag::Tag;
+
+/// A change of labels.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Label {
+    /// Puts devices into a group, out of the one they are in.
+    Group(GroupName),
+    /// Adds tags.
+    Add(Vec<Tag>),
+    /// Takes tags away.
+    Remove(Vec<Tag>),
+}
+
+/// What became of a change.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Labelled {
+    /// Devices that were looked at.
+    pub seen: u64,
+    /// Devices that are different now.
+    pub changed: u64,
+    /// Devices that would have more than [`MAX_TAGS`](super::MAX_TAGS) tags; nothing was changed for them.
+    pub full: Vec<String>,
+    /// Where the next page begins, if there is one.
+    #[serde(serialize_with = "as_optional_text")]
+    pub next: Option<DeviceId>,
+}

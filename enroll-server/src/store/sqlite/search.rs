@@ -1,0 +1,192 @@
+//! Devices and held requests, looked for and given page by page.
+
+use rusqlite::types::ToSql;
+use rusqlite::{Connection, Row};
+use shared::DeviceId;
+
+use super::convert::{device as device_column, lift, serial, sha256, time};
+use super::read;
+use crate::store::{
+    DeviceFilter, DevicePage, DeviceState, Find, HeldPage, HeldRequest, Page, Selection, StoreError,
+};
+
+/// Most rows of a page.
+const MAX_PAGE: u32 = 1_000;
+
+/// A condition with its values. The text is made of this file's own words; what a caller gives is bound.
+#[derive(Default)]
+struct Conditions {
+    text: String,
+    values: Vec<Box<dyn ToSql>>,
+}
+
+impl Conditions {
+    fn and(&mut self, condition: &str, values: impl IntoIterator<Item = Box<dyn ToSql>>) {
+        self.text.push_str(if self.text.is_empty() { "WHERE " } else { " AND " });
+        self.text.push_str(condition);
+        self.values.extend(values);
+    }
+
+    fn text(&mut self, condition: &str, value: impl Into<String>) {
+        self.and(condition, [Box::new(value.into()) as Box<dyn ToSql>]);
+    }
+
+    fn select<T>(
+        mut self,
+        c: &Connection,
+        from: &str,
+        order: &str,
+        limit: u32,
+        row: impl Fn(&Row<'_>) -> Result<T, StoreError>,
+    ) -> Result<Vec<T>, StoreError> {
+        self.values.push(Box::new(limit));
+        let mut query = c.prepare_cached(&format!("{from} {} ORDER BY {order} LIMIT ?", self.text))?;
+        let values: Vec<&dyn ToSql> = self.values.iter().map(AsRef::as_ref).collect();
+        let rows = query.query_map(values.as_slice(), lift(row))?;
+        rows.map(|row| row?).collect()
+    }
+}
+
+pub(super) fn devices(c: &Connection, filter: &DeviceFilter, page: &Page) -> Result<DevicePage, StoreError> {
+    let limit = page.limit.clamp(1, MAX_PAGE);
+    let mut conditions = Conditions::default();
+    match filter.state {
+        // As literals, so that the index of the rare states serves.
+        Some(
+            state
+            @ (DeviceState::Held | DeviceState::Suspended | DeviceState::Revoked | DeviceState::Retired),
+        ) => conditions.and(&format!("state = '{}'", state.name()), []),
+        Some(state) => conditions.text("state = ?", state.name()),
+        None => {}
+    }
+    if let Some(group) = &filter.group {
+        conditions.text("device_group = ?", group.as_str());
+    }
+    if let Some(model) = &filter.model {
+        conditions.text("model = ?", model);
+    }
+    for tag in &filter.tags {
+        conditions.text("device IN (SELECT device FROM device_tags WHERE tag = ?)", tag.as_str());
+    }
+    if let Some(prefix) = &filter.prefix {
+        conditions.text("device >= ?", prefix);
+        // Identifiers are ASCII: nothing that begins so comes after this.
+        conditions.text("device < ?", format!("{prefix}\u{7f}"));
+    }
+    if let Some(find) = &filter.find {
+        identities(&mut conditions, find);
+    }
+    if let Some(after) = &page.after {
+        conditions.text("device > ?", after.as_str());
+    }
+    let mut devices = conditions.select(c, read::DEVICES, "device", limit + 1, read::device_row)?;
+    let more = devices.len() > limit as usize;
+    devices.truncate(limit as usize);
+    let next = devices.last().filter(|_| more).map(|device| device.device.clone());
+    Ok(DevicePage { devices, next })
+}
+
+fn identities(conditions: &mut Conditions, find: &Find) {
+    let escaped: String = find
+        .as_str()
+        .chars()
+        .flat_map(|c| matches!(c, '%' | '_' | '\\').then_some('\\').into_iter().chain([c]))
+        .collect();
+    let pattern = format!("%{escaped}%");
+    let mut any = vec![
+        "device LIKE ? ESCAPE '\\'",
+        "model LIKE ? ESCAPE '\\'",
+        "device_group LIKE ? ESCAPE '\\'",
+        "device IN (SELECT device FROM device_tags WHERE tag LIKE ? ESCAPE '\\')",
+    ];
+    let mut values: Vec<Box<dyn ToSql>> =
+        any.iter().map(|_| Box::new(pattern.clone()) as Box<dyn ToSql>).collect();
+    if let Some((low, high)) = find.range() {
+        // SQLite orders blobs by their bytes, as hashes and serial numbers are ordered.
+        let high = high.unwrap_or_else(|| vec![0xff; 33]);
+        for condition in [
+            "idevid_sha256 >= ? AND idevid_sha256 < ?",
+            "device IN (SELECT device FROM certificates WHERE serial >= ? AND serial < ?)",
+            "device IN (SELECT device FROM certificates WHERE key_sha256 >= ? AND key_sha256 < ?)",
+        ] {
+            any.push(condition);
+            values.push(Box::new(low.clone()));
+            values.push(Box::new(high.clone()));
+        }
+    }
+    conditions.and(&format!("({})", any.join(" OR ")), values);
+}
+
+pub(super) fn held(
+    c: &Connection,
+    selection: Option<&Selection>,
+    page: &Page,
+) -> Result<HeldPage, StoreError> {
+    let limit = page.limit.clamp(1, MAX_PAGE);
+    let mut conditions = Conditions::default();
+    conditions.and("certificates.state = 'held'", []);
+    match selection {
+        None => {}
+        Some(Selection::One(device)) => conditions.text("device = ?", device.as_str()),
+        Some(Selection::Group(group)) => conditions.text("device_group = ?", group.as_str()),
+        Some(Selection::Tag(tag)) => {
+            conditions.text("device IN (SELECT device FROM device_tags WHERE tag = ?)", tag.as_str());
+        }
+    }
+    if let Some(after) = &page.after {
+        conditions.text("device > ?", after.as_str());
+    }
+    let from = "SELECT device, device_group, serial, key_sha256, recorded, shown, approval, denied \
+                FROM certificates JOIN devices USING (device)";
+    let mut requests = conditions.select(c, from, "device", limit + 1, request)?;
+    let more = requests.len() > limit as usize;
+    requests.truncate(limit as usize);
+    let next = requests.last().filter(|_| more).map(|request| request.device.clone());
+    Ok(HeldPage { requests, next })
+}
+
+fn request(row: &Row<'_>) -> Result<HeldRequest, StoreError> {
+    let shown: Option<String> = row.get("shown")?;
+    let shown = shown.map(|text| serde_json::from_str(&text)).transpose();
+    Ok(HeldRequest {
+        device: device_column(row, "device")?,
+        group: read::group(row)?,
+        serial: serial(row)?,
+        key_sha256: sha256(row, "key_sha256")?,
+        since: time(row, "recorded")?,
+        approved: read::is_approved(row)?,
+        shown: shown.map_err(|_| StoreError::Damaged { field: "shown" })?.unwrap_or_default(),
+    })
+}
+
+/// One page of a selection's devices, and where the next one begins.
+pub(super) fn select(
+    c: &Connection,
+    selection: &Selection,
+    only: Option<DeviceState>,
+    page: &Page,
+) -> Result<(Vec<(DeviceId, DeviceState)>, Option<DeviceId>), StoreError> {
+    let limit = page.limit.clamp(1, MAX_PAGE);
+    let mut conditions = Conditions::default();
+    match selection {
+        Selection::One(device) => conditions.text("device = ?", device.as_str()),
+        Selection::Group(group) => conditions.text("device_group = ?", group.as_str()),
+        Selection::Tag(tag) => {
+            conditions.text("device IN (SELECT device FROM device_tags WHERE tag = ?)", tag.as_str());
+        }
+    }
+    if let Some(state) = only {
+        conditions.text("state = ?", state.name());
+    }
+    if let Some(after) = &page.after {
+        conditions.text("device > ?", after.as_str());
+    }
+    let from = "SELECT device, state FROM devices";
+    let mut selected = conditions.select(c, from, "device", limit + 1, |row| {
+        Ok((device_column(row, "device")?, super::convert::device_state(row)?))
+    })?;
+    let more = selected.len() > limit as usize;
+    selected.truncate(limit as usize);
+    let next = selected.last().filter(|_| more).map(|(device, _)| device.clone());
+    Ok((selected, next))
+}
