@@ -37,8 +37,6 @@ pub(super) enum Failure {
     Unreadable { path: PathBuf, source: io::Error },
     #[error("{}: this is no public key on P-256, P-384 or P-521, in PEM (PUBLIC KEY) or DER", path.display())]
     NotAPublicKey { path: PathBuf },
-    #[error("{}: cannot be written", path.display())]
-    Unwritable { path: PathBuf, source: io::Error },
     #[error("the asynchronous runtime cannot be started")]
     Runtime(#[source] io::Error),
     #[error("no signals can be received")]
@@ -76,7 +74,6 @@ impl Failure {
             | Self::NotAPublicKey { .. }
             | Self::Policy(PolicyFilesError::Unreadable { .. })
             | Self::Explain(_)
-            | Self::Unwritable { .. }
             | Self::Runtime(_)
             | Self::Signals(_) => 1,
         }
