@@ -5,10 +5,18 @@
 
 /// Tags, whole identifier octets (X.690, section 8.1.2).
 pub(crate) mod tag {
+    pub(crate) const INTEGER: u8 = 0x02;
+    pub(crate) const BIT_STRING: u8 = 0x03;
     pub(crate) const OCTET_STRING: u8 = 0x04;
     pub(crate) const OID: u8 = 0x06;
+    pub(crate) const UTF8_STRING: u8 = 0x0c;
     pub(crate) const SEQUENCE: u8 = 0x30;
     pub(crate) const SET: u8 = 0x31;
+
+    /// `[number]`, primitive.
+    pub(crate) const fn context(number: u8) -> u8 {
+        0x80 | number
+    }
 
     /// `[number]`, constructed.
     pub(crate) const fn context_constructed(number: u8) -> u8 {
@@ -53,6 +61,11 @@ impl<'a> Reader<'a> {
         self.any().and_then(|(found, content)| if found == tag { Ok(content) } else { Err(Malformed) })
     }
 
+    /// The content of the next element, if it has this tag.
+    pub(crate) fn optional(&mut self, tag: u8) -> Result<Option<&'a [u8]>, Malformed> {
+        if self.0.first() == Some(&tag) { self.read(tag).map(Some) } else { Ok(None) }
+    }
+
     /// An element with this tag as a reader of its content.
     pub(crate) fn nested(&mut self, tag: u8) -> Result<Self, Malformed> {
         self.read(tag).map(Self)
@@ -88,6 +101,19 @@ pub(crate) fn oid(bytes: &[u8]) -> Result<&[u8], Malformed> {
     if complete { Ok(bytes) } else { Err(Malformed) }
 }
 
+/// The value of a non-negative INTEGER's content, in its shortest form (X.690, section 8.3.2).
+pub(crate) fn unsigned(content: &[u8]) -> Result<u64, Malformed> {
+    match content {
+        [] | [0x80..=0xff, ..] | [0x00, 0x00..=0x7f, ..] => return Err(Malformed),
+        _ => {}
+    }
+    let magnitude = content.strip_prefix(&[0]).filter(|rest| !rest.is_empty()).unwrap_or(content);
+    if magnitude.len() > 8 {
+        return Err(Malformed);
+    }
+    Ok(magnitude.iter().fold(0, |value, byte| value << 8 | u64::from(*byte)))
+}
+
 /// An object identifier in dots; `None` where an arc does not fit 64 bits.
 pub(crate) fn dotted(oid: &[u8]) -> Option<String> {
     let mut arcs: Vec<u64> = Vec::new();
@@ -110,7 +136,7 @@ pub(crate) fn dotted(oid: &[u8]) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Malformed, Reader, dotted, oid, tag};
+    use super::{Malformed, Reader, dotted, oid, tag, unsigned};
     use proptest::prelude::*;
 
     #[test]
@@ -134,6 +160,16 @@ mod tests {
     }
 
     #[test]
+    fn numbers_have_one_form_only() {
+        assert_eq!(unsigned(&[0]), Ok(0));
+        assert_eq!(unsigned(&[0, 0x80]), Ok(128));
+        assert_eq!(unsigned(&[0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]), Ok(u64::MAX));
+        for wrong in [&[][..], &[0x80], &[0, 0], &[0, 0x7f], &[1; 9]] {
+            assert_eq!(unsigned(wrong), Err(Malformed), "{wrong:02x?}");
+        }
+    }
+
+    #[test]
     fn object_identifiers_are_checked_and_shown() {
         assert_eq!(dotted(&[0x67, 0x81, 0x05, 0x05, 0x04, 0x01]).unwrap(), "2.23.133.5.4.1");
         assert_eq!(dotted(&[0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x08, 0x04]).unwrap(), "1.3.6.1.5.5.7.8.4");
@@ -147,6 +183,7 @@ mod tests {
         #[test]
         fn never_panics(bytes in proptest::collection::vec(any::<u8>(), 0..40)) {
             let _text = dotted(&bytes);
+            let _number = unsigned(&bytes);
             let mut reader = Reader::new(&bytes);
             while reader.read(tag::OCTET_STRING).is_ok() {}
         }

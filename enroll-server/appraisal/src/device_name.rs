@@ -130,7 +130,7 @@ pub(crate) fn device(
 
 /// Checks the form of a Name (RFC 5280, section 4.1.2.4): an attribute that got lost on the way would make room
 /// for another name.
-fn check_subject(name: &[u8]) -> Result<(), Malformed> {
+pub(crate) fn check_subject(name: &[u8]) -> Result<(), Malformed> {
     let mut outer = Reader::new(name);
     let mut names = outer.nested(tag::SEQUENCE)?;
     outer.finish()?;

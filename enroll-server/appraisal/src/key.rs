@@ -83,6 +83,13 @@ impl fmt::Debug for PublicKey {
     }
 }
 
+/// SHA-256 of some bytes.
+pub(crate) fn sha256(bytes: &[u8]) -> [u8; 32] {
+    let mut hash = [0; 32];
+    hash.copy_from_slice(digest(&SHA256, bytes).as_ref());
+    hash
+}
+
 /// Lower-case hexadecimal, as fingerprints are shown and written.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     use core::fmt::Write as _;

@@ -8,6 +8,7 @@
 pub mod case;
 pub mod csr;
 pub mod device_name;
+pub mod dice;
 pub mod idevid;
 pub mod key;
 pub mod maker;
@@ -48,6 +49,7 @@ pub use claims::{DeviceClaims, Measured};
 pub use credential::{CredentialGrant, CredentialScope, Standing, group_key_identity, own_key_identity};
 pub use csr::{CheckedCsr, CsrError};
 pub use device::{Approval, Decision, DeviceState, KnownDevice};
+pub use dice::Dice;
 pub use group::{GroupName, GroupNameError};
 pub use idevid_eat::{IdevidEat, ueid};
 pub use lifecycle::Lifecycle;
@@ -78,6 +80,8 @@ pub enum Proof<'a> {
     IdevidEat(IdevidEat<'a>),
     /// [`EvidenceKind::PsaToken`].
     PsaToken(PsaToken<'a>),
+    /// [`EvidenceKind::Dice`].
+    Dice(Dice<'a>),
     /// [`EvidenceKind::OneTimeToken`], as the store has it.
     OneTimeToken(TokenGrant),
     /// [`EvidenceKind::SymmetricKey`].
@@ -91,6 +95,7 @@ impl Proof<'_> {
         match self {
             Self::IdevidEat(_) => EvidenceKind::IdevidEat,
             Self::PsaToken(_) => EvidenceKind::PsaToken,
+            Self::Dice(_) => EvidenceKind::Dice,
             Self::OneTimeToken(_) => EvidenceKind::OneTimeToken,
             Self::SymmetricKey(_) => EvidenceKind::SymmetricKey,
         }
@@ -99,7 +104,7 @@ impl Proof<'_> {
     /// The group that the token or credential puts its devices into, where it names one. Not verified yet.
     fn group(&self) -> Option<&GroupName> {
         match self {
-            Self::IdevidEat(_) | Self::PsaToken(_) => None,
+            Self::IdevidEat(_) | Self::PsaToken(_) | Self::Dice(_) => None,
             Self::OneTimeToken(grant) => grant.group.as_ref(),
             Self::SymmetricKey(evidence) => evidence.credential.as_ref()?.grant.group.as_ref(),
         }
@@ -305,6 +310,7 @@ fn appraise_proof(
             let request = psa::Request { device, csr, makers: basis.makers, known, now };
             psa::verify(&request, evidence, trail)?
         }
+        Proof::Dice(evidence) => dice::verify(device, csr, evidence, basis.makers, now, trail)?,
         Proof::OneTimeToken(grant) => grant.verify(device, known, now, trail)?,
         Proof::SymmetricKey(evidence) => symmetric::verify(device, csr, evidence, known, now, trail)?,
     };

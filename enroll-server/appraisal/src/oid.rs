@@ -16,5 +16,25 @@ pub(crate) const HARDWARE_MODULE_NAME: &[u8] = &[0x2b, 0x06, 0x01, 0x05, 0x05, 0
 pub(crate) const TCG: &[u8] = &[0x67, 0x81, 0x05];
 /// id-ce-issuingDistributionPoint, 2.5.29.28 (RFC 5280, section 5.2.5).
 pub(crate) const ISSUING_DISTRIBUTION_POINT: &[u8] = &[0x55, 0x1d, 0x1c];
+/// tcg-dice-TcbInfo, 2.23.133.5.4.1 (TCG DICE Attestation Architecture 1.1, section 6.1.1).
+pub(crate) const DICE_TCB_INFO: &[u8] = &[0x67, 0x81, 0x05, 0x05, 0x04, 0x01];
+/// tcg-dice-MultiTcbInfo, 2.23.133.5.4.5 (section 6.1.2).
+pub(crate) const DICE_MULTI_TCB_INFO: &[u8] = &[0x67, 0x81, 0x05, 0x05, 0x04, 0x05];
+/// tcg-dice-Ueid, 2.23.133.5.4.4 (section 6.1.3).
+pub(crate) const DICE_UEID: &[u8] = &[0x67, 0x81, 0x05, 0x05, 0x04, 0x04];
+/// The arc of the extended key usages of DICE, 2.23.133.5.4.100 (section 5).
+pub(crate) const DICE_KEY_PURPOSES: &[u8] = &[0x67, 0x81, 0x05, 0x05, 0x04, 0x64];
+/// diceAttestationData, 1.3.6.1.4.1.11129.2.1.24 (Open Profile for DICE, "CDI Custom Extension Fields").
+pub(crate) const OPEN_DICE: &[u8] = &[0x2b, 0x06, 0x01, 0x04, 0x01, 0xd6, 0x79, 0x02, 0x01, 0x18];
+/// id-ce: subjectAltName, basicConstraints, keyUsage, extKeyUsage, nameConstraints (RFC 5280, section 4.2.1).
+pub(crate) const SUBJECT_ALT_NAME: &[u8] = &[0x55, 0x1d, 0x11];
+pub(crate) const BASIC_CONSTRAINTS: &[u8] = &[0x55, 0x1d, 0x13];
+pub(crate) const KEY_USAGE: &[u8] = &[0x55, 0x1d, 0x0f];
+pub(crate) const EXT_KEY_USAGE: &[u8] = &[0x55, 0x1d, 0x25];
+pub(crate) const NAME_CONSTRAINTS: &[u8] = &[0x55, 0x1d, 0x1e];
+/// ecdsa-with-SHA384 (RFC 5758, section 3.2).
+pub(crate) const ECDSA_WITH_SHA384: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x03];
+/// id-Ed25519 (RFC 8410, section 3).
+pub(crate) const ED25519: &[u8] = &[0x2b, 0x65, 0x70];
 /// id-ce-deltaCRLIndicator, 2.5.29.27 (RFC 5280, section 5.2.4).
 pub(crate) const DELTA_CRL: &[u8] = &[0x55, 0x1d, 0x1b];

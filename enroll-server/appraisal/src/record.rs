@@ -65,6 +65,8 @@ pub mod rule {
     pub const EVIDENCE_KIND: &str = "evidence-kind";
     /// The key that attests leads to a maker the server knows, or is registered.
     pub const ENDORSEMENT: &str = "endorsement";
+    /// Every layer of a DICE device says what it measured.
+    pub const DICE_LAYERS: &str = "dice-layers";
     /// The maker did not revoke what it endorsed.
     pub const ENDORSEMENT_REVOCATION: &str = "endorsement-revocation";
     /// The evidence can be read.

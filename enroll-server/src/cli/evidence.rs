@@ -23,6 +23,15 @@ pub(super) fn readable(evidence: &StoredEvidence) -> Json {
             let mac0 = Mac0::decode(&evidence.body, MAX_EVIDENCE).ok();
             claims(kind, &evidence.body, mac0.map(|mac0| mac0.unverified_payload()))
         }
+        EvidenceKind::Dice => {
+            let binding = Sign1::decode(&evidence.body, Content::DiceBinding, MAX_EVIDENCE)
+                .ok()
+                .and_then(|sign1| serde_cbor::from_slice::<Cbor>(sign1.unverified_payload()).ok());
+            match binding {
+                Some(Cbor::Map(claims)) => json!({ "kind": kind, "claims": named(claims) }),
+                _ => json!({ "kind": kind, "unreadable": hex::encode(&evidence.body) }),
+            }
+        }
         EvidenceKind::PsaToken => match psa_claims(&evidence.body) {
             Some(claims) => json!({ "kind": kind, "claims": named(claims) }),
             None => json!({ "kind": kind, "unreadable": hex::encode(&evidence.body) }),

@@ -14,7 +14,6 @@ mod keys;
 mod makers;
 mod output;
 mod policy;
-mod qr;
 mod serve;
 mod setup;
 mod tokens;

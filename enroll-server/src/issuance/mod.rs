@@ -27,7 +27,8 @@ use std::sync::Arc;
 
 use appraisal::policy::BrokerOverride;
 use appraisal::{
-    Appraised, CheckedCsr, GroupName, IdevidEat, Presented, Proof, PsaToken, RenewalPresented, SymmetricEat,
+    Appraised, CheckedCsr, Dice, GroupName, IdevidEat, Presented, Proof, PsaToken, RenewalPresented,
+    SymmetricEat,
 };
 use aws_lc_rs::digest::{SHA256, digest};
 use ca::{IssueError, Issuer, LdevidProfile, RecordedIntent as _, Serial, Validity};
@@ -463,6 +464,14 @@ impl Issuance {
                 }),
                 None,
             )),
+            EvidenceKind::Dice => Ok((
+                Proof::Dice(Dice {
+                    binding: evidence.body,
+                    endorsements: &evidence.endorsements,
+                    nonce: &evidence.nonce,
+                }),
+                None,
+            )),
             EvidenceKind::OneTimeToken => {
                 let sha256 = token_hash(evidence.body);
                 let found = self.parts.store.find_token(sha256).await?.ok_or(Denied::UnknownToken)?;
@@ -556,14 +565,10 @@ struct Ask<'a> {
     now: UnixTime,
 }
 
-/// The hash under which a token is kept. Tokens are random with 75 bits at least, so a plain hash is enough. All
-/// spellings of one in the short form have the same.
+/// The hash under which a token is kept. Tokens are random with 128 bits, so a plain hash is enough.
 #[must_use]
 pub fn token_hash(text: &[u8]) -> Sha256 {
-    match shared::tokentext::canonical(text) {
-        Ok(symbols) => sha256(&symbols),
-        Err(_) => sha256(text),
-    }
+    sha256(text)
 }
 
 pub(crate) fn sha256(bytes: &[u8]) -> Sha256 {

@@ -21,6 +21,8 @@ pub enum Content {
     Eat,
     /// A trust bundle of this protocol.
     TrustBundle,
+    /// What a DICE alias key signs: [`crate::evidence::Binding`].
+    DiceBinding,
 }
 
 impl Content {
@@ -30,6 +32,7 @@ impl Content {
         match self {
             Self::Eat => &[0xa2, 0x01, 0x26, 0x03, 0x19, 0x01, 0x07],
             Self::TrustBundle => b"\xa2\x01\x26\x03\x78\x1dapplication/trust-bundle+cbor",
+            Self::DiceBinding => b"\xa2\x01\x26\x03\x78\x1dapplication/dice-binding+cbor",
         }
     }
 }
@@ -153,6 +156,7 @@ mod tests {
         for (content, kind) in [
             (Content::Eat, Value::Integer(263)),
             (Content::TrustBundle, Value::Text("application/trust-bundle+cbor".into())),
+            (Content::DiceBinding, Value::Text("application/dice-binding+cbor".into())),
         ] {
             let Value::Map(map) = serde_cbor::from_slice(content.protected_header()).unwrap() else {
                 panic!()
@@ -185,6 +189,7 @@ mod tests {
             prop_assert_eq!(sign1.unverified_payload(), payload.as_slice());
             prop_assert_eq!(sign1.signature(), &[7; 64]);
             prop_assert!(Sign1::decode(&out[..length], Content::Eat, 1024).is_err());
+            prop_assert!(Sign1::decode(&out[..length], Content::DiceBinding, 1024).is_err());
         }
     }
 }

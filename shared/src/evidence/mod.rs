@@ -1,10 +1,12 @@
 //! Evidence: what a device signs about itself (RFC 9334), as an EAT (RFC 9711).
 
+mod binding;
 mod claims;
 mod confirmation;
 mod measurement;
 mod ueid;
 
+pub use binding::Binding;
 pub use claims::{Claims, DebugStatus, Ueid};
 pub use confirmation::{Thumbprint, key_thumbprint};
 pub use measurement::{Digest, Measurement};

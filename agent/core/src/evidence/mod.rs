@@ -2,12 +2,14 @@
 
 mod claim;
 mod device_name;
+mod dice;
 mod eat;
 mod idevid;
 mod symmetric;
 mod token;
 
 pub use claim::ClaimAttester;
+pub use dice::{DiceAttester, DiceError};
 pub use eat::Firmware;
 pub use idevid::{IdevidAttester, IdevidError};
 pub use symmetric::{SymmetricAttester, SymmetricKeyError};

@@ -157,6 +157,32 @@ impl<'a> Certificate<'a> {
     }
 }
 
+/// What the certificate of any kind of key says on its surface: subject and key. Nothing is verified.
+#[derive(Clone, Copy, Debug)]
+pub struct Summary<'a>(Outline<'a>);
+
+impl<'a> Summary<'a> {
+    /// Takes one certificate apart as far as its fields; nothing may follow it.
+    ///
+    /// # Errors
+    /// [`PathError::Malformed`], [`PathError::TooLarge`] or [`PathError::Version`].
+    pub fn parse(der: &'a [u8]) -> Result<Self, PathError> {
+        Outline::parse(der).map(Self)
+    }
+
+    /// SubjectPublicKeyInfo in DER.
+    #[must_use]
+    pub const fn spki(&self) -> &'a [u8] {
+        self.0.spki
+    }
+
+    /// The subject's serialNumber attribute, where it is text.
+    #[must_use]
+    pub fn subject_serial_number(&self) -> Option<&'a str> {
+        self.0.subject.serial_number()?.text()
+    }
+}
+
 /// The fields of a certificate of any kind, its algorithms and extensions not looked into.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Outline<'a> {

@@ -41,7 +41,7 @@ use name::Host;
 use path::Search;
 
 pub use alt_name::{AltName, AltNames};
-pub use certificate::Certificate;
+pub use certificate::{Certificate, Summary};
 pub use error::PathError;
 
 /// What a certificate's dates are held against.

@@ -139,12 +139,15 @@ impl Device {
     }
 
     pub(crate) fn sign(&self, payload: &[u8]) -> Vec<u8> {
+        self.sign_as(Content::Eat, payload)
+    }
+
+    pub(crate) fn sign_as(&self, content: Content, payload: &[u8]) -> Vec<u8> {
         let mut signed = vec![];
-        signed_bytes(Content::Eat, payload, |part| signed.extend_from_slice(part));
+        signed_bytes(content, payload, |part| signed.extend_from_slice(part));
         let signature = self.sign_fixed(&signed);
         let mut eat = vec![0; 2048];
-        let length =
-            encode(Content::Eat, payload, signature.as_slice().try_into().unwrap(), &mut eat).unwrap();
+        let length = encode(content, payload, signature.as_slice().try_into().unwrap(), &mut eat).unwrap();
         eat.truncate(length);
         eat
     }
