@@ -10,7 +10,6 @@ use core::time::Duration;
 use std::sync::Arc;
 
 use appraisal::MakerCa;
-use aws_lc_rs::rand::{SecureRandom as _, SystemRandom};
 use ca::Serial;
 use ca::crl::Reason;
 use shared::{DeviceId, UnixTime};
@@ -18,8 +17,8 @@ use zeroize::Zeroizing;
 
 use crate::audit::Actor;
 use crate::clock::Clock;
+use crate::credential::TokenRequest;
 use crate::inventory;
-use crate::issuance::token_hash;
 use crate::maker_crls::{self, CrlFile, HeldCrl, ImportCrlError};
 use crate::store::{
     Action, Appraisal, AppraisalFilter, Carried, Certificate, Device, DeviceFilter, DevicePage, Difference,
@@ -287,23 +286,9 @@ impl Admin {
         device: Option<&DeviceId>,
         lifetime: Duration,
     ) -> Result<NewToken, AdminError> {
-        let random = |bytes: &mut [u8]| SystemRandom::new().fill(bytes).map_err(|_| AdminError::Random);
-        let mut secret = Zeroizing::new([0; TOKEN_BYTES]);
-        random(secret.as_mut_slice())?;
-        let mut name = [0; 4];
-        random(&mut name)?;
-        let text = Zeroizing::new(hex::encode(secret.as_slice()));
-        let now = self.clock.now();
-        let token = Token {
-            id: hex::encode(name),
-            device: device.cloned(),
-            created: now,
-            expires: now.after(lifetime),
-            used_by: None,
-            revoked: false,
-        };
-        self.store.add_token(token.clone(), token_hash(text.as_bytes())).await?;
-        Ok(NewToken { token, text })
+        let request = TokenRequest { device: device.cloned(), group: None, lifetime, short: false };
+        let mut made = self.create_tokens(&request, 1).await?;
+        made.pop().ok_or(AdminError::Random)
     }
 
     /// All tokens, newest first.
@@ -396,9 +381,6 @@ impl Admin {
         Ok(self.store.close().await?)
     }
 }
-
-/// 128 bits.
-const TOKEN_BYTES: usize = 16;
 
 fn not_found(what: &'static str, name: impl ToString) -> AdminError {
     AdminError::NotFound { what, name: name.to_string() }

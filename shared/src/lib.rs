@@ -17,6 +17,7 @@ pub mod limits;
 pub mod message;
 pub mod reject;
 pub mod time;
+pub mod tokentext;
 
 pub use id::DeviceId;
 pub use reject::Reject;

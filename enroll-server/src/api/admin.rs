@@ -18,6 +18,7 @@ use shared::DeviceId;
 use super::public::typed;
 use super::{Api, Shared, read_body};
 use crate::admin::AdminError;
+use crate::credential::TokenRequest;
 use crate::issuance::chain;
 
 pub(super) async fn authenticated(State(api): Shared, request: Request, next: Next) -> Response<Body> {
@@ -69,7 +70,7 @@ pub(super) async fn revoke(State(api): Shared, Path(name): Path<String>, request
     reply(revoked.map(|certificates| json!({ "revoked": name.as_str(), "certificates": certificates })))
 }
 
-/// Body: `{"device": ID, "hours": N}`; both may be left out.
+/// Body: `{"device": ID, "group": NAME, "hours": N}`; each may be left out.
 pub(super) async fn create_token(State(api): Shared, request: Request) -> Response<Body> {
     let body = match fields(&api, request).await {
         Ok(body) => body,
@@ -85,7 +86,14 @@ pub(super) async fn create_token(State(api): Shared, request: Request) -> Respon
         Some(Some(hours @ 1..=8760)) => hours,
         Some(_) => return bad("hours is a whole number from 1 to 8760"),
     };
-    let made = api.admin.create_token(device.as_ref(), Duration::from_secs(hours * 3600)).await;
+    let group = match body.get("group").map(|group| group.as_str().map(str::parse)) {
+        None => None,
+        Some(Some(Ok(group))) => Some(group),
+        Some(_) => return bad("group is no name of a group"),
+    };
+    let request = TokenRequest { device, group, lifetime: Duration::from_secs(hours * 3600), short: false };
+    let made = api.admin.create_tokens(&request, 1).await;
+    let made = made.and_then(|mut made| made.pop().ok_or(AdminError::Random));
     reply(made.map(|made| {
         let expires = made.token.expires.to_string();
         json!({ "id": made.token.id, "token": made.text.as_str(), "expires": expires })

@@ -220,15 +220,8 @@ pub(super) enum Key {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Token {
-    /// Make a token; its text is shown once and kept nowhere.
-    Create {
-        /// The one device it is for; by default any device.
-        #[arg(long)]
-        device: Option<DeviceId>,
-        /// Hours until it expires.
-        #[arg(long, default_value_t = 24, value_parser = clap::value_parser!(u32).range(1..=8760))]
-        hours: u32,
-    },
+    /// Make a token, or many; their texts are shown once and kept nowhere.
+    Create(CreateToken),
     /// List the tokens, without their texts.
     List,
     /// Revoke a token.
@@ -236,6 +229,36 @@ pub(super) enum Token {
         /// Its name in the list.
         id: String,
     },
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct CreateToken {
+    /// The one device it is for; by default any device.
+    #[arg(long)]
+    pub(super) device: Option<DeviceId>,
+    /// Limit it to this group: the device is put into it, and one of another group cannot use it.
+    #[arg(long, value_name = "NAME")]
+    pub(super) group: Option<GroupName>,
+    /// Hours until it expires.
+    #[arg(long, default_value_t = 24, value_parser = clap::value_parser!(u32).range(1..=8760))]
+    pub(super) hours: u32,
+    /// Make so many, as a table, or as CSV or JSON.
+    #[arg(long, value_name = "N", conflicts_with = "device",
+          value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(super) count: Option<u32>,
+    /// The form that people can type: 16 letters and digits, one of which finds typing errors; 75 random bits in
+    /// place of 128.
+    #[arg(long)]
+    pub(super) short: bool,
+    /// Print CSV: token,text,group,expires.
+    #[arg(long, conflicts_with_all = ["json", "print"])]
+    pub(super) csv: bool,
+    /// Print labels to cut out, each with a QR code that holds the token's text.
+    #[arg(long, conflicts_with = "json")]
+    pub(super) print: bool,
+    /// Write the QR code to this new file, mode 0600, as SVG.
+    #[arg(long, value_name = "FILE.svg", conflicts_with = "count")]
+    pub(super) qr: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]

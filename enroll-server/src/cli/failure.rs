@@ -23,6 +23,8 @@ pub(super) enum Failure {
     Start(#[from] StartError),
     #[error(transparent)]
     Admin(#[from] AdminError),
+    #[error("the token does not fit a QR code")]
+    Qr(#[source] qrcode::types::QrError),
     #[error(transparent)]
     Wrapping(#[from] WrappingKeyError),
     #[error("{}: is no {what} as `enroll-server key create` writes it", path.display())]
@@ -65,6 +67,7 @@ impl Failure {
             Self::Init(_)
             | Self::Start(_)
             | Self::Admin(_)
+            | Self::Qr(_)
             | Self::Wrapping(_)
             | Self::NotAKey { .. }
             | Self::Unwritable { .. }

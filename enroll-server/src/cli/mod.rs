@@ -14,6 +14,7 @@ mod keys;
 mod makers;
 mod output;
 mod policy;
+mod qr;
 mod serve;
 mod setup;
 mod tokens;

@@ -2,48 +2,35 @@
 
 use core::time::Duration;
 
+use appraisal::GroupName;
+use indicatif::ProgressBar;
 use serde_json::json;
 use shared::UnixTime;
 
-use super::args::Token;
+use super::args::{CreateToken, Token};
 use super::failure::Failure;
 use super::output::{Output, or_dash};
-use crate::admin::Admin;
+use super::qr;
+use crate::admin::{Admin, NewToken};
 use crate::clock::{Clock as _, SystemClock};
+use crate::credential::{MAX_TOKENS, TokenRequest};
+use crate::files;
 use crate::store::Token as Row;
 
 pub(super) async fn run(admin: Admin, command: Token, output: &Output) -> Result<(), Failure> {
     match command {
-        Token::Create { device, hours } => {
-            let lifetime = Duration::from_secs(u64::from(hours) * 3_600);
-            let made = admin.create_token(device.as_ref(), lifetime).await?;
-            let (token, text) = (&made.token, made.text.as_str());
-            let for_device = token.device.as_ref().map(ToString::to_string);
-            let value = json!({
-                "id": token.id,
-                "token": text,
-                "device": for_device,
-                "expires": token.expires.to_string(),
-            });
-            output.result(&value, || {
-                format!(
-                    "{text}\nThis is token {}, for {}, good until {}. It is not shown again.",
-                    token.id,
-                    for_device.as_deref().unwrap_or("any device"),
-                    token.expires
-                )
-            });
-        }
+        Token::Create(options) => create(&admin, &options, output).await?,
         Token::List => {
             let now = SystemClock.now();
             output.list(
                 &admin.tokens().await?,
                 "There are no tokens.",
-                ["Token", "Device", "State", "Created", "Expires"],
+                ["Token", "Device", "Group", "State", "Created", "Expires"],
                 |token| {
                     [
                         token.id.clone(),
                         or_dash(token.device.as_ref()),
+                        or_dash(token.group.as_ref()),
                         state(token, now),
                         token.created.to_string(),
                         token.expires.to_string(),
@@ -57,6 +44,91 @@ pub(super) async fn run(admin: Admin, command: Token, output: &Output) -> Result
         }
     }
     Ok(())
+}
+
+async fn create(admin: &Admin, options: &CreateToken, output: &Output) -> Result<(), Failure> {
+    let request = TokenRequest {
+        device: options.device.clone(),
+        group: options.group.clone(),
+        lifetime: Duration::from_secs(u64::from(options.hours) * 3_600),
+        short: options.short,
+    };
+    let count = usize::try_from(options.count.unwrap_or(1)).unwrap_or(usize::MAX);
+    // On standard error, and only where a person looks at it.
+    let progress = ProgressBar::new(u64::from(options.count.unwrap_or(1)));
+    let mut made = Vec::with_capacity(count);
+    while made.len() < count {
+        made.extend(admin.create_tokens(&request, (count - made.len()).min(MAX_TOKENS)).await?);
+        progress.set_position(made.len() as u64);
+    }
+    progress.finish_and_clear();
+    if let (Some(path), Some(token)) = (&options.qr, made.first()) {
+        let written = files::create(path, qr::svg(&token.text)?.as_bytes(), 0o600);
+        if let Err(source) = written {
+            // Nobody has seen it: it must not stay good.
+            admin.revoke_token(&token.token.id).await?;
+            return Err(Failure::Unwritable { path: path.clone(), source });
+        }
+    }
+    show(&made, options, output)
+}
+
+fn show(made: &[NewToken], options: &CreateToken, output: &Output) -> Result<(), Failure> {
+    if options.print {
+        let labels = made.iter().map(qr::label).collect::<Result<Vec<_>, _>>()?;
+        output.result(&json!(null), || labels.join("\n\n"));
+        return Ok(());
+    }
+    if options.csv {
+        let line = |new: &NewToken| {
+            let group = new.token.group.as_ref().map_or("", GroupName::as_str);
+            format!("\n{},{},{group},{}", new.token.id, new.text.as_str(), new.token.expires)
+        };
+        output.result(&json!(null), || {
+            format!("token,text,group,expires{}", made.iter().map(line).collect::<String>())
+        });
+        return Ok(());
+    }
+    let values: Vec<_> = made.iter().map(value).collect();
+    match (options.count, made) {
+        (None, [new]) => output.result(&value(new), || one(new)),
+        _ => output.list(&values, "", ["Token", "Text", "Group", "Expires"], |value| {
+            ["id", "token", "group", "expires"]
+                .map(|field| or_dash(value.get(field).and_then(|value| value.as_str())))
+        }),
+    }
+    Ok(())
+}
+
+fn value(new: &NewToken) -> serde_json::Value {
+    let token = &new.token;
+    json!({
+        "id": token.id,
+        "token": new.text.as_str(),
+        "device": token.device.as_ref().map(ToString::to_string),
+        "group": token.group.as_ref().map(ToString::to_string),
+        "expires": token.expires.to_string(),
+    })
+}
+
+fn one(new: &NewToken) -> String {
+    format!(
+        "{}\nThis is token {}, for {}, good until {}. It is not shown again.",
+        new.text.as_str(),
+        new.token.id,
+        whom(&new.token),
+        new.token.expires
+    )
+}
+
+/// Whom a token is for, in words.
+pub(super) fn whom(token: &Row) -> String {
+    match (&token.device, &token.group) {
+        (Some(device), None) => device.to_string(),
+        (Some(device), Some(group)) => format!("{device} in group {group}"),
+        (None, Some(group)) => format!("any device of group {group}"),
+        (None, None) => "any device".to_owned(),
+    }
 }
 
 fn state(token: &Row, now: UnixTime) -> String {

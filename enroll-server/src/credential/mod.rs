@@ -1,10 +1,13 @@
-//! What an operator hands out so that devices can enroll with it: symmetric keys, for one device or for a group.
+//! What an operator hands out so that devices can enroll with it: one-time tokens, and symmetric keys for one device
+//! or for a group.
 //!
 //! The rules for their use are in `appraisal`; that they are kept in the recording transaction is the store's to see
 //! to.
 
 mod admin;
+mod tokens;
 mod wrapping;
 
 pub use admin::{KeyFor, KeyRequest, NewKey};
+pub use tokens::{MAX_TOKENS, TokenRequest};
 pub use wrapping::{NotOpened, WrappingFile, WrappingKey, WrappingKeyError};

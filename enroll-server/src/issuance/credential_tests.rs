@@ -13,7 +13,7 @@ use shared::{DeviceId, Reject};
 use super::tests::Bench;
 use super::{Denied, Outcome};
 use crate::audit::EventKind;
-use crate::credential::{KeyFor, KeyRequest, NewKey, WrappingKey};
+use crate::credential::{KeyFor, KeyRequest, NewKey, TokenRequest, WrappingKey};
 use crate::kit::{Device, Operational};
 use crate::store::{CertificateState, CredentialKind};
 
@@ -214,4 +214,71 @@ async fn the_database_alone_is_worth_nothing() {
     // What is shown and logged of a key is not its secret.
     let shown = format!("{one:?}{:?}", bench.admin.credentials(KINDS).await.unwrap());
     assert!(!shown.contains(&hex::encode(secret.key())), "{shown}");
+}
+
+fn token_for(group: &str, short: bool) -> TokenRequest {
+    let (group, lifetime) = (Some(group.parse().unwrap()), Duration::from_secs(60));
+    TokenRequest { device: None, group, lifetime, short }
+}
+
+impl Bench {
+    fn by_token(&self, device: &str, token: &str) -> Vec<u8> {
+        Device::enroll_by_token(&id(device), token, self.nonce(&id(device)), &Operational::new().csr)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hundred_uses_of_a_groups_token_give_one_certificate_in_the_group() {
+    let bench = Bench::new(OPEN).await;
+    let token = bench.admin.create_tokens(&token_for("lot-7", false), 1).await.unwrap().remove(0);
+    let mut tasks = tokio::task::JoinSet::new();
+    for number in 0..100 {
+        let body = bench.by_token(&format!("T-{number}"), &token.text);
+        let issuance = std::sync::Arc::clone(&bench.issuance);
+        tasks.spawn(async move { issuance.enroll(&EnrollRequest::decode(&body).unwrap()).await });
+    }
+    let mut granted = 0;
+    for outcome in tasks.join_all().await {
+        match outcome {
+            Ok(_) => granted += 1,
+            Err(denied) => {
+                assert_eq!((denied.reject(), denied.rule()), (Reject::BadToken, "token"), "{denied}")
+            }
+        }
+    }
+    assert_eq!(granted, 1);
+    let certificates = bench.admin.certificates(None).await.unwrap();
+    assert_eq!(certificates.len(), 1);
+    assert_eq!(bench.group_of(certificates[0].device.as_str()).await.as_str(), "lot-7");
+}
+
+#[tokio::test]
+async fn a_groups_token_is_for_devices_of_that_group_or_of_none() {
+    let bench = Bench::new("").await;
+    let tokens = bench.admin.create_tokens(&token_for("lot-7", false), 3).await.unwrap();
+    assert_eq!(tokens.len(), 3);
+    let csv = "device,model,idevid_sha256\nT-1,,\nT-2,,\n";
+    bench.admin.import_devices(csv).await.unwrap();
+    // One that is in no group is put into it.
+    bench.send(&bench.by_token("T-1", &tokens[0].text)).await.unwrap();
+    assert_eq!(bench.group_of("T-1").await.as_str(), "lot-7");
+    let lot = "lot-8".parse().unwrap();
+    bench.admin.act_on(&id("T-2"), crate::store::Action::Transfer(lot)).await.unwrap();
+    refused(bench.send(&bench.by_token("T-2", &tokens[1].text)).await, Reject::BadToken, "token");
+    // The refusal did not use it up, and its end does.
+    bench.later(Duration::from_secs(61));
+    refused(bench.send(&bench.by_token("T-1", &tokens[1].text)).await, Reject::BadToken, "token");
+    refused(bench.send(&bench.by_token("T-1", "no such token")).await, Reject::BadToken, "token");
+}
+
+#[tokio::test]
+async fn a_token_in_the_short_form_may_be_typed_in_any_spelling() {
+    let bench = Bench::new(OPEN).await;
+    let tokens = bench.admin.create_tokens(&token_for("lot-7", true), 2).await.unwrap();
+    let text = tokens[0].text.as_str();
+    assert_eq!((text.len(), text.matches('-').count()), (19, 3));
+    let typed = text.to_ascii_lowercase().replace('-', "").replace('0', "o").replace('1', "l");
+    bench.send(&bench.by_token("T-1", &typed)).await.unwrap();
+    refused(bench.send(&bench.by_token("T-2", text)).await, Reject::BadToken, "token");
+    bench.send(&bench.by_token("T-2", &tokens[1].text)).await.unwrap();
 }

@@ -126,6 +126,7 @@ pub fn rule_of(reject: Reject) -> &'static str {
         Reject::EvidenceKey => rule::EVIDENCE_KEY,
         Reject::EvidenceDevice => rule::EVIDENCE_DEVICE,
         Reject::UnknownMaker | Reject::BadEndorsement => rule::ENDORSEMENT,
+        Reject::EndorsementRevoked | Reject::RevocationUnknown => rule::ENDORSEMENT_REVOCATION,
         Reject::ModelNotAllowed => rule::MODEL,
         Reject::FirmwareTooOld => rule::FIRMWARE_VERSION,
         Reject::FirmwareUnknown => rule::MEASUREMENTS,

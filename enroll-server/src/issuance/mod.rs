@@ -565,10 +565,14 @@ struct Ask<'a> {
     now: UnixTime,
 }
 
-/// The hash under which a token is kept. Tokens are random with 128 bits, so a plain hash is enough.
+/// The hash under which a token is kept. Tokens are random with 75 bits at least, so a plain hash is enough. All
+/// spellings of one in the short form have the same.
 #[must_use]
 pub fn token_hash(text: &[u8]) -> Sha256 {
-    sha256(text)
+    match shared::tokentext::canonical(text) {
+        Ok(symbols) => sha256(&symbols),
+        Err(_) => sha256(text),
+    }
 }
 
 pub(crate) fn sha256(bytes: &[u8]) -> Sha256 {

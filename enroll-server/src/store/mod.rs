@@ -137,8 +137,8 @@ pub trait Store: Send + Sync + core::fmt::Debug {
     /// illegal is left as it is.
     fn act(&self, selection: Selection, action: Action, page: Page, now: UnixTime) -> Reply<'_, Carried>;
 
-    /// Adds a token.
-    fn add_token(&self, token: Token, sha256: Sha256) -> Reply<'_, ()>;
+    /// Adds tokens, each with the hash of its text: all or none.
+    fn add_tokens(&self, tokens: Vec<(Token, Sha256)>) -> Reply<'_, ()>;
 
     /// All tokens, newest first.
     fn tokens(&self) -> Reply<'_, Vec<Token>>;

@@ -199,6 +199,9 @@ pub struct Token {
     /// The one device it is for, if it is for one.
     #[serde(serialize_with = "as_optional_text")]
     pub device: Option<DeviceId>,
+    /// The group it is limited to, and which its devices are put into.
+    #[serde(serialize_with = "as_optional_text")]
+    pub group: Option<GroupName>,
     /// When it was made.
     #[serde(serialize_with = "as_text")]
     pub created: UnixTime,

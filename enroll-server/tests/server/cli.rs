@@ -106,6 +106,18 @@ fn an_operators_day() {
     assert_eq!(json(&listed)[0]["id"], token["id"]);
     assert!(on(folder, &["token", "revoke", token["id"].as_str().unwrap()]).status.success());
 
+    let (svg, many) = (folder.join("token.svg"), ["token", "create", "--group", "lot-7", "--count", "3"]);
+    let many = |more: &[&str]| on(folder, &[many.as_slice(), more].concat());
+    assert_eq!(json(&many(&["--json"])).as_array().unwrap().len(), 3);
+    let csv = String::from_utf8(many(&["--csv"]).stdout).unwrap();
+    assert_eq!((csv.lines().next().unwrap(), csv.lines().count()), ("token,text,group,expires", 4), "{csv}");
+    let labels = String::from_utf8(many(&["--short", "--print"]).stdout).unwrap();
+    assert_eq!(labels.matches("for any device of group lot-7").count(), 3, "{labels}");
+    assert!(labels.contains('\u{2588}'), "a QR code: {labels}");
+    let qr = on(folder, &["token", "create", "--short", "--qr", svg.to_str().unwrap(), "--json"]);
+    assert_eq!(json(&qr)["token"].as_str().unwrap().len(), 19);
+    assert!(std::fs::read_to_string(&svg).unwrap().contains("<svg"));
+
     let key = folder.join("group.key");
     let made = on(
         folder,
@@ -147,12 +159,14 @@ fn an_operators_day() {
         .iter()
         .map(|event| event["kind"].as_str().unwrap().to_owned())
         .collect();
-    let credentials =
-        ["credential-revoked", "credential-revoked", "credential-created", "credential-created"];
-    let keys = ["attestation-key-removed", "attestation-keys-added", "attestation-keys-added"];
-    let (last, tokens) = (["revoked", "approved"], ["token-revoked", "token-created"]);
+    let kinds = kinds.iter().map(String::as_str).collect::<Vec<_>>();
+    let different: Vec<_> = kinds.chunk_by(PartialEq::eq).map(|same| same[0]).collect();
+    let credentials = ["credential-revoked", "credential-created"];
+    let keys = ["attestation-key-removed", "attestation-keys-added"];
+    let (last, tokens) = (["revoked", "approved"], ["token-created", "token-revoked", "token-created"]);
     let first = ["imported", "maker-added"];
-    assert_eq!(kinds, [last.as_slice(), &credentials, &tokens, &keys, &first].concat());
+    assert_eq!(different, [last.as_slice(), &credentials, &tokens, &keys, &first].concat());
+    assert_eq!(kinds.iter().filter(|kind| **kind == "token-created").count(), 11);
     let text = String::from_utf8(on(folder, &["device", "list"]).stdout).unwrap();
     assert!(text.contains("SN-1") && text.contains("revoked"), "{text}");
 }
@@ -167,6 +181,10 @@ fn exit_statuses_tell_failures_apart() {
         (&["device", "revoke", "SN-9"], 4),
         (&["token", "revoke", "00"], 4),
         (&["key", "revoke", "00"], 4),
+        (&["token", "create", "--count", "0"], 2),
+        (&["token", "create", "--count", "2", "--device", "SN-1"], 2),
+        (&["token", "create", "--csv", "--json"], 2),
+        (&["token", "create", "--qr", "/no/such/folder/file"], 1),
         (&["key", "create"], 2),
         (&["key", "create", "--device", "SN-1", "--group", "x"], 2),
         (&["key", "derive", "--group-key", "/no/such/file", "--device", "SN-1"], 1),

@@ -5,6 +5,7 @@ use core::fmt;
 use shared::DeviceId;
 use shared::limits::{MAX_CHAIN, MAX_TOKEN};
 use shared::message::latest::{EvidenceKind, Kinds, Nonce};
+use shared::tokentext::{self, NotShort};
 use zeroize::Zeroizing;
 
 use crate::platform::{AttestError, Attester, PublicPoint};
@@ -22,6 +23,9 @@ pub enum TokenError {
     /// Empty, too long, or with characters that are not printable ASCII.
     #[error("a token has 1 to {MAX_TOKEN} printable ASCII characters")]
     Form,
+    /// A token in the short form whose check symbol does not fit.
+    #[error("the token has a typing error: its check symbol does not fit")]
+    Mistyped,
 }
 
 impl TokenAttester {
@@ -31,6 +35,9 @@ impl TokenAttester {
     /// Where `token` cannot be one.
     pub fn new(device: DeviceId, token: &str) -> Result<Self, TokenError> {
         let bytes = token.as_bytes();
+        if tokentext::canonical(bytes) == Err(NotShort::Mistyped) {
+            return Err(TokenError::Mistyped);
+        }
         let mut kept = Zeroizing::new([0; MAX_TOKEN]);
         if bytes.is_empty() || !bytes.iter().all(u8::is_ascii_graphic) {
             return Err(TokenError::Form);

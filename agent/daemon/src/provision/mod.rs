@@ -10,7 +10,7 @@ use std::io::{self, Read as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use agent_core::evidence::{Firmware, IdevidAttester, IdevidError, TokenAttester};
+use agent_core::evidence::{Firmware, IdevidAttester, IdevidError, TokenAttester, TokenError};
 use sha2::{Digest as _, Sha256};
 use shared::evidence::{Digest, Measurement};
 use shared::{DeviceId, limits};
@@ -105,6 +105,9 @@ pub enum ProvisionError {
     /// No token.
     #[error("the one-time token must be 1 to {} printable ASCII characters", limits::MAX_TOKEN)]
     Token,
+    /// A token that was typed wrongly.
+    #[error("the one-time token cannot be used")]
+    Mistyped(#[source] TokenError),
 }
 
 impl Provision {
@@ -141,7 +144,10 @@ impl Provision {
             }
             Proof::Token { device, token } => TokenAttester::new(device.clone(), token)
                 .map(DeviceAttester::Token)
-                .map_err(|_| ProvisionError::Token),
+                .map_err(|error| match error {
+                    TokenError::Form => ProvisionError::Token,
+                    TokenError::Mistyped => ProvisionError::Mistyped(error),
+                }),
         }
     }
 

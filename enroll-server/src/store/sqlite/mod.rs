@@ -289,8 +289,8 @@ impl Store for SqliteStore {
         self.write(move |c| actions::carry_out(c, &selection, &action, &page, now))
     }
 
-    fn add_token(&self, token: Token, sha256: Sha256) -> Reply<'_, ()> {
-        self.write(move |c| tokens::add(c, &token, &sha256))
+    fn add_tokens(&self, tokens: Vec<(Token, Sha256)>) -> Reply<'_, ()> {
+        self.write(move |c| tokens.iter().try_for_each(|(token, sha256)| tokens::add(c, token, sha256)))
     }
 
     fn tokens(&self) -> Reply<'_, Vec<Token>> {

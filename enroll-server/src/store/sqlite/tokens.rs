@@ -49,10 +49,12 @@ pub(super) fn use_up(
 }
 
 pub(super) fn add(c: &Connection, token: &Token, sha256: &Sha256) -> Result<(), StoreError> {
-    let sql = "INSERT INTO tokens (sha256, id, device, created, expires) VALUES (?, ?, ?, ?, ?)";
+    let sql = "INSERT INTO tokens (sha256, id, device, device_group, created, expires) \
+               VALUES (?, ?, ?, ?, ?, ?)";
     let (created, expires) = (secs(token.created), secs(token.expires));
     let device = token.device.as_ref().map(DeviceId::as_str);
-    c.prepare_cached(sql)?.execute(params![sha256, token.id, device, created, expires])?;
+    let group = token.group.as_ref().map(GroupName::as_str);
+    c.prepare_cached(sql)?.execute(params![sha256, token.id, device, group, created, expires])?;
     let detail = format!("token {} until {}", token.id, token.expires);
     let event = NewEvent::new(token.created, EventKind::TokenCreated, detail);
     events::add(c, &NewEvent { device: token.device.clone(), ..event })
@@ -68,6 +70,7 @@ fn token(row: &Row<'_>) -> Result<Token, StoreError> {
     Ok(Token {
         id: row.get("id")?,
         device: optional_device(row, "device")?,
+        group: optional_group(row)?,
         created: time(row, "created")?,
         expires: time(row, "expires")?,
         used_by: optional_device(row, "used_by")?,
