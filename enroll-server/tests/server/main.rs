@@ -12,5 +12,6 @@ mod inventory;
 #[path = "../kit/mod.rs"]
 mod kit;
 mod maker_crl;
+mod policies;
 mod protocol;
 mod routes;
