@@ -9,13 +9,13 @@ use serde_json::Value;
 
 use crate::kit::device::Maker;
 
-fn program() -> Command {
+pub(crate) fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_enroll-server"));
     command.env_remove("RUST_LOG").env_remove("ENROLL_SERVER_CONFIG").stdin(Stdio::null());
     command
 }
 
-fn init(folder: &Path) -> Output {
+pub(crate) fn init(folder: &Path) -> Output {
     let mut command = program();
     command.arg("init").arg("--dir").arg(folder.join("server")).args([
         "--tenant",
@@ -26,17 +26,17 @@ fn init(folder: &Path) -> Output {
     command.output().unwrap()
 }
 
-fn on(folder: &Path, arguments: &[&str]) -> Output {
+pub(crate) fn on(folder: &Path, arguments: &[&str]) -> Output {
     program().arg("--config").arg(folder.join("server/enroll-server.toml")).args(arguments).output().unwrap()
 }
 
 #[track_caller]
-fn json(output: &Output) -> Value {
+pub(crate) fn json(output: &Output) -> Value {
     assert!(output.status.success(), "{output:?}");
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
-fn error(output: &Output) -> String {
+pub(crate) fn error(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).unwrap()
 }
 

@@ -13,5 +13,6 @@ mod inventory;
 mod kit;
 mod maker_crl;
 mod policies;
+mod policy_cli;
 mod protocol;
 mod routes;
