@@ -18,6 +18,7 @@ pub mod message;
 pub mod reject;
 pub mod time;
 pub mod tokentext;
+pub mod tpm2;
 
 pub use id::DeviceId;
 pub use reject::Reject;

@@ -2,8 +2,10 @@
 //!
 //! A device holds one whole answer in RAM, so the caps of answers are the memory budget of the smallest device.
 
-/// Longest request body a server reads.
+/// Longest request body that a device of most kinds sends; what a board has to hold.
 pub const MAX_REQUEST: usize = 8 * 1024;
+/// Longest request body a server reads: one with the event log of a platform with a TPM.
+pub const MAX_REQUEST_LARGE: usize = 64 * 1024;
 /// Longest answer body a device must be able to hold.
 pub const MAX_ANSWER: usize = 6 * 1024;
 /// Deepest nesting of CBOR containers; the outermost counts as one.
@@ -18,10 +20,18 @@ pub const MAX_ANCHORS: usize = 4;
 pub const MAX_CSR: usize = 1024;
 /// Longest COSE_Sign1 that carries evidence.
 pub const MAX_EVIDENCE: usize = 2 * 1024;
-/// Longest introduction in a challenge request: public areas of a TPM's keys and the chain of its EK certificate.
-pub const MAX_INTRODUCTION: usize = 6 * 1024;
+/// Longest introduction in a challenge request: the public areas of a TPM's keys.
+pub const MAX_INTRODUCTION: usize = 1536;
 /// Longest encrypted credential in a challenge: TPM2B_ID_OBJECT and an RSA-2048 TPM2B_ENCRYPTED_SECRET.
 pub const MAX_CREDENTIAL: usize = 512;
+/// Longest evidence of a TPM, its event log included.
+pub const MAX_TPM_EVIDENCE: usize = 60 * 1024;
+/// Longest event log of a platform's firmware.
+pub const MAX_EVENT_LOG: usize = 48 * 1024;
+/// Longest certificate in the chain of a TPM's endorsement key; its makers sign with RSA.
+pub const MAX_TPM_CERTIFICATE: usize = 2560;
+/// Most certificates in that chain, leaf included, trust anchor excluded.
+pub const MAX_TPM_CHAIN: usize = 4;
 /// Longest signed trust bundle.
 pub const MAX_TRUST_BUNDLE: usize = 4 * 1024;
 /// Length of a server nonce (RFC 9711, section 4.1, allows 8 to 64).

@@ -13,7 +13,7 @@ use serde_cbor::Value as Cbor;
 use shared::codec::{DecodeError, EncodeError, check};
 use shared::cose::{Content, Sign1};
 use shared::evidence::{Claims, DebugStatus, Measurement};
-use shared::limits::{MAX_ANSWER, MAX_EVIDENCE, MAX_REQUEST, MAX_TRUST_BUNDLE};
+use shared::limits::{MAX_ANSWER, MAX_EVIDENCE, MAX_REQUEST, MAX_REQUEST_LARGE, MAX_TRUST_BUNDLE};
 use shared::message::latest::{
     Answer, BrokerSettings, Challenge, ChallengeRequest, EnrollRequest, EvidenceKind, FreshEvidence, Issued,
     Outcome, Rejected, RenewRequest, TrustBundle,
@@ -185,8 +185,8 @@ fn nothing_longer_than_its_cap_is_read() {
     };
     let too_long = |limit: usize| Some(DecodeError::TooLong { limit, found: limit + 1 });
     assert_eq!(ChallengeRequest::decode(&long(MAX_REQUEST)).err(), too_long(MAX_REQUEST));
-    assert_eq!(EnrollRequest::decode(&long(MAX_REQUEST)).err(), too_long(MAX_REQUEST));
-    assert_eq!(RenewRequest::decode(&long(MAX_REQUEST)).err(), too_long(MAX_REQUEST));
+    assert_eq!(EnrollRequest::decode(&long(MAX_REQUEST_LARGE)).err(), too_long(MAX_REQUEST_LARGE));
+    assert_eq!(RenewRequest::decode(&long(MAX_REQUEST_LARGE)).err(), too_long(MAX_REQUEST_LARGE));
     assert_eq!(Challenge::decode(&long(MAX_ANSWER)).err(), too_long(MAX_ANSWER));
     assert_eq!(Answer::decode(&long(MAX_ANSWER)).err(), too_long(MAX_ANSWER));
     assert_eq!(TrustBundle::decode(&long(MAX_TRUST_BUNDLE)).err(), too_long(MAX_TRUST_BUNDLE));

@@ -3,7 +3,9 @@
 use super::{KEY_VERSION, Nonce, VERSION, device, nonce, open};
 use crate::codec::{DecodeError, EncodeError, Writer};
 use crate::id::DeviceId;
-use crate::limits::{MAX_ANSWER, MAX_CREDENTIAL, MAX_INTRODUCTION, MAX_KINDS, MAX_REQUEST};
+use crate::limits::{
+    MAX_ANSWER, MAX_CREDENTIAL, MAX_EVIDENCE, MAX_INTRODUCTION, MAX_KINDS, MAX_REQUEST, MAX_TPM_EVIDENCE,
+};
 use crate::time::UnixTime;
 
 /// How a device proves what it is.
@@ -49,6 +51,15 @@ impl EvidenceKind {
             Self::Dice => 5,
             Self::SymmetricKey => 6,
             Self::ClaimCertificate => 7,
+        }
+    }
+
+    /// Longest body of such evidence, in bytes.
+    #[must_use]
+    pub const fn max_body(self) -> usize {
+        match self {
+            Self::Tpm2 => MAX_TPM_EVIDENCE,
+            _ => MAX_EVIDENCE,
         }
     }
 

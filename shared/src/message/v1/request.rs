@@ -3,7 +3,7 @@
 use super::{EvidenceKind, KEY_VERSION, Nonce, VERSION, device, nonce, open};
 use crate::codec::{DecodeError, EncodeError, MapReader, Writer, certificates};
 use crate::id::DeviceId;
-use crate::limits::{MAX_CHAIN, MAX_CSR, MAX_EVIDENCE, MAX_REQUEST};
+use crate::limits::{MAX_CHAIN, MAX_CSR, MAX_REQUEST_LARGE};
 
 /// First enrollment.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,7 +23,8 @@ pub struct FreshEvidence<'a> {
     pub nonce: Nonce,
     /// What `body` is.
     pub kind: EvidenceKind,
-    /// [`EvidenceKind::IdevidEat`]: COSE_Sign1; [`EvidenceKind::OneTimeToken`]: the token's text.
+    /// [`EvidenceKind::IdevidEat`]: COSE_Sign1; [`EvidenceKind::OneTimeToken`]: the token's text;
+    /// [`EvidenceKind::Tpm2`]: [`crate::evidence::TpmEvidence`].
     pub body: &'a [u8],
     /// The IDevID's chain in DER, leaf first, trust anchor left out; empty where the kind has none.
     pub endorsements: heapless::Vec<&'a [u8], MAX_CHAIN>,
@@ -81,7 +82,7 @@ impl<'a> RenewRequest<'a> {
     /// # Errors
     /// Says what is wrong with it.
     pub fn decode(bytes: &'a [u8]) -> Result<Self, DecodeError> {
-        let mut map = open(bytes, MAX_REQUEST, "request")?;
+        let mut map = open(bytes, MAX_REQUEST_LARGE, "request")?;
         let device = device(&mut map, DEVICE)?;
         let csr = bounded(map.required(CSR, "csr", |d| d.bytes())?, MAX_CSR, "csr")?;
         let evidence = match map.optional(NONCE, "nonce", |d| d.bytes())? {
@@ -96,7 +97,7 @@ impl<'a> FreshEvidence<'a> {
     fn decode(nonce: Nonce, map: &mut MapReader<'a>) -> Result<Self, DecodeError> {
         let kind = EvidenceKind::from_code(map.required(KIND, "kind", |d| d.u64())?)
             .ok_or(DecodeError::Invalid { field: "kind" })?;
-        let body = bounded(map.required(BODY, "evidence", |d| d.bytes())?, MAX_EVIDENCE, "evidence")?;
+        let body = bounded(map.required(BODY, "evidence", |d| d.bytes())?, kind.max_body(), "evidence")?;
         let endorsements = map.optional(ENDORSEMENTS, "endorsements", certificates)?.unwrap_or_default();
         Ok(Self { nonce, kind, body, endorsements })
     }
