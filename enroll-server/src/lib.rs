@@ -31,6 +31,7 @@ pub mod startup;
 pub mod store;
 pub mod telemetry;
 pub mod tls;
+pub mod tpm_credential;
 
 #[cfg(test)]
 #[path = "../tests/kit/device.rs"]

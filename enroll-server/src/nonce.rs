@@ -7,6 +7,7 @@ use core::fmt;
 use core::time::Duration;
 use std::path::{Path, PathBuf};
 
+use appraisal::tpm::ActivationKey;
 use aws_lc_rs::hmac;
 use aws_lc_rs::rand::{SecureRandom as _, SystemRandom};
 use shared::message::latest::Nonce;
@@ -19,7 +20,10 @@ use crate::files::{self, SecretError};
 pub const KEY: usize = 32;
 
 /// The key of the nonces; the same on every replica.
-pub struct NonceKey(hmac::Key);
+pub struct NonceKey {
+    key: hmac::Key,
+    activation: ActivationKey,
+}
 
 /// Whether a nonce of ours can still be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,7 +57,13 @@ impl NonceKey {
     /// Takes the key over.
     #[must_use]
     pub fn new(key: &[u8; KEY]) -> Self {
-        Self(hmac::Key::new(hmac::HMAC_SHA256, key))
+        let key = hmac::Key::new(hmac::HMAC_SHA256, key);
+        let derived = hmac::sign(&key, ACTIVATION_LABEL);
+        let mut activation = zeroize::Zeroizing::new([0; KEY]);
+        for (to, from) in activation.iter_mut().zip(derived.as_ref()) {
+            *to = *from;
+        }
+        Self { activation: ActivationKey::new(&activation), key }
     }
 
     /// Reads the key file.
@@ -94,8 +104,14 @@ impl NonceKey {
         Ok(if now.as_secs() <= until { Freshness::Fresh } else { Freshness::Stale })
     }
 
+    /// The key of the secrets in the credentials of TPMs, which belong to a nonce each.
+    #[must_use]
+    pub const fn activation(&self) -> &ActivationKey {
+        &self.activation
+    }
+
     fn assemble(&self, device: &DeviceId, random: &[u8; RANDOM], expiry: [u8; EXPIRY]) -> Nonce {
-        let mut mac = hmac::Context::with_key(&self.0);
+        let mut mac = hmac::Context::with_key(&self.key);
         mac.update(LABEL);
         // The two of fixed length first, so that no two inputs run together.
         mac.update(random);
@@ -121,6 +137,8 @@ const RANDOM: usize = 12;
 const EXPIRY: usize = 4;
 /// Keeps these values apart from any other use of the key.
 const LABEL: &[u8] = b"enroll-server nonce v1\0";
+/// As above, for the secrets in credentials.
+const ACTIVATION_LABEL: &[u8] = b"enroll-server tpm activation v1\0";
 
 #[cfg(test)]
 mod tests {

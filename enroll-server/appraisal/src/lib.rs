@@ -17,6 +17,7 @@ pub mod policy;
 pub mod psa;
 pub mod record;
 pub mod release;
+pub mod tpm;
 
 mod claims;
 mod credential;
@@ -61,6 +62,7 @@ pub use record::{Refusal, RuleRecord, Verdict};
 pub use renewal::{RenewalPresented, TlsIdentity, appraise_renewal};
 pub use symmetric::{DeviceKey, SymmetricCredential, SymmetricEat, derive, named_key};
 pub use token::TokenGrant;
+pub use tpm::Tpm2;
 
 /// What a device presents for an enrollment.
 #[derive(Clone, Copy, Debug)]
@@ -86,6 +88,8 @@ pub enum Proof<'a> {
     OneTimeToken(TokenGrant),
     /// [`EvidenceKind::SymmetricKey`].
     SymmetricKey(SymmetricEat<'a>),
+    /// [`EvidenceKind::Tpm2`].
+    Tpm2(Tpm2<'a>),
 }
 
 impl Proof<'_> {
@@ -98,13 +102,14 @@ impl Proof<'_> {
             Self::Dice(_) => EvidenceKind::Dice,
             Self::OneTimeToken(_) => EvidenceKind::OneTimeToken,
             Self::SymmetricKey(_) => EvidenceKind::SymmetricKey,
+            Self::Tpm2(_) => EvidenceKind::Tpm2,
         }
     }
 
     /// The group that the token or credential puts its devices into, where it names one. Not verified yet.
     fn group(&self) -> Option<&GroupName> {
         match self {
-            Self::IdevidEat(_) | Self::PsaToken(_) | Self::Dice(_) => None,
+            Self::IdevidEat(_) | Self::PsaToken(_) | Self::Dice(_) | Self::Tpm2(_) => None,
             Self::OneTimeToken(grant) => grant.group.as_ref(),
             Self::SymmetricKey(evidence) => evidence.credential.as_ref()?.grant.group.as_ref(),
         }
@@ -313,6 +318,7 @@ fn appraise_proof(
         Proof::Dice(evidence) => dice::verify(device, csr, evidence, basis.makers, now, trail)?,
         Proof::OneTimeToken(grant) => grant.verify(device, known, now, trail)?,
         Proof::SymmetricKey(evidence) => symmetric::verify(device, csr, evidence, known, now, trail)?,
+        Proof::Tpm2(evidence) => tpm::verify(csr, evidence, basis.makers, now, trail)?,
     };
     trail.keep(&verified);
     judge_verified(device, &verified, known, basis.policy, basis.reference_values, now, trail)?;

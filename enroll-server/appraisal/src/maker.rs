@@ -49,7 +49,7 @@ pub struct MakerCa {
 
 impl MakerCa {
     /// Checks the certificate of a maker's CA in DER: a version 3 certificate with the CA bit, allowed to sign
-    /// certificates (RFC 5280, sections 4.2.1.3 and 4.2.1.9), with an EC key.
+    /// certificates (RFC 5280, sections 4.2.1.3 and 4.2.1.9), with an EC or RSA key.
     ///
     /// # Errors
     /// Says why it cannot be a trust anchor.
@@ -57,7 +57,7 @@ impl MakerCa {
         if name.is_empty() || name.chars().count() > MAX_NAME || name.contains(char::is_control) {
             return Err(MakerError::Name);
         }
-        if der.len() > limits::MAX_CERTIFICATE {
+        if der.len() > limits::MAX_TPM_CERTIFICATE {
             return Err(MakerError::TooLong { found: der.len() });
         }
         let (rest, certificate) = X509Certificate::from_der(der).map_err(|_| MakerError::Malformed)?;
@@ -72,7 +72,9 @@ impl MakerCa {
         if usage.is_some_and(|u| !u.value.key_cert_sign()) {
             return Err(MakerError::KeyUsage);
         }
-        if certificate.public_key().algorithm.algorithm.as_bytes() != oid::EC_PUBLIC_KEY {
+        // What a CA signs with is looked at where a path is verified: RSA counts for TPMs only.
+        let algorithm = certificate.public_key().algorithm.algorithm.as_bytes();
+        if algorithm != oid::EC_PUBLIC_KEY && algorithm != oid::RSA_ENCRYPTION {
             return Err(MakerError::Key);
         }
         let key_id = certificate.iter_extensions().find_map(|e| match e.parsed_extension() {
@@ -170,8 +172,8 @@ pub enum MakerError {
     /// The name is empty, too long, or has control characters.
     #[error("a maker's name has 1 to {MAX_NAME} characters and no control characters")]
     Name,
-    /// Longer than [`limits::MAX_CERTIFICATE`].
-    #[error("the certificate has {found} bytes; {} are allowed", limits::MAX_CERTIFICATE)]
+    /// Longer than [`limits::MAX_TPM_CERTIFICATE`].
+    #[error("the certificate has {found} bytes; {} are allowed", limits::MAX_TPM_CERTIFICATE)]
     TooLong {
         /// Bytes found.
         found: usize,
@@ -185,8 +187,11 @@ pub enum MakerError {
     /// Key usage without keyCertSign.
     #[error("the certificate's key usage does not allow it to sign certificates")]
     KeyUsage,
-    /// Not an EC key.
-    #[error("the certificate's key is no EC key; IDevIDs signed with ECDSA on P-256 or P-384 are supported")]
+    /// Neither an EC nor an RSA key.
+    #[error(
+        "the certificate's key is neither an EC nor an RSA key; IDevIDs signed with ECDSA on P-256 or P-384, and \
+         TPMs' EK certificates signed with ECDSA or RSA are supported"
+    )]
     Key,
 }
 

@@ -38,3 +38,5 @@ pub(crate) const ECDSA_WITH_SHA384: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04
 pub(crate) const ED25519: &[u8] = &[0x2b, 0x65, 0x70];
 /// id-ce-deltaCRLIndicator, 2.5.29.27 (RFC 5280, section 5.2.4).
 pub(crate) const DELTA_CRL: &[u8] = &[0x55, 0x1d, 0x1b];
+/// rsaEncryption (RFC 8017, appendix A.1).
+pub(crate) const RSA_ENCRYPTION: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01];

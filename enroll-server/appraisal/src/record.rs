@@ -79,6 +79,14 @@ pub mod rule {
     pub const EVIDENCE_KEY: &str = "evidence-key";
     /// The evidence is about the device that asks.
     pub const EVIDENCE_DEVICE: &str = "evidence-device";
+    /// The keys of a TPM are its own, cannot leave it, and are good for their purpose.
+    pub const TPM_KEY: &str = "tpm-key";
+    /// Endorsement key and attestation key are in one TPM.
+    pub const TPM_ACTIVATION: &str = "tpm-activation";
+    /// The values of a TPM's registers are those that it quotes.
+    pub const TPM_REGISTERS: &str = "tpm-registers";
+    /// The event log comes to the quoted registers.
+    pub const EVENT_LOG: &str = "event-log";
     /// The token may be used by this device, now.
     pub const TOKEN: &str = "token";
     /// The symmetric key, or the batch of the claim certificate, may be used by this device, now.

@@ -101,7 +101,9 @@ pub(super) async fn create_token(State(api): Shared, request: Request) -> Respon
 }
 
 pub(super) async fn fields(api: &Api, request: Request) -> Result<Value, Response<Body>> {
-    let body = read_body(api, request).await.map_err(|problem| bad(&problem.to_string()))?;
+    let body = read_body(api, request, shared::limits::MAX_REQUEST)
+        .await
+        .map_err(|problem| bad(&problem.to_string()))?;
     if body.is_empty() {
         return Ok(Value::Null);
     }

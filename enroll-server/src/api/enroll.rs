@@ -26,12 +26,12 @@ async fn make_challenge(
     request: Request,
     device: &mut Option<DeviceId>,
 ) -> Result<(Response<Body>, &'static str), Problem> {
-    let body = read_body(api, request).await?;
+    let body = read_body(api, request, limits::MAX_REQUEST).await?;
     let request = ChallengeRequest::decode(&body)?;
     *device = Some(request.device.clone());
     let challenge = api.issuance.challenge(&request).await?;
     let mut bytes = vec![0; limits::MAX_ANSWER];
-    let length = challenge.encode(&mut bytes)?;
+    let length = challenge.message().encode(&mut bytes)?;
     bytes.truncate(length);
     Ok((cbor(bytes.into()), "issued"))
 }
@@ -47,7 +47,7 @@ async fn do_enroll(
     request: Request,
     device: &mut Option<DeviceId>,
 ) -> Result<(Response<Body>, &'static str), Problem> {
-    let body = read_body(api, request).await?;
+    let body = read_body(api, request, limits::MAX_REQUEST_LARGE).await?;
     let request = EnrollRequest::decode(&body)?;
     *device = Some(request.device.clone());
     let timer = api.metrics.time("enroll");
@@ -72,7 +72,7 @@ async fn do_renew(
     request: Request,
     device: &mut Option<DeviceId>,
 ) -> Result<(Response<Body>, &'static str), Problem> {
-    let body = read_body(api, request).await?;
+    let body = read_body(api, request, limits::MAX_REQUEST_LARGE).await?;
     let request = RenewRequest::decode(&body)?;
     *device = Some(request.device.clone());
     // Before the certificate is looked up, so that nobody learns anything about another's.

@@ -16,8 +16,8 @@ use crate::issuance::{Denied, chain, reject_of_message, rule_of};
 pub(super) enum Problem {
     #[error("nothing is at this path for this method")]
     NoSuchEndpoint,
-    #[error("the body is longer than {} bytes", shared::limits::MAX_REQUEST)]
-    BodyTooLarge,
+    #[error("the body is longer than {limit} bytes")]
+    BodyTooLarge { limit: usize },
     #[error("the body did not arrive in time")]
     BodyTooSlow,
     #[error("the body broke off")]
@@ -41,7 +41,7 @@ impl Problem {
     pub(super) const fn reject(&self) -> Reject {
         match self {
             Self::NoSuchEndpoint => Reject::NoSuchEndpoint,
-            Self::BodyTooLarge => Reject::TooLarge,
+            Self::BodyTooLarge { .. } => Reject::TooLarge,
             Self::Message(error) => reject_of_message(error),
             Self::BodyTooSlow | Self::RequestTooSlow => Reject::TooSlow,
             Self::BodyBroken => Reject::MalformedMessage,

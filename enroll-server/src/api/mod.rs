@@ -20,7 +20,6 @@ use axum::response::Response;
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::body::Body as _;
-use shared::limits;
 use tokio::sync::watch;
 
 use crate::admin::Admin;
@@ -90,18 +89,18 @@ async fn with_deadline(State(api): Shared, request: Request, next: axum::middlew
     }
 }
 
-/// Reads a body within its cap and its deadline.
-async fn read_body(api: &Api, request: Request) -> Result<Bytes, Problem> {
+/// Reads a body of at most `limit` bytes within its deadline.
+async fn read_body(api: &Api, request: Request, limit: usize) -> Result<Bytes, Problem> {
     let body = request.into_body();
     // What is announced as too long is not waited for.
-    if body.size_hint().lower() > limits::MAX_REQUEST as u64 {
-        return Err(Problem::BodyTooLarge);
+    if body.size_hint().lower() > limit as u64 {
+        return Err(Problem::BodyTooLarge { limit });
     }
-    let body = Limited::new(body, limits::MAX_REQUEST);
+    let body = Limited::new(body, limit);
     let read = tokio::time::timeout(api.limits.body, body.collect()).await;
     match read.map_err(|_| Problem::BodyTooSlow)? {
         Ok(body) => Ok(body.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(Problem::BodyTooLarge),
+        Err(error) if error.is::<LengthLimitError>() => Err(Problem::BodyTooLarge { limit }),
         Err(_) => Err(Problem::BodyBroken),
     }
 }

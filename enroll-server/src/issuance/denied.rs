@@ -11,6 +11,7 @@ use crate::authorization::Refused;
 use crate::credential::{NotOpened, WrappingKeyError};
 use crate::nonce::UnknownNonce;
 use crate::store::{DeviceState, StoreError};
+use crate::tpm_credential::CredentialError;
 
 /// Why a request gets no certificate.
 #[derive(Debug, thiserror::Error)]
@@ -21,6 +22,9 @@ pub enum Denied {
     /// The device's group has no policy.
     #[error("the device's group '{0}' has no policy; nothing says what it has to show")]
     NoPolicy(GroupName),
+    /// No credential can be made for the TPM.
+    #[error("the TPM cannot be challenged")]
+    Credential(#[from] CredentialError),
     /// The nonce is not one of ours for this device.
     #[error(transparent)]
     Nonce(#[from] UnknownNonce),
@@ -72,6 +76,8 @@ impl Denied {
         match self {
             Self::NoKind => Reject::NoAcceptedEvidenceKind,
             Self::NoPolicy(_) => Reject::GroupWithoutPolicy,
+            Self::Credential(CredentialError::Random) => Reject::Unavailable,
+            Self::Credential(_) => Reject::BadEvidence,
             Self::Nonce(UnknownNonce) => Reject::UnknownNonce,
             Self::UnknownToken => Reject::BadToken,
             Self::Appraisal(refusal) => refusal.reject,

@@ -5,6 +5,7 @@
 
 mod basis;
 mod credential;
+mod challenge;
 mod denied;
 mod draft;
 mod explain;
@@ -28,13 +29,11 @@ use std::sync::Arc;
 use appraisal::policy::BrokerOverride;
 use appraisal::{
     Appraised, CheckedCsr, Dice, GroupName, IdevidEat, Presented, Proof, PsaToken, RenewalPresented,
-    SymmetricEat,
+    SymmetricEat, Tpm2,
 };
 use aws_lc_rs::digest::{SHA256, digest};
 use ca::{IssueError, Issuer, LdevidProfile, RecordedIntent as _, Serial, Validity};
-use shared::message::latest::{
-    Challenge, ChallengeRequest, EnrollRequest, EvidenceKind, FreshEvidence, RenewRequest,
-};
+use shared::message::latest::{ChallengeRequest, EnrollRequest, EvidenceKind, FreshEvidence, RenewRequest};
 use shared::{DeviceId, Reject, UnixTime};
 
 use crate::audit::changes::LastClaims;
@@ -51,6 +50,7 @@ use crate::store::{
 };
 
 use basis::Makers;
+pub use challenge::Challenged;
 pub(crate) use denied::chain;
 pub use denied::{Denied, reject_of_message, rule_of};
 use draft::Draft;
@@ -192,15 +192,19 @@ impl Issuance {
     /// Makes a challenge, and remembers nothing of it.
     ///
     /// # Errors
-    /// Where the device offers no evidence that the policy accepts.
-    pub async fn challenge(&self, request: &ChallengeRequest<'_>) -> Result<Challenge<'static>, Denied> {
+    /// Where the device offers no evidence that the policy accepts, or a TPM does not introduce itself.
+    pub async fn challenge(&self, request: &ChallengeRequest<'_>) -> Result<Challenged, Denied> {
         let now = self.now();
         let mut draft = self.draft(Asked::Challenge, &request.device, None, now);
         let kind = self.kind_for(request, &mut draft, now).await;
         let kind = self.closed(draft, kind)?;
         let made = self.parts.nonces.make(&request.device, now, self.parts.nonce_lifetime);
         let (nonce, valid_until) = made.ok_or(Denied::Random)?;
-        Ok(Challenge { server_time: now, nonce, valid_until, kind, credential: None })
+        let credential = match kind {
+            EvidenceKind::Tpm2 => Some(self.tpm_credential(request.introduction, &nonce)?),
+            _ => None,
+        };
+        Ok(Challenged { server_time: now, nonce, valid_until, kind, credential })
     }
 
     /// Enrolls a device by its evidence.
@@ -450,7 +454,7 @@ impl Issuance {
 
     /// What the evidence is for the appraisal; a token is looked up, and its hash given back.
     async fn proof<'e>(
-        &self,
+        &'e self,
         device: &DeviceId,
         evidence: &'e FreshEvidence<'_>,
         csr: &CheckedCsr,
@@ -469,6 +473,14 @@ impl Issuance {
                     binding: evidence.body,
                     endorsements: &evidence.endorsements,
                     nonce: &evidence.nonce,
+                }),
+                None,
+            )),
+            EvidenceKind::Tpm2 => Ok((
+                Proof::Tpm2(Tpm2 {
+                    body: evidence.body,
+                    nonce: &evidence.nonce,
+                    activation: self.parts.nonces.activation(),
                 }),
                 None,
             )),

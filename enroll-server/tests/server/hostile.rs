@@ -65,6 +65,8 @@ async fn every_cut_and_every_changed_byte_is_refused_or_harmless() {
 async fn bodies_have_a_cap_however_they_are_sent() {
     let site = Site::new().await;
     let long = vec![0; shared::limits::MAX_REQUEST + 1];
+    assert_refused(&site.tls().post(endpoint::CHALLENGE, &long).await, Reject::TooLarge);
+    let long = vec![0; shared::limits::MAX_REQUEST_LARGE + 1];
     assert_refused(&site.tls().post(endpoint::ENROLL, &long).await, Reject::TooLarge);
     // Only announced.
     let head =
@@ -75,7 +77,7 @@ async fn bodies_have_a_cap_however_they_are_sent() {
     let mut chunked =
         b"POST /v1/enroll HTTP/1.1\r\nHost: a\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
             .to_vec();
-    for _ in 0..9 {
+    for _ in 0..65 {
         chunked.extend(b"400\r\n");
         chunked.extend([0; 0x400]);
         chunked.extend(b"\r\n");

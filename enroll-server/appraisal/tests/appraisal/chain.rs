@@ -198,7 +198,7 @@ fn a_makers_ca_is_checked_when_it_is_added() {
     assert_eq!(new(&maker.device("SN-0001").chain[0]), Err(MakerError::NotACa));
     assert_eq!(new(&[]), Err(MakerError::Malformed));
     assert_eq!(new(&[maker.der.as_slice(), &[0]].concat()), Err(MakerError::Malformed));
-    assert_eq!(new(&[0x30; 2000]), Err(MakerError::TooLong { found: 2000 }));
+    assert_eq!(new(&[0x30; 2561]), Err(MakerError::TooLong { found: 2561 }));
     let usage = Maker::with("x", |p| p.key_usages = vec![KeyUsagePurpose::CrlSign]);
     assert_eq!(new(&usage.der), Err(MakerError::KeyUsage));
     for name in ["", "a\nb", &"x".repeat(65)] {
