@@ -12,6 +12,7 @@ use agent_core::lifecycle::Pace;
 use agent_core::platform::{Attester as _, Observer};
 use rand_core::OsRng;
 use shared::UnixTime;
+use shared::limits::MAX_REQUEST_LARGE;
 
 use crate::clock::SystemClock;
 use crate::config::Config;
@@ -19,11 +20,11 @@ use crate::control::{self, ControlError, Listener};
 use crate::export::{ExportError, Exporter};
 use crate::heartbeat::Heartbeat;
 use crate::hook::{self, Change, HookWorker};
-use crate::keystore::FileKeyStore;
+use crate::keystore::DeviceKeyStore;
 use crate::live::Live;
 use crate::mqtt::MqttBroker;
 use crate::observer::DaemonObserver;
-use crate::provision::{DeviceAttester, Provision, ProvisionError};
+use crate::provision::{CREDENTIAL_FILE, DeviceAttester, Provision, ProvisionError};
 use crate::state_dir::{StateDir, StateDirError};
 use crate::storage::FileStorage;
 use crate::systemd::{Notifier, watchdog_period};
@@ -165,6 +166,7 @@ pub async fn renew(config: &Config, control: &Control) -> Result<Status, StartEr
 pub async fn reset(config: &Config) -> Result<(), StartError> {
     once(config, async |agent| {
         agent.reset().await?;
+        agent.world_mut().storage.remove(CREDENTIAL_FILE).map_err(RunError::from)?;
         if let Some(exporter) = exporter(config) {
             exporter.clear()?;
         }
@@ -185,11 +187,11 @@ pub async fn status(config: &Config) -> Result<Status, StartError> {
     Ok(agent.status().await?)
 }
 
-/// The agent of this crate.
+/// The agent of this crate. Its buffers hold the event log of a platform with a TPM.
 type DaemonAgent<'p> = Agent<
     'p,
     Platform<
-        FileKeyStore,
+        DeviceKeyStore,
         FileStorage,
         SystemClock,
         OsRng,
@@ -198,6 +200,9 @@ type DaemonAgent<'p> = Agent<
         MqttBroker,
         Tapped,
     >,
+    MAX_REQUEST_LARGE,
+    // What a request is made of lies in the answer's buffer.
+    MAX_REQUEST_LARGE,
 >;
 
 /// Holds the state directory while something is done once.
@@ -235,7 +240,7 @@ fn assemble<'p>(
     let heartbeat =
         watchdog.map_or_else(Heartbeat::silent, |period| Heartbeat::new(notifier.clone(), period));
     let exporter = exporter(config);
-    let attester = provision.attester()?;
+    let attester = provision.attester(dir)?;
     let (hooks, worker) = hook::start(
         config.hook.clone(),
         attester.device_id().clone(),
@@ -244,7 +249,7 @@ fn assemble<'p>(
     let reader = FileStorage::new(dir.clone());
     let daemon = DaemonObserver::new(reader, exporter, hooks, notifier, Live::new());
     let world = Platform {
-        keys: FileKeyStore,
+        keys: provision.key_store(),
         storage: FileStorage::new(dir.clone()),
         clock: SystemClock::new(BUILT, heartbeat.clone()),
         rng: OsRng,

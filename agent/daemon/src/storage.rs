@@ -44,7 +44,8 @@ impl FileStorage {
     /// Where the medium fails.
     pub fn tidy(&mut self) -> Result<(), StorageError> {
         for record in Record::ALL {
-            self.erase_file(self.beside(record)).map_err(|error| report("tidy", record, &error))?;
+            let name = name(record);
+            self.erase_file(self.beside(name)).map_err(|error| report("tidy", name, &error))?;
         }
         Ok(())
     }
@@ -54,18 +55,14 @@ impl FileStorage {
     /// # Errors
     /// As [`Storage::load`].
     pub fn read(&mut self, record: Record, buffer: &mut [u8]) -> Result<Option<usize>, StorageError> {
-        match self.try_read(record, buffer) {
-            Ok(Some(length)) if length > buffer.len() => Err(StorageError::TooLong),
-            Ok(length) => Ok(length),
-            Err(error) => Err(report("read", record, &error)),
-        }
+        self.get(name(record), buffer)
     }
 
     /// The length may be beyond the buffer: then there is more than fits.
-    fn try_read(&mut self, record: Record, buffer: &mut [u8]) -> io::Result<Option<usize>> {
+    fn try_read(&mut self, name: &str, buffer: &mut [u8]) -> io::Result<Option<usize>> {
         self.step()?;
         let no_follow = OFlags::NOFOLLOW.bits().cast_signed();
-        let file = OpenOptions::new().read(true).custom_flags(no_follow).open(self.path(record));
+        let file = OpenOptions::new().read(true).custom_flags(no_follow).open(self.path(name));
         let mut file = match file {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             other => other?,
@@ -80,8 +77,36 @@ impl FileStorage {
         Ok(Some(if file.read(&mut [0])? == 0 { length } else { length + 1 }))
     }
 
-    fn replace(&mut self, record: Record, content: &[u8]) -> io::Result<()> {
-        let (new, path) = (self.beside(record), self.path(record));
+    /// Replaces a file of the state directory that is no record, as durably as one.
+    ///
+    /// # Errors
+    /// Where the medium fails; the old content is kept.
+    pub fn put(&mut self, name: &'static str, content: &[u8]) -> Result<(), StorageError> {
+        self.replace(name, content).map_err(|error| report("write", name, &error))
+    }
+
+    /// Reads such a file into `buffer`.
+    ///
+    /// # Errors
+    /// As [`Storage::load`].
+    pub fn get(&mut self, name: &'static str, buffer: &mut [u8]) -> Result<Option<usize>, StorageError> {
+        match self.try_read(name, buffer) {
+            Ok(Some(length)) if length > buffer.len() => Err(StorageError::TooLong),
+            Ok(length) => Ok(length),
+            Err(error) => Err(report("read", name, &error)),
+        }
+    }
+
+    /// Erases such a file; nothing happens where there is none.
+    ///
+    /// # Errors
+    /// Where the medium fails.
+    pub fn remove(&mut self, name: &'static str) -> Result<(), StorageError> {
+        self.erase_file(self.path(name)).map_err(|error| report("erase", name, &error))
+    }
+
+    fn replace(&mut self, name: &str, content: &[u8]) -> io::Result<()> {
+        let (new, path) = (self.beside(name), self.path(name));
         // Left by a write that power cut short; may hold a key.
         self.erase_file(new.clone())?;
         self.step()?;
@@ -122,12 +147,12 @@ impl FileStorage {
         File::open(self.dir.path())?.sync_all()
     }
 
-    fn path(&self, record: Record) -> PathBuf {
-        self.dir.path().join(name(record))
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
     }
 
-    fn beside(&self, record: Record) -> PathBuf {
-        self.dir.path().join(format!("{}.new", name(record)))
+    fn beside(&self, name: &str) -> PathBuf {
+        self.dir.path().join(format!("{name}.new"))
     }
 
     /// Stands before every operation on the disk, so that the tests can let each one fail in turn.
@@ -154,17 +179,17 @@ impl Storage for FileStorage {
         if content.len() > Record::MAX {
             return Err(StorageError::TooLong);
         }
-        self.replace(record, content).map_err(|error| report("write", record, &error))
+        self.put(name(record), content)
     }
 
     async fn erase(&mut self, record: Record) -> Result<(), StorageError> {
-        self.erase_file(self.path(record)).map_err(|error| report("erase", record, &error))
+        self.remove(name(record))
     }
 }
 
 /// The core knows a failure only by its kind; the log has the rest.
-fn report(operation: &'static str, record: Record, error: &io::Error) -> StorageError {
-    tracing::error!(record = name(record), %error, "could not {operation} a record of the state directory");
+fn report(operation: &'static str, name: &'static str, error: &io::Error) -> StorageError {
+    tracing::error!(record = name, %error, "could not {operation} a record of the state directory");
     match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => StorageError::Full,
         _ => StorageError::Medium,

@@ -4,8 +4,8 @@
 //! `ca::Linted`, `ca::Issued`, [`Granted`]), so that none can be left out. Speaks neither HTTP nor SQL.
 
 mod basis;
-mod credential;
 mod challenge;
+mod credential;
 mod denied;
 mod draft;
 mod explain;

@@ -4,12 +4,12 @@ mod binding;
 mod claims;
 mod confirmation;
 mod measurement;
-mod ueid;
 mod tpm;
+mod ueid;
 
 pub use binding::Binding;
 pub use claims::{Claims, DebugStatus, Ueid};
 pub use confirmation::{Thumbprint, key_thumbprint};
 pub use measurement::{Digest, Measurement};
-pub use ueid::ueid_of_name;
 pub use tpm::{ACTIVATION_SECRET, ActivationProof, Introduction, PcrValues, TpmEvidence, activation_message};
+pub use ueid::ueid_of_name;

@@ -4,6 +4,7 @@ use core::time::Duration;
 use std::path::{Path, PathBuf};
 
 use shared::evidence::DebugStatus;
+use shared::tpm2::MAX_PCRS;
 use shared::{DeviceId, limits};
 use zeroize::Zeroizing;
 
@@ -12,8 +13,9 @@ use super::fields::{Kind, TOKEN_VARIABLE, find};
 use super::layers::{Located, Value, Values};
 use super::{
     Config, Export, Firmware, Hook, Identity, Log, LogFormat, LogLevel, Measurement, MeasurementSource,
-    Server, Timeouts, TokenSource,
+    Server, Timeouts, TokenSource, Tpm,
 };
+use crate::tpm::EkKind;
 
 /// Longest path of the state directory: the control socket's path has at most 107 bytes (unix(7)).
 const MAX_STATE_DIR: usize = 90;
@@ -93,6 +95,17 @@ impl Reader {
         let token_file = self.path("identity.token_file");
         let given = |reader: &Self, key: &str| reader.values.contains_key(key);
         let by_idevid = given(self, "identity.certificate") || given(self, "identity.key");
+        let tpm = self.tpm(device.clone());
+        if given(self, "identity.tpm") {
+            if by_idevid || token_file.is_some() || token.is_some() {
+                self.combination(
+                    "identity",
+                    "give one of certificate and key (an IDevID), device and token, or device and tpm",
+                );
+                return None;
+            }
+            return tpm;
+        }
         let by_token = given(self, "identity.device") || given(self, "identity.token_file");
         match (by_idevid, by_token) {
             (true, true) => {
@@ -129,9 +142,55 @@ impl Reader {
             (false, false) => {
                 self.combination(
                     "identity",
-                    "give certificate and key (an IDevID), or device and token_file (a one-time token)",
+                    "give certificate and key (an IDevID), device and token_file (a one-time token), or device and \
+                     tpm",
                 );
                 None
+            }
+        }
+    }
+
+    /// Reads the fields of a TPM; complete only where there is one.
+    fn tpm(&mut self, device: Option<DeviceId>) -> Option<Identity> {
+        let path = self.path("identity.tpm");
+        let endorsement_key = match self.choice("identity.tpm_endorsement_key") {
+            Some(1) => EkKind::P256,
+            _ => EkKind::Rsa2048,
+        };
+        let certificates = self.path("identity.tpm_certificates");
+        let registers = self.registers();
+        let event_log = self.path("identity.tpm_event_log");
+        let path = path?;
+        self.require("identity.device");
+        if self.values.contains_key("export.directory") {
+            self.combination(
+                "export.directory",
+                "a key in the TPM cannot be exported; drop export.directory or identity.tpm",
+            );
+        }
+        let tpm = Tpm { device: device?, path, endorsement_key, certificates, registers, event_log };
+        Some(Identity::Tpm(tpm))
+    }
+
+    fn registers(&mut self) -> Vec<u8> {
+        const KEY: &str = "identity.tpm_registers";
+        let Some(Located { value, .. }) = self.values.get(KEY).cloned() else { return vec![0, 2, 4, 7] };
+        let registers: Option<Vec<u8>> = match &value {
+            Value::List(list) if !list.is_empty() => list
+                .iter()
+                .map(|item| match item {
+                    Value::Integer(number) => u8::try_from(*number).ok(),
+                    _ => None,
+                })
+                .collect(),
+            _ => None,
+        };
+        let is_register = |register: &u8| usize::from(*register) < MAX_PCRS;
+        match registers {
+            Some(registers) if registers.iter().all(is_register) => registers,
+            _ => {
+                self.expected(KEY, "a list of registers from 0 to 23", &describe(&value));
+                Vec::new()
             }
         }
     }

@@ -33,6 +33,8 @@ pub enum Kind {
     Choice(&'static [&'static str]),
     /// A list of texts.
     Words,
+    /// A list of whole numbers.
+    Numbers,
     /// A list of tables with `component`, `version` and one of `digest` and `file`.
     Measurements,
 }
@@ -71,7 +73,7 @@ impl Field {
             Kind::Switch => "true|false".to_owned(),
             Kind::Duration => "DURATION".to_owned(),
             Kind::Choice(words) => words.join("|"),
-            Kind::Words => "TOML-LIST".to_owned(),
+            Kind::Words | Kind::Numbers => "TOML-LIST".to_owned(),
             Kind::Measurements => "TOML-TABLES".to_owned(),
         }
     }
@@ -90,6 +92,8 @@ pub const TOKEN_VARIABLE: &str = "AGENT_IDENTITY_TOKEN";
 /// Debug states of RFC 9711, section 4.2.9, in the order of their numbers.
 pub const DEBUG_STATES: &[&str] =
     &["enabled", "disabled", "disabled-since-boot", "disabled-permanently", "disabled-fully-and-permanently"];
+/// Kinds of endorsement key.
+pub const ENDORSEMENT_KEYS: &[&str] = &["rsa-2048", "ecc-p256"];
 /// Log formats.
 pub const LOG_FORMATS: &[&str] = &["text", "json"];
 /// Log levels.
@@ -122,11 +126,26 @@ fields! {
     "identity.key": Kind::Path, Required "\"/etc/agent/idevid.key\"",
         "The IDevID's private key: P-256, PKCS#8 in PEM, readable by the agent only.";
     "identity.device": Kind::Text, Unset "\"SN-0001\"",
-        "The device identifier of a device without an IDevID, which enrolls with a one-time token.";
+        "The device identifier of a device without an IDevID, which enrolls with a one-time token or with its \
+         TPM.";
     "identity.token_file": Kind::Path, Unset "\"/etc/agent/token\"",
         "File with the one-time token, readable by the agent only. The environment variable \
          AGENT_IDENTITY_TOKEN may hold the token itself instead; there is no flag for it, because every \
          user of the machine can see command lines.";
+
+    "identity.tpm": Kind::Path, Unset "\"/dev/tpmrm0\"",
+        "The TPM 2.0 by which the device proves what it is, and in which its keys live: the kernel's device, or \
+         a Unix socket of a simulator. It takes the place of certificate and key.";
+    "identity.tpm_endorsement_key": Kind::Choice(ENDORSEMENT_KEYS), Default "\"rsa-2048\"",
+        "Which of the TPM's endorsement keys the maker has certified.";
+    "identity.tpm_certificates": Kind::Path, Unset "\"/etc/agent/ek.pem\"",
+        "Certificates of the endorsement key in PEM that are not in the TPM: the key's own first, where the \
+         maker hands it out as a file, then those between it and the maker's root.";
+    "identity.tpm_registers": Kind::Numbers, Default "[0, 2, 4, 7]",
+        "The platform configuration registers to quote, SHA-256 bank: by default firmware, option ROMs, boot \
+         loader and secure boot.";
+    "identity.tpm_event_log": Kind::Path, Unset "\"/sys/kernel/security/tpm0/binary_bios_measurements\"",
+        "The firmware's event log, to be shown with the quote. All quoted registers have to be in it.";
 
     "firmware.maker_number": Kind::Number, Default "32473",
         "The maker's IANA private enterprise number (claim oemid). 32473 is the number for examples.";

@@ -89,15 +89,17 @@ pub(super) fn lay_over(
 ) {
     let value = match field.kind {
         Kind::Text | Kind::Path | Kind::Duration | Kind::Choice(_) => Value::Text(text.to_owned()),
-        Kind::Number | Kind::Switch | Kind::Words | Kind::Measurements => match DeValue::parse(text) {
-            Ok(parsed) => convert(parsed.get_ref()),
-            Err(_) if matches!(field.kind, Kind::Number | Kind::Switch) => Value::Text(text.to_owned()),
-            Err(error) => {
-                let problem = Problem::Syntax(error.message().to_owned());
-                errors.push(ConfigError { origin, field: field.key.to_owned(), problem });
-                return;
+        Kind::Number | Kind::Switch | Kind::Words | Kind::Numbers | Kind::Measurements => {
+            match DeValue::parse(text) {
+                Ok(parsed) => convert(parsed.get_ref()),
+                Err(_) if matches!(field.kind, Kind::Number | Kind::Switch) => Value::Text(text.to_owned()),
+                Err(error) => {
+                    let problem = Problem::Syntax(error.message().to_owned());
+                    errors.push(ConfigError { origin, field: field.key.to_owned(), problem });
+                    return;
+                }
             }
-        },
+        }
     };
     values.insert(field.key, Located { value, origin });
 }

@@ -19,6 +19,8 @@ use shared::evidence::{DebugStatus, Digest};
 pub use error::{ConfigError, ConfigErrors, Origin, Problem};
 pub use sample::sample;
 
+use crate::tpm::EkKind;
+
 /// Where the configuration file is looked for when nobody says otherwise.
 pub const DEFAULT_FILE: &str = "/etc/agent/agent.toml";
 
@@ -73,6 +75,25 @@ pub enum Identity {
         /// Where the token is.
         token: TokenSource,
     },
+    /// With the device's TPM, which holds the operational keys as well.
+    Tpm(Tpm),
+}
+
+/// The device's TPM.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tpm {
+    /// The device's identifier.
+    pub device: DeviceId,
+    /// Device or Unix socket.
+    pub path: PathBuf,
+    /// Which endorsement key.
+    pub endorsement_key: EkKind,
+    /// PEM file with certificates of the endorsement key that are not in the TPM.
+    pub certificates: Option<PathBuf>,
+    /// Registers to quote.
+    pub registers: Vec<u8>,
+    /// The firmware's event log.
+    pub event_log: Option<PathBuf>,
 }
 
 /// Where a one-time token is.

@@ -1,10 +1,11 @@
-//! The device's proof of what it is, as the core wants it: by IDevID or by token.
+//! The device's proof of what it is, as the core wants it: by IDevID, by token or by TPM.
 
 use agent_core::evidence::{IdevidAttester, TokenAttester};
 use agent_core::platform::{AttestError, Attester, PublicPoint};
 use shared::message::latest::{EvidenceKind, Kinds, Nonce};
 use shared::{DeviceId, limits};
 
+use super::TpmAttester;
 use crate::keystore::FileKey;
 
 /// [`Attester`] over whatever was provisioned.
@@ -14,6 +15,8 @@ pub enum DeviceAttester<'p> {
     Idevid(Box<IdevidAttester<'p, FileKey>>),
     /// Shows a one-time token.
     Token(TokenAttester),
+    /// Lets the TPM speak.
+    Tpm(Box<TpmAttester<'p>>),
 }
 
 impl Attester for DeviceAttester<'_> {
@@ -21,6 +24,7 @@ impl Attester for DeviceAttester<'_> {
         match self {
             Self::Idevid(attester) => attester.device_id(),
             Self::Token(attester) => attester.device_id(),
+            Self::Tpm(attester) => attester.device_id(),
         }
     }
 
@@ -28,6 +32,23 @@ impl Attester for DeviceAttester<'_> {
         match self {
             Self::Idevid(attester) => attester.kinds(),
             Self::Token(attester) => attester.kinds(),
+            Self::Tpm(attester) => attester.kinds(),
+        }
+    }
+
+    fn introduce(&mut self, out: &mut [u8]) -> Result<usize, AttestError> {
+        match self {
+            Self::Idevid(attester) => attester.introduce(out),
+            Self::Token(attester) => attester.introduce(out),
+            Self::Tpm(attester) => attester.introduce(out),
+        }
+    }
+
+    fn take_credential(&mut self, nonce: &Nonce, credential: &[u8]) -> Result<(), AttestError> {
+        match self {
+            Self::Idevid(attester) => attester.take_credential(nonce, credential),
+            Self::Token(attester) => attester.take_credential(nonce, credential),
+            Self::Tpm(attester) => attester.take_credential(nonce, credential),
         }
     }
 
@@ -41,6 +62,7 @@ impl Attester for DeviceAttester<'_> {
         match self {
             Self::Idevid(attester) => attester.attest(kind, nonce, csr_key, out),
             Self::Token(attester) => attester.attest(kind, nonce, csr_key, out),
+            Self::Tpm(attester) => attester.attest(kind, nonce, csr_key, out),
         }
     }
 
@@ -48,6 +70,7 @@ impl Attester for DeviceAttester<'_> {
         match self {
             Self::Idevid(attester) => attester.endorsements(),
             Self::Token(attester) => attester.endorsements(),
+            Self::Tpm(attester) => attester.endorsements(),
         }
     }
 }

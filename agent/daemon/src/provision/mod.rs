@@ -1,9 +1,11 @@
-//! Reads what was put on the device before its first start: IDevID or token, firmware measurements, trust bundle.
+//! Reads what was put on the device before its first start: IDevID, token or the TPM's certificates, firmware
+//! measurements, trust bundle.
 //!
 //! Checks that the files fit each other. Whether the IDevID is good is the server's judgement; whether the trust
 //! bundle is good, the core's.
 
 mod attester;
+mod tpm;
 
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -17,10 +19,15 @@ use shared::{DeviceId, limits};
 use zeroize::Zeroizing;
 
 use crate::config::{self, Config, Identity, MeasurementSource, TokenSource};
-use crate::keystore::FileKey;
+use crate::keystore::{DeviceKeyStore, FileKey, FileKeyStore, TpmKeyStore};
 use crate::pem;
+use crate::state_dir::StateDir;
+use crate::storage::FileStorage;
+use crate::tpm::Tpm;
 
 pub use attester::DeviceAttester;
+pub(crate) use tpm::CREDENTIAL_FILE;
+pub use tpm::{TpmAttester, TpmIdentity};
 
 /// Longest certificate or key file, in bytes.
 const MAX_PEM: u64 = 64 * 1024;
@@ -38,6 +45,7 @@ pub struct Provision {
 enum Proof {
     Idevid { path: PathBuf, chain: Vec<Vec<u8>>, key: FileKey },
     Token { device: DeviceId, token: Zeroizing<String> },
+    Tpm(Box<TpmIdentity>),
 }
 
 impl core::fmt::Debug for Proof {
@@ -45,6 +53,7 @@ impl core::fmt::Debug for Proof {
         f.write_str(match self {
             Self::Idevid { .. } => "Idevid(<redacted>)",
             Self::Token { .. } => "Token(<redacted>)",
+            Self::Tpm(_) => "Tpm",
         })
     }
 }
@@ -121,6 +130,7 @@ impl Provision {
             Identity::Token { device, token } => {
                 Proof::Token { device: device.clone(), token: read_token(token)? }
             }
+            Identity::Tpm(tpm) => Proof::Tpm(Box::new(tpm_identity(tpm)?)),
         };
         Ok(Self {
             proof,
@@ -130,11 +140,11 @@ impl Provision {
         })
     }
 
-    /// The device's proof of what it is.
+    /// The device's proof of what it is. `dir` is where a TPM's operational keys are.
     ///
     /// # Errors
     /// Where key and certificate make no IDevID, or the token has the wrong form.
-    pub fn attester(&self) -> Result<DeviceAttester<'_>, ProvisionError> {
+    pub fn attester(&self, dir: &StateDir) -> Result<DeviceAttester<'_>, ProvisionError> {
         match &self.proof {
             Proof::Idevid { path, chain, key } => {
                 let chain: Vec<&[u8]> = chain.iter().map(Vec::as_slice).collect();
@@ -144,10 +154,27 @@ impl Provision {
             }
             Proof::Token { device, token } => TokenAttester::new(device.clone(), token)
                 .map(DeviceAttester::Token)
+<<<<<<< HEAD
                 .map_err(|error| match error {
                     TokenError::Form => ProvisionError::Token,
                     TokenError::Mistyped => ProvisionError::Mistyped(error),
                 }),
+=======
+                .map_err(|_| ProvisionError::Token),
+            Proof::Tpm(identity) => {
+                let attester = TpmAttester::new(identity, FileStorage::new(dir.clone()));
+                Ok(DeviceAttester::Tpm(Box::new(attester)))
+            }
+        }
+    }
+
+    /// Where the operational keys live.
+    #[must_use]
+    pub fn key_store(&self) -> DeviceKeyStore {
+        match &self.proof {
+            Proof::Idevid { .. } | Proof::Token { .. } => DeviceKeyStore::File(FileKeyStore),
+            Proof::Tpm(identity) => DeviceKeyStore::Tpm(TpmKeyStore::new(identity.tpm.clone())),
+>>>>>>> af3c07e (Keep a device's keys in its TPM, and enroll it by what the TPM says)
         }
     }
 
@@ -187,6 +214,23 @@ fn idevid(certificate: &Path, key: &Path) -> Result<Proof, ProvisionError> {
         .and_then(FileKey::from_private_key_pem)
         .ok_or_else(|| ProvisionError::Key { path: key.to_owned() })?;
     Ok(Proof::Idevid { path: certificate.to_owned(), chain, key })
+}
+
+fn tpm_identity(config: &config::Tpm) -> Result<TpmIdentity, ProvisionError> {
+    let certificates = match &config.certificates {
+        Some(path) => pem::read_certificates(&read("EK certificates", path, MAX_PEM)?)
+            .filter(|chain| (1..=limits::MAX_TPM_CHAIN).contains(&chain.len()))
+            .ok_or_else(|| ProvisionError::Chain { path: path.clone() })?,
+        None => Vec::new(),
+    };
+    Ok(TpmIdentity {
+        device: config.device.clone(),
+        tpm: Tpm::new(&config.path),
+        ek: config.endorsement_key,
+        certificates,
+        registers: config.registers.clone(),
+        event_log: config.event_log.clone(),
+    })
 }
 
 fn read_token(source: &TokenSource) -> Result<Zeroizing<String>, ProvisionError> {
@@ -257,6 +301,7 @@ fn unreadable(what: &'static str, path: &Path, source: io::Error) -> ProvisionEr
 mod tests {
     use super::{Provision, ProvisionError, hash, read, read_token};
     use crate::config::TokenSource;
+    use crate::state_dir::StateDir;
     use std::fs::Permissions;
     use std::os::unix::fs::PermissionsExt as _;
 
@@ -299,6 +344,8 @@ mod tests {
             &crate::config::Sources::default(),
         );
         let provision = Provision::load(&config.unwrap()).unwrap();
-        assert!(!format!("{provision:?}{:?}", provision.attester().unwrap()).contains("s3cret"));
+        let parent = tempfile::tempdir().unwrap();
+        let dir = StateDir::open(&parent.path().join("state")).unwrap();
+        assert!(!format!("{provision:?}{:?}", provision.attester(&dir).unwrap()).contains("s3cret"));
     }
 }

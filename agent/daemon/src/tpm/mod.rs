@@ -1,0 +1,179 @@
+//! The device's TPM 2.0: keys that cannot leave it, and what it says about itself and the platform.
+//!
+//! Speaks the TPM's own protocol (TPM 2.0 Library, part 3) to the kernel's resource manager, or to a simulator
+//! behind a Unix socket; no library in C, no daemon between. Calls block for as long as the TPM takes, some tenths
+//! of a second on real chips: the agent does one thing at a time, and nothing else of it waits meanwhile but the
+//! broker's next message.
+//!
+//! Hierarchies with an owner or endorsement authorization are not supported: both are taken to be empty, as they
+//! are on most devices.
+
+mod command;
+mod connection;
+mod error;
+pub mod objects;
+mod session;
+pub mod template;
+
+use std::path::{Path, PathBuf};
+
+use agent_core::platform::RawSignature;
+use shared::tpm2::{Bank, PcrSet, PublicArea, ecdsa_signature};
+use zeroize::Zeroizing;
+
+pub use error::TpmError;
+pub use session::Session;
+pub use template::EkKind;
+
+use objects::KeyBlob;
+
+/// A TPM, by the path of its device or socket. A connection is made for each piece of work, so that a second
+/// process, `agent status` for one, gets its turn.
+#[derive(Clone, Debug)]
+pub struct Tpm {
+    path: PathBuf,
+}
+
+/// What TPM2_Certify and TPM2_Quote give.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Signed {
+    /// TPMS_ATTEST.
+    pub attest: Vec<u8>,
+    /// TPMT_SIGNATURE.
+    pub signature: Vec<u8>,
+}
+
+/// A quote, and the values it is over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Quoted {
+    /// The quote.
+    pub signed: Signed,
+    /// Register and value, ascending.
+    pub values: Vec<(u8, Vec<u8>)>,
+}
+
+impl Tpm {
+    /// The TPM at this path: a device such as `/dev/tpmrm0`, or a Unix socket. Nothing is opened yet.
+    #[must_use]
+    pub fn new(path: &Path) -> Self {
+        Self { path: path.to_owned() }
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Opens a connection.
+    ///
+    /// # Errors
+    /// Where nothing answers there.
+    pub fn open(&self) -> Result<Session, TpmError> {
+        Session::open(&self.path)
+    }
+
+    /// Makes a signing key.
+    ///
+    /// # Errors
+    /// Where the TPM fails.
+    pub fn make_key(&self) -> Result<KeyBlob, TpmError> {
+        self.open()?.with_storage_root(|tpm, root| tpm.create(root, &template::signing_key()))
+    }
+
+    /// Whether the TPM can load this key: it made it, and was not cleared since.
+    ///
+    /// # Errors
+    /// Where it cannot.
+    pub fn check_key(&self, key: &KeyBlob) -> Result<(), TpmError> {
+        self.open()?.with_key(key, |_, _| Ok(()))
+    }
+
+    /// Signs a SHA-256 digest.
+    ///
+    /// # Errors
+    /// Where the TPM fails.
+    pub fn sign(&self, key: &KeyBlob, digest: &[u8; 32]) -> Result<RawSignature, TpmError> {
+        self.open()?.with_key(key, |tpm, handle| {
+            let signature = tpm.sign(handle, digest)?;
+            Ok(ecdsa_signature(&signature)?)
+        })
+    }
+
+    /// The public areas of endorsement key and attestation key (TPMT_PUBLIC).
+    ///
+    /// # Errors
+    /// Where the TPM fails.
+    pub fn identity(&self, ek: EkKind) -> Result<(Vec<u8>, Vec<u8>), TpmError> {
+        let mut tpm = self.open()?;
+        let ek = tpm.with_endorsement_key(ek, |_, ek| Ok(ek.public.clone()))?;
+        let ak = tpm.with_attestation_key(|_, ak| Ok(ak.public.clone()))?;
+        Ok((ek, ak))
+    }
+
+    /// The certificate of the endorsement key that the maker left in the TPM, in DER (TCG EK Credential Profile,
+    /// section 2.2.1.4); `None` where there is none.
+    ///
+    /// # Errors
+    /// Where the TPM fails.
+    pub fn ek_certificate(&self, ek: EkKind) -> Result<Option<Vec<u8>>, TpmError> {
+        Ok(self.open()?.read_nv(ek.certificate_index())?.map(without_padding))
+    }
+
+    /// Opens a credential: TPM2B_ID_OBJECT, then TPM2B_ENCRYPTED_SECRET.
+    ///
+    /// # Errors
+    /// Where it is not for this TPM, or the TPM fails.
+    pub fn activate(&self, ek: EkKind, credential: &[u8]) -> Result<Zeroizing<Vec<u8>>, TpmError> {
+        self.open()?.with_attestation_key(|tpm, ak| {
+            let ak = ak.handle;
+            tpm.with_endorsement_key(ek, |tpm, ek| tpm.activate_credential(ak, ek.handle, credential))
+        })
+    }
+
+    /// Lets the attestation key vouch for a key, with this extra data.
+    ///
+    /// # Errors
+    /// Where the TPM fails.
+    pub fn certify(&self, key: &KeyBlob, extra_data: &[u8]) -> Result<Signed, TpmError> {
+        self.open()?.with_key(key, |tpm, key| {
+            tpm.with_attestation_key(|tpm, ak| tpm.certify(key, ak.handle, extra_data))
+        })
+    }
+
+    /// Lets the attestation key vouch for these registers of the SHA-256 bank, with this extra data.
+    ///
+    /// # Errors
+    /// Where the TPM fails, or a register keeps changing.
+    pub fn quote(&self, registers: &[u8], extra_data: &[u8]) -> Result<Quoted, TpmError> {
+        let set = PcrSet::new(Bank::Sha256, registers).ok_or(TpmError::NoRegisters)?;
+        let mut tpm = self.open()?;
+        // A register may be extended between reading and quoting.
+        for _ in 0..ATTEMPTS {
+            let values = tpm.read_registers(set)?;
+            let signed = tpm.with_attestation_key(|tpm, ak| tpm.quote(ak.handle, set, extra_data))?;
+            let again = tpm.read_registers(set)?;
+            if again == values {
+                return Ok(Quoted { signed, values });
+            }
+        }
+        Err(TpmError::Restless)
+    }
+}
+
+/// How often a quote is tried while registers change.
+const ATTEMPTS: usize = 4;
+
+/// A certificate in non-volatile memory may stand in a larger index, filled up behind it.
+fn without_padding(mut bytes: Vec<u8>) -> Vec<u8> {
+    // SEQUENCE with a length of two bytes: no X.509 certificate is shorter than 256 bytes.
+    if let [0x30, 0x82, high, low, ..] = bytes.as_slice() {
+        bytes.truncate(4 + usize::from(u16::from_be_bytes([*high, *low])));
+    }
+    bytes
+}
+
+/// Reads a public area that came from the TPM.
+fn public(bytes: &[u8]) -> Result<PublicArea<'_>, TpmError> {
+    Ok(PublicArea::parse(bytes)?)
+}
