@@ -154,13 +154,10 @@ impl Provision {
             }
             Proof::Token { device, token } => TokenAttester::new(device.clone(), token)
                 .map(DeviceAttester::Token)
-<<<<<<< HEAD
                 .map_err(|error| match error {
                     TokenError::Form => ProvisionError::Token,
                     TokenError::Mistyped => ProvisionError::Mistyped(error),
                 }),
-=======
-                .map_err(|_| ProvisionError::Token),
             Proof::Tpm(identity) => {
                 let attester = TpmAttester::new(identity, FileStorage::new(dir.clone()));
                 Ok(DeviceAttester::Tpm(Box::new(attester)))
@@ -174,7 +171,6 @@ impl Provision {
         match &self.proof {
             Proof::Idevid { .. } | Proof::Token { .. } => DeviceKeyStore::File(FileKeyStore),
             Proof::Tpm(identity) => DeviceKeyStore::Tpm(TpmKeyStore::new(identity.tpm.clone())),
->>>>>>> af3c07e (Keep a device's keys in its TPM, and enroll it by what the TPM says)
         }
     }
 
