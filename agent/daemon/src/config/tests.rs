@@ -40,12 +40,12 @@ fn commented_lines_of_the_sample_are_right() {
         .collect::<Vec<_>>()
         .join("\n");
     let errors = parse(&all, &Sources::default()).unwrap_err();
-    // Both ways to prove what the device is stand there; nothing else is wrong.
-    assert_eq!(errors.0.len(), 1, "{errors}");
-    assert!(matches!(errors.0[0].problem, Problem::Combination(_)));
+    // All ways to prove what the device is stand there, and an export that a TPM cannot do; nothing else is wrong.
+    assert_eq!(errors.0.len(), 2, "{errors}");
+    assert!(errors.0.iter().all(|error| matches!(error.problem, Problem::Combination(_))), "{errors}");
     let by_idevid: String = all
         .lines()
-        .filter(|l| !l.starts_with("device") && !l.starts_with("token_file"))
+        .filter(|l| !["device", "token_file", "tpm "].iter().any(|other| l.starts_with(other)))
         .map(|l| format!("{l}\n"))
         .collect();
     let config = parse(&by_idevid, &Sources::default()).unwrap();
@@ -78,6 +78,8 @@ fn every_field_can_be_given_by_flag_and_by_variable() {
         let by_token = field.key == "identity.device" || field.key == "identity.token_file";
         let rest = if by_token {
             "server.host = \"localhost\"\nidentity = { device = \"SN-1\", token_file = \"/token\" }\n"
+        } else if field.key == "identity.tpm" {
+            "server.host = \"localhost\"\nidentity = { device = \"SN-1\" }\n"
         } else {
             SMALLEST
         };
@@ -183,4 +185,32 @@ mod properties {
             let _verdict = parse("", &sources);
         }
     }
+}
+
+#[test]
+fn a_tpm_takes_the_place_of_certificate_and_key() {
+    let base = "server.host = \"localhost\"\n";
+    let tpm = |more: &str| {
+        let text = format!("{base}{more}\nidentity.device = \"SN-1\"\nidentity.tpm = \"/dev/tpmrm0\"\n");
+        parse(&text, &Sources::default())
+    };
+    let Identity::Tpm(found) = tpm("identity.tpm_endorsement_key = \"ecc-p256\"").unwrap().identity else {
+        panic!("no TPM");
+    };
+    assert_eq!((found.registers.as_slice(), found.event_log), ([0, 2, 4, 7].as_slice(), None));
+    assert_eq!(found.endorsement_key, crate::tpm::EkKind::P256);
+    for (wrong, field) in [
+        ("identity.key = \"/key\"", "identity"),
+        ("identity.token_file = \"/token\"", "identity"),
+        ("identity.tpm_registers = []", "identity.tpm_registers"),
+        ("identity.tpm_registers = [24]", "identity.tpm_registers"),
+        ("identity.tpm_registers = [\"1\"]", "identity.tpm_registers"),
+        // The private key would have to leave the TPM.
+        ("export.directory = \"/export\"", "export.directory"),
+    ] {
+        let errors = tpm(wrong).unwrap_err();
+        assert_eq!(errors.0.iter().map(|e| e.field.as_str()).collect::<Vec<_>>(), [field], "{errors}");
+    }
+    let without = parse(&format!("{base}identity.tpm = \"/dev/tpmrm0\"\n"), &Sources::default());
+    assert_eq!(without.unwrap_err().0[0].field, "identity.device");
 }
