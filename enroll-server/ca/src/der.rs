@@ -31,6 +31,23 @@ pub(crate) const PRINTABLE_STRING: u8 = 0x13;
 pub(crate) const SEQUENCE: u8 = 0x30;
 pub(crate) const SET: u8 = 0x31;
 
+/// The object identifier prime256v1 (RFC 5480, section 2.1.1.1), with its tag and length.
+pub(crate) const OID_P256: [u8; 10] = [OID, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07];
+
+/// An ECDSA-Sig-Value (RFC 3279, section 2.2.3) from r and s, 32 bytes each; `None` for any other length.
+pub(crate) fn ecdsa_signature(raw: &[u8]) -> Option<Vec<u8>> {
+    let (r, s) = raw.split_at_checked(32).filter(|(_, s)| s.len() == 32)?;
+    Some(tlv(SEQUENCE, &[&unsigned(r), &unsigned(s)]))
+}
+
+/// An INTEGER that is not negative, in its shortest form.
+fn unsigned(bytes: &[u8]) -> Vec<u8> {
+    let significant: Vec<u8> = bytes.iter().copied().skip_while(|byte| *byte == 0).collect();
+    // One byte of zeros where the top bit would make it negative, and for zero itself.
+    let sign: &[u8] = if significant.first().is_none_or(|first| *first >= 0x80) { &[0] } else { &[] };
+    tlv(INTEGER, &[sign, &significant])
+}
+
 /// A context-specific tag below 31, primitive.
 pub(crate) const fn context(number: u8) -> u8 {
     0x80 | number
@@ -43,7 +60,19 @@ pub(crate) const fn context_constructed(number: u8) -> u8 {
 
 #[cfg(test)]
 mod tests {
-    use super::{OCTET_STRING, tlv};
+    use super::{OCTET_STRING, ecdsa_signature, tlv};
+
+    #[test]
+    fn signatures_have_integers_in_their_shortest_form() {
+        let mut raw = [0; 64];
+        (raw[31], raw[32]) = (0x7f, 0x80);
+        let der = ecdsa_signature(&raw).unwrap();
+        assert_eq!(der[..8], [0x30, 38, 2, 1, 0x7f, 2, 33, 0]);
+        assert_eq!(der[8], 0x80);
+        assert_eq!(ecdsa_signature(&[0; 64]).unwrap(), [0x30, 6, 2, 1, 0, 2, 1, 0]);
+        assert_eq!(ecdsa_signature(&[0; 63]), None);
+        assert_eq!(ecdsa_signature(&[0; 65]), None);
+    }
 
     #[test]
     fn lengths_are_in_their_shortest_form() {

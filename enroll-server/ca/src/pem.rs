@@ -28,6 +28,12 @@ pub fn private_key(pkcs8: &[u8]) -> Zeroizing<String> {
     encode(PRIVATE_KEY, pkcs8)
 }
 
+/// An encrypted PKCS#8 key in PEM.
+#[must_use]
+pub fn encrypted_private_key(der: &[u8]) -> Zeroizing<String> {
+    encode(ENCRYPTED_PRIVATE_KEY, der)
+}
+
 /// Reads a file of certificates in PEM, or of one certificate in DER.
 ///
 /// # Errors
@@ -85,10 +91,22 @@ pub fn read_crl(bytes: &[u8]) -> Result<Vec<u8>, NotPem> {
 /// # Errors
 /// Where there is not exactly one.
 pub fn read_private_key(text: &str) -> Result<Zeroizing<Vec<u8>>, NotPem> {
-    let begin = "-----BEGIN PRIVATE KEY-----";
-    let (_, rest) = text.split_once(begin).ok_or(NotPem)?;
-    let (body, after) = rest.split_once("-----END PRIVATE KEY-----").ok_or(NotPem)?;
-    if after.contains(begin) {
+    read(PRIVATE_KEY, text)
+}
+
+/// Reads an encrypted PKCS#8 key in PEM.
+///
+/// # Errors
+/// Where there is not exactly one.
+pub fn read_encrypted_private_key(text: &str) -> Result<Zeroizing<Vec<u8>>, NotPem> {
+    read(ENCRYPTED_PRIVATE_KEY, text)
+}
+
+fn read(label: &str, text: &str) -> Result<Zeroizing<Vec<u8>>, NotPem> {
+    let begin = format!("-----BEGIN {label}-----");
+    let (_, rest) = text.split_once(&begin).ok_or(NotPem)?;
+    let (body, after) = rest.split_once(&format!("-----END {label}-----")).ok_or(NotPem)?;
+    if after.contains(&begin) {
         return Err(NotPem);
     }
     let mut digits = Zeroizing::new(Vec::with_capacity(body.len()));
@@ -105,6 +123,7 @@ pub fn read_private_key(text: &str) -> Result<Zeroizing<Vec<u8>>, NotPem> {
 pub struct NotPem;
 
 const PRIVATE_KEY: &str = "PRIVATE KEY";
+const ENCRYPTED_PRIVATE_KEY: &str = "ENCRYPTED PRIVATE KEY";
 
 fn encode(label: &str, der: &[u8]) -> Zeroizing<String> {
     let mut body = Zeroizing::new(vec![0; der.len().div_ceil(3) * 4]);

@@ -1,7 +1,6 @@
-//! A key in a file: PKCS#8 in PEM, for its owner only.
+//! A key in a file: PKCS#8 in PEM, for its owner only, encrypted or not.
 //!
-//! The file is not encrypted; who reads it has the key. A CA that needs more implements [`IssuerKey`] over
-//! hardware.
+//! Where it is not encrypted, who reads the file has the key. A CA that needs more has a token or a command.
 
 use core::fmt;
 use std::fs::{File, OpenOptions};
@@ -13,7 +12,8 @@ use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _};
 use zeroize::Zeroizing;
 
-use super::{IssuerKey, KeyError};
+use super::encrypted::{self, KeyFile, LockedKey, Passphrase};
+use super::{IssuerKey, KeyError, MAX_FILE};
 use crate::pem;
 
 /// A P-256 key that was made here or read from a file. Wiped when dropped.
@@ -45,11 +45,19 @@ impl FileKey {
         Ok(Self { pair, point, pkcs8: Zeroizing::new(der.to_vec()) })
     }
 
-    /// Reads a key file.
+    /// Reads a key file that is not encrypted.
+    ///
+    /// # Errors
+    /// Where it is no key file, is encrypted, or others than its owner have access to it.
+    pub fn load(path: &Path) -> Result<Self, KeyError> {
+        Self::read(path)?.unlock(|| Err(KeyError::Locked { path: path.into() }))
+    }
+
+    /// Reads a key file, encrypted or not.
     ///
     /// # Errors
     /// Where it is no key file, or others than its owner have access to it.
-    pub fn load(path: &Path) -> Result<Self, KeyError> {
+    pub fn read(path: &Path) -> Result<KeyFile, KeyError> {
         let io = |source| KeyError::Io { path: path.into(), source };
         let file = File::open(path).map_err(io)?;
         // Asked of the open file, so that it cannot be exchanged in between.
@@ -65,8 +73,11 @@ impl FileKey {
         let mut text = Zeroizing::new(String::with_capacity(MAX_FILE_BYTES + 1));
         file.take(MAX_FILE + 1).read_to_string(&mut text).map_err(io)?;
         let malformed = || KeyError::NotAKeyFile { path: path.into() };
+        if let Ok(locked) = pem::read_encrypted_private_key(&text) {
+            return LockedKey::from_der(&locked).map(KeyFile::Locked).map_err(|_| malformed());
+        }
         let pkcs8 = pem::read_private_key(&text).map_err(|_| malformed())?;
-        Self::from_pkcs8(&pkcs8).map_err(|_| malformed())
+        Self::from_pkcs8(&pkcs8).map(|key| KeyFile::Open(Box::new(key))).map_err(|_| malformed())
     }
 
     /// Writes the key to a new file with mode 0600, durably.
@@ -74,15 +85,15 @@ impl FileKey {
     /// # Errors
     /// Where the file exists or cannot be written.
     pub fn save(&self, path: &Path) -> Result<(), KeyError> {
-        let io = |source: io::Error| match source.kind() {
-            io::ErrorKind::AlreadyExists => KeyError::Exists { path: path.into() },
-            _ => KeyError::Io { path: path.into(), source },
-        };
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(io)?;
-        file.write_all(pem::private_key(&self.pkcs8).as_bytes()).map_err(io)?;
-        file.sync_all().map_err(io)?;
-        let directory = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
-        File::open(directory).and_then(|directory| directory.sync_all()).map_err(io)
+        write(path, &pem::private_key(&self.pkcs8))
+    }
+
+    /// As [`save`](Self::save), encrypted.
+    ///
+    /// # Errors
+    /// As [`save`](Self::save).
+    pub fn save_encrypted(&self, path: &Path, passphrase: &Passphrase) -> Result<(), KeyError> {
+        write(path, &encrypted::encrypt(&self.pkcs8, passphrase)?)
     }
 
     /// The key in PKCS#8, for a TLS server or the trust signer.
@@ -90,6 +101,19 @@ impl FileKey {
     pub fn pkcs8(&self) -> &[u8] {
         &self.pkcs8
     }
+}
+
+/// Writes a key in PEM to a new file for its owner only, durably.
+fn write(path: &Path, text: &str) -> Result<(), KeyError> {
+    let io = |source: io::Error| match source.kind() {
+        io::ErrorKind::AlreadyExists => KeyError::Exists { path: path.into() },
+        _ => KeyError::Io { path: path.into(), source },
+    };
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(io)?;
+    file.write_all(text.as_bytes()).map_err(io)?;
+    file.sync_all().map_err(io)?;
+    let directory = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
+    File::open(directory).and_then(|directory| directory.sync_all()).map_err(io)
 }
 
 impl IssuerKey for FileKey {
@@ -109,8 +133,6 @@ impl fmt::Debug for FileKey {
     }
 }
 
-/// Longest key file, in bytes; ours have 241.
-const MAX_FILE: u64 = 4096;
 const MAX_FILE_BYTES: usize = 4096;
 
 #[cfg(test)]

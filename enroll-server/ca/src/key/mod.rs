@@ -1,16 +1,27 @@
-//! Keys that sign: the trait, and the implementation over a file.
+//! Keys that sign: the trait, and the implementations over a file, a PKCS#11 token and a command.
 //!
 //! All are ECDSA on P-256. Whoever holds an [`IssuerKey`] can sign anything with it; only
 //! [`Issuer`](crate::Issuer) does, and only what was linted.
 
+mod command;
+mod encrypted;
 mod file;
+mod pkcs11;
+mod uri;
 
 use core::error::Error;
 use core::fmt;
 use std::io;
 use std::path::PathBuf;
 
+pub use command::{CommandError, CommandKey};
+pub use encrypted::{KeyFile, LockedKey, MAX_PASSPHRASE, Passphrase};
 pub use file::FileKey;
+pub use pkcs11::Pkcs11Key;
+pub use uri::{Pkcs11Uri, UriError};
+
+/// Longest key, PIN or passphrase file, in bytes; our keys have 241, encrypted ones about 400.
+const MAX_FILE: u64 = 4096;
 
 /// A key of a CA.
 ///
@@ -58,6 +69,34 @@ pub enum KeyError {
     NotAKeyFile {
         /// The file.
         path: PathBuf,
+    },
+    /// The file is encrypted, and there is no passphrase.
+    #[error("{path} is encrypted; give its passphrase")]
+    Locked {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Another passphrase than the one the key was encrypted under.
+    #[error("the passphrase is wrong, or the key file is damaged")]
+    WrongPassphrase,
+    /// No passphrase, or one that is too long.
+    #[error("a passphrase has 1 to {} bytes", MAX_PASSPHRASE)]
+    Passphrase,
+    /// The token or the key is not there.
+    #[error("there is no {what} \"{name}\" that can be used")]
+    NotThere {
+        /// What was looked for.
+        what: &'static str,
+        /// Its name.
+        name: String,
+    },
+    /// More than one fits.
+    #[error("more than one {what} is called \"{name}\"; name one of them alone")]
+    Ambiguous {
+        /// What was looked for.
+        what: &'static str,
+        /// Its name.
+        name: String,
     },
     /// Not a P-256 key.
     #[error("no P-256 key in PKCS#8")]
