@@ -102,6 +102,13 @@ pub(super) struct Init {
     /// Private enterprise number of your organisation (RFC 9039); the default is for examples.
     #[arg(long, default_value_t = 32473, value_name = "NUMBER")]
     pub(super) pen: u32,
+    /// Encrypt the keys of the CAs and of the trust bundle. The passphrase comes from --passphrase-file, else from
+    /// the environment variable ENROLL_SERVER_PASSPHRASE, else it is asked for.
+    #[arg(long)]
+    pub(super) encrypt_keys: bool,
+    /// File with the passphrase, mode 0600.
+    #[arg(long, requires = "encrypt_keys", value_name = "FILE")]
+    pub(super) passphrase_file: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]

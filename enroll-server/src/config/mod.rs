@@ -5,12 +5,15 @@
 //! appraisal is a file of its own and is not read here.
 
 mod error;
+mod issuing_key;
 mod read;
 mod reader;
 
 use core::net::SocketAddr;
 use core::time::Duration;
 use std::path::PathBuf;
+
+use ca::key::Pkcs11Uri;
 
 use crate::audit::RefusalLimits;
 use crate::store::RecordLimits;
@@ -34,6 +37,8 @@ pub struct Config {
     pub listen: Listen,
     /// Keys, certificates, policy and database.
     pub files: Files,
+    /// Where the issuing CA's key is.
+    pub issuing_key: IssuingKey,
     /// What is put into certificates.
     pub certificates: Certificates,
     /// What devices are told about the MQTT broker.
@@ -74,7 +79,7 @@ pub struct Files {
     pub root_certificate: PathBuf,
     /// Certificate of the issuing CA, PEM.
     pub issuing_certificate: PathBuf,
-    /// Private key of the issuing CA, PEM.
+    /// Private key of the issuing CA, PEM; read only where [`IssuingKey::File`] says so.
     pub issuing_key: PathBuf,
     /// Certificate chain of the HTTPS listener, PEM, leaf first.
     pub server_certificate: PathBuf,
@@ -94,6 +99,20 @@ pub struct Files {
     pub reference_values: Option<PathBuf>,
     /// The SQLite database.
     pub store: PathBuf,
+}
+
+/// Where the issuing CA's key is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum IssuingKey {
+    /// In [`Files::issuing_key`].
+    File {
+        /// Where its passphrase is, if it is encrypted and the passphrase is not asked for.
+        passphrase_file: Option<PathBuf>,
+    },
+    /// In a PKCS#11 token.
+    Pkcs11(Pkcs11Uri),
+    /// Behind a command.
+    Command(Vec<String>),
 }
 
 /// What is put into LDevIDs; how long they live stands in the policy.

@@ -8,6 +8,7 @@ use appraisal::policy::{is_host, is_topic};
 
 use crate::audit::RefusalLimits;
 
+use super::issuing_key;
 use super::reader::{Reader, Section, duration, flag, number, text, texts};
 use crate::store::RecordLimits;
 
@@ -40,6 +41,7 @@ impl Config {
             tenant,
             listen: listen(&mut reader, &mut root),
             files: files(&mut reader, &mut root, folder),
+            issuing_key: issuing_key::read(&mut reader, &mut root, folder),
             certificates: certificates(&mut reader, &mut root),
             broker: broker(&mut reader, &mut root),
             crl: crl(&mut reader, &mut root, folder),
@@ -54,7 +56,8 @@ impl Config {
         };
         reader.close(
             root,
-            "tenant, nonce_lifetime, approval_retry, busy_retry and the tables listen, files, certificates, \
+            "tenant, nonce_lifetime, approval_retry, busy_retry and the tables listen, files, issuing_key, \
+             certificates, \
              broker, crl, limits, records, admin, events, log",
         );
         let mistakes = reader.finish();

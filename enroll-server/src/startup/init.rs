@@ -11,6 +11,7 @@ use aws_lc_rs::rand::{SecureRandom as _, SystemRandom};
 use ca::bundle::{BundleError, TrustSigner};
 use ca::crl::{CrlError, Issue};
 use ca::hierarchy::{self, HierarchyError, ISSUING_LIFETIME, ROOT_LIFETIME, SERVER_LIFETIME};
+use ca::key::Passphrase;
 use ca::{FileKey, IssueError, Issuer, KeyError};
 use shared::UnixTime;
 use zeroize::Zeroizing;
@@ -110,13 +111,34 @@ pub enum InitError {
 /// # Errors
 /// Says what stood in the way.
 pub fn init(options: &InitOptions, clock: &dyn Clock) -> Result<InitReport, InitError> {
+    make(options, None, clock)
+}
+
+/// As [`init`], with the keys of the CAs and of the trust bundle encrypted. The key of the HTTPS listener is not: the
+/// server has to start by itself.
+///
+/// # Errors
+/// As [`init`].
+pub fn init_encrypted(
+    options: &InitOptions,
+    passphrase: &Passphrase,
+    clock: &dyn Clock,
+) -> Result<InitReport, InitError> {
+    make(options, Some(passphrase), clock)
+}
+
+fn make(
+    options: &InitOptions,
+    passphrase: Option<&Passphrase>,
+    clock: &dyn Clock,
+) -> Result<InitReport, InitError> {
     check(options)?;
     let directory = absolute(&options.directory)?;
     check_empty(&directory)?;
     // Everything is made beside the folder and moved there at the end, in one step.
     let workshop = workshop(&directory)?;
     make_folder(&workshop)?;
-    let made = fill(&workshop, options, clock.now()).and_then(|()| {
+    let made = fill(&workshop, options, passphrase, clock.now()).and_then(|()| {
         files::sync_folder(&workshop.join("."))
             .and_then(|()| fs::rename(&workshop, &directory))
             .and_then(|()| files::sync_folder(&directory))
@@ -222,18 +244,27 @@ fn unwritable(path: &Path) -> impl FnOnce(io::Error) -> InitError {
     move |source| InitError::Unwritable { path: path.to_owned(), source }
 }
 
-fn fill(folder: &Path, options: &InitOptions, now: UnixTime) -> Result<(), InitError> {
+fn fill(
+    folder: &Path,
+    options: &InitOptions,
+    passphrase: Option<&Passphrase>,
+    now: UnixTime,
+) -> Result<(), InitError> {
+    let save = |key: &FileKey, name: &str| match passphrase {
+        Some(passphrase) => key.save_encrypted(&folder.join(name), passphrase),
+        None => key.save(&folder.join(name)),
+    };
     let write = |name: &str, content: &[u8], mode| {
         let path = folder.join(name);
         files::create(&path, content, mode).map_err(unwritable(&path))
     };
     let (root, root_key) = hierarchy::root_ca(&options.tenant, ROOT_LIFETIME, now)?;
-    root_key.save(&folder.join("root-ca.key"))?;
+    save(&root_key, "root-ca.key")?;
     write("root-ca.crt", ca::pem::certificate(root.der()).as_bytes(), 0o644)?;
     let root_issuer = Issuer::new(root.clone(), Box::new(root_key))?;
 
     let (issuing, issuing_key) = hierarchy::issuing_ca(&options.tenant, &root_issuer, ISSUING_LIFETIME, now)?;
-    issuing_key.save(&folder.join("issuing-ca.key"))?;
+    save(&issuing_key, "issuing-ca.key")?;
     write("issuing-ca.crt", ca::pem::certificate(issuing.der()).as_bytes(), 0o644)?;
     let issuer = Issuer::new(issuing.clone(), Box::new(issuing_key))?;
 
@@ -253,7 +284,7 @@ fn fill(folder: &Path, options: &InitOptions, now: UnixTime) -> Result<(), InitE
     let signer_key = FileKey::generate()?;
     let signer = TrustSigner::new(&signer_key)?;
     let bundle = signer.sign(1, now, &[&root], signer.public_point())?;
-    signer_key.save(&folder.join("trust-signer.key"))?;
+    save(&signer_key, "trust-signer.key")?;
     write("trust.bundle", &bundle, 0o644)?;
 
     write("nonce.key", random_hex(nonce::KEY)?.as_bytes(), 0o600)?;

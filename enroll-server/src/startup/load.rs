@@ -17,6 +17,7 @@ use shared::cose::{Content, Sign1};
 use shared::limits::MAX_TRUST_BUNDLE;
 use shared::message::latest::TrustBundle;
 
+use super::issuing_key;
 use crate::clock::Clock;
 use crate::config::{Config, Files};
 use crate::credential::{WrappingFile, WrappingKeyError};
@@ -108,9 +109,9 @@ pub(super) struct Front {
 }
 
 /// The issuing CA with its key.
-pub(super) fn issuer(files: &Files) -> Result<Issuer, LoadError> {
-    let certificate = ca_certificate(&files.issuing_certificate)?;
-    Ok(Issuer::new(certificate, Box::new(FileKey::load(&files.issuing_key)?))?)
+pub(super) fn issuer(config: &Config) -> Result<Issuer, LoadError> {
+    let certificate = ca_certificate(&config.files.issuing_certificate)?;
+    Ok(Issuer::new(certificate.clone(), issuing_key::open(config, &certificate)?)?)
 }
 
 /// The issuing CA without its key: it signs nothing.

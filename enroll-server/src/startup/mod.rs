@@ -1,10 +1,12 @@
 //! Sets a server up and runs it.
 
 mod init;
+mod issuing_key;
 mod load;
 mod server;
 
-pub use init::{InitError, InitOptions, InitReport, default_hosts, init};
+pub use init::{InitError, InitOptions, InitReport, default_hosts, init, init_encrypted};
+pub use issuing_key::{PASSPHRASE, passphrase};
 pub use load::LoadError;
 pub use server::{Bound, Options, Server, StartError, open_admin, open_to_explain};
 

@@ -262,7 +262,7 @@ pub(crate) struct Opened {
 
 /// Reads the files and opens the store.
 pub(crate) fn open(config: &Config, clock: &Arc<dyn Clock>, hook: Hook) -> Result<Opened, StartError> {
-    let issuance = issuance(config, clock, issuer(&config.files)?, hook)?;
+    let issuance = issuance(config, clock, issuer(config)?, hook)?;
     let Front { trust_bundle, tls } = front(config, issuance.issuer(), clock)?;
     Ok(Opened { issuance, trust_bundle, tls })
 }

@@ -5,12 +5,14 @@
 //! Where the passphrase comes from is for the caller to say.
 
 use core::fmt;
+use std::path::Path;
 
 use pkcs8::pkcs5::{pbes2, scrypt};
 use pkcs8::{EncryptedPrivateKeyInfo, PrivateKeyInfo};
 use rand_core::{OsRng, RngCore as _};
 use zeroize::Zeroizing;
 
+use super::file::read_secret;
 use super::{FileKey, KeyError};
 use crate::pem;
 
@@ -37,6 +39,15 @@ impl Passphrase {
             return Err(KeyError::Passphrase);
         }
         Ok(Self(text))
+    }
+
+    /// Reads a file that is for its owner only.
+    ///
+    /// # Errors
+    /// Where others have access to it, or it holds no passphrase.
+    pub fn load(path: &Path) -> Result<Self, KeyError> {
+        let text = read_secret(path)?;
+        Self::new(Zeroizing::new(text.as_bytes().to_vec()))
     }
 
     pub(super) fn as_bytes(&self) -> &[u8] {

@@ -58,20 +58,7 @@ impl FileKey {
     /// # Errors
     /// Where it is no key file, or others than its owner have access to it.
     pub fn read(path: &Path) -> Result<KeyFile, KeyError> {
-        let io = |source| KeyError::Io { path: path.into(), source };
-        let file = File::open(path).map_err(io)?;
-        // Asked of the open file, so that it cannot be exchanged in between.
-        let metadata = file.metadata().map_err(io)?;
-        if !metadata.is_file() || metadata.len() > MAX_FILE {
-            return Err(KeyError::NotAKeyFile { path: path.into() });
-        }
-        let mode = metadata.mode() & 0o7777;
-        if mode & 0o077 != 0 {
-            return Err(KeyError::Permissions { path: path.into(), mode });
-        }
-        // The whole capacity at once: growing would leave copies of the key behind.
-        let mut text = Zeroizing::new(String::with_capacity(MAX_FILE_BYTES + 1));
-        file.take(MAX_FILE + 1).read_to_string(&mut text).map_err(io)?;
+        let text = read_secret(path)?;
         let malformed = || KeyError::NotAKeyFile { path: path.into() };
         if let Ok(locked) = pem::read_encrypted_private_key(&text) {
             return LockedKey::from_der(&locked).map(KeyFile::Locked).map_err(|_| malformed());
@@ -101,6 +88,25 @@ impl FileKey {
     pub fn pkcs8(&self) -> &[u8] {
         &self.pkcs8
     }
+}
+
+/// Reads a file of text that is for its owner only: a key, a passphrase or a PIN.
+pub(super) fn read_secret(path: &Path) -> Result<Zeroizing<String>, KeyError> {
+    let io = |source| KeyError::Io { path: path.into(), source };
+    let file = File::open(path).map_err(io)?;
+    // Asked of the open file, so that it cannot be exchanged in between.
+    let metadata = file.metadata().map_err(io)?;
+    if !metadata.is_file() || metadata.len() > MAX_FILE {
+        return Err(KeyError::NotAKeyFile { path: path.into() });
+    }
+    let mode = metadata.mode() & 0o7777;
+    if mode & 0o077 != 0 {
+        return Err(KeyError::Permissions { path: path.into(), mode });
+    }
+    // The whole capacity at once: growing would leave copies of the secret behind.
+    let mut text = Zeroizing::new(String::with_capacity(MAX_FILE_BYTES + 1));
+    file.take(MAX_FILE + 1).read_to_string(&mut text).map_err(io)?;
+    Ok(text)
 }
 
 /// Writes a key in PEM to a new file for its owner only, durably.

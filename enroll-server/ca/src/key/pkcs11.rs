@@ -4,9 +4,6 @@
 //! token lost (a restart, a plug pulled and put back) is opened again once per signature. Makes no keys.
 
 use core::fmt;
-use std::fs;
-use std::io::{self, Read as _};
-use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
@@ -18,10 +15,10 @@ use cryptoki::mechanism::Mechanism;
 use cryptoki::object::{Attribute, AttributeType, KeyType, ObjectClass, ObjectHandle};
 use cryptoki::session::{Session, UserType};
 use cryptoki::types::AuthPin;
-use zeroize::Zeroizing;
 
+use super::file::read_secret;
 use super::uri::Pkcs11Uri;
-use super::{IssuerKey, KeyError, MAX_FILE};
+use super::{IssuerKey, KeyError};
 use crate::der;
 
 /// A P-256 key in a token.
@@ -150,15 +147,7 @@ fn public_point(session: &Session, uri: &Pkcs11Uri) -> Result<[u8; 65], KeyError
 }
 
 fn read_pin(path: &Path) -> Result<AuthPin, KeyError> {
-    let io = |source: io::Error| KeyError::Io { path: path.into(), source };
-    let file = fs::File::open(path).map_err(io)?;
-    let metadata = file.metadata().map_err(io)?;
-    let mode = metadata.mode() & 0o7777;
-    if mode & 0o077 != 0 {
-        return Err(KeyError::Permissions { path: path.into(), mode });
-    }
-    let mut text = Zeroizing::new(String::with_capacity(256));
-    file.take(MAX_FILE).read_to_string(&mut text).map_err(io)?;
+    let text = read_secret(path)?;
     Ok(AuthPin::from(text.trim_end_matches(['\r', '\n']).to_owned()))
 }
 

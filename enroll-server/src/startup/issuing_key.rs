@@ -1,0 +1,51 @@
+//! Opens the issuing CA's key: in a file, in a PKCS#11 token, or behind a command.
+//!
+//! A passphrase comes from the file that the configuration names, else from the environment, else from the terminal;
+//! never from an argument, which every user of the machine could read.
+
+use std::io::IsTerminal as _;
+use std::path::Path;
+
+use ca::key::{CommandKey, MAX_PASSPHRASE, Passphrase, Pkcs11Key};
+use ca::{CaCertificate, FileKey, IssuerKey, KeyError};
+use zeroize::Zeroizing;
+
+use crate::config::{Config, IssuingKey};
+
+/// The environment variable that may hold a passphrase.
+pub const PASSPHRASE: &str = "ENROLL_SERVER_PASSPHRASE";
+
+/// Opens the key of the issuing CA, whose certificate is `certificate`.
+pub(super) fn open(config: &Config, certificate: &CaCertificate) -> Result<Box<dyn IssuerKey>, KeyError> {
+    Ok(match &config.issuing_key {
+        IssuingKey::File { passphrase_file } => {
+            let path = &config.files.issuing_key;
+            let key = FileKey::read(path)?;
+            Box::new(key.unlock(|| passphrase(passphrase_file.as_deref(), path))?)
+        }
+        IssuingKey::Pkcs11(uri) => Box::new(Pkcs11Key::open(uri.clone())?),
+        IssuingKey::Command(command) => {
+            Box::new(CommandKey::new(command.clone(), *certificate.public_point())?)
+        }
+    })
+}
+
+/// The passphrase for the key in `key`.
+///
+/// # Errors
+/// Where there is none, or its file is not its owner's alone.
+pub fn passphrase(file: Option<&Path>, key: &Path) -> Result<Passphrase, KeyError> {
+    if let Some(file) = file {
+        return Passphrase::load(file);
+    }
+    if let Some(text) = std::env::var_os(PASSPHRASE) {
+        return Passphrase::new(Zeroizing::new(text.into_encoded_bytes()));
+    }
+    if !std::io::stdin().is_terminal() {
+        return Err(KeyError::Locked { path: key.to_owned() });
+    }
+    let prompt = format!("Passphrase of {} (at most {MAX_PASSPHRASE} bytes): ", key.display());
+    let typed =
+        rpassword::prompt_password(prompt).map_err(|source| KeyError::Io { path: key.to_owned(), source })?;
+    Passphrase::new(Zeroizing::new(typed.into_bytes()))
+}
