@@ -87,7 +87,7 @@ pub enum Proof<'a> {
     /// [`EvidenceKind::OneTimeToken`], as the store has it.
     OneTimeToken(TokenGrant),
     /// [`EvidenceKind::SymmetricKey`].
-    SymmetricKey(SymmetricEat<'a>),
+    SymmetricKey(Box<SymmetricEat<'a>>),
     /// [`EvidenceKind::Tpm2`].
     Tpm2(Tpm2<'a>),
 }

@@ -65,7 +65,7 @@ fn appraise(world: &World, eat: &[u8], grant: CredentialGrant) -> Result<Apprais
         CredentialScope::Many => DeviceKey::derived(&GROUP_KEY, &world.device.id),
     };
     let credential = Some(SymmetricCredential { grant, key });
-    world.appraise_proof(&Proof::SymmetricKey(SymmetricEat { eat, nonce: &NONCE, credential }))
+    world.appraise_proof(&Proof::SymmetricKey(Box::new(SymmetricEat { eat, nonce: &NONCE, credential })))
 }
 
 fn derived(world: &World) -> Vec<u8> {
@@ -157,7 +157,7 @@ fn scope_end_standing_and_quota_of_a_credential_are_kept() {
     bad(CredentialGrant { standing: Standing::Overridden, ..group() });
     bad(CredentialGrant { scope: CredentialScope::Device(DeviceId::new("SN-0002").unwrap()), ..own() });
     let unknown = SymmetricEat { eat: &eat, nonce: &NONCE, credential: None };
-    let unknown = world.appraise_proof(&Proof::SymmetricKey(unknown));
+    let unknown = world.appraise_proof(&Proof::SymmetricKey(Box::new(unknown)));
     refused(unknown, Reject::BadCredential, rule::CREDENTIAL);
 
     let full = CredentialGrant { used: 2, ..group() };
