@@ -22,7 +22,7 @@ fn all_mistakes_are_reported_each_with_file_line_and_field() {
                 life = \"181d\"\npen = \"x\"\n[broker]\nstatus_topic = \"devices/#\"\n";
     let error = parse(text).unwrap_err().to_string();
     let expected = "enroll-server.toml:1: tenant: expected 1 to 64 letters and digits, such as \"Acme\", found \"A c\"\n\
-        enroll-server.toml:2: nonce_life: is no field here; there are tenant, nonce_lifetime, approval_retry, busy_retry and the tables listen, files, certificates, broker, crl, limits, records, admin, events, log\n\
+        enroll-server.toml:2: nonce_life: is no field here; there are tenant, nonce_lifetime, approval_retry, busy_retry and the tables listen, files, issuing_key, certificates, broker, crl, limits, records, admin, events, log\n\
         enroll-server.toml:4: listen.https: expected an address with a port, such as \"0.0.0.0:8443\", found \"nowhere\"\n\
         enroll-server.toml:7: certificates.life: is no field here; there are pen and crl_url\n\
         enroll-server.toml:8: certificates.pen: expected a whole number from 1 to 4294967295, found a string\n\
@@ -36,6 +36,31 @@ fn what_is_no_toml_is_reported_with_its_line() {
         panic!("taken")
     };
     assert!(mistakes.iter().any(|mistake| mistake.line == 2), "{mistakes:?}");
+}
+
+#[test]
+fn the_issuing_key_is_in_one_place() {
+    use super::IssuingKey;
+    let key =
+        |table: &str| parse(&format!("tenant = \"Acme\"\n[issuing_key]\n{table}")).map(|c| c.issuing_key);
+    let uri = "pkcs11 = \"pkcs11:token=ca;object=o?module-path=/m.so\"\n";
+    let command = "command = [\"sign\", \"-k\"]\n";
+    assert!(matches!(key(""), Ok(IssuingKey::File { passphrase_file: None })));
+    assert!(matches!(key("passphrase_file = \"p\""), Ok(IssuingKey::File { passphrase_file: Some(_) })));
+    assert!(matches!(key(uri), Ok(IssuingKey::Pkcs11(_))));
+    assert!(matches!(key(command), Ok(IssuingKey::Command(list)) if list == ["sign", "-k"]));
+    for (wrong, told) in [
+        (format!("{uri}{command}"), "issuing_key.command: expected one of pkcs11 and command, found both"),
+        (
+            "command = []".to_owned(),
+            "issuing_key.command: expected a program and its arguments, found an empty list",
+        ),
+        (uri.replace("?", "?pin-value=1&"), "a PIN does not belong into settings"),
+        (uri.replace("object=o", ""), "the attribute \"object\" is missing"),
+    ] {
+        let error = key(&wrong).unwrap_err().to_string();
+        assert!(error.contains(told), "{error}");
+    }
 }
 
 #[test]

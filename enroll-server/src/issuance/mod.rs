@@ -507,11 +507,11 @@ impl Issuance {
                 Ok((Proof::PsaToken(proof), None))
             }
             EvidenceKind::SymmetricKey => Ok((
-                Proof::SymmetricKey(SymmetricEat {
+                Proof::SymmetricKey(Box::new(SymmetricEat {
                     eat: evidence.body,
                     nonce: &evidence.nonce,
                     credential: self.symmetric_credential(device, evidence.body).await?,
-                }),
+                })),
                 None,
             )),
             _ => Err(Denied::NoKind),
