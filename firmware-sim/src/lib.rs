@@ -15,5 +15,6 @@ pub mod faults;
 pub mod flash;
 pub mod fleet;
 pub mod progress;
+pub mod psa;
 pub mod qemu;
 pub mod stage;

@@ -15,7 +15,7 @@ use tokio::net::TcpListener;
 
 use crate::broker::{Admin, AdminError, Broker, BrokerConfig, BrokerError, Limits};
 use crate::device::{DeviceError, DeviceSpec, Overrides};
-use crate::factory::{self, FactoryError, Lot, Order, Provision, ServerAddress};
+use crate::factory::{self, Evidence, FactoryError, Lot, Order, Provision, ServerAddress};
 
 /// Everything that runs beside the devices.
 #[derive(Debug)]
@@ -115,6 +115,7 @@ impl Stage {
         config.listen.http = Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
 
         let order = Order {
+            evidence: Evidence::Idevid,
             dir: dir.join("factory"),
             count: setting.devices,
             model: "demo-sensor".to_owned(),

@@ -6,13 +6,14 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
 
-use firmware_sim::factory::{self, DeviceSettings, FactoryError, Order};
+use firmware_sim::factory::{self, DeviceSettings, Evidence, FactoryError, Order};
 use shared::UnixTime;
 
 const NOW: UnixTime = UnixTime::from_secs(1_795_478_400);
 
 fn order(dir: &Path) -> Order {
     Order {
+        evidence: Evidence::Idevid,
         dir: dir.to_owned(),
         count: 3,
         model: "sim-1".into(),

@@ -180,8 +180,8 @@ pub trait Clock {
 
 /// Proves what the device is.
 ///
-/// To implement: over an IDevID key, use [`crate::evidence::IdevidAttester`]; over a one-time token, return the
-/// token's text as the evidence.
+/// To implement: over an IDevID key, use [`crate::evidence::IdevidAttester`]; over a PSA attestation service,
+/// [`crate::evidence::PsaAttester`]; over a one-time token, return the token's text as the evidence.
 pub trait Attester {
     /// The device's identifier.
     fn device_id(&self) -> &DeviceId;
@@ -232,6 +232,9 @@ pub enum AttestError {
     /// The identity key failed.
     #[error(transparent)]
     Key(#[from] KeyError),
+    /// The platform's attestation service failed.
+    #[error("the platform's attestation service failed")]
+    Service,
     /// The evidence is longer than the buffer.
     #[error("the evidence does not fit its buffer")]
     TooLong,

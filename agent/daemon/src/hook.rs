@@ -53,7 +53,7 @@ pub struct HookWorker {
 /// Most changes that wait for their command; a change that finds the queue full is logged and left out.
 const MAX_WAITING: usize = 16;
 /// Where programs are looked for by scripts.
-const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+pub(crate) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// Starts the worker; must be called within a tokio runtime. Without a configured command nothing is ever run.
 #[must_use]
@@ -140,7 +140,7 @@ impl Context {
     }
 }
 
-fn kill_group(group: Option<u32>) {
+pub(crate) fn kill_group(group: Option<u32>) {
     use rustix::process::{Pid, Signal, kill_process_group};
     let group = group.and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
     if let Some(group) = group

@@ -10,7 +10,7 @@ use shared::limits;
 use super::Failure;
 use crate::board::{Board, flash_image};
 use crate::device::{DeviceSpec, Overrides};
-use crate::factory::{self, Order, Provision, ServerAddress};
+use crate::factory::{self, Evidence, Order, Provision, ServerAddress};
 use crate::progress::bar;
 
 /// Make devices: a maker's CA, IDevID keys and certificates, flash images, inventory and reference values
@@ -43,6 +43,11 @@ pub(super) struct Arguments {
     /// Version of the firmware, MAJOR.MINOR.PATCH
     #[arg(long, default_value = "1.2.0")]
     version: String,
+    /// How the devices prove what they are: with an IDevID, or with the PSA tokens of a simulated root of trust
+    ///
+    /// With psa, also tell the server: enroll-server attestation-key import DIR/attestation-keys.csv
+    #[arg(long, value_enum, default_value_t)]
+    evidence: Evidence,
     /// Put the enrollment server's address into the devices
     #[arg(long, value_name = "HOST:PORT", requires = "trust")]
     server: Option<ServerAddress>,
@@ -82,6 +87,7 @@ fn make(arguments: &Arguments, dir: &Path) -> Result<Option<PathBuf>, Failure> {
         model: arguments.model.clone(),
         maker: arguments.maker.clone(),
         version: arguments.version.clone(),
+        evidence: arguments.evidence,
         server: provision(arguments)?,
     };
     let progress = bar(order.count.into(), "devices");
@@ -94,6 +100,9 @@ fn make(arguments: &Arguments, dir: &Path) -> Result<Option<PathBuf>, Failure> {
         writeln!(out, "\nTell the enrollment server about them:")?;
         writeln!(out, "  enroll-server maker add {dir}/{}", factory::MAKER_CERTIFICATE)?;
         writeln!(out, "  enroll-server device import {dir}/{}", factory::INVENTORY)?;
+        if order.evidence == Evidence::Psa {
+            writeln!(out, "  enroll-server attestation-key import {dir}/{}", factory::ATTESTATION_KEYS)?;
+        }
         writeln!(out, "  and add {dir}/{} to its policy", factory::REFERENCE_VALUES)?;
         if let Some(id) = lot.devices.first() {
             writeln!(out, "Then run one:\n  firmware-sim device --dir {dir}/devices/{id}")?;

@@ -5,6 +5,7 @@ mod device;
 mod factory;
 mod flash;
 mod fleet;
+mod psa_token;
 mod qemu;
 mod size;
 
@@ -38,6 +39,7 @@ enum Command {
     Device(device::Arguments),
     Flash(flash::Arguments),
     Fleet(fleet::Arguments),
+    PsaToken(psa_token::Arguments),
     Qemu(qemu::Arguments),
     Size(size::Arguments),
 }
@@ -66,6 +68,7 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Device(arguments) => Box::pin(device::run(arguments)).await,
         Command::Flash(arguments) => flash::run(&arguments).await,
         Command::Fleet(arguments) => Box::pin(fleet::run(arguments)).await,
+        Command::PsaToken(arguments) => psa_token::run(&arguments),
         Command::Size(arguments) => Box::pin(size::run(arguments)).await,
         Command::Qemu(arguments) => Box::pin(qemu::run(arguments)).await,
     };

@@ -1,15 +1,19 @@
 //! A device on the Linux daemon's stack, in-process: what `agent run` and `agent enroll` do.
 
+use core::time::Duration;
 use std::sync::Arc;
 
 use agent::config::{
     Config, Export, Firmware, Identity, Log, Measurement, MeasurementSource, Server, Timeouts,
 };
+use agent::provision::ServiceCommand;
 use agent::startup::{Surroundings, Tap};
 use agent_core::flow::Control;
+use shared::DeviceId;
 use shared::evidence::DebugStatus;
 
 use super::{Behaviour, DeviceError, DeviceSpec, Job};
+use crate::factory::Evidence;
 
 pub(super) async fn run(
     spec: &DeviceSpec,
@@ -45,7 +49,7 @@ fn config(spec: &DeviceSpec, behaviour: &Behaviour) -> Result<Config, DeviceErro
         state_dir: spec.file("state"),
         trust_bundle: Some(spec.trust_bundle.clone()),
         server: Server { host: spec.server.host.clone(), port: spec.server.port },
-        identity: Identity::Idevid { certificate: spec.file("idevid.pem"), key: spec.file("idevid.key") },
+        identity: identity(spec)?,
         firmware: Firmware {
             maker_number: settings.hardware.maker_number,
             model: settings.hardware.model.clone(),
@@ -60,5 +64,27 @@ fn config(spec: &DeviceSpec, behaviour: &Behaviour) -> Result<Config, DeviceErro
         hook: None,
         network: Timeouts::default(),
         log: Log::default(),
+    })
+}
+
+/// A PSA token comes from this very program, as it would from a platform's tool.
+fn identity(spec: &DeviceSpec) -> Result<Identity, DeviceError> {
+    Ok(match spec.settings.evidence {
+        Evidence::Idevid => {
+            Identity::Idevid { certificate: spec.file("idevid.pem"), key: spec.file("idevid.key") }
+        }
+        Evidence::Psa => {
+            let folder = std::path::absolute(&spec.dir)
+                .map_err(|source| DeviceError::Read { path: spec.dir.clone(), source })?;
+            let folder = folder.to_str().ok_or_else(|| spec.form("", "files under a path of UTF-8"))?;
+            let program = std::env::current_exe().map_err(DeviceError::Program)?;
+            let arguments = ["psa-token", "--dir", folder].map(ToOwned::to_owned).to_vec();
+            Identity::Psa {
+                device: DeviceId::new(spec.id())
+                    .map_err(|_| spec.form("device.toml", "a device identifier"))?,
+                service: ServiceCommand { program, arguments, timeout: Duration::from_secs(10) },
+                certificate: Some(spec.file("iak.pem")),
+            }
+        }
     })
 }

@@ -5,9 +5,8 @@
 
 use std::sync::Arc;
 
-use agent_core::evidence::{Firmware, IdevidAttester};
 use agent_core::flow::{Agent, Control, Notice, Platform, Settings};
-use agent_core::keystore::{SoftKey, SoftKeyStore};
+use agent_core::keystore::SoftKeyStore;
 use agent_core::platform::{Clock, Observer};
 use agent_mcu::flash::FlashStorage;
 use agent_mcu::http::Https;
@@ -17,10 +16,9 @@ use agent_mcu::tls::{Buffers, READ_BUFFER, WRITE_BUFFER, Workspace};
 use agent_mcu::wrap::{SoftCipher, Wrapped};
 use core::time::Duration;
 use rand_core::OsRng;
-use rustls_pki_types::CertificateDer;
 use shared::UnixTime;
-use shared::evidence::{DebugStatus, Digest, Measurement};
 
+use super::attester::Factory;
 use super::{Behaviour, DeviceError, DeviceSpec, Job, TokioConnector};
 use crate::board::fuses;
 use crate::faults::{FaultyStorage, FaultyTransport, Plan};
@@ -39,9 +37,8 @@ pub(super) async fn run(
     tap: Box<dyn FnMut(&Notice<'_>)>,
 ) -> Result<(), DeviceError> {
     let parts = Factory::read(spec)?;
-    let chain: Vec<&[u8]> = parts.chain.iter().map(AsRef::as_ref).collect();
-    let attester = IdevidAttester::new(parts.key.clone(), &chain, Factory::firmware(spec)?)
-        .map_err(|_| spec.form("idevid.pem", "the IDevID of the key beside it"))?;
+    let trust_bundle = spec.read_trust_bundle()?;
+    let attester = parts.attester(spec)?;
 
     let (mut read, mut write) = (vec![0; READ_BUFFER], vec![0; WRITE_BUFFER]);
     let (mut parked, mut receive) = (vec![0; PARKED], vec![0; RECEIVE_BUFFER]);
@@ -74,48 +71,12 @@ pub(super) async fn run(
         software_version: &spec.settings.firmware.version,
         telemetry_interval: behaviour.telemetry_interval,
         pace: behaviour.pace,
-        ..Settings::new(&spec.server.host, spec.server.port, &parts.trust_bundle, BUILT)
+        ..Settings::new(&spec.server.host, spec.server.port, &trust_bundle, BUILT)
     };
     let mut agent: Box<Agent<'_, _>> = Box::new(Agent::new(platform, settings));
     match behaviour.job {
         Job::Run => Ok(Box::pin(agent.run(&control)).await?),
         Job::Enroll => Ok(Box::pin(agent.enroll_once(&control)).await.map(|_status| ())?),
-    }
-}
-
-/// What the factory put into the device.
-struct Factory {
-    chain: Vec<CertificateDer<'static>>,
-    key: SoftKey,
-    trust_bundle: Vec<u8>,
-}
-
-impl Factory {
-    fn read(spec: &DeviceSpec) -> Result<Self, DeviceError> {
-        let (chain, key) = spec.read_idevid()?;
-        let key = SoftKey::from(p256::ecdsa::SigningKey::from(key));
-        Ok(Self { chain, key, trust_bundle: spec.read_trust_bundle()? })
-    }
-
-    fn firmware<'s>(spec: &'s DeviceSpec) -> Result<Firmware<'s>, DeviceError> {
-        let settings = &spec.settings;
-        let unfit = || spec.form("device.toml", "measurements that fit evidence");
-        let mut measurements = heapless::Vec::new();
-        for measured in &settings.firmware.measurement {
-            let mut digest: Digest = [0; 32];
-            hex::decode_to_slice(&measured.digest, &mut digest).map_err(|_| unfit())?;
-            let (component, version) = (measured.component.as_str(), measured.version.as_str());
-            measurements.push(Measurement { component, version, digest }).map_err(|_| unfit())?;
-        }
-        Ok(Firmware {
-            oemid: settings.hardware.maker_number,
-            hwmodel: &settings.hardware.model,
-            hwversion: &settings.hardware.version,
-            swname: &settings.firmware.name,
-            swversion: &settings.firmware.version,
-            debug: DebugStatus::Disabled,
-            measurements,
-        })
     }
 }
 

@@ -1,5 +1,6 @@
 //! One simulated device, on the stack of a microcontroller or on that of the Linux daemon.
 
+mod attester;
 mod connector;
 mod linux;
 mod mcu;
@@ -19,7 +20,7 @@ use crate::flash::ImageError;
 
 pub use connector::{TokioConnector, TokioStream};
 pub use milestones::{Milestone, Milestones};
-pub use spec::{DeviceSpec, Overrides};
+pub use spec::{DeviceSpec, Overrides, root_of_trust};
 
 /// Which code a simulated device runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -130,6 +131,9 @@ pub enum DeviceError {
     /// The thread or runtime of a device could not be made.
     #[error("no thread for simulated devices could be made")]
     Thread(#[source] std::io::Error),
+    /// This program, which makes PSA tokens for the Linux agent, cannot be found.
+    #[error("the path of this program is not known")]
+    Program(#[source] std::io::Error),
     /// The Linux agent could not do it.
     #[error(transparent)]
     Linux(Box<agent::StartError>),

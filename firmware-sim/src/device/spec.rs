@@ -11,7 +11,8 @@ use shared::limits;
 use zeroize::Zeroizing;
 
 use super::DeviceError;
-use crate::factory::{DeviceSettings, ServerAddress};
+use crate::factory::{DeviceSettings, Evidence, ServerAddress};
+use crate::psa::{Component, RootOfTrust};
 
 /// One device, ready to run.
 #[derive(Clone, Debug)]
@@ -86,22 +87,12 @@ impl DeviceSpec {
     /// # Errors
     /// Names the file that cannot be read, or does not hold what it should.
     pub fn read_idevid(&self) -> Result<(Vec<CertificateDer<'static>>, SecretKey), DeviceError> {
-        let read = |name: &str| {
-            let path = self.file(name);
-            fs::read_to_string(&path).map_err(|source| DeviceError::Read { path, source })
-        };
-        let chain = CertificateDer::pem_slice_iter(read("idevid.pem")?.as_bytes())
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(|_| self.form("idevid.pem", "certificates in PEM"))?;
-        let key = Zeroizing::new(read("idevid.key")?);
-        let key = SecretKey::from_pkcs8_pem(&key)
-            .map_err(|_| self.form("idevid.key", "a P-256 key in PEM (PKCS#8)"))?;
-        Ok((chain, key))
+        read_identity(&self.dir, Evidence::Idevid.stem())
     }
 
     /// The error that one of the device's files does not hold what it should.
     pub(crate) fn form(&self, name: &str, expected: &'static str) -> DeviceError {
-        DeviceError::Form { path: self.file(name), expected }
+        form(&self.dir, name, expected)
     }
 
     /// The provisioned trust bundle.
@@ -116,4 +107,43 @@ impl DeviceSpec {
         }
         Ok(bytes)
     }
+}
+
+/// The simulated root of trust of the device in `dir`, which proves itself with PSA tokens, and the chain of its
+/// attestation key, leaf first.
+///
+/// # Errors
+/// Names the file that cannot be read, or does not hold what it should.
+pub fn root_of_trust(dir: &Path) -> Result<(RootOfTrust, Vec<CertificateDer<'static>>), DeviceError> {
+    let settings = DeviceSettings::read(&dir.join("device.toml"))?;
+    let (chain, key) = read_identity(dir, Evidence::Psa.stem())?;
+    let measurements = settings.firmware.measurement.iter();
+    let components: Option<Vec<_>> = measurements
+        .map(|measured| {
+            let digest = hex::decode(&measured.digest).ok()?.try_into().ok()?;
+            let (kind, version) = (measured.component.clone(), measured.version.clone());
+            Some(Component { kind, version, digest })
+        })
+        .collect();
+    let components = components.ok_or_else(|| form(dir, "device.toml", "SHA-256 digests"))?;
+    Ok((RootOfTrust::new(key.into(), &settings.hardware.model, components), chain))
+}
+
+fn read_identity(dir: &Path, stem: &str) -> Result<(Vec<CertificateDer<'static>>, SecretKey), DeviceError> {
+    let read = |name: &str| {
+        let path = dir.join(name);
+        fs::read_to_string(&path).map_err(|source| DeviceError::Read { path, source })
+    };
+    let (certificate, private) = (format!("{stem}.pem"), format!("{stem}.key"));
+    let chain = CertificateDer::pem_slice_iter(read(&certificate)?.as_bytes())
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|_| form(dir, &certificate, "certificates in PEM"))?;
+    let key = Zeroizing::new(read(&private)?);
+    let key =
+        SecretKey::from_pkcs8_pem(&key).map_err(|_| form(dir, &private, "a P-256 key in PEM (PKCS#8)"))?;
+    Ok((chain, key))
+}
+
+fn form(dir: &Path, name: &str, expected: &'static str) -> DeviceError {
+    DeviceError::Form { path: dir.join(name), expected }
 }

@@ -7,7 +7,7 @@ use shared::DeviceId;
 
 use super::files::{create_private_dir, replace, write_private, write_public};
 use super::maker::{Idevid, Maker};
-use super::settings::{DeviceSettings, known_good};
+use super::settings::{DeviceSettings, Evidence, known_good};
 use super::{FactoryError, Order, Provision, device_dir};
 use crate::flash;
 
@@ -26,6 +26,8 @@ pub struct Lot {
 pub const MAKER_CERTIFICATE: &str = "maker/maker-ca.pem";
 /// The list of devices, for `enroll-server device import`.
 pub const INVENTORY: &str = "inventory.csv";
+/// The attestation keys of a lot with PSA tokens, for `enroll-server attestation-key import`.
+pub const ATTESTATION_KEYS: &str = "attestation-keys.csv";
 /// The known-good measurements, for the enrollment server.
 pub const REFERENCE_VALUES: &str = "reference-values.toml";
 
@@ -57,6 +59,7 @@ pub(super) struct Writer<'o> {
     dir: PathBuf,
     order: &'o Order,
     inventory: String,
+    attestation_keys: String,
     devices: Vec<DeviceId>,
 }
 
@@ -81,7 +84,7 @@ impl<'o> Writer<'o> {
         create_private_dir(&dir.join("devices"))?;
         write_public(&dir.join(MAKER_CERTIFICATE), maker.certificate_pem().as_bytes())?;
         write_private(&dir.join("maker/maker-ca.key"), maker.key_pem().as_bytes())?;
-        let measurement = known_good(&order.model, &order.version)
+        let measurement = known_good(&order.model, &order.version, order.evidence)
             .into_iter()
             .map(|good| KnownGood {
                 model: &order.model,
@@ -96,6 +99,7 @@ impl<'o> Writer<'o> {
             dir: dir.to_owned(),
             order,
             inventory: "device,model,idevid_sha256\n".to_owned(),
+            attestation_keys: "instance_id,device,key,maker,model\n".to_owned(),
             devices: Vec::new(),
         })
     }
@@ -103,7 +107,16 @@ impl<'o> Writer<'o> {
     /// Writes one device's folder.
     pub(super) fn device(&mut self, id: &DeviceId, idevid: &Idevid) -> Result<(), FactoryError> {
         write_device(&device_dir(&self.dir, id), id, idevid, self.order)?;
-        self.inventory.push_str(&format!("{id},{},{}\n", self.order.model, idevid.spki_sha256));
+        let (model, evidence) = (&self.order.model, self.order.evidence);
+        let identity = match evidence {
+            Evidence::Idevid => &idevid.spki_sha256,
+            Evidence::Psa => &idevid.instance_id,
+        };
+        self.inventory.push_str(&format!("{id},{model},{identity}\n"));
+        if evidence == Evidence::Psa {
+            let line = format!("{},{id},{},,{model}\n", idevid.instance_id, idevid.spki);
+            self.attestation_keys.push_str(&line);
+        }
         self.devices.push(id.clone());
         Ok(())
     }
@@ -111,6 +124,9 @@ impl<'o> Writer<'o> {
     /// Writes the inventory.
     pub(super) fn finish(self) -> Result<Vec<DeviceId>, FactoryError> {
         write_public(&self.dir.join(INVENTORY), self.inventory.as_bytes())?;
+        if self.order.evidence == Evidence::Psa {
+            write_public(&self.dir.join(ATTESTATION_KEYS), self.attestation_keys.as_bytes())?;
+        }
         Ok(self.devices)
     }
 }
@@ -121,11 +137,12 @@ impl<'o> Writer<'o> {
 /// Names the file that could not be written.
 pub fn write_device(dir: &Path, id: &DeviceId, idevid: &Idevid, order: &Order) -> Result<(), FactoryError> {
     create_private_dir(dir)?;
-    write_public(&dir.join("idevid.pem"), idevid.certificate_pem.as_bytes())?;
-    write_private(&dir.join("idevid.key"), idevid.key_pem.as_bytes())?;
+    let stem = order.evidence.stem();
+    write_public(&dir.join(format!("{stem}.pem")), idevid.certificate_pem.as_bytes())?;
+    write_private(&dir.join(format!("{stem}.key")), idevid.key_pem.as_bytes())?;
     write_private(&dir.join("flash.img"), &flash::blank())?;
     let address = order.server.as_ref().map(|server| server.address.clone());
-    let settings = DeviceSettings::new(id, &order.model, &order.version, address);
+    let settings = DeviceSettings::new(id, &order.model, &order.version, order.evidence, address);
     write_public(&dir.join("device.toml"), toml::to_string(&settings)?.as_bytes())?;
     if let Some(server) = &order.server {
         write_public(&dir.join("trust.bundle"), &server.trust_bundle)?;

@@ -25,6 +25,10 @@ pub struct Idevid {
     pub key_pem: zeroize::Zeroizing<String>,
     /// SHA-256 of the SubjectPublicKeyInfo, in hexadecimal digits.
     pub spki_sha256: String,
+    /// The SubjectPublicKeyInfo in DER, in hexadecimal digits.
+    pub spki: String,
+    /// Its instance identifier where it is an attestation key, see [`crate::psa::instance`], in hexadecimal digits.
+    pub instance_id: String,
 }
 
 impl core::fmt::Debug for Maker {
@@ -85,10 +89,13 @@ impl Maker {
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.use_authority_key_identifier_extension = true;
         let certificate = params.signed_by(&key, &self.issuer)?;
+        let spki = rcgen::PublicKeyData::subject_public_key_info(&key);
         Ok(Idevid {
             certificate_pem: certificate.pem(),
             key_pem: zeroize::Zeroizing::new(key.serialize_pem()),
-            spki_sha256: spki_sha256(&rcgen::PublicKeyData::subject_public_key_info(&key)),
+            spki_sha256: spki_sha256(&spki),
+            spki: hex::encode(spki),
+            instance_id: hex::encode(Sha256::digest(rcgen::PublicKeyData::der_bytes(&key))),
         })
     }
 }

@@ -14,10 +14,13 @@ use std::path::{Path, PathBuf};
 use shared::{DeviceId, UnixTime, limits};
 
 pub use files::write_private;
-pub use lot::{INVENTORY, Lot, MAKER_CERTIFICATE, REFERENCE_VALUES, provision, write_device};
+pub use lot::{
+    ATTESTATION_KEYS, INVENTORY, Lot, MAKER_CERTIFICATE, REFERENCE_VALUES, provision, write_device,
+};
 pub use maker::{Idevid, Maker, spki_sha256};
 pub use settings::{
-    DeviceSettings, Firmware, Hardware, MAKER_NUMBER, MeasurementSettings, ServerAddress, SettingsError,
+    DeviceSettings, Evidence, Firmware, Hardware, MAKER_NUMBER, MeasurementSettings, ServerAddress,
+    SettingsError,
 };
 
 /// What to make.
@@ -33,6 +36,8 @@ pub struct Order {
     pub maker: String,
     /// Version of the firmware, as `MAJOR.MINOR.PATCH`.
     pub version: String,
+    /// How the devices prove what they are.
+    pub evidence: Evidence,
     /// The enrollment server and its trust bundle, if they are known already.
     pub server: Option<Provision>,
 }

@@ -14,6 +14,9 @@ use shared::DeviceId;
 pub struct DeviceSettings {
     /// The device identifier; the IDevID has to carry the same.
     pub device: String,
+    /// How the device proves what it is.
+    #[serde(default, skip_serializing_if = "Evidence::is_idevid")]
+    pub evidence: Evidence,
     /// The enrollment server; may be left out and given on the command line.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub server: Option<ServerAddress>,
@@ -21,6 +24,43 @@ pub struct DeviceSettings {
     pub hardware: Hardware,
     /// What the firmware says about itself.
     pub firmware: Firmware,
+}
+
+/// How a device proves what it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Evidence {
+    /// With an EAT, signed with its IDevID key.
+    #[default]
+    Idevid,
+    /// With a PSA token, made by a simulated root of trust.
+    Psa,
+}
+
+impl Evidence {
+    /// The files of the key and its certificate, without their endings.
+    #[must_use]
+    pub const fn stem(self) -> &'static str {
+        match self {
+            Self::Idevid => "idevid",
+            Self::Psa => "iak",
+        }
+    }
+
+    /// What such a device measures.
+    const fn components(self) -> &'static [&'static str] {
+        match self {
+            Self::Idevid => &["bootloader", "application"],
+            // Measurement types of RFC 9783, section 4.4.1.
+            Self::Psa => &["BL", "PRoT", "App"],
+        }
+    }
+
+    /// Whether it is the usual way.
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants it so")]
+    const fn is_idevid(&self) -> bool {
+        matches!(self, Self::Idevid)
+    }
 }
 
 /// A host and a TCP port.
@@ -110,9 +150,16 @@ impl DeviceSettings {
 
     /// The settings of a new device.
     #[must_use]
-    pub fn new(id: &DeviceId, model: &str, version: &str, server: Option<ServerAddress>) -> Self {
+    pub fn new(
+        id: &DeviceId,
+        model: &str,
+        version: &str,
+        evidence: Evidence,
+        server: Option<ServerAddress>,
+    ) -> Self {
         Self {
             device: id.to_string(),
+            evidence,
             server,
             hardware: Hardware {
                 maker_number: MAKER_NUMBER,
@@ -122,7 +169,7 @@ impl DeviceSettings {
             firmware: Firmware {
                 name: FIRMWARE_NAME.to_owned(),
                 version: version.to_owned(),
-                measurement: known_good(model, version),
+                measurement: known_good(model, version, evidence),
             },
         }
     }
@@ -158,11 +205,12 @@ impl core::fmt::Display for ServerAddress {
 const FIRMWARE_NAME: &str = "demo-firmware";
 
 /// The measurements of the real firmware: digests over the texts that stand for its images.
-pub(super) fn known_good(model: &str, version: &str) -> Vec<MeasurementSettings> {
-    ["bootloader", "application"]
-        .into_iter()
+pub(super) fn known_good(model: &str, version: &str, evidence: Evidence) -> Vec<MeasurementSettings> {
+    evidence
+        .components()
+        .iter()
         .map(|component| MeasurementSettings {
-            component: component.to_owned(),
+            component: (*component).to_owned(),
             version: version.to_owned(),
             digest: hex::encode(Sha256::digest(format!("{model} {component} {version}"))),
         })
@@ -171,16 +219,18 @@ pub(super) fn known_good(model: &str, version: &str) -> Vec<MeasurementSettings>
 
 #[cfg(test)]
 mod tests {
-    use super::{DeviceSettings, ServerAddress};
+    use super::{DeviceSettings, Evidence, ServerAddress};
     use shared::DeviceId;
 
     #[test]
     fn settings_are_read_as_they_were_written() {
         let id = DeviceId::new("SN-1").unwrap();
         let address = ServerAddress { host: "localhost".into(), port: 8443 };
-        let settings = DeviceSettings::new(&id, "sim", "1.2.0", Some(address));
-        let text = toml::to_string(&settings).unwrap();
-        assert_eq!(toml::from_str::<DeviceSettings>(&text).unwrap(), settings);
+        for evidence in [Evidence::Idevid, Evidence::Psa] {
+            let settings = DeviceSettings::new(&id, "sim", "1.2.0", evidence, Some(address.clone()));
+            let text = toml::to_string(&settings).unwrap();
+            assert_eq!(toml::from_str::<DeviceSettings>(&text).unwrap(), settings);
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@ mod device_name;
 mod dice;
 mod eat;
 mod idevid;
+mod psa;
 mod symmetric;
 mod token;
 
@@ -12,5 +13,6 @@ pub use claim::ClaimAttester;
 pub use dice::{DiceAttester, DiceError};
 pub use eat::Firmware;
 pub use idevid::{IdevidAttester, IdevidError};
+pub use psa::{AttestationService, PsaAttester, PsaChallenge, PsaError};
 pub use symmetric::{SymmetricAttester, SymmetricKeyError};
 pub use token::{TokenAttester, TokenError};

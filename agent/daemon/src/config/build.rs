@@ -15,6 +15,7 @@ use super::{
     Config, Export, Firmware, Hook, Identity, Log, LogFormat, LogLevel, Measurement, MeasurementSource,
     Server, Timeouts, TokenSource, Tpm,
 };
+use crate::provision::ServiceCommand;
 use crate::tpm::EkKind;
 
 /// Longest path of the state directory: the control socket's path has at most 107 bytes (unix(7)).
@@ -106,6 +107,17 @@ impl Reader {
             }
             return tpm;
         }
+        let psa = self.psa(device.clone());
+        if given(self, "identity.psa_command") {
+            if by_idevid || token_file.is_some() || token.is_some() {
+                self.combination(
+                    "identity",
+                    "give one of certificate and key (an IDevID), device and token, or device and psa_command",
+                );
+                return None;
+            }
+            return psa;
+        }
         let by_token = given(self, "identity.device") || given(self, "identity.token_file");
         match (by_idevid, by_token) {
             (true, true) => {
@@ -143,7 +155,7 @@ impl Reader {
                 self.combination(
                     "identity",
                     "give certificate and key (an IDevID), device and token_file (a one-time token), or device and \
-                     tpm",
+                     tpm or psa_command",
                 );
                 None
             }
@@ -193,6 +205,17 @@ impl Reader {
                 Vec::new()
             }
         }
+    }
+
+    /// Reads the fields of a PSA attestation service; complete only where there is one.
+    fn psa(&mut self, device: Option<DeviceId>) -> Option<Identity> {
+        const KEY: &str = "identity.psa_command";
+        let certificate = self.path("identity.psa_certificate");
+        let timeout = self.duration("identity.psa_timeout", 10, 1..=60);
+        let (program, arguments) = self.command(KEY)?;
+        self.require("identity.device");
+        let service = ServiceCommand { program, arguments, timeout };
+        Some(Identity::Psa { device: device?, service, certificate })
     }
 
     fn token(&mut self, token: Zeroizing<String>) -> Option<TokenSource> {
@@ -260,9 +283,14 @@ impl Reader {
     }
 
     fn hook(&mut self) -> Option<Hook> {
-        const KEY: &str = "hook.command";
         let timeout = self.duration("hook.timeout", 30, 1..=3_600);
-        let value = self.values.get(KEY)?.value.clone();
+        let (program, arguments) = self.command("hook.command")?;
+        Some(Hook { program, arguments, timeout })
+    }
+
+    /// A program by its absolute path, and its arguments.
+    fn command(&mut self, key: &str) -> Option<(PathBuf, Vec<String>)> {
+        let value = self.values.get(key)?.value.clone();
         let words: Option<Vec<String>> = match &value {
             Value::List(list) => list.iter().map(as_text).collect(),
             _ => None,
@@ -271,10 +299,10 @@ impl Reader {
         if let Some((program, arguments)) = command
             && Path::new(program).is_absolute()
         {
-            return Some(Hook { program: program.into(), arguments: arguments.to_vec(), timeout });
+            return Some((program.into(), arguments.to_vec()));
         }
         let expected = "a list of texts: the absolute path of a program, then its arguments";
-        self.expected(KEY, expected, &describe(&value));
+        self.expected(key, expected, &describe(&value));
         None
     }
 

@@ -147,6 +147,16 @@ fields! {
     "identity.tpm_event_log": Kind::Path, Unset "\"/sys/kernel/security/tpm0/binary_bios_measurements\"",
         "The firmware's event log, to be shown with the quote. All quoted registers have to be in it.";
 
+    "identity.psa_command": Kind::Words, Unset "[\"/usr/libexec/psa-token\"]",
+        "Program and arguments that make a PSA attestation token (RFC 9783), without a shell. It is given the \
+         challenge as its last argument, 64 bytes in hexadecimal, and writes the token to its standard output. It \
+         takes the place of certificate and key.";
+    "identity.psa_certificate": Kind::Path, Unset "\"/etc/agent/iak.pem\"",
+        "The certificate of the PSA attestation key and those between it and the maker's CA, in PEM; not needed \
+         where the server has the key registered.";
+    "identity.psa_timeout": Kind::Duration, Default "\"10s\"",
+        "After this time the PSA command is killed; at most 60 seconds.";
+
     "firmware.maker_number": Kind::Number, Default "32473",
         "The maker's IANA private enterprise number (claim oemid). 32473 is the number for examples.";
     "firmware.model": Kind::Text, Default "\"linux\"",

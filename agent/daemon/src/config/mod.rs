@@ -19,6 +19,7 @@ use shared::evidence::{DebugStatus, Digest};
 pub use error::{ConfigError, ConfigErrors, Origin, Problem};
 pub use sample::sample;
 
+use crate::provision::ServiceCommand;
 use crate::tpm::EkKind;
 
 /// Where the configuration file is looked for when nobody says otherwise.
@@ -74,6 +75,16 @@ pub enum Identity {
         device: DeviceId,
         /// Where the token is.
         token: TokenSource,
+    },
+    /// With the tokens of the platform's PSA attestation service.
+    Psa {
+        /// The device's identifier.
+        device: DeviceId,
+        /// How to ask for a token.
+        service: ServiceCommand,
+        /// The chain of the attestation key's certificate in PEM, leaf first, trust anchor left out; nothing where
+        /// the server has the key registered.
+        certificate: Option<PathBuf>,
     },
     /// With the device's TPM, which holds the operational keys as well.
     Tpm(Tpm),

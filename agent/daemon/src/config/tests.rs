@@ -45,7 +45,7 @@ fn commented_lines_of_the_sample_are_right() {
     assert!(errors.0.iter().all(|error| matches!(error.problem, Problem::Combination(_))), "{errors}");
     let by_idevid: String = all
         .lines()
-        .filter(|l| !["device", "token_file", "tpm "].iter().any(|other| l.starts_with(other)))
+        .filter(|l| !["device", "token_file", "tpm ", "psa_command"].iter().any(|other| l.starts_with(other)))
         .map(|l| format!("{l}\n"))
         .collect();
     let config = parse(&by_idevid, &Sources::default()).unwrap();
@@ -78,7 +78,7 @@ fn every_field_can_be_given_by_flag_and_by_variable() {
         let by_token = field.key == "identity.device" || field.key == "identity.token_file";
         let rest = if by_token {
             "server.host = \"localhost\"\nidentity = { device = \"SN-1\", token_file = \"/token\" }\n"
-        } else if field.key == "identity.tpm" {
+        } else if ["identity.tpm", "identity.psa_command"].contains(&field.key) {
             "server.host = \"localhost\"\nidentity = { device = \"SN-1\" }\n"
         } else {
             SMALLEST
@@ -213,4 +213,31 @@ fn a_tpm_takes_the_place_of_certificate_and_key() {
     }
     let without = parse(&format!("{base}identity.tpm = \"/dev/tpmrm0\"\n"), &Sources::default());
     assert_eq!(without.unwrap_err().0[0].field, "identity.device");
+}
+
+#[test]
+fn a_psa_service_takes_the_place_of_certificate_and_key() {
+    let base = "server.host = \"localhost\"\n";
+    let psa = |more: &str| {
+        let command = "identity.psa_command = [\"/usr/bin/token\", \"-x\"]";
+        parse(&format!("{base}{more}\nidentity.device = \"SN-1\"\n{command}\n"), &Sources::default())
+    };
+    let found =
+        psa("identity.psa_timeout = \"3s\"\nidentity.psa_certificate = \"/iak.pem\"").unwrap().identity;
+    let Identity::Psa { device, service, certificate } = found else { panic!("no PSA service") };
+    assert_eq!((device.as_str(), certificate), ("SN-1", Some(PathBuf::from("/iak.pem"))));
+    assert_eq!((service.arguments, service.timeout.as_secs()), (vec!["-x".to_owned()], 3));
+    for (wrong, field) in [
+        ("identity.key = \"/key\"", "identity"),
+        ("identity.token_file = \"/token\"", "identity"),
+        ("identity.psa_timeout = \"61s\"", "identity.psa_timeout"),
+    ] {
+        let errors = psa(wrong).unwrap_err();
+        assert_eq!(errors.0.iter().map(|e| e.field.as_str()).collect::<Vec<_>>(), [field], "{errors}");
+    }
+    for (wrong, field) in [("[\"/usr/bin/token\"]", "identity.device"), ("\"token\"", "identity.psa_command")]
+    {
+        let errors = parse(&format!("{base}identity.psa_command = {wrong}\n"), &Sources::default());
+        assert_eq!(errors.unwrap_err().0[0].field, field);
+    }
 }

@@ -5,6 +5,7 @@
 //! bundle is good, the core's.
 
 mod attester;
+mod psa;
 mod tpm;
 
 use std::fs::File;
@@ -12,7 +13,9 @@ use std::io::{self, Read as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use agent_core::evidence::{Firmware, IdevidAttester, IdevidError, TokenAttester, TokenError};
+use agent_core::evidence::{
+    Firmware, IdevidAttester, IdevidError, PsaAttester, PsaError, TokenAttester, TokenError,
+};
 use sha2::{Digest as _, Sha256};
 use shared::evidence::{Digest, Measurement};
 use shared::{DeviceId, limits};
@@ -26,6 +29,7 @@ use crate::storage::FileStorage;
 use crate::tpm::Tpm;
 
 pub use attester::DeviceAttester;
+pub use psa::ServiceCommand;
 pub(crate) use tpm::CREDENTIAL_FILE;
 pub use tpm::{TpmAttester, TpmIdentity};
 
@@ -45,6 +49,7 @@ pub struct Provision {
 enum Proof {
     Idevid { path: PathBuf, chain: Vec<Vec<u8>>, key: FileKey },
     Token { device: DeviceId, token: Zeroizing<String> },
+    Psa { device: DeviceId, service: ServiceCommand, chain: Vec<Vec<u8>> },
     Tpm(Box<TpmIdentity>),
 }
 
@@ -53,6 +58,7 @@ impl core::fmt::Debug for Proof {
         f.write_str(match self {
             Self::Idevid { .. } => "Idevid(<redacted>)",
             Self::Token { .. } => "Token(<redacted>)",
+            Self::Psa { .. } => "Psa",
             Self::Tpm(_) => "Tpm",
         })
     }
@@ -111,6 +117,9 @@ pub enum ProvisionError {
         /// The file.
         path: PathBuf,
     },
+    /// The chain of the PSA attestation key does not fit evidence.
+    #[error("the PSA attestation service cannot be used")]
+    Psa(#[source] PsaError),
     /// No token.
     #[error("the one-time token must be 1 to {} printable ASCII characters", limits::MAX_TOKEN)]
     Token,
@@ -130,6 +139,11 @@ impl Provision {
             Identity::Token { device, token } => {
                 Proof::Token { device: device.clone(), token: read_token(token)? }
             }
+            Identity::Psa { device, service, certificate } => Proof::Psa {
+                device: device.clone(),
+                service: service.clone(),
+                chain: certificate.as_deref().map(read_chain).transpose()?.unwrap_or_default(),
+            },
             Identity::Tpm(tpm) => Proof::Tpm(Box::new(tpm_identity(tpm)?)),
         };
         Ok(Self {
@@ -152,6 +166,11 @@ impl Provision {
                     .map(|attester| DeviceAttester::Idevid(Box::new(attester)))
                     .map_err(|source| ProvisionError::Idevid { path: path.clone(), source })
             }
+            Proof::Psa { device, service, chain } => {
+                let chain: Vec<&[u8]> = chain.iter().map(Vec::as_slice).collect();
+                let attester = PsaAttester::new(device.clone(), &chain, service.clone());
+                attester.map(|attester| DeviceAttester::Psa(Box::new(attester))).map_err(ProvisionError::Psa)
+            }
             Proof::Token { device, token } => TokenAttester::new(device.clone(), token)
                 .map(DeviceAttester::Token)
                 .map_err(|error| match error {
@@ -169,7 +188,9 @@ impl Provision {
     #[must_use]
     pub fn key_store(&self) -> DeviceKeyStore {
         match &self.proof {
-            Proof::Idevid { .. } | Proof::Token { .. } => DeviceKeyStore::File(FileKeyStore),
+            Proof::Idevid { .. } | Proof::Token { .. } | Proof::Psa { .. } => {
+                DeviceKeyStore::File(FileKeyStore)
+            }
             Proof::Tpm(identity) => DeviceKeyStore::Tpm(TpmKeyStore::new(identity.tpm.clone())),
         }
     }
@@ -200,10 +221,7 @@ impl Provision {
 }
 
 fn idevid(certificate: &Path, key: &Path) -> Result<Proof, ProvisionError> {
-    let text = read("IDevID certificate", certificate, MAX_PEM)?;
-    let chain = pem::read_certificates(&text)
-        .filter(|chain| (1..=limits::MAX_CHAIN).contains(&chain.len()))
-        .ok_or_else(|| ProvisionError::Chain { path: certificate.to_owned() })?;
+    let chain = read_chain(certificate)?;
     let text = Zeroizing::new(read_secret("IDevID key", key, MAX_PEM)?);
     let key = core::str::from_utf8(&text)
         .ok()
@@ -227,6 +245,13 @@ fn tpm_identity(config: &config::Tpm) -> Result<TpmIdentity, ProvisionError> {
         registers: config.registers.clone(),
         event_log: config.event_log.clone(),
     })
+}
+
+fn read_chain(path: &Path) -> Result<Vec<Vec<u8>>, ProvisionError> {
+    let text = read("certificate", path, MAX_PEM)?;
+    pem::read_certificates(&text)
+        .filter(|chain| (1..=limits::MAX_CHAIN).contains(&chain.len()))
+        .ok_or_else(|| ProvisionError::Chain { path: path.to_owned() })
 }
 
 fn read_token(source: &TokenSource) -> Result<Zeroizing<String>, ProvisionError> {

@@ -1,0 +1,120 @@
+//! How a device on the microcontroller's stack proves what it is, from what the factory put into it.
+
+use agent_core::evidence::{Firmware, IdevidAttester, PsaAttester};
+use agent_core::keystore::SoftKey;
+use agent_core::platform::{AttestError, Attester, PublicPoint};
+use rustls_pki_types::CertificateDer;
+use shared::DeviceId;
+use shared::evidence::{DebugStatus, Digest, Measurement};
+use shared::limits::MAX_CHAIN;
+use shared::message::latest::{EvidenceKind, Kinds, Nonce};
+
+use super::{DeviceError, DeviceSpec, root_of_trust};
+use crate::factory::Evidence;
+use crate::psa::RootOfTrust;
+
+/// What the factory put into the device.
+pub(super) struct Factory {
+    chain: Vec<CertificateDer<'static>>,
+    secret: Secret,
+}
+
+enum Secret {
+    Idevid(SoftKey),
+    Psa(Box<RootOfTrust>),
+}
+
+impl Factory {
+    pub(super) fn read(spec: &DeviceSpec) -> Result<Self, DeviceError> {
+        Ok(match spec.settings.evidence {
+            Evidence::Idevid => {
+                let (chain, key) = spec.read_idevid()?;
+                Self { chain, secret: Secret::Idevid(SoftKey::from(p256::ecdsa::SigningKey::from(key))) }
+            }
+            Evidence::Psa => {
+                let (root_of_trust, chain) = root_of_trust(&spec.dir)?;
+                Self { chain, secret: Secret::Psa(Box::new(root_of_trust)) }
+            }
+        })
+    }
+
+    /// The attester over it.
+    pub(super) fn attester<'f>(&'f self, spec: &'f DeviceSpec) -> Result<SimAttester<'f>, DeviceError> {
+        let chain: Vec<&[u8]> = self.chain.iter().map(AsRef::as_ref).collect();
+        match &self.secret {
+            Secret::Idevid(key) => IdevidAttester::new(key.clone(), &chain, firmware(spec)?)
+                .map(|attester| SimAttester::Idevid(Box::new(attester)))
+                .map_err(|_| spec.form("idevid.pem", "the IDevID of the key beside it")),
+            Secret::Psa(root_of_trust) => {
+                let device =
+                    DeviceId::new(spec.id()).map_err(|_| spec.form("device.toml", "a device identifier"))?;
+                PsaAttester::new(device, &chain, RootOfTrust::clone(root_of_trust))
+                    .map(|attester| SimAttester::Psa(Box::new(attester)))
+                    .map_err(|_| spec.form("iak.pem", "a chain of 4 certificates at most"))
+            }
+        }
+    }
+}
+
+fn firmware<'s>(spec: &'s DeviceSpec) -> Result<Firmware<'s>, DeviceError> {
+    let settings = &spec.settings;
+    let unfit = || spec.form("device.toml", "measurements that fit evidence");
+    let mut measurements = heapless::Vec::new();
+    for measured in &settings.firmware.measurement {
+        let mut digest: Digest = [0; 32];
+        hex::decode_to_slice(&measured.digest, &mut digest).map_err(|_| unfit())?;
+        let (component, version) = (measured.component.as_str(), measured.version.as_str());
+        measurements.push(Measurement { component, version, digest }).map_err(|_| unfit())?;
+    }
+    Ok(Firmware {
+        oemid: settings.hardware.maker_number,
+        hwmodel: &settings.hardware.model,
+        hwversion: &settings.hardware.version,
+        swname: &settings.firmware.name,
+        swversion: &settings.firmware.version,
+        debug: DebugStatus::Disabled,
+        measurements,
+    })
+}
+
+/// [`Attester`] over either of them.
+pub(super) enum SimAttester<'f> {
+    Idevid(Box<IdevidAttester<'f, SoftKey>>),
+    Psa(Box<PsaAttester<'f, RootOfTrust>>),
+}
+
+impl Attester for SimAttester<'_> {
+    fn device_id(&self) -> &DeviceId {
+        match self {
+            Self::Idevid(attester) => attester.device_id(),
+            Self::Psa(attester) => attester.device_id(),
+        }
+    }
+
+    fn kinds(&self) -> Kinds {
+        match self {
+            Self::Idevid(attester) => attester.kinds(),
+            Self::Psa(attester) => attester.kinds(),
+        }
+    }
+
+    fn attest(
+        &mut self,
+        kind: EvidenceKind,
+        nonce: &Nonce,
+        csr_key: &PublicPoint,
+        out: &mut [u8],
+    ) -> Result<usize, AttestError> {
+        match self {
+            Self::Idevid(attester) => attester.attest(kind, nonce, csr_key, out),
+            Self::Psa(attester) => attester.attest(kind, nonce, csr_key, out),
+        }
+    }
+
+    fn endorsements(&self) -> heapless::Vec<&[u8], MAX_CHAIN> {
+        match self {
+            Self::Idevid(attester) => attester.endorsements(),
+            Self::Psa(attester) => attester.endorsements(),
+        }
+    }
+}
