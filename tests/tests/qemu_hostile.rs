@@ -275,7 +275,8 @@ impl Bench {
         let _there = peer("qemu-system-arm", "qemu-system-arm");
         let image = build(Board::default(), kind).unwrap();
         let (server, broker) = (Front::new(), Front::new());
-        let world = World::new(Wishes { devices: 1, broker_port: broker.port, host: QEMU_HOST });
+        let world =
+            World::new(Wishes { devices: 1, broker_port: broker.port, host: QEMU_HOST, ..Wishes::default() });
         let policy = world.text("server/policy.toml") + &reference_values(&image);
         fs::write(world.path("server/policy.toml"), policy).unwrap();
         let address = format!("{QEMU_HOST}:{}", server.port).parse().unwrap();

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use firmware_sim::factory::DeviceSettings;
+use firmware_sim::factory::{ATTESTATION_KEYS, DeviceSettings, Evidence};
 use serde_json::Value as Json;
 use tempfile::TempDir;
 
@@ -22,12 +22,22 @@ pub struct Wishes {
     pub broker_port: u16,
     /// The name of this machine for devices.
     pub host: &'static str,
+    /// How the devices prove what they are.
+    pub evidence: Evidence,
+    /// Whether the server is told the attestation keys of a lot that has some.
+    pub register_keys: bool,
 }
 
 impl Default for Wishes {
     fn default() -> Self {
         // Port 9 (discard): nobody answers there.
-        Self { devices: 1, broker_port: 9, host: "localhost" }
+        Self {
+            devices: 1,
+            broker_port: 9,
+            host: "localhost",
+            evidence: Evidence::Idevid,
+            register_keys: true,
+        }
     }
 }
 
@@ -206,15 +216,14 @@ impl World {
             .collect();
         format!(
             "state_dir = {state:?}\ntrust_bundle = {bundle:?}\n\n[server]\nhost = \"localhost\"\nport = {port}\n\n\
-             [identity]\ncertificate = {certificate:?}\nkey = {key:?}\n\n\
+             [identity]\n{identity}\n\n\
              [firmware]\nmaker_number = {maker}\nmodel = {model:?}\nhardware_version = {hardware:?}\nname = {name:?}\n\
              version = {version:?}\ndebug = \"disabled-permanently\"\nmeasurements = [{measurements}]\n\n\
              [telemetry]\ninterval = \"1s\"\n\n[export]\ndirectory = {export:?}\n\n[log]\nlevel = \"debug\"\n",
             state = self.path(&format!("agents/{device}-state")),
             bundle = folder.join("trust.bundle"),
             port = self.https_port,
-            certificate = folder.join("idevid.pem"),
-            key = folder.join("idevid.key"),
+            identity = identity(&settings, &folder),
             maker = settings.hardware.maker_number,
             model = settings.hardware.model,
             hardware = settings.hardware.version,
@@ -259,9 +268,16 @@ impl World {
         command.arg("factory").arg("--dir").arg(self.path("lot")).args(["--count", &devices.to_string()]);
         command.args(["--server", &format!("{}:{}", wishes.host, self.https_port)]);
         command.arg("--trust").arg(self.path("server/trust.bundle"));
+        if wishes.evidence == Evidence::Psa {
+            command.args(["--evidence", "psa"]);
+        }
         let _report = run(&mut command).success();
         // What is known to be good stands in the policy.
         let policy = self.text("server/policy.toml") + "\n" + &self.text("lot/reference-values.toml");
+        let policy = match wishes.evidence {
+            Evidence::Idevid => policy,
+            Evidence::Psa => policy.replacen("kinds = [", "kinds = [\"psa-token\", ", 1),
+        };
         fs::write(self.path("server/policy.toml"), policy).expect("to write the policy");
         let inventory = self.text("lot/inventory.csv");
         self.devices =
@@ -270,6 +286,26 @@ impl World {
         let file = |relative: &str| path_text(&self.path(relative));
         let _maker = self.server(&["maker", "add", &file("lot/maker/maker-ca.pem")]).success();
         let _lot = self.server(&["device", "import", &file("lot/inventory.csv")]).success();
+        if wishes.evidence == Evidence::Psa && wishes.register_keys {
+            let keys = file(&format!("lot/{ATTESTATION_KEYS}"));
+            let _keys = self.server(&["attestation-key", "import", &keys]).success();
+        }
+    }
+}
+
+/// The agent's identity: an IDevID, or the simulated root of trust behind a command.
+fn identity(settings: &DeviceSettings, folder: &Path) -> String {
+    let file = |name: &str| folder.join(name);
+    match settings.evidence {
+        Evidence::Idevid => {
+            format!("certificate = {:?}\nkey = {:?}", file("idevid.pem"), file("idevid.key"))
+        }
+        Evidence::Psa => format!(
+            "device = {:?}\npsa_command = [{:?}, \"psa-token\", \"--dir\", {folder:?}]\npsa_certificate = {:?}",
+            settings.device,
+            binary("firmware-sim"),
+            file("iak.pem"),
+        ),
     }
 }
 

@@ -72,7 +72,7 @@ impl Subject for IdevidSubject {
 }
 
 /// An IDevID for `key` by a maker that is made here and forgotten.
-fn endorse(id: &str, key: &KeyPair) -> Vec<u8> {
+pub(super) fn endorse(id: &str, key: &KeyPair) -> Vec<u8> {
     let mut maker = CertificateParams::default();
     maker.distinguished_name = DistinguishedName::new();
     maker.distinguished_name.push(DnType::CommonName, "Stranger CA");

@@ -2,6 +2,7 @@
 //! implementation of [`Subject`] a kind.
 
 mod idevid;
+mod psa;
 
 use shared::endpoint::{CHALLENGE, ENROLL};
 use shared::limits::MAX_REQUEST;
@@ -15,6 +16,7 @@ use super::https::Reply;
 use super::world::World;
 
 pub use idevid::IdevidSubject;
+pub use psa::{KeySource, PsaSubject};
 
 /// A fault in what a device presents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
