@@ -6,7 +6,9 @@
 
 mod attestation_keys;
 
+use core::ops::ControlFlow;
 use core::time::Duration;
+use std::path::Path;
 use std::sync::Arc;
 
 use appraisal::MakerCa;
@@ -18,7 +20,7 @@ use zeroize::Zeroizing;
 use crate::audit::Actor;
 use crate::clock::Clock;
 use crate::credential::TokenRequest;
-use crate::inventory;
+use crate::inventory::{self, ImportError, ImportOptions, ImportSummary, Progress};
 use crate::maker_crls::{self, CrlFile, HeldCrl, ImportCrlError};
 use crate::store::{
     Action, Appraisal, AppraisalFilter, Carried, Certificate, Device, DeviceFilter, DevicePage, Difference,
@@ -40,7 +42,7 @@ pub enum AdminError {
     Crl(#[from] ImportCrlError),
     /// The inventory file has mistakes; nothing was imported.
     #[error("nothing was imported")]
-    Inventory(#[from] inventory::InventoryError),
+    Inventory(#[from] inventory::BadRow),
     /// The file of attestation keys has mistakes; nothing was registered.
     #[error("nothing was registered")]
     AttestationKeys(#[from] crate::attestation_keys::EntryError),
@@ -188,6 +190,20 @@ impl Admin {
     pub async fn import_devices(&self, csv: &str) -> Result<ImportReport, AdminError> {
         let entries = inventory::parse(csv)?;
         Ok(self.store.import(entries, self.clock.now()).await?)
+    }
+
+    /// Imports an inventory file of any length; see [`inventory`]. `watch` hears how far it is and can end it; the
+    /// file is read on the calling thread.
+    ///
+    /// # Errors
+    /// Says what is wrong with the file, or where it stopped.
+    pub async fn import_file(
+        &self,
+        path: &Path,
+        options: &ImportOptions,
+        watch: &mut (dyn FnMut(Progress) -> ControlFlow<()> + Send),
+    ) -> Result<ImportSummary, ImportError> {
+        inventory::run(self.store.as_ref(), self.clock.now(), path, options, watch).await
     }
 
     /// One page of the devices that `filter` finds, by identifier.

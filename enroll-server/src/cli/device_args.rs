@@ -11,11 +11,29 @@ use crate::store::{DeviceFilter, DeviceState, Find, Page, Selection, Tag};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Device {
-    /// Import a maker's inventory: CSV with the header `device,model,idevid_sha256`. All of it or nothing; what
-    /// is known already is not overwritten.
+    /// Import a maker's inventory: CSV with a header, or one JSON object a line. What is known already is not
+    /// overwritten.
+    ///
+    /// Columns, in any order: device; model; idevid_sha256, ek_sha256, dice_sha256, instance_id or ueid (the
+    /// device's identity, in hexadecimal digits); group; tags (with spaces between). All but device may be missing
+    /// or empty. A file with bad rows is not imported, unless with --skip-bad. Rows that contradict what is known
+    /// are named and change nothing.
     Import {
         /// The file.
         file: PathBuf,
+        /// Check all of it, say what each row would do, and change nothing.
+        #[arg(long)]
+        dry_run: bool,
+        /// Import the good rows of a file that has bad ones.
+        #[arg(long)]
+        skip_bad: bool,
+        /// Go on where an interrupted import of this very file stopped.
+        #[arg(long, conflicts_with = "dry_run")]
+        resume: bool,
+        /// Write every bad row with its line, column and reason: CSV, or JSON lines where the name ends in .json or
+        /// .jsonl.
+        #[arg(long, value_name = "FILE")]
+        report: Option<PathBuf>,
     },
     /// Write devices out, in the form that `import` reads.
     Export {

@@ -4,16 +4,19 @@ use serde_json::json;
 
 use super::actions::{act, label};
 use super::device_args::{Device, TagCommand, page};
-use super::export;
 use super::failure::Failure;
 use super::output::{Output, or_dash};
-use super::read;
+use super::{export, import};
 use crate::admin::Admin;
+use crate::inventory::{CHUNK, ImportOptions};
 use crate::store::{Action, Certificate, Device as Row, DevicePage, HeldPage, Label, Selection, Tag};
 
 pub(super) async fn run(admin: Admin, command: Device, output: &Output) -> Result<(), Failure> {
     match command {
-        Device::Import { file } => import(&admin, &read(&file)?, output).await?,
+        Device::Import { file, dry_run, skip_bad, resume, report } => {
+            let options = ImportOptions { dry_run, skip_bad, resume, report, chunk: CHUNK };
+            import::run(&admin, &file, &options, output).await?;
+        }
         Device::Export { format, output, filter } => {
             export::run(&admin, format, output.as_deref(), filter.read()).await?;
         }
@@ -45,24 +48,6 @@ pub(super) async fn run(admin: Admin, command: Device, output: &Output) -> Resul
             label(&admin, which, Label::Remove(tags.0), output).await?;
         }
     }
-    Ok(())
-}
-
-async fn import(admin: &Admin, csv: &str, output: &Output) -> Result<(), Failure> {
-    let report = admin.import_devices(csv).await?;
-    output.result(&report, || {
-        let mut text = format!(
-            "{} added, {} completed, {} unchanged.",
-            report.added, report.completed, report.unchanged
-        );
-        if !report.conflicting.is_empty() {
-            text += &format!(
-                "\nNot changed, because they are known with another key or model: {}",
-                report.conflicting.join(", ")
-            );
-        }
-        text
-    });
     Ok(())
 }
 

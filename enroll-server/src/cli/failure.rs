@@ -7,6 +7,7 @@ use crate::admin::AdminError;
 use crate::config::ConfigError;
 use crate::credential::WrappingKeyError;
 use crate::files::SecretError;
+use crate::inventory::ImportError;
 use crate::issuance::Denied;
 use crate::policies::PolicyFilesError;
 use crate::startup::{InitError, LoadError, StartError};
@@ -33,6 +34,8 @@ pub(super) enum Failure {
     Unwritable { path: PathBuf, source: io::Error },
     #[error(transparent)]
     Secret(#[from] SecretError),
+    #[error(transparent)]
+    Import(#[from] ImportError),
     #[error("the store cannot be opened")]
     Store(#[from] StoreError),
     #[error("{}: cannot be read", path.display())]
@@ -73,6 +76,7 @@ impl Failure {
             | Self::Unwritable { .. }
             | Self::Secret(_)
             | Self::Store(_)
+            | Self::Import(_)
             | Self::Unreadable { .. }
             | Self::NotAPublicKey { .. }
             | Self::Policy(PolicyFilesError::Unreadable { .. })

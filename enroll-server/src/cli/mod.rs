@@ -10,6 +10,7 @@ mod events;
 mod evidence;
 mod export;
 mod failure;
+mod import;
 mod keys;
 mod makers;
 mod output;

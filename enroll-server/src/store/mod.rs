@@ -11,6 +11,7 @@ mod error;
 mod event;
 mod filter;
 mod held;
+mod import;
 mod label;
 mod model;
 mod outcome;
@@ -39,6 +40,7 @@ pub use error::StoreError;
 pub use event::{Event, EventQuery, NewEvent, Observed, Order};
 pub use filter::{DeviceFilter, DevicePage, Find, FindError, MAX_FIND};
 pub use held::{HeldPage, HeldRequest};
+pub use import::{ImportChunk, ImportCounts, ImportState, RowOutcome};
 pub use label::{Label, Labelled};
 pub use model::{
     Binding, Certificate, CertificateState, Device, ImportReport, InventoryEntry, Maker, Revocation,
@@ -120,6 +122,15 @@ pub trait Store: Send + Sync + core::fmt::Debug {
 
     /// Imports inventory entries.
     fn import(&self, entries: Vec<InventoryEntry>, now: UnixTime) -> Reply<'_, ImportReport>;
+
+    /// Imports a part of a file and notes how far the file is, in one transaction. Says what became of each row.
+    fn import_chunk(&self, chunk: ImportChunk, now: UnixTime) -> Reply<'_, Vec<RowOutcome>>;
+
+    /// How far the import of the file with this SHA-256 is, where one was begun.
+    fn import_state(&self, file: Sha256) -> Reply<'_, Option<ImportState>>;
+
+    /// Says what importing each of these rows would do; changes nothing.
+    fn preview(&self, entries: Vec<InventoryEntry>) -> Reply<'_, Vec<RowOutcome>>;
 
     /// One device.
     fn device<'a>(&'a self, device: &'a DeviceId) -> Reply<'a, Option<Device>>;

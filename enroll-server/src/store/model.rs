@@ -49,8 +49,13 @@ pub struct InventoryEntry {
     pub device: DeviceId,
     /// Its model.
     pub model: Option<String>,
-    /// SHA-256 of the SubjectPublicKeyInfo of its IDevID, where the maker gave it.
+    /// SHA-256 of what identifies it beyond its name, where the maker gave it: see
+    /// [`KnownDevice::idevid_spki_sha256`](appraisal::KnownDevice::idevid_spki_sha256).
     pub idevid_sha256: Option<Sha256>,
+    /// The group to put it into.
+    pub group: Option<GroupName>,
+    /// Tags to put on it.
+    pub tags: Vec<Tag>,
 }
 
 /// What became of an inventory file.

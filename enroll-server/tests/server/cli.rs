@@ -223,6 +223,55 @@ fn an_inventory_with_a_mistake_is_not_imported_at_all() {
 }
 
 #[test]
+fn a_maker_s_file_is_tried_imported_exported_and_read_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    assert!(init(folder).status.success());
+    let file = |name: &str, text: &str| {
+        std::fs::write(folder.join(name), text).unwrap();
+        folder.join(name).to_str().unwrap().to_owned()
+    };
+    let rows = "tags,device,model\n\"a b\",SN-1,\"sensor, \"\"a\"\"\"\n,SN-2,\nx,S N,\n";
+    let csv = file("in.csv", rows);
+    let report = folder.join("bad.jsonl");
+    let dry =
+        on(folder, &["device", "import", &csv, "--dry-run", "--json", "--report", report.to_str().unwrap()]);
+    let dry = json(&dry);
+    assert_eq!((&dry["added"], &dry["bad"], &dry["dry_run"]), (&2.into(), &1.into(), &true.into()));
+    assert!(std::fs::read_to_string(&report).unwrap().contains("\"line\":4"));
+    let done = on(folder, &["device", "import", &csv, "--skip-bad"]);
+    assert!(done.status.success());
+    assert!(!error(&done).contains('['), "no bar where nobody looks on: {}", error(&done));
+    let text = String::from_utf8(done.stdout).unwrap();
+    assert!(text.contains("2 added") && text.contains("line 4, device"), "{text}");
+    assert!(on(folder, &["device", "suspend", "SN-2"]).status.success());
+    assert!(on(folder, &["device", "set-group", "lot-7", "--tag", "a"]).status.success());
+
+    let exported = on(folder, &["device", "export"]);
+    let text = String::from_utf8(exported.stdout).unwrap();
+    assert!(text.contains("SN-1,\"sensor, \"\"a\"\"\",,lot-7,a b,registered,"), "{text}");
+    for (form, name) in [("csv", "out.csv"), ("jsonl", "out.jsonl")] {
+        let path = folder.join(name);
+        let path = path.to_str().unwrap();
+        let written = on(folder, &["device", "export", "--format", form, "--output", path]);
+        assert!(written.status.success(), "{}", error(&written));
+        let again = on(folder, &["device", "export", "--format", form, "--output", path]);
+        assert_eq!(again.status.code(), Some(1), "nothing is overwritten");
+        let back = json(&on(folder, &["device", "import", path, "--json"]));
+        assert_eq!((&back["unchanged"], &back["conflicting"]), (&2.into(), &0.into()), "{form}");
+    }
+    let held = on(folder, &["device", "resume", "SN-1"]);
+    assert_eq!(held.status.code(), Some(1));
+    assert!(error(&held).contains("SN-1 is registered: it cannot be resumed"), "{}", error(&held));
+    let all = json(&on(folder, &["device", "retire", "--group", "lot-7", "--json"]));
+    assert_eq!((&all["done"], &all["illegal"]), (&1.into(), &0.into()));
+    let queue = on(folder, &["device", "queue"]);
+    assert_eq!(String::from_utf8(queue.stdout).unwrap().trim(), "Nothing waits for approval.");
+    let found = json(&on(folder, &["device", "list", "--state", "suspended", "--json"]));
+    assert_eq!(found["devices"][0]["device"], "SN-2");
+}
+
+#[test]
 fn secrets_that_others_can_read_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();

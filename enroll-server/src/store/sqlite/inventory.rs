@@ -4,9 +4,9 @@ use rusqlite::{Connection, params};
 use shared::UnixTime;
 
 use super::convert::{lift, secs, sha256, time};
-use super::{events, read, revoke};
+use super::{events, import, revoke};
 use crate::audit::EventKind;
-use crate::store::{ImportReport, InventoryEntry, Maker, NewEvent, StoreError};
+use crate::store::{ImportReport, InventoryEntry, Maker, NewEvent, RowOutcome, StoreError};
 
 pub(super) fn add_maker(c: &Connection, maker: Maker) -> Result<Maker, StoreError> {
     if let Some(there) = makers(c)?.into_iter().find(|there| there.sha256 == maker.sha256) {
@@ -44,7 +44,12 @@ pub(super) fn import(
 ) -> Result<ImportReport, StoreError> {
     let mut report = ImportReport::default();
     for entry in entries {
-        import_one(c, entry, now, &mut report)?;
+        match import::row(c, entry, now)? {
+            RowOutcome::Added => report.added += 1,
+            RowOutcome::Completed => report.completed += 1,
+            RowOutcome::Unchanged => report.unchanged += 1,
+            RowOutcome::Conflict { .. } => report.conflicting.push(entry.device.to_string()),
+        }
     }
     let detail = format!(
         "{} added, {} completed, {} unchanged, {} conflicting",
@@ -55,51 +60,4 @@ pub(super) fn import(
     );
     events::add(c, &NewEvent::new(now, EventKind::Imported, detail))?;
     Ok(report)
-}
-
-fn import_one(
-    c: &Connection,
-    entry: &InventoryEntry,
-    now: UnixTime,
-    report: &mut ImportReport,
-) -> Result<(), StoreError> {
-    let name = entry.device.as_str();
-    let key_elsewhere = match &entry.idevid_sha256 {
-        Some(key) => c
-            .prepare_cached("SELECT 1 FROM devices WHERE idevid_sha256 = ? AND device <> ?")?
-            .exists(params![key, name])?,
-        None => false,
-    };
-    let there = read::device(c, &entry.device)?;
-    let differs = there.as_ref().is_some_and(|there| {
-        differ(there.idevid_sha256.as_ref(), entry.idevid_sha256.as_ref())
-            || differ(there.model.as_ref(), entry.model.as_ref())
-    });
-    if key_elsewhere || differs {
-        report.conflicting.push(name.to_owned());
-        return Ok(());
-    }
-    let Some(there) = there else {
-        let sql = "INSERT INTO devices (device, model, idevid_sha256, state, changed, added) \
-                   VALUES (?1, ?2, ?3, 'registered', ?4, ?4)";
-        c.prepare_cached(sql)?.execute(params![name, entry.model, entry.idevid_sha256, secs(now)])?;
-        report.added += 1;
-        return Ok(());
-    };
-    let completes = there.idevid_sha256.is_none() && entry.idevid_sha256.is_some()
-        || there.model.is_none() && entry.model.is_some();
-    if completes {
-        let sql = "UPDATE devices SET model = coalesce(model, ?), \
-                   idevid_sha256 = coalesce(idevid_sha256, ?) WHERE device = ?";
-        c.prepare_cached(sql)?.execute(params![entry.model, entry.idevid_sha256, name])?;
-        report.completed += 1;
-    } else {
-        report.unchanged += 1;
-    }
-    Ok(())
-}
-
-/// Whether both are known and not the same.
-fn differ<T: PartialEq>(one: Option<&T>, other: Option<&T>) -> bool {
-    matches!((one, other), (Some(one), Some(other)) if one != other)
 }

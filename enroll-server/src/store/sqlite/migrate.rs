@@ -15,6 +15,7 @@ pub(super) const STEPS: &[&str] = &[
     include_str!("../migrations/0007_maker_crls.sql"),
     include_str!("../migrations/0008_credentials.sql"),
     include_str!("../migrations/0009_held.sql"),
+    include_str!("../migrations/0010_imports.sql"),
 ];
 
 /// Runs the steps the database has not seen.

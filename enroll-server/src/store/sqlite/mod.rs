@@ -10,6 +10,7 @@ mod attestation_keys;
 mod convert;
 mod credentials;
 mod events;
+mod import;
 mod inventory;
 mod issue;
 mod labels;
@@ -42,9 +43,9 @@ use shared::{DeviceId, UnixTime};
 use super::{
     Action, Appraisal, AppraisalFilter, Carried, Certificate, Completed, Counts, Credential, Device,
     DeviceFilter, DevicePage, Difference, Event, EventQuery, FoundCredential, FoundToken, Generations,
-    HeldPage, ImportReport, InventoryEntry, Label, Labelled, Maker, NewAppraisal, NewCredential, NewEvent,
-    Observed, Page, RecordLimits, RecordOutcome, Recorded, Reply, RevokedList, Selection, Sha256, Snapshot,
-    Store, StoreError, Token,
+    HeldPage, ImportChunk, ImportReport, ImportState, InventoryEntry, Label, Labelled, Maker, NewAppraisal,
+    NewCredential, NewEvent, Observed, Page, RecordLimits, RecordOutcome, Recorded, Reply, RevokedList,
+    RowOutcome, Selection, Sha256, Snapshot, Store, StoreError, Token,
 };
 use super::{AttestationKey, KeysAdded, NewAttestationKey};
 use super::{CrlStored, StoredCrl};
@@ -266,6 +267,18 @@ impl Store for SqliteStore {
 
     fn import(&self, entries: Vec<InventoryEntry>, now: UnixTime) -> Reply<'_, ImportReport> {
         self.write(move |c| inventory::import(c, &entries, now))
+    }
+
+    fn import_chunk(&self, chunk: ImportChunk, now: UnixTime) -> Reply<'_, Vec<RowOutcome>> {
+        self.write(move |c| import::chunk(c, &chunk, now))
+    }
+
+    fn import_state(&self, file: Sha256) -> Reply<'_, Option<ImportState>> {
+        self.read(move |c| import::state(c, &file))
+    }
+
+    fn preview(&self, entries: Vec<InventoryEntry>) -> Reply<'_, Vec<RowOutcome>> {
+        self.read(move |c| entries.iter().map(|entry| import::preview(c, entry)).collect())
     }
 
     fn device<'a>(&'a self, device: &'a DeviceId) -> Reply<'a, Option<Device>> {

@@ -25,6 +25,8 @@ async fn filled() -> (tempfile::TempDir, SqliteStore) {
         device: device(&format!("SN-{number:02}")),
         model: Some(if number % 2 == 0 { "sensor-a".into() } else { "50%_off\\".into() }),
         idevid_sha256: Some([number + 0x10; 32]),
+        group: None,
+        tags: Vec::new(),
     });
     store.import(entries.collect(), NOW).await.unwrap();
     let certificate = store.write(|c| {

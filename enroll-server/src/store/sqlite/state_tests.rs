@@ -185,6 +185,8 @@ async fn a_large_selection_is_done_in_pages_and_illegal_ones_are_named() {
         device: device(&format!("SN-{number:02}")),
         model: None,
         idevid_sha256: None,
+        group: None,
+        tags: Vec::new(),
     });
     store.import(entries.collect(), NOW).await.unwrap();
     let retired = Selection::One(device("SN-07"));

@@ -19,7 +19,13 @@ fn options(folder: &Path) -> SqliteOptions {
 
 fn entry(number: usize) -> InventoryEntry {
     let device = DeviceId::new(&format!("SN-{number}")).unwrap();
-    InventoryEntry { device, model: Some("sensor-a".into()), idevid_sha256: None }
+    InventoryEntry {
+        device,
+        model: Some("sensor-a".into()),
+        idevid_sha256: None,
+        group: None,
+        tags: Vec::new(),
+    }
 }
 
 async fn count(store: &SqliteStore) -> usize {
