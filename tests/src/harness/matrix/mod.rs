@@ -1,6 +1,7 @@
 //! What every kind of evidence is refused for, driven through the real server: one runner, one row a fault, one
 //! implementation of [`Subject`] a kind.
 
+mod explain;
 mod idevid;
 mod psa;
 
@@ -120,7 +121,7 @@ pub const fn is_of_the_subject(spoil: Spoil) -> bool {
 }
 
 /// Sends each fault to the server and checks what becomes of it; then enrolls the device, and shows that neither
-/// its nonce nor its key work a second time. `other` is another device of the same kind. `seen` is called with
+/// its nonce nor its key work a second time. Of every refusal `policy explain` has to name the rule. `other` is another device of the same kind. `seen` is called with
 /// each request that was refused, and the rule that has to be named for it.
 ///
 /// # Panics
@@ -142,6 +143,7 @@ pub fn run(
         let request = spoiled(world, subject, other, spoil);
         let reply = post(world, ENROLL, &request);
         assert_eq!(refused(&reply), Some(reject), "{:?}, {spoil:?}: {reply:?}", subject.kind());
+        explain::check(world, subject, Some(spoil), &request, (reject, rule));
         seen(spoil, &request, reject, rule);
     }
 
@@ -163,6 +165,11 @@ pub fn run(
         "{:?}: a nonce counted twice: {told:?}",
         subject.kind()
     );
+    let told = match told {
+        Some(Reject::BadToken) => (Reject::BadToken, "token"),
+        _ => (Reject::UsedNonce, "nonce"),
+    };
+    explain::check(world, subject, None, &replayed, told);
 }
 
 /// Asks for a challenge.
