@@ -398,7 +398,7 @@ impl Admin {
     }
 }
 
-fn not_found(what: &'static str, name: impl ToString) -> AdminError {
+pub(crate) fn not_found(what: &'static str, name: impl ToString) -> AdminError {
     AdminError::NotFound { what, name: name.to_string() }
 }
 

@@ -32,7 +32,12 @@ pub mod store;
 pub mod telemetry;
 pub mod tls;
 pub mod tpm_credential;
+pub mod webhook;
 
 #[cfg(test)]
 #[path = "../tests/kit/device.rs"]
 mod kit;
+
+#[cfg(test)]
+#[path = "../tests/kit/receiver.rs"]
+mod receiver;

@@ -144,6 +144,8 @@ pub enum AnchorsError {
 pub struct Reply {
     /// Its status.
     pub status: StatusCode,
+    /// Its header fields.
+    pub headers: HeaderMap,
     /// Its body, at most [`MAX_REPLY`] bytes.
     pub body: Bytes,
 }
@@ -262,7 +264,7 @@ where
         let body = Limited::new(body, MAX_REPLY).collect().await.map_err(|error| {
             if error.is::<LengthLimitError>() { SendError::TooLong } else { SendError::Body }
         })?;
-        Ok(Reply { status: head.status, body: body.to_bytes() })
+        Ok(Reply { status: head.status, headers: head.headers, body: body.to_bytes() })
     };
     // The connection lives no longer than the exchange: both are polled here, and dropped here.
     let mut connection = core::pin::pin!(connection);

@@ -28,6 +28,7 @@ use crate::config::{Broker, Limits};
 use crate::issuance::Issuance;
 use crate::revocation::Revocations;
 use crate::telemetry::Metrics;
+use crate::webhook::Webhook;
 
 pub(crate) use enroll::Peer;
 use error::Problem;
@@ -59,6 +60,8 @@ pub struct Api {
     pub refusals: Arc<Refusals>,
     /// Devices that are refused again and again.
     pub repeated: Arc<Repeated>,
+    /// Where events are posted to.
+    pub webhooks: Vec<Webhook>,
 }
 
 type Shared = State<Arc<Api>>;

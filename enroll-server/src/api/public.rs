@@ -11,6 +11,7 @@ use super::answer::cbor;
 use super::error::Problem;
 use crate::issuance::chain;
 use crate::telemetry::Gauges;
+use crate::webhook::Standing;
 
 pub(super) async fn trust(State(api): Shared) -> Response<Body> {
     api.metrics.served("trust", "issued");
@@ -62,10 +63,19 @@ pub(super) async fn readyz(State(api): Shared) -> Response<Body> {
 
 /// Prometheus text format.
 pub(super) async fn metrics(State(api): Shared) -> Response<Body> {
-    let counts = api.issuance.store().counts().await.ok();
+    let store = api.issuance.store();
+    let counts = store.counts().await.ok();
+    let mut webhooks = Vec::new();
+    for webhook in &api.webhooks {
+        // One that cannot be read is left out, as the counts are.
+        if let Ok(Some(standing)) = Standing::read(store.as_ref(), webhook).await {
+            webhooks.push(standing);
+        }
+    }
     let gauges = Gauges {
         now: api.issuance.now(),
         counts,
+        webhooks,
         revocations: Arc::clone(&api.revocations.borrow()),
         ca_not_after: api.issuance.issuer().certificate().validity().not_after,
     };

@@ -80,6 +80,9 @@ pub(super) enum Command {
     /// The audit trail.
     #[command(subcommand)]
     Event(Event),
+    /// Services that events are posted to.
+    #[command(subcommand)]
+    Webhook(Webhook),
 }
 
 #[derive(Debug, clap::Args)]
@@ -368,6 +371,53 @@ pub(super) enum Policy {
     },
 }
 
+#[derive(Debug, Subcommand)]
+pub(super) enum Webhook {
+    /// List the webhooks of the settings.
+    List,
+    /// Show how a webhook stands, or all of them: what was delivered, what waits, what is parked.
+    Status {
+        /// Its name.
+        name: Option<String>,
+    },
+    /// List the events that a receiver refused for good.
+    Parked {
+        /// The webhook's name.
+        name: String,
+    },
+    /// Have events sent again by the server that runs.
+    Replay {
+        /// The webhook's name.
+        name: String,
+        #[command(flatten)]
+        what: ReplayWhat,
+    },
+    /// Send a test event now, from here, and show the answer. Exit status 1 where the receiver does not take it.
+    Test {
+        /// The webhook's name.
+        name: String,
+    },
+    /// Make a secret to be shared with a receiver, in a new file.
+    Secret {
+        /// The file.
+        file: PathBuf,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+#[group(required = true, multiple = false)]
+pub(super) struct ReplayWhat {
+    /// All parked events.
+    #[arg(long)]
+    pub(super) parked: bool,
+    /// One parked event.
+    #[arg(long, value_name = "NUMBER")]
+    pub(super) event: Option<u64>,
+    /// Every event from this number on, whether it was delivered or not.
+    #[arg(long, value_name = "NUMBER")]
+    pub(super) from: Option<u64>,
+}
+
 /// Which events.
 #[derive(Debug, clap::Args)]
 pub(super) struct EventFilter {
@@ -442,6 +492,8 @@ mod tests {
             "enroll-server event list --kind rollback --kind debug-opened --since 7d --severity warning",
             "enroll-server event follow --device SN-1 --json",
             "enroll-server maker crl example list.pem --ca factory.pem --ca other.pem",
+            "enroll-server webhook replay alarms --event 7",
+            "enroll-server webhook status --json",
         ] {
             Args::try_parse_from(line.split(' ')).unwrap();
         }
@@ -458,6 +510,8 @@ mod tests {
             "enroll-server event list --kind no-such-kind",
             "enroll-server event list --since yesterday",
             "enroll-server event follow --count 3",
+            "enroll-server webhook replay alarms",
+            "enroll-server webhook replay alarms --parked --from 1",
         ] {
             Args::try_parse_from(line.split(' ')).unwrap_err();
         }

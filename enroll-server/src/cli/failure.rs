@@ -9,9 +9,11 @@ use crate::credential::WrappingKeyError;
 use crate::files::SecretError;
 use crate::inventory::ImportError;
 use crate::issuance::Denied;
+use crate::outgoing::SendError;
 use crate::policies::PolicyFilesError;
 use crate::startup::{InitError, LoadError, StartError};
 use crate::store::StoreError;
+use crate::webhook::{WebhookError, WebhookSecretError};
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +40,14 @@ pub(super) enum Failure {
     Import(#[from] ImportError),
     #[error("the store cannot be opened")]
     Store(#[from] StoreError),
+    #[error(transparent)]
+    Webhook(#[from] WebhookError),
+    #[error(transparent)]
+    WebhookSecret(#[from] WebhookSecretError),
+    #[error("webhook {name}: there was no answer")]
+    NoAnswer { name: String, source: SendError },
+    #[error("webhook {name}: the receiver did not take the event: status {status}")]
+    NotTaken { name: String, status: u16 },
     #[error("{}: cannot be read", path.display())]
     Unreadable { path: PathBuf, source: io::Error },
     #[error("{}: this is no public key on P-256, P-384 or P-521, in PEM (PUBLIC KEY) or DER", path.display())]
@@ -77,6 +87,10 @@ impl Failure {
             | Self::Secret(_)
             | Self::Store(_)
             | Self::Import(_)
+            | Self::Webhook(_)
+            | Self::WebhookSecret(_)
+            | Self::NoAnswer { .. }
+            | Self::NotTaken { .. }
             | Self::Unreadable { .. }
             | Self::NotAPublicKey { .. }
             | Self::Policy(PolicyFilesError::Unreadable { .. })

@@ -19,6 +19,7 @@ mod qr;
 mod serve;
 mod setup;
 mod tokens;
+mod webhooks;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -67,6 +68,7 @@ fn dispatch(args: Args, output: &Output) -> Result<(), Failure> {
         Command::Policy(command) => policy::run(&global, command, output),
         Command::Token(command) => with_admin(&global, |admin| tokens::run(admin, command, output)),
         Command::Cert(command) => with_admin(&global, |admin| certificates::run(admin, command, output)),
+        Command::Webhook(command) => webhooks::run(&global, command, output),
         Command::Event(command) => with_admin(&global, |admin| events::run(admin, command, output)),
     }
 }
@@ -76,12 +78,20 @@ fn with_admin<F>(global: &Global, command: impl FnOnce(Admin) -> F) -> Result<()
 where
     F: Future<Output = Result<(), Failure>>,
 {
+    with_config(global, |admin, _| command(admin))
+}
+
+/// As [`with_admin`], for commands that look into the settings too.
+fn with_config<F>(global: &Global, command: impl FnOnce(Admin, Config) -> F) -> Result<(), Failure>
+where
+    F: Future<Output = Result<(), Failure>>,
+{
     let config = Config::load(&global.config)?;
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::Runtime)?;
     runtime.block_on(async {
         let admin = open_admin(&config, Arc::new(SystemClock))?;
-        let done = command(admin.clone()).await;
+        let done = command(admin.clone(), config).await;
         admin.close().await?;
         done
     })

@@ -8,6 +8,7 @@ mod error;
 mod issuing_key;
 mod read;
 mod reader;
+mod webhooks;
 
 use core::net::SocketAddr;
 use core::time::Duration;
@@ -17,6 +18,7 @@ use ca::key::Pkcs11Uri;
 
 use crate::audit::RefusalLimits;
 use crate::store::RecordLimits;
+use crate::webhook::Webhook;
 
 pub use error::{ConfigError, Mistake};
 pub(crate) use read::is_tenant;
@@ -59,6 +61,8 @@ pub struct Config {
     pub admin_token_sha256: Option<[u8; 32]>,
     /// How many refusals of one device within which time are an event.
     pub repeated_refusals: RefusalLimits,
+    /// Where events are posted to.
+    pub webhooks: Vec<Webhook>,
     /// The log.
     pub log: Log,
 }

@@ -10,9 +10,9 @@ use crate::audit::RefusalLimits;
 
 use super::issuing_key;
 use super::reader::{Reader, Section, duration, flag, number, text, texts};
-use crate::store::RecordLimits;
-
+use super::webhooks::webhooks;
 use super::{Broker, CRL_VALID, Certificates, Config, ConfigError, Crl, Files, Limits, Listen, Log};
+use crate::store::RecordLimits;
 
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -52,13 +52,14 @@ impl Config {
             records: records(&mut reader, &mut root),
             admin_token_sha256: admin(&mut reader, &mut root),
             repeated_refusals: events(&mut reader, &mut root),
+            webhooks: webhooks(&mut reader, &mut root, folder),
             log: log(&mut reader, &mut root),
         };
         reader.close(
             root,
             "tenant, nonce_lifetime, approval_retry, busy_retry and the tables listen, files, issuing_key, \
              certificates, \
-             broker, crl, limits, records, admin, events, log",
+             broker, crl, limits, records, admin, events, log and the lists of tables webhook",
         );
         let mistakes = reader.finish();
         if mistakes.is_empty() {

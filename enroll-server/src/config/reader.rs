@@ -50,6 +50,25 @@ impl<'t> Reader<'t> {
         Section { name: name.to_owned(), start, table }
     }
 
+    /// The tables `[[name]]` of the file, in their order.
+    pub(super) fn sections(&mut self, root: &mut Section<'t>, name: &str) -> Vec<Section<'t>> {
+        let Some(value) = root.table.remove(name) else { return Vec::new() };
+        let start = value.span().start;
+        let DeValue::Array(list) = value.into_inner() else {
+            self.note(start, name.to_owned(), format!("is a list of tables, each headed [[{name}]]"));
+            return Vec::new();
+        };
+        let mut sections = Vec::new();
+        for (number, value) in list.into_iter().enumerate() {
+            let (start, name) = (value.span().start, format!("{name}[{number}]"));
+            match value.into_inner() {
+                DeValue::Table(table) => sections.push(Section { name, start, table }),
+                other => self.note(start, name, format!("is a table, here is {}", article(&other))),
+            }
+        }
+        sections
+    }
+
     /// Takes a field through `parse`, which says what was expected. `None` where it is missing or wrong.
     pub(super) fn field<T>(
         &mut self,
@@ -70,6 +89,11 @@ impl<'t> Reader<'t> {
     /// Notes a field that has no default and is not there.
     pub(super) fn missing(&mut self, section: &Section<'t>, name: &str, expected: &str) {
         self.note(section.start, section.path(name), format!("is missing; expected {expected}"));
+    }
+
+    /// Notes a mistake that shows only where fields are held against each other.
+    pub(super) fn mistake(&mut self, section: &Section<'t>, name: &str, problem: String) {
+        self.note(section.start, section.path(name), problem);
     }
 
     /// Notes every field of `section` that nobody asked for: a typing error would otherwise be a default.

@@ -22,7 +22,7 @@ fn all_mistakes_are_reported_each_with_file_line_and_field() {
                 life = \"181d\"\npen = \"x\"\n[broker]\nstatus_topic = \"devices/#\"\n";
     let error = parse(text).unwrap_err().to_string();
     let expected = "enroll-server.toml:1: tenant: expected 1 to 64 letters and digits, such as \"Acme\", found \"A c\"\n\
-        enroll-server.toml:2: nonce_life: is no field here; there are tenant, nonce_lifetime, approval_retry, busy_retry and the tables listen, files, issuing_key, certificates, broker, crl, limits, records, admin, events, log\n\
+        enroll-server.toml:2: nonce_life: is no field here; there are tenant, nonce_lifetime, approval_retry, busy_retry and the tables listen, files, issuing_key, certificates, broker, crl, limits, records, admin, events, log and the lists of tables webhook\n\
         enroll-server.toml:4: listen.https: expected an address with a port, such as \"0.0.0.0:8443\", found \"nowhere\"\n\
         enroll-server.toml:7: certificates.life: is no field here; there are pen and crl_url\n\
         enroll-server.toml:8: certificates.pen: expected a whole number from 1 to 4294967295, found a string\n\
@@ -73,10 +73,41 @@ fn the_sample_means_the_same_as_an_almost_empty_file() {
         .lines()
         .map(|line| match line.strip_prefix("# ") {
             Some(field) if field.split(' ').nth(1) == Some("=") => field.replace("token_sha256 = \"\"", ""),
+            Some(header) if header.starts_with("[[") => header.to_owned(),
             _ => line.to_owned(),
         })
         .collect::<Vec<_>>()
         .join("\n");
     let config = parse(&uncommented).unwrap();
     assert!(config.files.reference_values.is_some() && config.certificates.crl_url.is_some());
+    assert_eq!(config.webhooks.len(), 1);
+}
+
+#[test]
+fn webhooks_are_read_and_all_their_mistakes_reported() {
+    let good = "tenant = \"Acme\"\n[[webhook]]\nname = \"alarms\"\nurl = \"https://hooks.example/a\"\n\
+                secret_file = \"alarms.secret\"\nkinds = [\"rollback\", \"held\"]\nseverity = \"warning\"\n\
+                timeout = \"3s\"\n[[webhook]]\nname = \"all\"\nurl = \"http://127.0.0.1:9\"\nsecret_file = \"s\"\n";
+    let webhooks = parse(good).unwrap().webhooks;
+    assert_eq!(webhooks.len(), 2);
+    assert_eq!(webhooks[0].secret_file, Path::new("/etc/enroll/alarms.secret"));
+    assert_eq!((webhooks[0].filter.kinds.len(), webhooks[0].timeout), (2, Duration::from_secs(3)));
+    assert_eq!((webhooks[1].filter.kinds.len(), webhooks[1].timeout), (0, Duration::from_secs(10)));
+    let bad = "tenant = \"Acme\"\n[[webhook]]\nname = \"A b\"\nurl = \"http://hooks.example\"\nkinds = [\"x\"]\n\
+               severity = \"loud\"\ntimeout = \"1h\"\nretries = 3\n[[webhook]]\nname = \"a\"\nurl = \"https://h/\"\n\
+               secret_file = \"s\"\n[[webhook]]\nname = \"a\"\nurl = \"https://h/\"\nsecret_file = \"s\"\n";
+    let Err(ConfigError::Mistakes { mistakes, .. }) = parse(bad) else { panic!("taken") };
+    let fields: Vec<_> = mistakes.iter().map(|mistake| (mistake.line, mistake.field.as_str())).collect();
+    let expected = [
+        (2, "webhook[0].secret_file"),
+        (3, "webhook[0].name"),
+        (4, "webhook[0].url"),
+        (5, "webhook[0].kinds"),
+        (6, "webhook[0].severity"),
+        (7, "webhook[0].timeout"),
+        (8, "webhook[0].retries"),
+        (13, "webhook[2].name"),
+    ];
+    assert_eq!(fields, expected, "{mistakes:?}");
+    assert!(parse("tenant = \"Acme\"\nwebhook = 3\n").is_err());
 }

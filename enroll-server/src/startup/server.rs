@@ -23,6 +23,7 @@ use crate::revocation::{PublishError, Publisher, Revocations};
 use crate::serve::{Site, serve, stopped};
 use crate::store::{SqliteOptions, SqliteStore, Store, StoreError};
 use crate::telemetry::Metrics;
+use crate::webhook::{Courier, Sender, WebhookError};
 
 /// What a program that runs the server inside itself can add.
 #[derive(Clone, Debug, Default)]
@@ -54,6 +55,9 @@ pub enum StartError {
     /// What a crash left open cannot be finished.
     #[error("what the last run left open cannot be finished")]
     Recovery(#[source] Denied),
+    /// A webhook cannot be used.
+    #[error(transparent)]
+    Webhook(#[from] WebhookError),
     /// The revocation list cannot be published.
     #[error("the revocation list cannot be published")]
     Crl(#[from] PublishError),
@@ -113,6 +117,11 @@ impl Server {
     ) -> Result<Self, StartError> {
         let Opened { issuance, trust_bundle, tls } = open(&config, &clock, options.hook)?;
         let store = Arc::clone(issuance.store());
+        let senders = config.webhooks.iter().cloned().map(Sender::new).collect::<Result<Vec<_>, _>>()?;
+        for sender in &senders {
+            // Before anything happens, so that nothing is missed.
+            store.open_webhook(sender.webhook().name.clone()).await?;
+        }
         // Bound before anything is published, so that a second server on the same address does no harm.
         let https = listen(config.listen.https).await?;
         let http = match config.listen.http {
@@ -150,6 +159,7 @@ impl Server {
             metrics: Arc::clone(&metrics),
             refusals: Arc::clone(&refusals),
             repeated: Arc::clone(&repeated),
+            webhooks: config.webhooks,
         });
         let bound = Bound { https: https.1, http: http.as_ref().map(|(_, address)| *address) };
         let (stop, ending) = watch::channel(false);
@@ -179,6 +189,10 @@ impl Server {
                 ending.clone(),
             )),
         ];
+        for sender in senders {
+            let courier = Courier::new(sender, Arc::clone(&store), Arc::clone(&clock));
+            tasks.push(tokio::spawn(courier.run(ending.clone())));
+        }
         if let Some((listener, _)) = http {
             let site = Site { router: api::http(api), tls: None, limits, metrics };
             tasks.push(tokio::spawn(serve(listener, site, ending)));

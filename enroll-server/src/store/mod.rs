@@ -14,6 +14,7 @@ mod held;
 mod import;
 mod label;
 mod model;
+mod outbox;
 mod outcome;
 mod sqlite;
 mod state;
@@ -46,6 +47,9 @@ pub use model::{
     Binding, Certificate, CertificateState, Device, ImportReport, InventoryEntry, Maker, Revocation,
     RevokedEntry, RevokedList, Sha256, StoredCrl, StoredEvidence, Token,
 };
+pub use outbox::{
+    CursorStep, Failure, Lag, Lease, MAX_PARKED, Outbox, Parked, Parking, Pending, Replay, WebhookState,
+};
 pub use outcome::{Completed, CrlStored, RecordOutcome, Recorded};
 pub use sqlite::{SqliteOptions, SqliteStore};
 pub use state::{DeviceState, IllegalMove, Move, Standing, Step};
@@ -57,7 +61,7 @@ pub type Reply<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Sen
 /// Everything the server asks of a database.
 ///
 /// To implement: a call that changes something is durable when it returns `Ok`. Each call is atomic.
-pub trait Store: Send + Sync + core::fmt::Debug {
+pub trait Store: Outbox + core::fmt::Debug {
     /// Reads what an appraisal needs.
     fn snapshot<'a>(&'a self, device: &'a DeviceId, now: UnixTime) -> Reply<'a, Snapshot>;
 

@@ -272,3 +272,10 @@ pub(super) fn as_optional_hex<S: serde::Serializer>(
         None => to.serialize_none(),
     }
 }
+
+pub(super) fn as_optional_time<S: serde::Serializer>(
+    value: &Option<UnixTime>,
+    to: S,
+) -> Result<S::Ok, S::Error> {
+    as_optional_text(value, to)
+}

@@ -11,8 +11,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use shared::{Reject, UnixTime};
 use tokio::time::Instant;
 
+use super::webhooks;
 use crate::revocation::Revocations;
 use crate::store::Counts;
+use crate::webhook::Standing;
 
 /// Everything that is counted.
 #[derive(Debug, Default)]
@@ -35,6 +37,8 @@ pub struct Gauges {
     pub now: UnixTime,
     /// Devices and certificates by state; `None` where the store does not answer.
     pub counts: Option<Counts>,
+    /// How the webhooks stand.
+    pub webhooks: Vec<Standing>,
     /// The revocation list that is out.
     pub revocations: Arc<Revocations>,
     /// The last second of the issuing CA.
@@ -190,6 +194,7 @@ fn render_gauges(page: &mut Page, gauges: &Gauges) {
     page.single("enroll_crl_next_update_seconds", "gauge", help, list.next_update.as_secs());
     let help = "When the issuing CA ends, in seconds since 1970.";
     page.single("enroll_ca_not_after_seconds", "gauge", help, gauges.ca_not_after.as_secs());
+    webhooks::render(page, &gauges.webhooks, gauges.now);
     let Some(counts) = &gauges.counts else { return };
     page.family("enroll_devices", "gauge", "Devices by state.");
     for (state, count) in &counts.devices {
@@ -207,10 +212,10 @@ fn seconds(duration: Duration) -> String {
 
 /// Text that grows. Writing to a `String` cannot fail.
 #[derive(Default)]
-struct Page(String);
+pub(super) struct Page(String);
 
 impl Page {
-    fn family(&mut self, name: &str, kind: &str, help: &str) {
+    pub(super) fn family(&mut self, name: &str, kind: &str, help: &str) {
         let _infallible = write!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}\n");
     }
 
@@ -219,7 +224,7 @@ impl Page {
         self.sample(name, &[], value);
     }
 
-    fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: impl core::fmt::Display) {
+    pub(super) fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: impl core::fmt::Display) {
         self.0.push_str(name);
         for (i, (label, text)) in labels.iter().enumerate() {
             let _infallible = write!(self.0, "{}{label}=\"{text}\"", if i == 0 { '{' } else { ',' });
@@ -243,8 +248,13 @@ mod tests {
         metrics.refused("enroll", Reject::UnknownMaker);
         metrics.time("enroll").done();
         let now = UnixTime::from_secs(1_800_000_000);
-        let page =
-            metrics.render(&Gauges { now, counts: None, revocations: Arc::default(), ca_not_after: now });
+        let page = metrics.render(&Gauges {
+            now,
+            counts: None,
+            webhooks: vec![],
+            revocations: Arc::default(),
+            ca_not_after: now,
+        });
         assert!(page.contains(
             "enroll_requests_total{endpoint=\"enroll\",outcome=\"refused\",reason=\"unknown-maker\"} 1\n"
         ));

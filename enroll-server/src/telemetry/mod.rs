@@ -1,6 +1,7 @@
 //! Log and metrics.
 
 mod metrics;
+mod webhooks;
 
 use std::io::{self, IsTerminal as _};
 

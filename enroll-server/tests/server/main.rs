@@ -16,3 +16,4 @@ mod policies;
 mod policy_cli;
 mod protocol;
 mod routes;
+mod webhooks;

@@ -43,43 +43,50 @@ pub(super) fn add_once(
 }
 
 pub(super) fn find(c: &Connection, query: &EventQuery) -> Result<Vec<Event>, StoreError> {
-    let mut conditions = vec!["number > ?".to_owned()];
-    let after = i64::try_from(query.after).unwrap_or(i64::MAX);
-    let mut values: Vec<Box<dyn ToSql>> = vec![Box::new(after)];
-    // Only names and numbers of ours become part of the text; what a caller gives is bound.
-    let among = |column: &str, names: Vec<&'static str>, values: &mut Vec<Box<dyn ToSql>>| {
-        let marks = vec!["?"; names.len()].join(", ");
-        values.extend(names.into_iter().map(|name| Box::new(name) as Box<dyn ToSql>));
-        format!("{column} IN ({marks})")
-    };
-    if !query.kinds.is_empty() {
-        conditions.push(among("kind", query.kinds.iter().map(|kind| kind.name()).collect(), &mut values));
-    }
-    if let Some(least) = query.severity {
-        let names = Severity::ALL.into_iter().filter(|severity| *severity >= least).map(Severity::name);
-        conditions.push(among("severity", names.collect(), &mut values));
-    }
-    if let Some(device) = &query.device {
-        conditions.push("device = ?".to_owned());
-        values.push(Box::new(device.as_str().to_owned()));
-    }
-    if let Some(since) = query.since {
-        conditions.push("at >= ?".to_owned());
-        values.push(Box::new(secs(since)));
-    }
+    let (text, mut values) = conditions(query);
     let order = match query.order {
         Order::NewestFirst => "DESC",
         Order::OldestFirst => "ASC",
     };
     values.push(Box::new(query.limit));
-    let sql =
-        format!("SELECT * FROM events WHERE {} ORDER BY number {order} LIMIT ?", conditions.join(" AND "));
+    let sql = format!("SELECT * FROM events WHERE {text} ORDER BY number {order} LIMIT ?");
     let mut statement = c.prepare_cached(&sql)?;
     let rows = statement.query_map(rusqlite::params_from_iter(values), lift(event_row))?;
     rows.map(|row| row?).collect()
 }
 
-fn event_row(row: &Row<'_>) -> Result<Event, StoreError> {
+/// Values to be bound.
+pub(super) type Values = Vec<Box<dyn ToSql>>;
+
+/// What the rows of a query fulfil, and the values to be bound. Only words of ours become part of the text.
+pub(super) fn conditions(query: &EventQuery) -> (String, Values) {
+    let mut text = "number > ?".to_owned();
+    let after = i64::try_from(query.after).unwrap_or(i64::MAX);
+    let mut values: Values = vec![Box::new(after)];
+    let mut among = |column: &str, names: Vec<&'static str>| {
+        let marks = vec!["?"; names.len()].join(", ");
+        values.extend(names.into_iter().map(|name| Box::new(name) as Box<dyn ToSql>));
+        text += &format!(" AND {column} IN ({marks})");
+    };
+    if !query.kinds.is_empty() {
+        among("kind", query.kinds.iter().map(|kind| kind.name()).collect());
+    }
+    if let Some(least) = query.severity {
+        let names = Severity::ALL.into_iter().filter(|severity| *severity >= least).map(Severity::name);
+        among("severity", names.collect());
+    }
+    if let Some(device) = &query.device {
+        text += " AND device = ?";
+        values.push(Box::new(device.as_str().to_owned()));
+    }
+    if let Some(since) = query.since {
+        text += " AND at >= ?";
+        values.push(Box::new(secs(since)));
+    }
+    (text, values)
+}
+
+pub(super) fn event_row(row: &Row<'_>) -> Result<Event, StoreError> {
     let number: i64 = row.get("number")?;
     Ok(Event {
         number: u64::try_from(number).map_err(|_| StoreError::Damaged { field: "number" })?,

@@ -16,11 +16,13 @@ mod issue;
 mod labels;
 mod maker_crl;
 mod migrate;
+mod outbox;
 mod read;
 mod reader;
 mod revoke;
 mod search;
 mod tokens;
+mod webhooks;
 mod writer;
 
 #[cfg(test)]
