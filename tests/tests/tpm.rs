@@ -4,6 +4,7 @@
 #![expect(clippy::panic, reason = "a test fails by panicking")]
 
 use serde_json::Value as Json;
+use tests::harness::matrix::{self, Spoil, TpmSubject};
 use tests::harness::{Mosquitto, Process, Site, TpmFleet, Wishes, World, run, until};
 
 /// What `agent status` says.
@@ -42,4 +43,15 @@ fn a_device_with_a_tpm_enrolls_logs_in_and_renews() {
     assert!(second.is_string(), "{second}");
     let certificates = site.world.server_json(&["cert", "list", "--device", device]);
     assert_eq!(certificates.as_array().unwrap().len(), 2, "{certificates}");
+}
+
+#[test]
+fn evidence_by_tpm_is_refused_for_each_fault() {
+    let world = World::new(Wishes::default());
+    let mut fleet = TpmFleet::new(&world, 2);
+    let _server = world.serve();
+    let (subject, other) = (TpmSubject::take(&mut fleet), TpmSubject::take(&mut fleet));
+    let mut rows = 0;
+    matrix::run(&world, &subject, &other, |_, _, _, _| rows += 1);
+    assert_eq!(rows, Spoil::ALL.len(), "a TPM can have every fault");
 }

@@ -11,7 +11,7 @@ use shared::codec::EncodeError;
 use shared::cose::{self, Content};
 use shared::endpoint::{CHALLENGE, ENROLL};
 use shared::evidence::{Claims, DebugStatus, Measurement, key_thumbprint};
-use shared::limits::MAX_REQUEST;
+use shared::limits::MAX_REQUEST_LARGE;
 use shared::message::latest::{
     Challenge, ChallengeRequest, EnrollRequest, EvidenceKind, FreshEvidence, Nonce, RenewRequest,
 };
@@ -223,7 +223,7 @@ pub fn ueid(key: &SigningKey) -> shared::evidence::Ueid {
 /// # Panics
 /// Where it is longer than any message.
 pub fn written(encode: impl FnOnce(&mut [u8]) -> Result<usize, EncodeError>) -> Vec<u8> {
-    let mut out = vec![0; 2 * MAX_REQUEST];
+    let mut out = vec![0; 2 * MAX_REQUEST_LARGE];
     let length = encode(&mut out).expect("a message that fits");
     out.truncate(length);
     out

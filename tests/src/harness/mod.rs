@@ -5,6 +5,7 @@
 
 mod binaries;
 pub mod device;
+pub mod hand_tpm;
 mod https;
 mod issue;
 pub mod matrix;

@@ -4,6 +4,7 @@
 mod explain;
 mod idevid;
 mod psa;
+pub mod tpm;
 
 use shared::endpoint::{CHALLENGE, ENROLL};
 use shared::limits::MAX_REQUEST;
@@ -18,6 +19,7 @@ use super::world::World;
 
 pub use idevid::IdevidSubject;
 pub use psa::{KeySource, PsaSubject};
+pub use tpm::TpmSubject;
 
 /// A fault in what a device presents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,6 +102,11 @@ pub trait Subject {
         None
     }
 
+    /// A new key and the CSR for it; kinds whose keys live in hardware make their own.
+    fn csr(&self) -> Csr {
+        Csr::new()
+    }
+
     /// Evidence for this challenge and this CSR key, with a fault of its own where one is given.
     fn present(&self, challenged: &Challenged, csr: &Csr, spoil: Option<Spoil>) -> Presented;
 
@@ -147,7 +154,7 @@ pub fn run(
         seen(spoil, &request, reject, rule);
     }
 
-    let (csr, challenged) = (Csr::new(), challenge(world, subject));
+    let (csr, challenged) = (subject.csr(), challenge(world, subject));
     let presented = subject.present(&challenged, &csr, None);
     let request = request(subject, &csr, &challenged.nonce, &presented);
     let reply = post(world, ENROLL, &request);
@@ -156,7 +163,7 @@ pub fn run(
     assert!(matches!(again.answer().outcome, Outcome::Issued(_)), "the same request again: {again:?}");
 
     // The nonce counts once.
-    let another = Csr::new();
+    let another = subject.csr();
     let presented = subject.present(&challenged, &another, None);
     let replayed = self::request(subject, &another, &challenged.nonce, &presented);
     let told = refused(&post(world, ENROLL, &replayed));
@@ -205,14 +212,14 @@ pub fn request(subject: &impl Subject, csr: &Csr, nonce: &Nonce, presented: &Pre
 }
 
 fn spoiled(world: &World, subject: &impl Subject, other: &impl Subject, spoil: Spoil) -> Vec<u8> {
-    let (csr, challenged) = (Csr::new(), challenge(world, subject));
+    let (csr, challenged) = (subject.csr(), challenge(world, subject));
     let presented = match spoil {
         Spoil::ReplayedNonce => {
             let earlier = challenge(world, subject);
             subject.present(&earlier, &csr, None)
         }
         Spoil::OtherDevice => other.present(&challenged, &csr, None),
-        Spoil::OtherKey => subject.present(&challenged, &Csr::new(), None),
+        Spoil::OtherKey => subject.present(&challenged, &subject.csr(), None),
         Spoil::WrongMaker | Spoil::OldVersion | Spoil::OpenDebug => {
             subject.present(&challenged, &csr, Some(spoil))
         }
@@ -220,18 +227,13 @@ fn spoiled(world: &World, subject: &impl Subject, other: &impl Subject, spoil: S
             let mut presented = subject.present(&challenged, &csr, None);
             match spoil {
                 Spoil::Truncated => presented.body.truncate(presented.body.len() / 2),
-                Spoil::Oversized => presented.body.resize(longest(subject.kind()) + 1, 0),
+                Spoil::Oversized => presented.body.resize(subject.kind().max_body() + 1, 0),
                 _ => subject.break_signature(&mut presented),
             }
             presented
         }
     };
     request(subject, &csr, &challenged.nonce, &presented)
-}
-
-/// The longest evidence of a kind.
-const fn longest(_kind: EvidenceKind) -> usize {
-    shared::limits::MAX_EVIDENCE
 }
 
 /// The refusal that an answer is, if it is one.
