@@ -116,6 +116,8 @@ impl Swtpm {
         command.args(["socket", "--tpm2", "--flags", "not-need-init,startup-clear", "--tpmstate"]);
         command.arg(format!("dir={}", self.folder.join("state").display()));
         command.arg("--server").arg(format!("type=unixio,path={}", self.socket().display()));
+        // Other programs want a second socket; its name is the first one's with an ending.
+        command.arg("--ctrl").arg(format!("type=unixio,path={}.ctrl", self.socket().display()));
         let mut process = Process::start(&mut command);
         until("a TPM that answers", || {
             assert!(process.is_running(), "swtpm ended:\n{}", process.output());

@@ -43,12 +43,7 @@ impl TpmSubject {
             above: ca::pem::read_certificates(&above).expect("certificates"),
         };
         let event_log = swtpm.event_log();
-        Self {
-            id: DeviceId::new(&id).expect("an identifier"),
-            device,
-            event_log,
-            swtpm: Mutex::new(swtpm),
-        }
+        Self { id: DeviceId::new(&id).expect("an identifier"), device, event_log, swtpm: Mutex::new(swtpm) }
     }
 
     fn boot(&self, firmware: &Firmware) {
