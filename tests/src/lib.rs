@@ -1,7 +1,7 @@
 //! What crosses crates: end to end, interoperation, faults.
 //!
 //! The library holds what several tests share: processes and ports ([`harness`]), the bodies of the fuzz targets
-//! ([`fuzz`]), one recorded enrollment ([`exchange`]) and the README taken apart ([`readme`]).
+//! ([`fuzz`]), one recorded enrollment ([`exchange`]), what a TPM said in another ([`tpm_exchange`]) and the README taken apart ([`readme`]).
 
 #![forbid(unsafe_code)]
 #![allow(
@@ -16,3 +16,4 @@ pub mod exchange;
 pub mod fuzz;
 pub mod harness;
 pub mod readme;
+pub mod tpm_exchange;

@@ -255,3 +255,54 @@ fn an_introduction_with_the_wrong_keys_gets_no_credential() {
     assert!(matches!(credential(cut, &good.ak_public), Err(CredentialError::Public(_))));
     assert!(matches!(bench.credential(&[0xa0]), Err(CredentialError::Form(_))));
 }
+
+/// The recorded evidence stays good, and no piece of it is; `UPDATE_TPM_VECTORS=1` records it anew.
+#[test]
+fn recorded_evidence_is_accepted_and_nothing_shorter() {
+    let mut bench = Bench::new(1);
+    if std::env::var_os("UPDATE_TPM_VECTORS").is_some() {
+        record(&bench);
+    }
+    let bytes = tests::tpm_exchange::bytes;
+    bench.makers = vec![MakerCa::new("swtpm", &bytes("maker_ca")).expect("a maker")];
+    bench.activation = ActivationKey::new(&bytes("activation_key").try_into().expect("32 bytes"));
+    assert_eq!(bytes("nonce"), NONCE);
+    let csr = Csr { der: bytes("csr"), point: [4; 65], key: Vec::new() };
+    let evidence = bytes("evidence");
+    assert!(bench.appraise(&csr, &evidence).is_ok());
+    for length in 0..evidence.len() {
+        let refusal = bench.appraise(&csr, &evidence[..length]).expect_err("a piece of evidence");
+        assert_eq!(refusal.rule, "evidence-form", "{length} bytes");
+    }
+    // One bit of what is signed, hashed or compared; the data of events is looked at by nobody.
+    let end = evidence.len() - bytes("event_log").len();
+    for at in 0..end {
+        let mut changed = evidence.clone();
+        changed[at] ^= 1;
+        assert!(bench.appraise(&csr, &changed).is_err(), "byte {at} changed");
+    }
+}
+
+fn record(bench: &Bench) {
+    let (csr, parts) = bench.good(0);
+    let hex = |bytes: &[u8]| hex::encode(bytes);
+    let file = serde_json::json!({
+        "about": "What swtpm 0.7.1 said in an enrollment by kind tpm2. All keys were made for this file.",
+        "now": now().as_secs(),
+        "maker_ca": hex(bench.makers[0].der()),
+        "activation_key": hex(&[7; 32]),
+        "nonce": hex(&NONCE),
+        "csr": hex(&csr.der),
+        "introduction": hex(&bench.devices[0].introduction()),
+        "evidence": hex(&parts.encode()),
+        "ek_public": hex(&parts.ek_public),
+        "ak_public": hex(&parts.ak_public),
+        "key_public": hex(&parts.key_public),
+        "certify": hex(&parts.certify),
+        "quote": hex(&parts.quote),
+        "quote_signature": hex(&parts.quote_signature),
+        "event_log": hex(parts.event_log.as_deref().unwrap_or_default()),
+    });
+    let text = serde_json::to_string_pretty(&file).expect("JSON") + "\n";
+    std::fs::write(tests::tpm_exchange::PATH, text).expect("to write the vectors");
+}

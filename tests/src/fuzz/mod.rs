@@ -10,6 +10,7 @@ mod network;
 mod pieces;
 mod seeds;
 mod texts;
+mod tpm;
 
 pub use mutate::Mutator;
 pub use pieces::{join, split};
@@ -49,6 +50,12 @@ pub const TARGETS: &[Target] = &[
     Target { name: "agent_config", run: texts::agent_config },
     Target { name: "command", run: texts::command },
     Target { name: "mqtt_packets", run: network::mqtt_packets },
+    Target { name: "tpm_introduction", run: tpm::introduction },
+    Target { name: "tpm_evidence", run: tpm::evidence },
+    Target { name: "tpm_public", run: tpm::public },
+    Target { name: "tpm_attest", run: tpm::attest },
+    Target { name: "tpm_event_log", run: tpm::event_log },
+    Target { name: "tpm_appraisal", run: tpm::appraise },
 ];
 
 /// Runs the target with this name; for the cargo-fuzz targets.

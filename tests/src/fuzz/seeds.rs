@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::Value as Json;
 
 use super::pieces::join;
-use crate::exchange;
+use crate::{exchange, tpm_exchange};
 
 /// Inputs to begin with, each with the name of its file in `tests/fuzz/corpus/TARGET`. There are more files
 /// there: what a fuzzer found stays.
@@ -79,6 +79,11 @@ pub fn seeds(target: &str) -> Vec<(String, Vec<u8>)> {
         .map(|(text, name)| (name.into(), text.as_bytes().to_vec()))
         .collect(),
         "mqtt_packets" => mqtt(),
+        "tpm_introduction" => tpm(&["introduction"]),
+        "tpm_evidence" | "tpm_appraisal" => tpm(&["evidence"]),
+        "tpm_public" => tpm(&["ek_public", "ak_public", "key_public"]),
+        "tpm_attest" => tpm(&["certify", "quote", "quote_signature"]),
+        "tpm_event_log" => tpm(&["event_log"]),
         other => panic!("there is no target '{other}'"),
     }
 }
@@ -95,6 +100,11 @@ const NONCE: [u8; 32] = {
     }
     nonce
 };
+
+/// What the recorded TPM said.
+fn tpm(names: &[&str]) -> Vec<(String, Vec<u8>)> {
+    names.iter().map(|name| (format!("recorded-{name}"), tpm_exchange::bytes(name))).collect()
+}
 
 /// Packets in the order in which a device sends them.
 fn mqtt() -> Vec<(String, Vec<u8>)> {
