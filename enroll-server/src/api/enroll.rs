@@ -11,6 +11,7 @@ use super::answer::cbor;
 use super::error::Problem;
 use super::{Api, Shared, read_body};
 use crate::issuance::ClientIdentity;
+use crate::store::Asked;
 
 /// The client certificate of the connection, if one came.
 pub(crate) type Peer = Option<ClientIdentity>;
@@ -79,7 +80,9 @@ async fn do_renew(
     if let Some(found) = peer.as_ref().map(ClientIdentity::device)
         && *found != request.device
     {
-        return Err(Problem::NotYourDevice { found: found.clone(), asked: request.device.clone() });
+        let problem = Problem::NotYourDevice { found: found.clone(), asked: request.device.clone() };
+        api.issuance.turned_away(Asked::Renew, &request.device, problem.reject(), &problem.to_string());
+        return Err(problem);
     }
     let timer = api.metrics.time("renew");
     let outcome = api.issuance.renew(&request, peer.as_ref()).await?;

@@ -489,6 +489,13 @@ mod tests {
             "enroll-server device set-group lot-8 --group lot-7",
             "enroll-server device tag add site:berlin,env=prod SN-1",
             "enroll-server device export --format jsonl --state enrolled",
+            "enroll-server policy check",
+            "enroll-server policy check a.toml b.toml --group lab --json",
+            "enroll-server policy explain --device SN-1 --last 3",
+            "enroll-server policy explain --evidence request.cbor --at 2026-11-25T19:00:00Z --group lab",
+            "enroll-server policy explain --evidence request.cbor --at 1800000000 --policy new.toml",
+            "enroll-server policy replay --since 30d --policy new.toml",
+            "enroll-server policy promote --group lab",
             "enroll-server event list --kind rollback --kind debug-opened --since 7d --severity warning",
             "enroll-server event follow --device SN-1 --json",
             "enroll-server maker crl example list.pem --ca factory.pem --ca other.pem",
@@ -509,6 +516,12 @@ mod tests {
             "enroll-server cert show 00",
             "enroll-server event list --kind no-such-kind",
             "enroll-server event list --since yesterday",
+            "enroll-server policy explain",
+            "enroll-server policy explain --device SN-1 --evidence request.cbor",
+            "enroll-server policy explain --device SN-1 --at 1800000000",
+            "enroll-server policy explain --evidence request.cbor --at 2026-13-01T00:00:00Z",
+            "enroll-server policy replay --since 30d",
+            "enroll-server policy show --group ../lab",
             "enroll-server event follow --count 3",
             "enroll-server webhook replay alarms",
             "enroll-server webhook replay alarms --parked --from 1",
@@ -520,7 +533,9 @@ mod tests {
     #[test]
     fn the_help_teaches() {
         let help = Args::command().render_long_help().to_string();
-        for word in ["init", "serve", "maker", "device", "token", "cert", "Begin with:", "Exit status:"] {
+        for word in
+            ["init", "serve", "maker", "device", "policy", "token", "cert", "Begin with:", "Exit status:"]
+        {
             assert!(help.contains(word), "{word}");
         }
     }

@@ -13,7 +13,7 @@ use appraisal::{
     TlsIdentity, Verdict,
 };
 use shared::message::latest::{EvidenceKind, FreshEvidence};
-use shared::{DeviceId, UnixTime};
+use shared::{DeviceId, Reject, UnixTime};
 
 use super::{Denied, stored, token_hash};
 use crate::policies::InForce;
@@ -211,6 +211,16 @@ impl Draft {
         // What the evidence says stands in the case, and the evidence with the certificate.
         record.endorsements.clear();
         Box::new(record)
+    }
+
+    /// The record of a request that was refused before any policy was asked.
+    pub(super) fn turned_away(self, reject: Reject, reason: &str) -> NewAppraisal {
+        NewAppraisal {
+            reject: Some(reject),
+            rule: Some(super::rule_of(reject).to_owned()),
+            reason: Some(reason.to_owned()),
+            ..self.record
+        }
     }
 
     /// The record of a request that was refused; `None` where the server was at fault, not the request.

@@ -441,6 +441,12 @@ impl Issuance {
         done
     }
 
+    /// Records a request that was refused before it came here.
+    pub fn turned_away(&self, asked: Asked, device: &DeviceId, reject: Reject, reason: &str) {
+        let draft = self.draft(asked, device, None, self.now());
+        self.parts.refusals.add(draft.turned_away(reject, reason));
+    }
+
     /// The kind of evidence to ask for.
     async fn kind_for(
         &self,

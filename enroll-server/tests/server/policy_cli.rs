@@ -375,3 +375,45 @@ async fn status_tells_what_is_in_force_and_how_the_candidate_compares() {
             .contains("The server keeps it, because the files had mistakes:")
     );
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_device_that_asks_for_another_is_explained_under_the_name_it_asked_for() {
+    let site = Site::new().await;
+    let (one, other) = (site.device("SN-1").await, site.device("SN-2").await);
+    let identity = site.enroll(&one).await;
+    let renewal = Device::renew(&other.id, &Operational::new().csr);
+    let reply = site.tls().identity(&identity).post(endpoint::RENEW, &renewal).await;
+    assert_refused(&reply, Reject::NotYourDevice);
+    explained_by_record(&site, &other.id, "tls-identity").await;
+    let reply = site.tls().post(endpoint::RENEW, &Device::renew(&one.id, &Operational::new().csr)).await;
+    assert_refused(&reply, Reject::NotAuthenticated);
+    explained_by_record(&site, &one.id, "tls-identity").await;
+}
+
+#[test]
+fn a_hangup_has_the_files_read_at_once() {
+    use std::io::{BufRead as _, BufReader};
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    assert!(init(folder).status.success());
+    let path = server(folder, "enroll-server.toml");
+    let config = fs::read_to_string(&path).unwrap();
+    let config = config.replace("0.0.0.0:8443", "127.0.0.1:0").replace("127.0.0.1:8080", "127.0.0.1:0");
+    fs::write(&path, config).unwrap();
+    let mut command = program();
+    command.arg("--config").arg(&path).arg("serve").stderr(std::process::Stdio::piped());
+    let mut served = command.spawn().unwrap();
+    let mut lines = BufReader::new(served.stderr.take().unwrap()).lines();
+    let mut seen = |what: &str| lines.by_ref().any(|line| line.unwrap().contains(what));
+    assert!(seen("the server is ready"));
+    let id = rustix::process::Pid::from_raw(i32::try_from(served.id()).unwrap()).unwrap();
+    let signal = |signal| rustix::process::kill_process(id, signal).unwrap();
+    // Nothing changed, and yet it says what it loaded.
+    signal(rustix::process::Signal::HUP);
+    assert!(seen("policies were loaded"));
+    fs::write(server(folder, "policy.toml"), "[certificate]\ndays = 0\n").unwrap();
+    signal(rustix::process::Signal::HUP);
+    assert!(seen("what was in force stays in force"));
+    signal(rustix::process::Signal::TERM);
+    assert!(served.wait().unwrap().success());
+}
