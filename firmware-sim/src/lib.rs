@@ -10,6 +10,7 @@ pub mod broker;
 pub mod cli;
 pub mod demo;
 pub mod device;
+pub mod dice;
 pub mod factory;
 pub mod faults;
 pub mod flash;

@@ -49,11 +49,19 @@ impl Maker {
     /// # Errors
     /// Where the key or the certificate could not be made.
     pub fn new(name: &str, now: UnixTime) -> Result<Self, FactoryError> {
+        Self::above(name, 0, now)
+    }
+
+    /// As [`new`](Self::new), for devices that certify so many layers of their own (DICE).
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn above(name: &str, layers: u8, now: UnixTime) -> Result<Self, FactoryError> {
         let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
         let mut params = parameters(now)?;
         params.distinguished_name.push(DnType::OrganizationName, name);
         params.distinguished_name.push(DnType::CommonName, format!("{name} device CA"));
-        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(layers));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let certificate = params.self_signed(&key)?;
         Ok(Self { name: name.to_owned(), certificate, issuer: Issuer::new(params, key) })
@@ -69,6 +77,11 @@ impl Maker {
     #[must_use]
     pub fn key_pem(&self) -> zeroize::Zeroizing<String> {
         zeroize::Zeroizing::new(self.issuer.key().serialize_pem())
+    }
+
+    /// The CA as an issuer.
+    pub(crate) const fn issuer(&self) -> &Issuer<'static, KeyPair> {
+        &self.issuer
     }
 
     /// Makes a key and an IDevID certificate for `id`.

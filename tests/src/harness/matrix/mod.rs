@@ -1,6 +1,7 @@
 //! What every kind of evidence is refused for, driven through the real server: one runner, one row a fault, one
 //! implementation of [`Subject`] a kind.
 
+mod dice;
 mod explain;
 mod idevid;
 mod psa;
@@ -17,6 +18,7 @@ use super::device::{Csr, post, written};
 use super::https::Reply;
 use super::world::World;
 
+pub use dice::{DICE_LAYERS, DICE_MODEL, DiceSubject};
 pub use idevid::IdevidSubject;
 pub use psa::{KeySource, PsaSubject};
 pub use tpm::TpmSubject;

@@ -1,0 +1,44 @@
+//! DICE through the real server: a device enrolls by its layered chain, and each fault is refused by its code.
+
+#![expect(clippy::expect_used, reason = "a test fails by panicking")]
+
+use firmware_sim::factory::Maker;
+use tests::harness::matrix::{self, DICE_LAYERS, DICE_MODEL, DiceSubject, Spoil};
+use tests::harness::{Wishes, World, now};
+
+#[test]
+fn evidence_by_dice_is_refused_for_each_fault() {
+    let world = World::new(Wishes::default());
+    let maker = Maker::above("Dice Devices", DICE_LAYERS, now()).expect("a maker");
+    let (subject, other) = (DiceSubject::new("DICE-1", &maker), DiceSubject::new("DICE-2", &maker));
+    let file = |name: &str, text: &str| {
+        std::fs::write(world.path(name), text).expect("to write a file of the test");
+        world.path(name).display().to_string()
+    };
+    let pem = file("dice-maker.pem", &maker.certificate_pem());
+    world.server(&["maker", "add", &pem]).success();
+    let inventory = format!("device,model,idevid_sha256\n{}{}", subject.inventory(), other.inventory());
+    let csv = file("dice.csv", &inventory);
+    world.server(&["device", "import", &csv]).success();
+    file(
+        "server/policy.toml",
+        &format!(
+            "[evidence]\nkinds = [\"dice\"]\n[firmware]\ncomponents = [\"bootloader\", \"application\"]\n\
+             [[model]]\nname = {DICE_MODEL:?}\nminimum_firmware = \"1.0.0\"\n{}",
+            DiceSubject::reference_values()
+        ),
+    );
+    let _server = world.serve();
+    let mut rows = 0;
+    matrix::run(&world, &subject, &other, |_, _, _, _| rows += 1);
+    assert_eq!(rows, Spoil::ALL.len(), "a DICE chain can have every fault");
+    // The root is pinned: a second root under the same name is a clone.
+    let clone = DiceSubject::new("DICE-1", &maker);
+    let (csr, challenged) = (tests::harness::Csr::new(), matrix::challenge(&world, &clone));
+    let presented = matrix::Subject::present(&clone, &challenged, &csr, None);
+    let request = matrix::request(&clone, &csr, &challenged.nonce, &presented);
+    let reply = tests::harness::post(&world, shared::endpoint::ENROLL, &request);
+    let answer = reply.answer();
+    let shared::message::latest::Outcome::Rejected(rejected) = answer.outcome else { panic!("{reply:?}") };
+    assert_eq!(rejected.reject(), Some(shared::Reject::IdentityConflict));
+}
