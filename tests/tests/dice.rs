@@ -16,10 +16,10 @@ fn evidence_by_dice_is_refused_for_each_fault() {
         world.path(name).display().to_string()
     };
     let pem = file("dice-maker.pem", &maker.certificate_pem());
-    world.server(&["maker", "add", &pem]).success();
+    assert_eq!(world.server_json(&["maker", "add", &pem])["name"], "Dice Devices device CA");
     let inventory = format!("device,model,idevid_sha256\n{}{}", subject.inventory(), other.inventory());
     let csv = file("dice.csv", &inventory);
-    world.server(&["device", "import", &csv]).success();
+    assert_eq!(world.server_json(&["device", "import", &csv])["added"], 2);
     file(
         "server/policy.toml",
         &format!(
