@@ -40,6 +40,12 @@ pub enum AdminError {
     /// The maker's revocation list was not taken in.
     #[error("the revocation list was not taken in")]
     Crl(#[from] ImportCrlError),
+    /// The file holds no certificate that a batch can be added by.
+    #[error("this is no certificate of a batch: {problem}")]
+    NotABatch {
+        /// What is wrong with it.
+        problem: String,
+    },
     /// The inventory file has mistakes; nothing was imported.
     #[error("nothing was imported")]
     Inventory(#[from] inventory::BadRow),

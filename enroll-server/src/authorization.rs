@@ -6,6 +6,7 @@
 
 use appraisal::{Appraised, Decision as Verdict, GroupName, KnownDevice};
 use ca::{Serial, Validity};
+use shared::message::latest::EvidenceKind;
 use shared::{DeviceId, Reject, UnixTime};
 
 use crate::store::{Binding, CertificateState, NewAppraisal, Sha256, StoredEvidence};
@@ -82,6 +83,8 @@ pub struct Facts {
     pub group_is_full: bool,
     /// How the credential of the request stands.
     pub credential: CredentialFacts,
+    /// Whether the device has, or had, a certificate.
+    pub had_identity: bool,
     /// The certificate the request was sent with: whose it is, and how it stands.
     pub presented: Option<(DeviceId, CertificateState)>,
 }
@@ -167,6 +170,16 @@ pub fn decide(request: &Authorized, facts: &Facts) -> Decision {
     }
     if !facts.credential.quota_left {
         return refuse(Reject::QuotaReached, "the credential has brought in as many devices as it may");
+    }
+    // A claim certificate only starts an enrollment: whoever is of the batch could give this name.
+    if request.appraised.kind() == Some(EvidenceKind::ClaimCertificate)
+        && !request.appraised.is_renewal()
+        && facts.had_identity
+    {
+        return refuse(
+            Reject::IdentityConflict,
+            "a claim certificate under the name of a device that is there",
+        );
     }
     if request.appraised.is_renewal() {
         match &facts.presented {

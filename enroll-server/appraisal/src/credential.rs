@@ -134,6 +134,12 @@ pub fn group_key_identity(credential: &str, device: &DeviceId) -> SpkiHash {
     identity(&["symmetric-key", "group", credential, device.as_str()])
 }
 
+/// What stands for a device that enrolled by the claim certificate of a batch: that it is known, and by whom.
+#[must_use]
+pub fn batch_identity(batch: &str, device: &DeviceId) -> SpkiHash {
+    identity(&["claim-certificate", batch, device.as_str()])
+}
+
 /// SHA-256 over the parts, each ended by a zero byte, which stands in none of them.
 fn identity(parts: &[&str]) -> SpkiHash {
     let mut context = Context::new(&SHA256);

@@ -82,6 +82,9 @@ pub(crate) enum Shown {
     Token(bool),
     /// With a symmetric key: what identifies its holder, and whether the key was made for this one device.
     Credential { identity: SpkiHash, names_device: bool },
+    /// With the claim certificate of its batch: what stands for a device that came in so, and whether every
+    /// enrollment of the batch waits for an operator.
+    Batch { identity: SpkiHash, hold: bool },
     /// With the certificate it renews.
     Ldevid,
 }
@@ -90,7 +93,9 @@ impl Shown {
     /// The identity key, where one was shown.
     pub(crate) const fn identity(&self) -> Option<&SpkiHash> {
         match self {
-            Self::Identity(hash) | Self::Credential { identity: hash, .. } => Some(hash),
+            Self::Identity(hash)
+            | Self::Credential { identity: hash, .. }
+            | Self::Batch { identity: hash, .. } => Some(hash),
             Self::Token(_) | Self::Ldevid => None,
         }
     }
@@ -104,7 +109,8 @@ impl Shown {
                 known.and_then(|k| k.idevid_spki_sha256).map_or(*names_device, |pinned| pinned == *identity)
             }
             Self::Token(names_device) => *names_device,
-            Self::Ldevid => false,
+            // Every device of the batch could have made it.
+            Self::Batch { .. } | Self::Ldevid => false,
         }
     }
 }
@@ -183,6 +189,13 @@ fn check_pinned(
             format!("the holder of a symmetric key, {}", hex(&identity)),
             wanted,
         ),
+        Shown::Batch { identity, .. } => trail.require(
+            identity == *pinned,
+            rule::PINNED_KEY,
+            Reject::IdentityConflict,
+            format!("a device of a batch, {}", hex(&identity)),
+            wanted,
+        ),
         Shown::Token(_) => trail.require(
             policy.token_replaces_attestation,
             rule::PINNED_KEY,
@@ -197,12 +210,20 @@ fn check_pinned(
     }
 }
 
-/// Decides whether a first or second enrollment goes through, waits or is refused. `same_device`: the proof
-/// shows that it is the device that is known, not only one of its name.
+fn refuse_batch(trail: &mut Trail) -> Refusal {
+    trail.refuse(
+        rule::SECOND_ENROLLMENT,
+        Reject::IdentityConflict,
+        "a claim certificate under the name of a device that is there already",
+        "a new device: a batch's certificate does not show which device it is",
+    )
+}
+
+/// Decides whether a first or second enrollment goes through, waits or is refused.
 pub(crate) fn decide(
     known: Option<&KnownDevice>,
     csr_key: &SpkiHash,
-    same_device: bool,
+    shown: Shown,
     policy: &Policy,
     trail: &mut Trail,
 ) -> Result<Decision, Refusal> {
@@ -219,6 +240,12 @@ pub(crate) fn decide(
         trail.note(verdict, rule, format!("{found}, {approval}"), "an operator's approval");
         decision
     };
+    let same_device = shown.leads_to(known);
+    let (of_batch, batch_is_held) = match shown {
+        Shown::Batch { hold, .. } => (true, hold),
+        _ => (false, false),
+    };
+    let has_identity = known.is_some_and(|k| k.idevid_spki_sha256.is_some());
     match known.map(|k| k.state) {
         Some(DeviceState::Enrolled { key }) if key == *csr_key => {
             let found = "the key of the certificate in force: the same request again";
@@ -231,6 +258,9 @@ pub(crate) fn decide(
             let found = "an enrollment that an operator denied";
             Err(trail.refuse(rule, Reject::EnrollmentDenied, found, "an operator's approval"))
         }
+        // A claim certificate starts an enrollment, and never leads to a device that is there, approved or not.
+        Some(DeviceState::Enrolled { .. }) if of_batch => Err(refuse_batch(trail)),
+        _ if of_batch && has_identity => Err(refuse_batch(trail)),
         // Who merely knows a name must not take over the identity behind it.
         Some(DeviceState::Enrolled { .. }) if !same_device && !approved => Err(trail.refuse(
             rule::SECOND_ENROLLMENT,
@@ -263,6 +293,9 @@ pub(crate) fn decide(
             DeviceState::Registered | DeviceState::Suspended | DeviceState::Revoked | DeviceState::Retired,
         )
         | None => match policy.first_enrollment {
+            FirstEnrollment::Accept if batch_is_held => {
+                Ok(with_approval(trail, rule::FIRST_ENROLLMENT, "a device of a batch that is held"))
+            }
             FirstEnrollment::Accept => {
                 let found = "a device without a certificate in force";
                 trail.note(

@@ -86,6 +86,14 @@ pub enum EndorsementError {
     /// The leaf's key is not a P-256 key.
     #[error("an IDevID whose key is not an uncompressed point on P-256")]
     LeafKey,
+    /// The leaf is not valid now.
+    #[error("a certificate that is valid from {from} until {until}")]
+    LeafDates {
+        /// Start of its life.
+        from: UnixTime,
+        /// End of its life.
+        until: UnixTime,
+    },
     /// It names no device.
     #[error(transparent)]
     Name(#[from] NameError),
@@ -97,12 +105,15 @@ impl EndorsementError {
     pub const fn reject(&self) -> Reject {
         match self {
             Self::Path(error) => error.reject(),
-            Self::LeafIsCa | Self::LeafKeyUsage | Self::LeafKey | Self::Name(_) => Reject::BadEndorsement,
+            Self::LeafIsCa | Self::LeafKeyUsage | Self::LeafKey | Self::LeafDates { .. } | Self::Name(_) => {
+                Reject::BadEndorsement
+            }
         }
     }
 }
 
-fn check_leaf(certificate: &X509Certificate<'_>) -> Result<PublicKey, EndorsementError> {
+/// The key of a leaf that signs evidence.
+pub(crate) fn check_leaf(certificate: &X509Certificate<'_>) -> Result<PublicKey, EndorsementError> {
     if certificate.is_ca() {
         return Err(EndorsementError::LeafIsCa);
     }

@@ -19,6 +19,7 @@ pub mod record;
 pub mod release;
 pub mod tpm;
 
+mod claim;
 mod claims;
 mod credential;
 mod der;
@@ -46,8 +47,11 @@ use crate::key::SpkiHash;
 use crate::policy::Subject;
 use crate::record::{Trail, rule};
 
+pub use claim::{Batch, BatchCertificate, BatchError, ClaimEat, find_batch};
 pub use claims::{DeviceClaims, Measured};
-pub use credential::{CredentialGrant, CredentialScope, Standing, group_key_identity, own_key_identity};
+pub use credential::{
+    CredentialGrant, CredentialScope, Standing, batch_identity, group_key_identity, own_key_identity,
+};
 pub use csr::{CheckedCsr, CsrError};
 pub use device::{Approval, Decision, DeviceState, KnownDevice};
 pub use dice::Dice;
@@ -90,6 +94,8 @@ pub enum Proof<'a> {
     SymmetricKey(Box<SymmetricEat<'a>>),
     /// [`EvidenceKind::Tpm2`].
     Tpm2(Tpm2<'a>),
+    /// [`EvidenceKind::ClaimCertificate`].
+    ClaimCertificate(Box<ClaimEat<'a>>),
 }
 
 impl Proof<'_> {
@@ -103,6 +109,7 @@ impl Proof<'_> {
             Self::OneTimeToken(_) => EvidenceKind::OneTimeToken,
             Self::SymmetricKey(_) => EvidenceKind::SymmetricKey,
             Self::Tpm2(_) => EvidenceKind::Tpm2,
+            Self::ClaimCertificate(_) => EvidenceKind::ClaimCertificate,
         }
     }
 
@@ -112,6 +119,7 @@ impl Proof<'_> {
             Self::IdevidEat(_) | Self::PsaToken(_) | Self::Dice(_) | Self::Tpm2(_) => None,
             Self::OneTimeToken(grant) => grant.group.as_ref(),
             Self::SymmetricKey(evidence) => evidence.credential.as_ref()?.grant.group.as_ref(),
+            Self::ClaimCertificate(evidence) => evidence.batch.as_ref()?.grant.group.as_ref(),
         }
     }
 }
@@ -150,7 +158,7 @@ pub fn appraise(
     let Presented { device, csr, proof } = *presented;
     let mut trail = Trail::default();
     let outcome = appraise_proof(device, csr, proof, basis, known, now, &mut trail)?;
-    let decision = device::decide(known, csr.spki_sha256(), outcome.same_device, basis.policy, &mut trail)?;
+    let decision = device::decide(known, csr.spki_sha256(), outcome.shown(), basis.policy, &mut trail)?;
     Ok(outcome.appraised(device, csr, decision, basis.policy, trail))
 }
 
@@ -170,8 +178,6 @@ pub struct Appraised {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Outcome {
     renewal: bool,
-    /// The proof leads to the device that the inventory knows, not only to its name.
-    same_device: bool,
     kind: Option<EvidenceKind>,
     model: Option<String>,
     idevid: Option<SpkiHash>,
@@ -278,6 +284,11 @@ impl Appraised {
 }
 
 impl Outcome {
+    /// How the device showed which device it is.
+    fn shown(&self) -> Shown {
+        self.verified.as_ref().map_or(Shown::Ldevid, |verified| verified.shown)
+    }
+
     fn appraised(
         self,
         device: &DeviceId,
@@ -319,6 +330,9 @@ fn appraise_proof(
         Proof::OneTimeToken(grant) => grant.verify(device, known, now, trail)?,
         Proof::SymmetricKey(evidence) => symmetric::verify(device, csr, evidence, known, now, trail)?,
         Proof::Tpm2(evidence) => tpm::verify(csr, evidence, basis.makers, now, trail)?,
+        Proof::ClaimCertificate(evidence) => {
+            claim::verify(device, csr, evidence, basis.makers, known, now, trail)?
+        }
     };
     trail.keep(&verified);
     judge_verified(device, &verified, known, basis.policy, basis.reference_values, now, trail)?;
@@ -327,7 +341,6 @@ fn appraise_proof(
     let claimed = verified.claims.as_ref().and_then(|claims| claims.model.clone());
     Ok(Outcome {
         renewal: false,
-        same_device: verified.shown.leads_to(known),
         kind: Some(proof.kind()),
         model: claimed
             .or_else(|| verified.model.clone())

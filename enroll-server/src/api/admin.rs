@@ -129,6 +129,7 @@ pub(super) fn reply(done: Result<impl serde::Serialize, AdminError>) -> Response
                 AdminError::NotFound { .. } => StatusCode::NOT_FOUND,
                 AdminError::Illegal(_) | AdminError::TooManyTags { .. } => StatusCode::CONFLICT,
                 AdminError::NotAMaker { .. }
+                | AdminError::NotABatch { .. }
                 | AdminError::Crl(_)
                 | AdminError::Inventory(_)
                 | AdminError::AttestationKeys(_)

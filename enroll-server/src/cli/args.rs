@@ -71,6 +71,9 @@ pub(super) enum Command {
     /// Policies: check them, try them on the past, see what is in force and why a device was refused.
     #[command(subcommand)]
     Policy(Policy),
+    /// Batches of devices that share a claim certificate, as secure elements have it.
+    #[command(subcommand)]
+    Batch(Batch),
     /// One-time tokens, for devices without an IDevID.
     #[command(subcommand)]
     Token(Token),
@@ -222,6 +225,40 @@ pub(super) enum Key {
     List,
     /// Revoke a key: no device enrolls by it any more. To shut out one device of a group, make a key for that device
     /// and revoke it.
+    Revoke {
+        /// Its name in the list.
+        id: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Batch {
+    /// Add a batch. Its certificate shows which batch a device is of, not which device it is: so each enrollment by
+    /// it waits for an operator (--hold), or their number has an end (--quota), or both.
+    ///
+    /// A policy has to accept the kind "claim-certificate". Such an enrollment never leads to a device that is there
+    /// already.
+    #[command(group = clap::ArgGroup::new("bound").required(true).multiple(true).args(["hold", "quota"]))]
+    Add {
+        /// The certificate of the CA that issued the batch's claim certificates, or the claim certificate itself; PEM
+        /// or DER.
+        file: PathBuf,
+        /// The device group that its devices are put into.
+        #[arg(long, value_name = "NAME")]
+        group: GroupName,
+        /// Let every enrollment wait for an operator's approval.
+        #[arg(long)]
+        hold: bool,
+        /// How many devices it may bring in.
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+        quota: Option<u32>,
+        /// Days until it ends; by default it has no end.
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=36_500))]
+        expires_days: Option<u32>,
+    },
+    /// List the batches.
+    List,
+    /// Revoke a batch: no device enrolls by its certificate any more, and it cannot be added again.
     Revoke {
         /// Its name in the list.
         id: String,

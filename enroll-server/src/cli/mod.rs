@@ -3,6 +3,7 @@
 mod actions;
 mod args;
 mod attestation_keys;
+mod batches;
 mod certificates;
 mod device_args;
 mod devices;
@@ -66,6 +67,7 @@ fn dispatch(args: Args, output: &Output) -> Result<(), Failure> {
         }
         Command::Key(command) => keys::run(&global, command, output),
         Command::Policy(command) => policy::run(&global, command, output),
+        Command::Batch(command) => with_admin(&global, |admin| batches::run(admin, command, output)),
         Command::Token(command) => with_admin(&global, |admin| tokens::run(admin, command, output)),
         Command::Cert(command) => with_admin(&global, |admin| certificates::run(admin, command, output)),
         Command::Webhook(command) => webhooks::run(&global, command, output),

@@ -3,7 +3,8 @@
 use core::fmt;
 use core::time::Duration;
 
-use appraisal::GroupName;
+use appraisal::{BatchCertificate, GroupName};
+use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::rand::{SecureRandom as _, SystemRandom};
 use shared::DeviceId;
 use shared::keytext::{self, KeyText, Scope};
@@ -33,6 +34,19 @@ pub struct KeyRequest {
     pub lifetime: Option<Duration>,
     /// How many devices it may bring in; any number where none is named.
     pub quota: Option<u32>,
+}
+
+/// A batch to be added. It waits for an operator with each device, or has a quota, or both.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BatchRequest {
+    /// The device group that its devices are put into.
+    pub group: GroupName,
+    /// Whether every enrollment waits for an operator.
+    pub hold: bool,
+    /// How many devices it may bring in.
+    pub quota: Option<u32>,
+    /// How long it is good for; without an end where none is named.
+    pub lifetime: Option<Duration>,
 }
 
 /// A new key.
@@ -95,6 +109,48 @@ impl Admin {
         let mut text = Zeroizing::new(String::with_capacity(keytext::LENGTH));
         text.extend(KeyText::new(scope, kid, *key).characters());
         Ok(NewKey { credential, text })
+    }
+
+    /// Adds a batch by the certificate in `pem`: that of the CA that issued its claim certificates, or the claim
+    /// certificate that all its devices share.
+    ///
+    /// # Errors
+    /// Where `pem` is no such certificate, or was added before.
+    pub async fn add_batch(&self, pem: &str, request: BatchRequest) -> Result<Credential, AdminError> {
+        if !request.hold && request.quota.is_none() {
+            return Err(AdminError::NotABatch { problem: "it is neither held nor has a quota".into() });
+        }
+        let not_a_batch = |problem: String| AdminError::NotABatch { problem };
+        let list =
+            ca::pem::read_certificates(pem.as_bytes()).map_err(|error| not_a_batch(error.to_string()))?;
+        let [der] = list.as_slice() else {
+            return Err(not_a_batch(format!("expected one certificate, found {}", list.len())));
+        };
+        let _checked = BatchCertificate::new(request.group.as_str(), der)
+            .map_err(|error| not_a_batch(error.to_string()))?;
+        let now = self.now();
+        let sha256 = digest(&SHA256, der);
+        let credential = Credential {
+            // Of the certificate, so that one that was revoked is not added again under another name.
+            id: hex::encode(sha256.as_ref().get(..shared::cose::KID).unwrap_or_default()),
+            kind: CredentialKind::Batch,
+            name: request.group.to_string(),
+            device: None,
+            group: Some(request.group),
+            hold: request.hold,
+            created: now,
+            expires: request.lifetime.map(|lifetime| now.after(lifetime)),
+            revoked: None,
+            quota: request.quota,
+            used: 0,
+        };
+        if self.credentials(&[CredentialKind::Batch]).await?.iter().any(|there| there.id == credential.id) {
+            return Err(not_a_batch(format!("it was added before, as {}", credential.id)));
+        }
+        let certificate = Some(der.clone());
+        let new = NewCredential { credential: credential.clone(), secret: None, certificate };
+        self.store().add_credential(new).await?;
+        Ok(credential)
     }
 
     /// The credentials of these kinds, newest first.

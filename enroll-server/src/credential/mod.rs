@@ -8,6 +8,6 @@ mod admin;
 mod tokens;
 mod wrapping;
 
-pub use admin::{KeyFor, KeyRequest, NewKey};
+pub use admin::{BatchRequest, KeyFor, KeyRequest, NewKey};
 pub use tokens::{MAX_TOKENS, TokenRequest};
 pub use wrapping::{NotOpened, WrappingFile, WrappingKey, WrappingKeyError};

@@ -1,6 +1,9 @@
 //! Credentials that evidence names, as the appraisal wants them.
 
-use appraisal::{CredentialGrant, CredentialScope, DeviceKey, Standing, SymmetricCredential, named_key};
+use appraisal::{
+    Batch, BatchCertificate, CredentialGrant, CredentialScope, DeviceKey, Standing, SymmetricCredential,
+    find_batch, named_key,
+};
 use shared::DeviceId;
 
 use super::{Denied, Issuance};
@@ -26,6 +29,21 @@ impl Issuance {
             CredentialKind::DeviceKey | CredentialKind::Batch => DeviceKey::own(&key),
         };
         Ok(Some(SymmetricCredential { grant: grant(found), key }))
+    }
+}
+
+impl Issuance {
+    /// The batch that the claim certificate is of; `None` where there is none, which the appraisal refuses.
+    pub(super) async fn batch(&self, device: &DeviceId, chain: &[&[u8]]) -> Result<Option<Batch>, Denied> {
+        let mut batches = Vec::new();
+        for found in self.parts.store.batches(device).await? {
+            let damaged = StoreError::Damaged { field: "certificate" };
+            let der = found.certificate.as_deref().ok_or_else(|| damaged.clone())?;
+            // It was checked when it was added.
+            let certificate = BatchCertificate::new(&found.credential.name, der).map_err(|_| damaged)?;
+            batches.push(Batch { hold: found.credential.hold, grant: grant(found), certificate });
+        }
+        Ok(find_batch(chain, batches, self.now()))
     }
 }
 

@@ -13,7 +13,7 @@ use shared::{DeviceId, Reject};
 use super::tests::Bench;
 use super::{Denied, Outcome};
 use crate::audit::EventKind;
-use crate::credential::{KeyFor, KeyRequest, NewKey, TokenRequest, WrappingKey};
+use crate::credential::{BatchRequest, KeyFor, KeyRequest, NewKey, TokenRequest, WrappingKey};
 use crate::kit::{Device, Operational};
 use crate::store::{CertificateState, CredentialKind};
 
@@ -281,4 +281,113 @@ async fn a_token_in_the_short_form_may_be_typed_in_any_spelling() {
     bench.send(&bench.by_token("T-1", &typed)).await.unwrap();
     refused(bench.send(&bench.by_token("T-2", text)).await, Reject::BadToken, "token");
     bench.send(&bench.by_token("T-2", &tokens[1].text)).await.unwrap();
+}
+
+/// A batch: its CA, and the claim certificate that its devices share.
+struct Lot {
+    pem: String,
+    claim: Device,
+}
+
+impl Lot {
+    fn new() -> Self {
+        let ca = crate::kit::Maker::new("Batch CA");
+        Self { claim: ca.device("BATCH-7"), pem: ca.pem }
+    }
+}
+
+impl Bench {
+    async fn batch(&self, lot: &Lot, hold: bool, quota: Option<u32>) -> String {
+        let request = BatchRequest { group: "lot-7".parse().unwrap(), hold, quota, lifetime: None };
+        self.admin.add_batch(&lot.pem, request).await.unwrap().id
+    }
+
+    /// The body of an enrollment by the lot's claim certificate.
+    fn by_claim(&self, device: &str, lot: &Lot) -> Vec<u8> {
+        let (nonce, csr) = (self.nonce(&id(device)), Operational::new().csr);
+        let payload = lot.claim.payload(&nonce, &csr, ueid_of_name(&id(device)));
+        let eat = lot.claim.sign(&payload);
+        let endorsements = [lot.claim.idevid.as_slice()].into_iter().collect();
+        let evidence =
+            FreshEvidence { nonce, kind: EvidenceKind::ClaimCertificate, body: &eat, endorsements };
+        let mut out = vec![0; 8192];
+        let length = EnrollRequest { device: id(device), csr: &csr, evidence }.encode(&mut out).unwrap();
+        out.truncate(length);
+        out
+    }
+}
+
+const CLAIMS: &str = "[evidence]\nkinds = [\"claim-certificate\", \"one-time-token\", \"idevid-eat\"]\n";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hundred_devices_of_a_batch_at_once_get_as_many_certificates_as_its_quota_allows() {
+    let bench = Bench::new(&format!("{CLAIMS}{OPEN}")).await;
+    let lot = Lot::new();
+    bench.batch(&lot, false, Some(10)).await;
+    let mut tasks = tokio::task::JoinSet::new();
+    for number in 0..100 {
+        let body = bench.by_claim(&format!("SN-{number}"), &lot);
+        let issuance = std::sync::Arc::clone(&bench.issuance);
+        tasks.spawn(async move { issuance.enroll(&EnrollRequest::decode(&body).unwrap()).await });
+    }
+    let mut granted = 0;
+    for outcome in tasks.join_all().await {
+        match outcome {
+            Ok(Outcome::Granted(_)) => granted += 1,
+            other => refused(other, Reject::QuotaReached, "quota"),
+        }
+    }
+    assert_eq!(granted, 10);
+    assert_eq!(bench.admin.certificates(None).await.unwrap().len(), 10);
+    assert_eq!(bench.events(EventKind::QuotaReached).await, 1);
+}
+
+#[tokio::test]
+async fn a_claim_certificate_never_leads_to_a_device_that_is_there() {
+    let bench = Bench::new(&format!("{CLAIMS}{OPEN}")).await;
+    let lot = Lot::new();
+    bench.batch(&lot, false, Some(10)).await;
+    let body = bench.by_claim("SN-1", &lot);
+    let first = bench.send(&body).await.unwrap();
+    assert_eq!(bench.send(&body).await.unwrap(), first, "a lost answer costs nothing");
+    assert_eq!(bench.group_of("SN-1").await.as_str(), "lot-7");
+    refused(bench.send(&bench.by_claim("SN-1", &lot)).await, Reject::IdentityConflict, "second-enrollment");
+    assert_eq!(bench.events(EventKind::CloneSuspected).await, 1);
+    // One with an IDevID in the inventory.
+    bench.device("SN-2").await;
+    refused(bench.send(&bench.by_claim("SN-2", &lot)).await, Reject::IdentityConflict, "pinned-key");
+    // One that came in by a token, whose certificate has ended: the store remembers.
+    let token = bench.admin.create_token(Some(&id("SN-3")), Duration::from_secs(60)).await.unwrap();
+    bench.send(&bench.by_token("SN-3", &token.text)).await.unwrap();
+    bench.later(Duration::from_secs(200 * 86_400));
+    let denied = bench.send(&bench.by_claim("SN-3", &lot)).await.unwrap_err();
+    assert_eq!(denied.reject(), Reject::IdentityConflict, "{denied}");
+    assert_eq!(bench.count(&id("SN-1"), CertificateState::Issued).await, 1, "the first is untouched");
+}
+
+#[tokio::test]
+async fn a_held_batch_waits_and_counts_each_device_once() {
+    let bench = Bench::new(&format!("{CLAIMS}{OPEN}")).await;
+    let lot = Lot::new();
+    let batch = bench.batch(&lot, true, Some(2)).await;
+    let body = bench.by_claim("SN-1", &lot);
+    assert_eq!(bench.send(&body).await.unwrap(), Outcome::Held);
+    // A device that begins again waits again, and is one device.
+    let body = bench.by_claim("SN-1", &lot);
+    assert_eq!(bench.send(&body).await.unwrap(), Outcome::Held);
+    assert_eq!(bench.send(&bench.by_claim("SN-2", &lot)).await.unwrap(), Outcome::Held);
+    refused(bench.send(&bench.by_claim("SN-3", &lot)).await, Reject::QuotaReached, "quota");
+    bench.admin.approve(&id("SN-1")).await.unwrap();
+    assert!(matches!(bench.send(&body).await.unwrap(), Outcome::Granted(_)));
+    refused(bench.send(&bench.by_claim("SN-1", &lot)).await, Reject::IdentityConflict, "second-enrollment");
+
+    bench.admin.revoke_credential(&batch, &[CredentialKind::Batch]).await.unwrap();
+    bench.admin.approve(&id("SN-2")).await.unwrap();
+    refused(bench.send(&bench.by_claim("SN-2", &lot)).await, Reject::BadCredential, "credential");
+    let again = BatchRequest { group: "a".parse().unwrap(), hold: true, quota: None, lifetime: None };
+    let error = bench.admin.add_batch(&lot.pem, again).await.unwrap_err().to_string();
+    assert!(error.contains("was added before"), "{error}");
+    let unbounded = BatchRequest { group: "a".parse().unwrap(), hold: false, quota: None, lifetime: None };
+    let error = bench.admin.add_batch(&Lot::new().pem, unbounded).await.unwrap_err().to_string();
+    assert!(error.contains("neither held nor has a quota"), "{error}");
 }

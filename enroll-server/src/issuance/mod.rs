@@ -28,8 +28,8 @@ use std::sync::Arc;
 
 use appraisal::policy::BrokerOverride;
 use appraisal::{
-    Appraised, CheckedCsr, Dice, GroupName, IdevidEat, Presented, Proof, PsaToken, RenewalPresented,
-    SymmetricEat, Tpm2,
+    Appraised, CheckedCsr, ClaimEat, Dice, GroupName, IdevidEat, Presented, Proof, PsaToken,
+    RenewalPresented, SymmetricEat, Tpm2,
 };
 use aws_lc_rs::digest::{SHA256, digest};
 use ca::{IssueError, Issuer, LdevidProfile, RecordedIntent as _, Serial, Validity};
@@ -517,6 +517,15 @@ impl Issuance {
                     eat: evidence.body,
                     nonce: &evidence.nonce,
                     credential: self.symmetric_credential(device, evidence.body).await?,
+                })),
+                None,
+            )),
+            EvidenceKind::ClaimCertificate => Ok((
+                Proof::ClaimCertificate(Box::new(ClaimEat {
+                    eat: evidence.body,
+                    endorsements: &evidence.endorsements,
+                    nonce: &evidence.nonce,
+                    batch: self.batch(device, &evidence.endorsements).await?,
                 })),
                 None,
             )),

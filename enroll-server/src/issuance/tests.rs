@@ -100,7 +100,7 @@ impl Bench {
         list.iter().map(|certificate| certificate.state).collect()
     }
 
-    async fn count(&self, device: &DeviceId, state: CertificateState) -> usize {
+    pub(super) async fn count(&self, device: &DeviceId, state: CertificateState) -> usize {
         self.states(device).await.iter().filter(|found| **found == state).count()
     }
 

@@ -167,6 +167,9 @@ pub trait Store: Outbox + core::fmt::Debug {
     /// Finds a credential by its public name, and how it stands to `device`.
     fn find_credential<'a>(&'a self, id: String, device: &'a DeviceId) -> Reply<'a, Option<FoundCredential>>;
 
+    /// All batches, and how they stand to `device`.
+    fn batches<'a>(&'a self, device: &'a DeviceId) -> Reply<'a, Vec<FoundCredential>>;
+
     /// All credentials, newest first.
     fn credentials(&self) -> Reply<'_, Vec<Credential>>;
 

@@ -143,7 +143,7 @@ impl Device {
         payload[..length].to_vec()
     }
 
-    fn sign(&self, payload: &[u8]) -> Vec<u8> {
+    pub(crate) fn sign(&self, payload: &[u8]) -> Vec<u8> {
         let key =
             EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, self.key.serialized_der()).unwrap();
         let mut signed = vec![];

@@ -4,6 +4,7 @@
 
 mod case;
 mod chain;
+mod claim;
 mod dice;
 mod evidence;
 mod hardware_module;

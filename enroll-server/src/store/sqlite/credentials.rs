@@ -71,6 +71,19 @@ pub(super) fn find(
     Ok(Some(FoundCredential { credential, secret, certificate, overridden, brought_in }))
 }
 
+pub(super) fn batches(c: &Connection, device: &DeviceId) -> Result<Vec<FoundCredential>, StoreError> {
+    let mut query =
+        c.prepare_cached("SELECT id FROM credentials WHERE kind = 'batch' ORDER BY created, id")?;
+    let ids = query.query_map([], |row| row.get::<_, String>(0))?.collect::<Result<Vec<_>, _>>()?;
+    ids.iter().filter_map(|id| find(c, id, device).transpose()).collect()
+}
+
+/// Whether the device has, or had, a certificate.
+pub(super) fn had_identity(c: &Connection, device: &DeviceId) -> Result<bool, StoreError> {
+    let sql = "SELECT 1 FROM certificates WHERE device = ? AND state IN ('intent', 'issued', 'revoked')";
+    Ok(c.prepare_cached(sql)?.exists([device.as_str()])?)
+}
+
 fn has_own_key(c: &Connection, device: &DeviceId) -> Result<bool, StoreError> {
     let mut query = c.prepare_cached("SELECT 1 FROM credentials WHERE device = ?")?;
     Ok(query.exists([device.as_str()])?)

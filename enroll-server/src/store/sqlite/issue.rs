@@ -3,6 +3,7 @@
 use appraisal::{GroupName, Verdict};
 use ca::{RecordedIntent as _, Serial};
 use rusqlite::{Connection, Row, params};
+use shared::message::latest::EvidenceKind;
 use shared::{DeviceId, UnixTime};
 
 use super::convert::{certificate_state, device as device_column, lift, optional, secs, serial, validity};
@@ -141,6 +142,7 @@ fn facts(c: &Connection, request: &Authorized) -> Result<Facts, StoreError> {
             Some(id) => credentials::facts(c, id, request.device(), basis.now)?,
             None => CredentialFacts::NONE,
         },
+        had_identity: credentials::had_identity(c, request.device())?,
         presented,
     })
 }
@@ -161,12 +163,14 @@ fn note_device(c: &Connection, request: &Authorized) -> Result<(), StoreError> {
                model = coalesce(model, excluded.model), \
                idevid_sha256 = coalesce(idevid_sha256, excluded.idevid_sha256), \
                device_group = iif(device_group = 'default', excluded.device_group, device_group)";
-    let idevid = appraised.idevid_spki_sha256();
+    // What waits for an operator has no identity by a claim certificate yet.
+    let waits = of_batch(request) && appraised.decision() == appraisal::Decision::Hold;
+    let idevid = appraised.idevid_spki_sha256().filter(|_| !waits);
     let now = secs(request.basis().now);
     let group = appraised.group().map(GroupName::as_str);
     let device = request.device().as_str();
     c.prepare_cached(sql)?.execute(params![device, appraised.model(), idevid, now, group])?;
-    if let (Some(credential), Some(identity)) = (appraised.credential(), idevid) {
+    if let (Some(credential), Some(identity)) = (appraised.credential(), appraised.idevid_spki_sha256()) {
         credentials::bring_in(c, credential, request.device(), identity, request.basis().now)?;
     }
     Ok(())
@@ -229,8 +233,18 @@ fn release(c: &Connection, request: &Authorized, serial: Serial) -> Result<(), S
         secs(basis.now),
         serial.as_bytes()
     ])?;
+    if of_batch(request) {
+        let sql = "UPDATE devices SET idevid_sha256 = coalesce(idevid_sha256, ?) WHERE device = ?";
+        let identity = request.appraised().idevid_spki_sha256();
+        c.prepare_cached(sql)?.execute(params![identity, request.device().as_str()])?;
+    }
     use_up_approval(c, request.device())?;
     settle(c, request.device(), Move::Issue, basis.now)
+}
+
+/// Whether the request came by the claim certificate of a batch.
+fn of_batch(request: &Authorized) -> bool {
+    request.appraised().kind() == Some(EvidenceKind::ClaimCertificate)
 }
 
 fn issued(c: &Connection, serial: Serial) -> Result<RecordOutcome, StoreError> {

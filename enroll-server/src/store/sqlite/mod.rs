@@ -325,6 +325,11 @@ impl Store for SqliteStore {
         self.read(move |c| credentials::find(c, &id, &device))
     }
 
+    fn batches<'a>(&'a self, device: &'a DeviceId) -> Reply<'a, Vec<FoundCredential>> {
+        let device = device.clone();
+        self.read(move |c| credentials::batches(c, &device))
+    }
+
     fn credentials(&self) -> Reply<'_, Vec<Credential>> {
         self.read(credentials::all)
     }
