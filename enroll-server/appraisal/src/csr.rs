@@ -3,6 +3,8 @@
 //! It takes the public key and nothing else. Names, attributes and requested extensions are read only as far
 //! as the form demands; what they say never reaches a certificate.
 
+mod evidence;
+
 use shared::{Reject, limits};
 use x509_parser::certification_request::X509CertificationRequest;
 use x509_parser::prelude::FromDer as _;
@@ -10,6 +12,8 @@ use x509_parser::x509::X509Version;
 
 use crate::key::{PublicKey, SPKI_LENGTH, SpkiHash};
 use crate::oid;
+
+pub use evidence::{CsrEvidenceError, EvidenceInCsr, MAX_CSR_WITH_EVIDENCE, evidence, statement_type};
 
 /// Proof that a CSR was signed with the private half of the key in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,8 +50,20 @@ impl CheckedCsr {
 /// # Errors
 /// Says what is wrong with it.
 pub fn check(der: &[u8]) -> Result<CheckedCsr, CsrError> {
-    if der.len() > limits::MAX_CSR {
-        return Err(CsrError::TooLong { found: der.len() });
+    check_within(der, limits::MAX_CSR)
+}
+
+/// As [`check`], for a CSR that may have [`evidence`] in it and be as long as that takes.
+///
+/// # Errors
+/// Says what is wrong with it.
+pub fn check_with_evidence(der: &[u8]) -> Result<CheckedCsr, CsrError> {
+    check_within(der, MAX_CSR_WITH_EVIDENCE)
+}
+
+fn check_within(der: &[u8], allowed: usize) -> Result<CheckedCsr, CsrError> {
+    if der.len() > allowed {
+        return Err(CsrError::TooLong { found: der.len(), allowed });
     }
     let (rest, request) = X509CertificationRequest::from_der(der).map_err(|_| CsrError::Malformed)?;
     if !rest.is_empty() {
@@ -91,11 +107,13 @@ fn sequence_head(length: usize) -> Vec<u8> {
 /// Why a CSR is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CsrError {
-    /// Longer than [`limits::MAX_CSR`].
-    #[error("the CSR has {found} bytes; {} are allowed", limits::MAX_CSR)]
+    /// Too long.
+    #[error("the CSR has {found} bytes; {allowed} are allowed")]
     TooLong {
         /// Bytes found.
         found: usize,
+        /// Bytes allowed.
+        allowed: usize,
     },
     /// Not PKCS#10 in DER.
     #[error("the CSR is not PKCS#10 in DER")]
@@ -161,7 +179,7 @@ mod tests {
         let pair = rcgen::KeyPair::generate().unwrap();
         let good = csr(&pair);
         assert_eq!(check(&[]), Err(CsrError::Malformed));
-        assert_eq!(check(&[0; 2000]), Err(CsrError::TooLong { found: 2000 }));
+        assert_eq!(check(&[0; 2000]), Err(CsrError::TooLong { found: 2000, allowed: 1024 }));
         assert_eq!(check(&[good.as_slice(), &[0, 0]].concat()), Err(CsrError::TrailingBytes { found: 2 }));
 
         // The version is the INTEGER at the head of the request info.

@@ -56,6 +56,14 @@ impl<'a> Reader<'a> {
         Ok((tag, whole.get(head..).ok_or(Malformed)?))
     }
 
+    /// The tag of the next element, and the element with its head.
+    pub(crate) fn whole(&mut self) -> Result<(u8, &'a [u8]), Malformed> {
+        let before = self.0;
+        let (tag, _) = self.any()?;
+        let length = before.len().saturating_sub(self.0.len());
+        Ok((tag, before.get(..length).ok_or(Malformed)?))
+    }
+
     /// The content of the next element, which must have this tag.
     pub(crate) fn read(&mut self, tag: u8) -> Result<&'a [u8], Malformed> {
         self.any().and_then(|(found, content)| if found == tag { Ok(content) } else { Err(Malformed) })

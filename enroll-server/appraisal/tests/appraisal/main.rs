@@ -5,6 +5,7 @@
 mod case;
 mod chain;
 mod claim;
+mod csr_evidence;
 mod dice;
 mod evidence;
 mod hardware_module;
