@@ -3,6 +3,8 @@
 //! They are ordinary functions, so that ordinary tests replay the seeds and what a fuzzer found. A body panics
 //! where a decoder panics, and where a property does not hold: what was read and written again reads the same.
 
+mod attestation;
+mod attestation_seeds;
 mod certificates;
 mod messages;
 mod mutate;
@@ -40,6 +42,8 @@ pub const TARGETS: &[Target] = &[
     Target { name: "idevid_chain", run: certificates::idevid_chain },
     Target { name: "maker_ca", run: certificates::maker_ca },
     Target { name: "evidence", run: certificates::evidence },
+    Target { name: "psa_token", run: attestation::psa_token },
+    Target { name: "csr_evidence", run: attestation::csr_evidence },
     Target { name: "signed_trust_bundle", run: certificates::signed_trust_bundle },
     Target { name: "device_x509_parse", run: certificates::device_x509_parse },
     Target { name: "device_x509_path", run: certificates::device_x509_path },

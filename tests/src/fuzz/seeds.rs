@@ -14,6 +14,9 @@ use crate::{exchange, tpm_exchange};
 /// Where there is no such target.
 #[must_use]
 pub fn seeds(target: &str) -> Vec<(String, Vec<u8>)> {
+    if let Some(seeds) = super::attestation_seeds::seeds(target) {
+        return seeds;
+    }
     match target {
         "cbor_check" => {
             [vectors("claims", None), vectors("challenge-request", None), malformed(None)].concat()
