@@ -279,6 +279,10 @@ async fn a_quota_holds_when_all_come_at_once() {
         }
     }
     assert_eq!(granted, 5);
+    let events = site.admin().events(100).await.unwrap();
+    let reached: Vec<_> = events.iter().filter(|event| event.kind == "quota-reached").collect();
+    assert_eq!(reached.len(), 1, "by whoever took the last place");
+    assert!(reached[0].detail.starts_with("5 devices of the group small"), "{}", reached[0].detail);
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! Recording an intent, completing it, giving it up: each runs inside one change of the writer.
 
+use appraisal::record::rule;
 use appraisal::{GroupName, Verdict};
 use ca::{RecordedIntent as _, Serial};
 use rusqlite::{Connection, Row, params};
@@ -24,6 +25,7 @@ pub(super) fn record(
 ) -> Result<RecordOutcome, StoreError> {
     match decide(request, &facts(c, request)?) {
         Decision::Record => {
+            let quota = quota(c, request)?;
             note_device(c, request)?;
             if !request.appraised().is_renewal() {
                 use_up_approval(c, request.device())?;
@@ -34,6 +36,7 @@ pub(super) fn record(
                 events::accepted(c, &observed)?;
             }
             note_appraisal(c, request, Ruled::Accepted, limits)?;
+            note_quota(c, request, quota)?;
             recorded(c, request.basis().serial).map(RecordOutcome::Open)
         }
         Decision::Hold => {
@@ -49,11 +52,13 @@ pub(super) fn record(
             Ok(RecordOutcome::Held)
         }
         Decision::Release(serial) => {
+            let quota = quota(c, request)?;
             release(c, request, serial)?;
             if let Some(observed) = observed(request) {
                 events::accepted(c, &observed)?;
             }
             note_appraisal(c, request, Ruled::Accepted, limits)?;
+            note_quota(c, request, quota)?;
             recorded(c, serial).map(RecordOutcome::Open)
         }
         Decision::Known(serial, CertificateState::Issued) => issued(c, serial),
@@ -82,17 +87,37 @@ fn note_appraisal(
     }
 }
 
-/// Whether the policy's quota leaves no room for one more device of the group.
-fn group_is_full(c: &Connection, request: &Authorized) -> Result<bool, StoreError> {
+/// The quota of the policy, where the request would take a place of it: who has an identity already takes no more
+/// room with another one.
+fn quota(c: &Connection, request: &Authorized) -> Result<Option<u32>, StoreError> {
     let Some(quota) = request.appraised().quota().filter(|_| !request.appraised().is_renewal()) else {
-        return Ok(false);
+        return Ok(None);
     };
-    // Who has an identity already takes no more room with another one.
     let state = read::device(c, request.device())?.map(|device| device.state);
-    if state == Some(DeviceState::Enrolled) {
-        return Ok(false);
+    Ok(Some(quota).filter(|_| state != Some(DeviceState::Enrolled)))
+}
+
+/// Whether the quota leaves no room for one more device of the group.
+fn group_is_full(c: &Connection, request: &Authorized) -> Result<bool, StoreError> {
+    match quota(c, request)? {
+        Some(quota) => Ok(appraisals::enrolled(c, &request.basis().group, quota)? >= quota),
+        None => Ok(false),
     }
-    Ok(appraisals::enrolled(c, &request.basis().group, quota)? >= quota)
+}
+
+/// Says in the audit trail that this request took the last place.
+fn note_quota(c: &Connection, request: &Authorized, quota: Option<u32>) -> Result<(), StoreError> {
+    let Some(quota) = quota else { return Ok(()) };
+    let group = &request.basis().group;
+    if appraisals::enrolled(c, group, quota)? < quota {
+        return Ok(());
+    }
+    let detail =
+        format!("{quota} devices of the group {group} have an identity, as many as its policy allows");
+    events::add(
+        c,
+        &NewEvent { reason: Some(rule::QUOTA.to_owned()), ..event(request, EventKind::QuotaReached, detail) },
+    )
 }
 
 fn facts(c: &Connection, request: &Authorized) -> Result<Facts, StoreError> {
