@@ -5,6 +5,7 @@
 //! revocation within a fraction of a second.
 
 mod attestation_keys;
+mod reference;
 
 use core::ops::ControlFlow;
 use core::time::Duration;
@@ -27,6 +28,8 @@ use crate::store::{
     Event, EventQuery, HeldPage, IllegalMove, ImportReport, Label, Labelled, MAX_TAGS, Maker, Page,
     Selection, Store, StoreError, Token,
 };
+
+pub use reference::{ReferenceError, ReferenceImport, ReferenceReport};
 
 /// Why an operator's request was not carried out.
 #[derive(Debug, thiserror::Error)]
@@ -78,6 +81,9 @@ pub enum AdminError {
     /// A revocation is for good, and this reason is not.
     #[error("certificate-hold is no reason to revoke: suspend the device instead")]
     NotFinal,
+    /// Reference values or a release key were not taken.
+    #[error(transparent)]
+    Reference(#[from] ReferenceError),
     /// The random generator failed.
     #[error("the random generator failed")]
     Random,

@@ -8,6 +8,7 @@ use webpki::KeyUsage;
 
 use crate::maker::{Endorsements, Maker};
 use crate::path::{self, PathError, PathRules};
+use crate::revocation;
 
 /// A certificate that may sign releases of a known maker; made by [`signer`] only.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,6 +55,9 @@ pub fn signer(
         max_certificate: limits::MAX_CERTIFICATE,
     };
     let endorsed = path::verify(chain, makers, &rules, now)?;
+    if let Some(found) = revocation::look_up(endorsed.links(), makers, now).revoked() {
+        return Err(ReleaseSignerError::Revoked { found: found.into() });
+    }
     let leaf = endorsed.leaf();
     let usage = leaf.key_usage().map_err(|_| PathError::Malformed)?;
     let signs = usage.is_none_or(|u| u.value.digital_signature() && !u.value.key_cert_sign());
@@ -76,6 +80,12 @@ pub enum ReleaseSignerError {
     /// It does not lead to a known maker, or is not for signing code.
     #[error("its chain is not that of a maker's release signer (extended key usage codeSigning)")]
     Path(#[from] PathError),
+    /// The maker took it back.
+    #[error("its chain holds {found}")]
+    Revoked {
+        /// Which, and by which list.
+        found: String,
+    },
     /// It is a CA, or its key usage does not allow signatures.
     #[error("it is a CA's certificate, or its key usage lacks digitalSignature")]
     KeyUsage,

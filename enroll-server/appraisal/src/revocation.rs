@@ -44,6 +44,13 @@ pub(crate) struct Findings {
     clear: Vec<String>,
 }
 
+impl Findings {
+    /// The certificate that is revoked, where one is.
+    pub(crate) fn revoked(&self) -> Option<&str> {
+        self.revoked.as_deref()
+    }
+}
+
 /// Looks up certificates that a maker's CAs issued for a device, the device's own first.
 pub(crate) fn look_up(links: &[Link], makers: &Endorsements, now: UnixTime) -> Findings {
     let mut findings = Findings { looked_up: !links.is_empty(), ..Findings::default() };

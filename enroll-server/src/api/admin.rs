@@ -134,6 +134,7 @@ pub(super) fn reply(done: Result<impl serde::Serialize, AdminError>) -> Response
                 | AdminError::Inventory(_)
                 | AdminError::AttestationKeys(_)
                 | AdminError::SeveralMakers { .. }
+                | AdminError::Reference(_)
                 | AdminError::NotFinal => StatusCode::BAD_REQUEST,
                 AdminError::Random | AdminError::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
             };

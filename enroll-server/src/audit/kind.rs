@@ -128,6 +128,12 @@ events! {
     Imported = "imported", Notice, "Look at the rows that were in conflict, if there were any.";
     /// Reference values were imported.
     ReferenceValuesImported = "reference-values-imported", Notice, "Nothing, if they were imported on purpose.";
+    /// Reference values were withdrawn.
+    ReferenceValuesWithdrawn = "reference-values-withdrawn", Notice, "Nothing, if it was on purpose; devices with that firmware are refused from now on.";
+    /// A maker's key for signing releases was added.
+    ReleaseKeyAdded = "release-key-added", Notice, "Nothing, if it was added on purpose.";
+    /// A maker's key for signing releases was removed.
+    ReleaseKeyRemoved = "release-key-removed", Notice, "Withdraw what it signed, if it was lost: enroll-server reference list.";
     /// A token was made.
     TokenCreated = "token-created", Notice, "Nothing, if it was made on purpose.";
     /// A token was revoked.

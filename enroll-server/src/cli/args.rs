@@ -74,6 +74,9 @@ pub(super) enum Command {
     /// Batches of devices that share a claim certificate, as secure elements have it.
     #[command(subcommand)]
     Batch(Batch),
+    /// Reference values: firmware that is known to be good, by makers' manifests and release lists.
+    #[command(subcommand)]
+    Reference(Reference),
     /// One-time tokens, for devices without an IDevID.
     #[command(subcommand)]
     Token(Token),
@@ -126,6 +129,22 @@ pub(super) enum Maker {
         /// What policies call it; by default the common name of its subject.
         #[arg(long)]
         name: Option<String>,
+    },
+    /// Register the public key that a maker signs releases with, for `reference import`.
+    #[command(after_help = RELEASE_KEY_HELP)]
+    ReleaseKey {
+        /// The maker's name, as in `maker list`.
+        maker: String,
+        /// The public key in PEM: EC on P-256 or P-384.
+        file: PathBuf,
+    },
+    /// List the keys that makers sign releases with.
+    ReleaseKeys,
+    /// Remove a release key: nothing it signs is taken any more; what it signed before stays in force.
+    RemoveReleaseKey {
+        /// SHA-256 of the key, as in `maker release-keys`.
+        #[arg(value_parser = sha256)]
+        sha256: Sha256Arg,
     },
     /// List the makers.
     List,
@@ -180,6 +199,93 @@ pub(super) enum AttestationKey {
         instance_id: appraisal::psa::InstanceId,
     },
 }
+
+const RELEASE_KEY_HELP: &str = "\
+The maker makes the key once and keeps it where releases are built:
+  openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out release-key.pem
+  openssl pkey -in release-key.pem -pubout -out release-key.pub.pem
+and hands over release-key.pub.pem, in a way that you trust.";
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Reference {
+    /// Import reference values from a CoRIM (draft-ietf-rats-corim) or a release list (CSV or JSON). All of the
+    /// file or nothing; a running server judges by it at once.
+    Import(ReferenceFile),
+    /// List the sets of reference values in force.
+    List {
+        /// Also those that were superseded or withdrawn.
+        #[arg(long)]
+        all: bool,
+    },
+    /// Show a set with its values: the version in force, else the newest.
+    Show {
+        /// Its name.
+        set: String,
+        /// Its maker, where several have a set of this name.
+        #[arg(long)]
+        maker: Option<String>,
+        /// How many values.
+        #[arg(long, default_value_t = 1000)]
+        count: u32,
+    },
+    /// Withdraw a set: devices with its firmware are refused from now on, unless another set knows it.
+    Withdraw {
+        /// Its name.
+        set: String,
+        /// Its maker, where several have a set of this name.
+        #[arg(long)]
+        maker: Option<String>,
+        /// Why; stands in the audit trail.
+        #[arg(long, default_value = "")]
+        reason: String,
+    },
+    /// Find the sets that know a digest, in force or not.
+    Find {
+        /// The digest in hexadecimal, as a refusal shows it.
+        #[arg(long)]
+        digest: String,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = IMPORT_HELP)]
+pub(super) struct ReferenceFile {
+    /// The file; what it is shows from its first bytes.
+    pub(super) file: PathBuf,
+    /// The maker whose devices the values are for. By default its signer says, or the file.
+    #[arg(long)]
+    pub(super) maker: Option<String>,
+    /// Detached signature of the file: ECDSA in DER or Base64.
+    #[arg(long, value_name = "FILE")]
+    pub(super) signature: Option<PathBuf>,
+    /// Take a file that nobody signed. Only for files that reached you in a way you trust.
+    #[arg(long, conflicts_with = "signature")]
+    pub(super) unsigned: bool,
+    /// Name of a release list that says none; by default the name of the file without its extension.
+    #[arg(long, value_name = "NAME")]
+    pub(super) set: Option<String>,
+    /// Number of a release list that says none; by default one more than the newest.
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u64).range(..=i64::MAX.unsigned_abs()))]
+    pub(super) release: Option<u64>,
+    /// Let an older version take the place of a newer one, and a withdrawn one come back.
+    #[arg(long)]
+    pub(super) force: bool,
+    /// Check everything and say what would change; change nothing.
+    #[arg(long)]
+    pub(super) dry_run: bool,
+}
+
+const IMPORT_HELP: &str = "\
+A release list in CSV has a header and a line a component; model and version may be empty:
+  # name: sensor-a
+  # release: 7
+  model,component,version,digest
+  sensor-a,application,1.3.0,2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae
+and is signed by the maker with the key of `maker release-key`:
+  openssl dgst -sha256 -sign release-key.pem -out list.csv.sig list.csv
+  enroll-server reference import list.csv --signature list.csv.sig
+A signed CoRIM carries its signature; its signer is a release key, or a certificate from the maker's CA with
+the extended key usage codeSigning. A newer version of a set takes the place of the older one.";
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Key {
@@ -499,6 +605,15 @@ fn time(text: &str) -> Result<UnixTime, String> {
     UnixTime::from_civil(*year, *month, *day, *hour, *minute, *second).ok_or_else(wrong)
 }
 
+/// SHA-256 of something, on the command line.
+pub(super) type Sha256Arg = [u8; 32];
+
+fn sha256(text: &str) -> Result<Sha256Arg, String> {
+    let mut hash = [0; 32];
+    let decoded = hex::decode_to_slice(text.replace(':', ""), &mut hash);
+    decoded.map(|()| hash).map_err(|_| "expected 64 hexadecimal digits".to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::Args;
@@ -533,6 +648,11 @@ mod tests {
             "enroll-server policy explain --evidence request.cbor --at 1800000000 --policy new.toml",
             "enroll-server policy replay --since 30d --policy new.toml",
             "enroll-server policy promote --group lab",
+            "enroll-server maker release-key acme key.pem",
+            "enroll-server reference import a.corim --maker acme --dry-run --json",
+            "enroll-server reference import a.csv --signature a.sig --set a --release 7 --force",
+            "enroll-server reference list --all",
+            "enroll-server reference withdraw a --maker acme --reason broken",
             "enroll-server event list --kind rollback --kind debug-opened --since 7d --severity warning",
             "enroll-server event follow --device SN-1 --json",
             "enroll-server maker crl example list.pem --ca factory.pem --ca other.pem",
@@ -551,6 +671,8 @@ mod tests {
             "enroll-server device transfer SN-1",
             "enroll-server device tag add a,,b SN-1",
             "enroll-server cert show 00",
+            "enroll-server reference import a.csv --signature a.sig --unsigned",
+            "enroll-server maker remove-release-key 00",
             "enroll-server event list --kind no-such-kind",
             "enroll-server event list --since yesterday",
             "enroll-server policy explain",

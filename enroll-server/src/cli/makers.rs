@@ -1,5 +1,7 @@
 //! `maker`.
 
+use serde_json::json;
+
 use super::args::Maker;
 use super::failure::Failure;
 use super::output::Output;
@@ -38,6 +40,26 @@ pub(super) async fn run(admin: Admin, command: Maker, output: &Output) -> Result
                 [list.maker.clone(), list.issuer.clone(), number, revoked, next, state.to_owned()]
             },
         ),
+        Maker::ReleaseKey { maker, file } => {
+            let pem = read(&file)?;
+            let (key, new) = admin.add_release_key(&maker, pem.as_bytes()).await?;
+            output.result(&key, || {
+                let words = if new { "are taken from now on" } else { "were taken before" };
+                format!("Releases of \"{maker}\" signed with {} {words}.", hex::encode(key.sha256))
+            });
+        }
+        Maker::ReleaseKeys => output.list(
+            &admin.release_keys().await?,
+            "There are no release keys: add one with `enroll-server maker release-key`.",
+            ["Maker", "SHA-256 of the key", "Added"],
+            |key| [key.maker.clone(), hex::encode(key.sha256), key.added.to_string()],
+        ),
+        Maker::RemoveReleaseKey { sha256 } => {
+            admin.remove_release_key(sha256).await?;
+            output.result(&json!({ "removed": hex::encode(sha256) }), || {
+                "Nothing that this key signs is taken any more. `reference list` shows what it signed.".into()
+            });
+        }
         Maker::List => output.list(
             &admin.makers().await?,
             "There are no makers: add one with `enroll-server maker add`.",

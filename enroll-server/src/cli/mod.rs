@@ -17,6 +17,7 @@ mod makers;
 mod output;
 mod policy;
 mod qr;
+mod reference;
 mod serve;
 mod setup;
 mod tokens;
@@ -68,6 +69,7 @@ fn dispatch(args: Args, output: &Output) -> Result<(), Failure> {
         Command::Key(command) => keys::run(&global, command, output),
         Command::Policy(command) => policy::run(&global, command, output),
         Command::Batch(command) => with_admin(&global, |admin| batches::run(admin, command, output)),
+        Command::Reference(command) => with_admin(&global, |admin| reference::run(admin, command, output)),
         Command::Token(command) => with_admin(&global, |admin| tokens::run(admin, command, output)),
         Command::Cert(command) => with_admin(&global, |admin| certificates::run(admin, command, output)),
         Command::Webhook(command) => webhooks::run(&global, command, output),

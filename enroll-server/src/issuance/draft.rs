@@ -9,8 +9,8 @@ use appraisal::case::{Case, judge};
 use appraisal::policy::{BrokerOverride, GroupPolicy, Ruling};
 use appraisal::record::rule;
 use appraisal::{
-    Appraised, CheckedCsr, Decision, Endorsements, GroupName, KnownDevice, Policy, Proof, Refusal,
-    TlsIdentity, Verdict,
+    Appraised, CheckedCsr, Decision, Endorsements, GroupName, KnownDevice, Policy, Proof, ReferenceValues,
+    Refusal, TlsIdentity, Verdict,
 };
 use shared::message::latest::{EvidenceKind, FreshEvidence};
 use shared::{DeviceId, Reject, UnixTime};
@@ -23,6 +23,8 @@ use crate::store::{Asked, NewAppraisal, Opinion, Ruled};
 #[derive(Debug)]
 pub(super) struct Draft {
     in_force: Arc<InForce>,
+    /// What is known to be good: by the files, and by what was imported.
+    reference_values: ReferenceValues,
     broker: BrokerOverride,
     record: NewAppraisal,
     evidence: Option<crate::store::StoredEvidence>,
@@ -60,12 +62,18 @@ impl Draft {
             evidence: None,
             endorsements: Vec::new(),
         };
-        let mut draft =
-            Self { in_force, broker: BrokerOverride::default(), record, evidence: evidence.map(stored) };
+        let reference_values = in_force.reference_values.clone();
+        let broker = BrokerOverride::default();
+        let mut draft = Self { in_force, reference_values, broker, record, evidence: evidence.map(stored) };
         if let Some(evidence) = evidence {
             draft.record.endorsements = evidence.endorsements.iter().map(|der| der.to_vec()).collect();
         }
         draft
+    }
+
+    /// What is known to be good besides what the files say, by what was imported until now.
+    pub(super) fn know(&mut self, imported: ReferenceValues) {
+        self.reference_values = self.in_force.reference_values.clone().with(imported);
     }
 
     /// The group whose policy is for the request, and that policy.
@@ -149,8 +157,9 @@ impl Draft {
         let Some(Ruling { policy, digest, by_candidate, other }) = ruling else {
             return Err(Denied::NoPolicy(group.clone()));
         };
+        let reference_values = self.reference_values.clone();
         let with = |policy: &Policy| {
-            appraise(&appraisal::Basis { makers, policy, reference_values: &in_force.reference_values })
+            appraise(&appraisal::Basis { makers, policy, reference_values: &reference_values })
         };
         self.broker = policy.broker().clone();
         let appraised = with(policy);
@@ -191,7 +200,7 @@ impl Draft {
         with: &impl Fn(&Policy) -> Appraisal,
     ) -> (Ruled, Option<&'static str>) {
         let case = self.record.case.as_ref();
-        match case.and_then(|case| judge(case, policy, &self.in_force.reference_values)) {
+        match case.and_then(|case| judge(case, policy, &self.reference_values)) {
             Some(judged) => end(judged.map(|judgement| (judgement.decision, judgement.rules))),
             None => match appraised {
                 // Nobody looked at the evidence yet, because the policy that decides accepts no such kind.

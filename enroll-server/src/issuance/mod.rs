@@ -49,7 +49,8 @@ use crate::store::{
     Sha256, Snapshot, Store, StoredEvidence,
 };
 
-use basis::Makers;
+pub(crate) use basis::endorsements;
+use basis::{Imported, Makers};
 pub use challenge::Challenged;
 pub(crate) use denied::chain;
 pub use denied::{Denied, reject_of_message, rule_of};
@@ -63,6 +64,7 @@ pub use journal::Journal;
 pub struct Issuance {
     parts: Parts,
     makers: Makers,
+    imported: Imported,
     clock: Arc<dyn Clock>,
 }
 
@@ -156,7 +158,7 @@ impl Issuance {
     /// Puts the parts together.
     #[must_use]
     pub fn new(parts: Parts, clock: Arc<dyn Clock>) -> Self {
-        Self { parts, makers: Makers::default(), clock }
+        Self { parts, makers: Makers::default(), imported: Imported::default(), clock }
     }
 
     /// The time by the issuance's clock.
@@ -235,6 +237,7 @@ impl Issuance {
             let group = draft.group(known, Some(&proof))?;
             let presented = Presented { device: &request.device, csr: &csr, proof: &proof };
             let makers = self.makers.get(self.parts.store.as_ref(), snapshot.makers).await?;
+            draft.know(self.imported.get(self.parts.store.as_ref(), snapshot.reference).await?);
             let appraised =
                 draft.appraise(&group, &makers, |basis| appraisal::appraise(&presented, basis, known, now));
             let appraised =
@@ -298,6 +301,7 @@ impl Issuance {
             };
             let group = draft.group(known, proof.as_ref())?;
             let makers = self.makers.get(self.parts.store.as_ref(), snapshot.makers).await?;
+            draft.know(self.imported.get(self.parts.store.as_ref(), snapshot.reference).await?);
             let appraised = draft.appraise(&group, &makers, |basis| {
                 appraisal::appraise_renewal(&presented, basis, known, now)
             });

@@ -16,6 +16,7 @@ mod label;
 mod model;
 mod outbox;
 mod outcome;
+mod reference;
 mod sqlite;
 mod state;
 mod tag;
@@ -51,6 +52,10 @@ pub use outbox::{
     CursorStep, Failure, Lag, Lease, MAX_PARKED, Outbox, Parked, Parking, Pending, Replay, WebhookState,
 };
 pub use outcome::{Completed, CrlStored, RecordOutcome, Recorded};
+pub use reference::{
+    ImportTerms, KeyAdded, ReferenceSetRow, ReferenceState, ReferenceStore, ReleaseOutcome, SetChange,
+    SetImport, SetRefused, StoredKey,
+};
 pub use sqlite::{SqliteOptions, SqliteStore};
 pub use state::{DeviceState, IllegalMove, Move, Standing, Step};
 pub use tag::{MAX_TAG, MAX_TAGS, Tag, TagError};
@@ -61,7 +66,7 @@ pub type Reply<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Sen
 /// Everything the server asks of a database.
 ///
 /// To implement: a call that changes something is durable when it returns `Ok`. Each call is atomic.
-pub trait Store: Outbox + core::fmt::Debug {
+pub trait Store: Outbox + ReferenceStore + core::fmt::Debug {
     /// Reads what an appraisal needs.
     fn snapshot<'a>(&'a self, device: &'a DeviceId, now: UnixTime) -> Reply<'a, Snapshot>;
 
@@ -230,6 +235,8 @@ pub struct Snapshot {
     pub known: Option<KnownDevice>,
     /// Number of the set of makers; the set is read anew when it has risen.
     pub makers: u64,
+    /// Number of the set of reference values that were imported; it is read anew when it has risen.
+    pub reference: u64,
 }
 
 /// A token that was found.

@@ -18,8 +18,14 @@ pub(super) fn identity(comid: &Item<'_>, place: &Place<'_>) -> Result<(String, u
         Some(version) => version.unsigned(&at.field("tag-version"))?,
         None => 0,
     };
+    if version > MAX_VERSION {
+        return Err(comid.refuse(&at, format!("version {version}"), "a version below 2^63"));
+    }
     Ok((id, version))
 }
+
+/// What a database can hold.
+const MAX_VERSION: u64 = i64::MAX.unsigned_abs();
 
 /// `concise-mid-tag` (section 5.1). Gives its reference values.
 pub(super) fn read(

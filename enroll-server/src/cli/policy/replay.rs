@@ -25,6 +25,8 @@ pub(super) async fn run(
     group: Option<GroupName>,
     output: &Output,
 ) -> Result<(), Failure> {
+    let imported = admin.imported_reference_values().await?;
+    let with = InForce { reference_values: with.reference_values.with(imported), ..with };
     // The policy of the group default is the base of all: it is put before everyone's requests.
     let group = group.filter(|group| !group.is_default());
     let since = admin.now().before(since);

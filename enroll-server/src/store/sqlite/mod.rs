@@ -19,6 +19,8 @@ mod migrate;
 mod outbox;
 mod read;
 mod reader;
+mod reference_plan;
+mod references;
 mod revoke;
 mod search;
 mod tokens;
@@ -165,7 +167,11 @@ impl Store for SqliteStore {
     fn snapshot<'a>(&'a self, device: &'a DeviceId, now: UnixTime) -> Reply<'a, Snapshot> {
         let device = device.clone();
         self.read(move |c| {
-            Ok(Snapshot { known: read::known(c, &device, now)?, makers: read::counter(c, "makers")? })
+            Ok(Snapshot {
+                known: read::known(c, &device, now)?,
+                makers: read::counter(c, "makers")?,
+                reference: read::counter(c, "reference")?,
+            })
         })
     }
 
