@@ -15,5 +15,6 @@ mod maker_crl;
 mod policies;
 mod policy_cli;
 mod protocol;
+mod reference;
 mod routes;
 mod webhooks;

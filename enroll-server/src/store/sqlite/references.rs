@@ -63,12 +63,8 @@ impl ReferenceStore for SqliteStore {
 
     fn active_reference(&self) -> Reply<'_, (u64, ReferenceValues)> {
         self.read(|c| {
-            // One transaction, so that the number is that of what was read.
-            let transaction = c.unchecked_transaction()?;
-            let number = read::counter(c, "reference")?;
-            let sets = active(c)?;
-            transaction.finish()?;
-            Ok((number, sets.into()))
+            // A reader's queries are one transaction, so the number is that of what was read.
+            Ok((read::counter(c, "reference")?, active(c)?.into()))
         })
     }
 }
