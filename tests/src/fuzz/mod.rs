@@ -10,6 +10,7 @@ mod messages;
 mod mutate;
 mod network;
 mod pieces;
+mod releases;
 mod seeds;
 mod texts;
 mod tpm;
@@ -50,6 +51,8 @@ pub const TARGETS: &[Target] = &[
     Target { name: "pem", run: certificates::pem },
     Target { name: "policy", run: texts::policy },
     Target { name: "reference_values", run: texts::reference_values },
+    Target { name: "corim", run: releases::corim },
+    Target { name: "release_list", run: releases::list },
     Target { name: "server_config", run: texts::server_config },
     Target { name: "agent_config", run: texts::agent_config },
     Target { name: "command", run: texts::command },

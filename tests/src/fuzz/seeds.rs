@@ -67,6 +67,10 @@ pub fn seeds(target: &str) -> Vec<(String, Vec<u8>)> {
                 ("model".into(), format!("{one}model = \"m\"\n").into_bytes()),
             ]
         }
+        "corim" => ["unsigned", "signed", "all-parts", "all-parts-signed"]
+            .map(|name| (name.to_owned(), corim(name)))
+            .to_vec(),
+        "release_list" => release_lists(),
         "server_config" => vec![
             ("least".into(), b"tenant = \"Example\"\n".to_vec()),
             ("wrong".into(), b"tenant = \"two words\"\n[listen]\nhttps = \"nowhere\"\n".to_vec()),
@@ -107,6 +111,36 @@ const NONCE: [u8; 32] = {
 /// What the recorded TPM said.
 fn tpm(names: &[&str]) -> Vec<(String, Vec<u8>)> {
     names.iter().map(|name| (format!("recorded-{name}"), tpm_exchange::bytes(name))).collect()
+}
+
+/// A vector of the crate that reads manifests.
+fn corim(name: &str) -> Vec<u8> {
+    let (_, text) = file("enroll-server/reference-values/tests/vectors/corim.txt");
+    let text = String::from_utf8(text).unwrap();
+    let line = text.lines().filter_map(|line| line.split_once(' ')).find(|(found, _)| *found == name);
+    hex::decode(line.unwrap_or_else(|| panic!("no vector '{name}'")).1).unwrap()
+}
+
+/// Lists in both forms, with everything a list can say.
+fn release_lists() -> Vec<(String, Vec<u8>)> {
+    let digest = "a9".repeat(32);
+    let csv = format!(
+        "# a list\n# name: sensor-a\n# release: 7\n# maker: acme\n# not-before: 2026-01-01\n\
+         # not-after: 2099-12-31T23:59:59Z\nmodel,component,version,digest,maker\n\
+         sensor-a,\"boot, \"\"first\"\"\",0.9.1,{digest},acme\n,application,,{},\n",
+        "B7".repeat(48)
+    );
+    let json = format!(
+        "{{\"name\": \"sensor-a\", \"release\": 7, \"maker\": \"acme\", \"not-before\": \"2026-01-01\",\n\
+         \"not-after\": \"2099-12-31\", \"values\": [\n{{\"model\": \"m\", \"component\": \"\\u0061\", \
+         \"version\": \"1.0.0\",\n\"digest\": \"{digest}\", \"maker\": \"acme\"}}]}}"
+    );
+    vec![
+        ("csv".into(), csv.into_bytes()),
+        ("json".into(), json.into_bytes()),
+        ("wrong-csv".into(), b"# name: a\n# name: b\ncomponent,digest\na\n\"b,00\n".to_vec()),
+        ("wrong-json".into(), b"{\"values\": [{\"component\": 5}, {\"digest\": \"00\"}]}".to_vec()),
+    ]
 }
 
 /// Packets in the order in which a device sends them.

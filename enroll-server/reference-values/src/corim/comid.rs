@@ -73,7 +73,7 @@ fn triples_name(key: &Item<'_>) -> String {
     let name = match key.value {
         Value::Unsigned(1) => "endorsed-value triples: they add claims, they are not held against evidence",
         Value::Unsigned(2) => "device identity triples: register device keys with `device import`",
-        Value::Unsigned(3) => "attestation key triples: register device keys with `device import`",
+        Value::Unsigned(3) => "attestation key triples: register those keys with `attestation-key add`",
         Value::Unsigned(4) => "trust dependency triples",
         Value::Unsigned(5) => "domain membership triples",
         Value::Unsigned(6) => "CoMID-CoSWID linking triples",

@@ -29,11 +29,11 @@ pub(super) fn read(
     }
     let key = map.get(0).map(|key| read_key(key, &place.field("mkey"))).transpose()?;
     let mut subject = Subject::of(key, &values_map, &values_place, environment)?;
-    note_names(subject.component.as_deref(), &values_map, place, environment, notes);
     if let Some(because) = condition(&map, &values_map, environment.psa) {
         notes.add(NoteKind::NotTaken, place, because);
         return Ok(());
     }
+    note_names(subject.component.as_deref(), &values_map, place, environment, notes);
     if let Some(keys) = values_map.get(CRYPTOKEYS) {
         subject.signer = Some(psa_signer(keys, &values_place.field("cryptokeys"))?);
     }

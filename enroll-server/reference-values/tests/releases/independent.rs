@@ -5,34 +5,20 @@ use crate::kit::{NOW, World};
 use reference_values::{Authority, ReleaseError, ReleaseKey, Trust};
 use shared::UnixTime;
 
-const UNSIGNED: &str = "\
-    d901f5a4007173656e736f722d61206669726d776172650181d901fa58eaa201a2006c73656e736f722d612f312e3301\
-    0204a1008182a100a2016d4578616d706c65204d616b6572026873656e736f722d6182a2006a626f6f746c6f61646572\
-    01a300a10065302e392e3101070281820158201111111111111111111111111111111111111111111111111111111111\
-    111111a2006b6170706c69636174696f6e01a300a10065312e332e300107028282015820222222222222222222222222\
-    222222222222222222222222222222222222222282075830333333333333333333333333333333333333333333333333\
-    33333333333333333333333333333333333333333333333304a101c11af48657000581a2006d4578616d706c65204d61\
-    6b6572028101";
-
-const SPKI: &str = "\
-    3059301306072a8648ce3d020106082a8648ce3d030107034200043ad3861a95621392516bb593ef05583ed2e5866f5c\
-    b6260a3017237fd89b90afd0961c7e37075a6791a39c61f56295b02b6d26567b615e60aa41ee1c8e83388d";
-
-/// Protected header and the head of the payload; the payload is [`UNSIGNED`]; then the signature.
-const BEFORE: &str = "\
-    d2845832a4012603746170706c69636174696f6e2f72696d2b63626f7204430102030852a100a1006d4578616d706c65\
-    204d616b6572a0590126";
-const AFTER: &str = "\
-    5840dfad6bd6666111bf2b0ac3a59ef19aa76ab56beee433a4525acc646e31669d6db0aae6432fcb2b4f4d907c95591a\
-    0a8ad0fcda7ee0f9ea2d039ce624881b89ed";
+/// A line of the file of vectors, by its name.
+pub(crate) fn vector(name: &str) -> Vec<u8> {
+    let lines = include_str!("../vectors/corim.txt").lines();
+    let line = lines.filter_map(|line| line.split_once(' ')).find(|(found, _)| *found == name);
+    hex::decode(line.unwrap_or_else(|| panic!("no vector {name}")).1).unwrap()
+}
 
 fn signed() -> Vec<u8> {
-    hex::decode([BEFORE, UNSIGNED, AFTER].concat()).unwrap()
+    vector("signed")
 }
 
 fn world() -> World {
     let mut world = World::new();
-    world.keys.push(ReleaseKey::new("acme", &hex::decode(SPKI).unwrap()).unwrap());
+    world.keys.push(ReleaseKey::new("acme", &vector("spki")).unwrap());
     world
 }
 
@@ -65,7 +51,7 @@ fn it_is_read_and_its_signature_verifies() {
 
 #[test]
 fn the_payload_alone_is_an_unsigned_manifest() {
-    let unsigned = hex::decode(UNSIGNED).unwrap();
+    let unsigned = vector("unsigned");
     assert_eq!(world().open(&unsigned), Err(ReleaseError::Unsigned));
     let release = world().unsigned(&unsigned).unwrap();
     assert_eq!(release.authority(), &Authority::Operator);
@@ -99,4 +85,19 @@ fn it_counts_until_its_end() {
     let after = UnixTime::from_secs(last.as_secs() + 1);
     assert!(matches!(at(after), Err(ReleaseError::Over { .. })));
     assert_eq!(at(NOW), Ok(()));
+}
+
+/// Everything that the draft defines around reference values, in one manifest: what is used is used, and all of
+/// the rest is told.
+#[test]
+fn all_parts_of_a_manifest_are_taken_or_told() {
+    let manifest = reference_values::read_unverified(&vector("all-parts")).unwrap();
+    assert_eq!(reference_values::read_unverified(&vector("all-parts-signed")), Ok(manifest.clone()));
+    let components: Vec<_> = manifest.sets[0].known.iter().map(|known| known.component.as_str()).collect();
+    let registers = ["pcr-0", "pcr-7", "pcr-7", "log"];
+    let named = ["app", "app", "app", "700", "2.5.2.8193", "08080808-0808-0808-0808-080808080808"];
+    let psa = ["PRoT", "untyped", "BL"];
+    assert_eq!(components, [&named[..], &registers, &psa, &psa].concat());
+    assert_eq!(manifest.sets[1].name.as_deref(), Some("second"));
+    assert_eq!(manifest.notes.list().len(), 35, "{:#?}", manifest.notes);
 }
