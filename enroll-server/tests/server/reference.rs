@@ -132,6 +132,17 @@ async fn firmware_that_only_a_manifest_knows_enrolls_until_it_is_withdrawn() {
     // The server that runs judges by it at once.
     let (reply, _) = site.try_enroll(&first).await;
     let _certificate = issued(&reply.answer());
+    // What was refused for want of the manifest would be accepted now, by the same policy.
+    let policy = site.config.files.policy.to_str().unwrap();
+    let replay = on(&site, &["policy", "replay", "--since", "1h", "--policy", policy, "--json"]);
+    assert_eq!(replay.status.code(), Some(5), "{replay:?}");
+    let replay: Value = serde_json::from_slice(&replay.stdout).unwrap();
+    let change = &replay["changes"][0];
+    assert_eq!(
+        (&change["before"]["rule"], &change["after"]["outcome"], &replay["now_refused"]),
+        (&"measurements".into(), &"accepted".into(), &0.into()),
+        "{replay}"
+    );
     // The same digest on a device of another maker is not good, and neither is another model's.
     let stranger = Maker::new("Other Maker");
     site.admin().add_maker(&stranger.pem).await.unwrap();

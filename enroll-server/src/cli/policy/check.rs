@@ -64,15 +64,16 @@ fn around(global: &Global, needed: bool) -> Result<Around, Failure> {
     if !config.files.store.exists() {
         return Ok(Around { files: Some(files), reference_values, ..Around::default() });
     }
-    let (makers, groups) = super::with_store(&config, async |store: &dyn Store| {
-        Ok((store.makers().await?, store.groups().await?))
+    let (makers, groups, imported) = super::with_store(&config, async |store: &dyn Store| {
+        let imported = store.active_reference().await?.1;
+        Ok((store.makers().await?, store.groups().await?, !imported.is_empty()))
     })?;
     let makers = makers.iter().filter_map(|maker| MakerCa::new(&maker.name, &maker.der).ok());
     Ok(Around {
         files: Some(files),
         makers: Some(makers.map(|ca| ca.maker().clone()).collect()),
         groups: Some(groups.into_iter().collect()),
-        reference_values,
+        reference_values: reference_values || imported,
     })
 }
 
