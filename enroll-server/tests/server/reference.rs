@@ -12,7 +12,7 @@ use serde_json::Value;
 use shared::Reject;
 
 use crate::kit::device::{Device, Maker};
-use crate::kit::{Site, assert_refused, issued};
+use crate::kit::{Site, assert_refused, issued, until};
 
 const NEW: [u8; 32] = [0xbb; 32];
 
@@ -134,9 +134,10 @@ async fn firmware_that_only_a_manifest_knows_enrolls_until_it_is_withdrawn() {
     let _certificate = issued(&reply.answer());
     // What was refused for want of the manifest would be accepted now, by the same policy.
     let policy = site.config.files.policy.to_str().unwrap();
-    let replay = on(&site, &["policy", "replay", "--since", "1h", "--policy", policy, "--json"]);
-    assert_eq!(replay.status.code(), Some(5), "{replay:?}");
-    let replay: Value = serde_json::from_slice(&replay.stdout).unwrap();
+    let replay = || on(&site, &["policy", "replay", "--since", "1h", "--policy", policy, "--json"]);
+    // Refusals are written to the record in the background.
+    until("a change by the policy's replay", async || replay().status.code() == Some(5)).await;
+    let replay: Value = serde_json::from_slice(&replay().stdout).unwrap();
     let change = &replay["changes"][0];
     assert_eq!(
         (&change["before"]["rule"], &change["after"]["outcome"], &replay["now_refused"]),
