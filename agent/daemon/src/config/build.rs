@@ -1,22 +1,21 @@
 //! Turns values into a [`Config`]: kinds, bounds, defaults, and which fields go together.
 
+mod identity;
+
 use core::time::Duration;
 use std::path::{Path, PathBuf};
 
 use shared::evidence::DebugStatus;
-use shared::tpm2::MAX_PCRS;
-use shared::{DeviceId, limits};
+use shared::limits;
 use zeroize::Zeroizing;
 
 use super::error::{ConfigError, ConfigErrors, Origin, Problem};
-use super::fields::{Kind, TOKEN_VARIABLE, find};
+use super::fields::{Kind, find};
 use super::layers::{Located, Value, Values};
 use super::{
-    Config, Export, Firmware, Hook, Identity, Log, LogFormat, LogLevel, Measurement, MeasurementSource,
-    Server, Timeouts, TokenSource, Tpm,
+    Config, Export, Firmware, Hook, Log, LogFormat, LogLevel, Measurement, MeasurementSource, Server,
+    Timeouts,
 };
-use crate::provision::ServiceCommand;
-use crate::tpm::EkKind;
 
 /// Longest path of the state directory: the control socket's path has at most 107 bytes (unix(7)).
 const MAX_STATE_DIR: usize = 90;
@@ -85,148 +84,6 @@ impl Reader {
         let host = self.text("server.host", "a host name or IP address without scheme or port", is_host);
         let port = self.number("server.port", 1..=65_535).unwrap_or(8443);
         Some(Server { host: host?, port: u16::try_from(port).ok()? })
-    }
-
-    fn identity(&mut self, token: Option<Zeroizing<String>>) -> Option<Identity> {
-        let certificate = self.path("identity.certificate");
-        let key = self.path("identity.key");
-        let rule = "1 to 48 letters, digits, '.' and '-', a letter or digit at either end";
-        let device = self.text("identity.device", rule, |text| DeviceId::new(text).is_ok());
-        let device = device.and_then(|text| DeviceId::new(&text).ok());
-        let token_file = self.path("identity.token_file");
-        let given = |reader: &Self, key: &str| reader.values.contains_key(key);
-        let by_idevid = given(self, "identity.certificate") || given(self, "identity.key");
-        let tpm = self.tpm(device.clone());
-        if given(self, "identity.tpm") {
-            if by_idevid || token_file.is_some() || token.is_some() {
-                self.combination(
-                    "identity",
-                    "give one of certificate and key (an IDevID), device and token, or device and tpm",
-                );
-                return None;
-            }
-            return tpm;
-        }
-        let psa = self.psa(device.clone());
-        if given(self, "identity.psa_command") {
-            if by_idevid || token_file.is_some() || token.is_some() {
-                self.combination(
-                    "identity",
-                    "give one of certificate and key (an IDevID), device and token, or device and psa_command",
-                );
-                return None;
-            }
-            return psa;
-        }
-        let by_token = given(self, "identity.device") || given(self, "identity.token_file");
-        match (by_idevid, by_token) {
-            (true, true) => {
-                self.combination(
-                    "identity",
-                    "give either certificate and key (an IDevID) or device and token, not both",
-                );
-                None
-            }
-            (true, false) => {
-                self.require("identity.certificate");
-                self.require("identity.key");
-                Some(Identity::Idevid { certificate: certificate?, key: key? })
-            }
-            (false, true) => {
-                self.require("identity.device");
-                let source = match (token_file, token) {
-                    (Some(_), Some(_)) => {
-                        self.combination(
-                            "identity.token_file",
-                            "AGENT_IDENTITY_TOKEN is set as well; drop one",
-                        );
-                        None
-                    }
-                    (Some(file), None) => Some(TokenSource::File(file)),
-                    (None, Some(token)) => self.token(token),
-                    (None, None) => {
-                        self.require("identity.token_file");
-                        None
-                    }
-                };
-                Some(Identity::Token { device: device?, token: source? })
-            }
-            (false, false) => {
-                self.combination(
-                    "identity",
-                    "give certificate and key (an IDevID), device and token_file (a one-time token), or device and \
-                     tpm or psa_command",
-                );
-                None
-            }
-        }
-    }
-
-    /// Reads the fields of a TPM; complete only where there is one.
-    fn tpm(&mut self, device: Option<DeviceId>) -> Option<Identity> {
-        let path = self.path("identity.tpm");
-        let endorsement_key = match self.choice("identity.tpm_endorsement_key") {
-            Some(1) => EkKind::P256,
-            _ => EkKind::Rsa2048,
-        };
-        let certificates = self.path("identity.tpm_certificates");
-        let registers = self.registers();
-        let event_log = self.path("identity.tpm_event_log");
-        let path = path?;
-        self.require("identity.device");
-        if self.values.contains_key("export.directory") {
-            self.combination(
-                "export.directory",
-                "a key in the TPM cannot be exported; drop export.directory or identity.tpm",
-            );
-        }
-        let tpm = Tpm { device: device?, path, endorsement_key, certificates, registers, event_log };
-        Some(Identity::Tpm(tpm))
-    }
-
-    fn registers(&mut self) -> Vec<u8> {
-        const KEY: &str = "identity.tpm_registers";
-        let Some(Located { value, .. }) = self.values.get(KEY).cloned() else { return vec![0, 2, 4, 7] };
-        let registers: Option<Vec<u8>> = match &value {
-            Value::List(list) if !list.is_empty() => list
-                .iter()
-                .map(|item| match item {
-                    Value::Integer(number) => u8::try_from(*number).ok(),
-                    _ => None,
-                })
-                .collect(),
-            _ => None,
-        };
-        let is_register = |register: &u8| usize::from(*register) < MAX_PCRS;
-        match registers {
-            Some(registers) if registers.iter().all(is_register) => registers,
-            _ => {
-                self.expected(KEY, "a list of registers from 0 to 23", &describe(&value));
-                Vec::new()
-            }
-        }
-    }
-
-    /// Reads the fields of a PSA attestation service; complete only where there is one.
-    fn psa(&mut self, device: Option<DeviceId>) -> Option<Identity> {
-        const KEY: &str = "identity.psa_command";
-        let certificate = self.path("identity.psa_certificate");
-        let timeout = self.duration("identity.psa_timeout", 10, 1..=60);
-        let (program, arguments) = self.command(KEY)?;
-        self.require("identity.device");
-        let service = ServiceCommand { program, arguments, timeout };
-        Some(Identity::Psa { device: device?, service, certificate })
-    }
-
-    fn token(&mut self, token: Zeroizing<String>) -> Option<TokenSource> {
-        if token.is_empty() || token.len() > limits::MAX_TOKEN {
-            let expected = format!("a token of 1 to {} characters", limits::MAX_TOKEN);
-            let origin = Origin::Variable(TOKEN_VARIABLE.to_owned());
-            let problem = Problem::Expected { expected, found: format!("{} characters", token.len()) };
-            self.errors.push(ConfigError { origin, field: "identity.token".to_owned(), problem });
-            return None;
-        }
-        Some(TokenSource::Text(token))
     }
 
     fn firmware(&mut self) -> Option<Firmware> {
