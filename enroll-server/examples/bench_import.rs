@@ -34,8 +34,9 @@ const LIMIT: Duration = Duration::from_secs(60);
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Outcome<()> {
     let rows: u64 = std::env::args().nth(1).map_or(Ok(1_000_000), |rows| rows.parse())?;
-    // Not the system's folder for temporary files, which may be in memory and would sync nothing.
-    let folder = tempfile::tempdir_in(".")?;
+    // Beside the program: the system's folder for temporary files may be in memory, where nothing is synced.
+    let program = std::env::current_exe()?;
+    let folder = tempfile::tempdir_in(program.parent().unwrap_or_else(|| Path::new(".")))?;
     let file = folder.path().join("inventory.csv");
     write(&file, rows)?;
     println!("file: {rows} rows, {} MiB", std::fs::metadata(&file)?.len() >> 20);

@@ -12,6 +12,7 @@ pub mod api;
 pub mod attestation_keys;
 pub mod audit;
 pub mod authorization;
+pub mod brokers;
 pub mod cli;
 pub mod clock;
 pub mod config;

@@ -12,13 +12,21 @@ use shared::{DeviceId, endpoint, limits};
 
 use super::Api;
 use super::error::{Problem, retry_after, sentence};
-use crate::issuance::{Granted, Outcome};
+use crate::config::Broker;
+use crate::issuance::{Denied, Granted, Outcome};
 
 impl Api {
     /// The answer to an enrollment or renewal that was not refused.
-    pub(super) fn outcome(&self, device: &DeviceId, outcome: &Outcome) -> Result<Response<Body>, Problem> {
+    pub(super) async fn outcome(
+        &self,
+        device: &DeviceId,
+        outcome: &Outcome,
+    ) -> Result<Response<Body>, Problem> {
         match outcome {
-            Outcome::Granted(granted) => Ok(self.granted(device, granted)?),
+            Outcome::Granted(granted) => {
+                let broker = self.broker(device).await?;
+                Ok(self.granted(device, granted, broker)?)
+            }
             Outcome::Held => {
                 let pending = Wire::Pending { retry_after: self.approval_retry };
                 // RFC 9110, section 15.3.3: accepted, not yet acted upon.
@@ -27,26 +35,43 @@ impl Api {
         }
     }
 
-    fn granted(&self, device: &DeviceId, granted: &Granted) -> Result<Response<Body>, EncodeError> {
+    /// The broker of a device that has a certificate.
+    async fn broker(&self, device: &DeviceId) -> Result<&Broker, Problem> {
+        if let Some(only) = self.brokers.only() {
+            return Ok(only);
+        }
+        let known = self.issuance.store().device(device).await.map_err(Denied::from)?;
+        let group = known.map(|known| known.group).unwrap_or_default();
+        let assigned = self.brokers.assign(device, &group).await.ok_or(Problem::NoBroker)?;
+        tracing::debug!(%device, %group, broker = assigned.name, "a broker was assigned");
+        Ok(&assigned.broker)
+    }
+
+    fn granted(
+        &self,
+        device: &DeviceId,
+        granted: &Granted,
+        broker: &Broker,
+    ) -> Result<Response<Body>, EncodeError> {
         let own = granted.broker();
         let topic = |own: &Option<String>, template: &str| {
             own.as_deref().unwrap_or(template).replace("{id}", device.as_str())
         };
-        let telemetry = topic(&own.telemetry_topic, &self.broker.telemetry_topic);
-        let status = topic(&own.status_topic, &self.broker.status_topic);
-        let command = topic(&own.command_topic, &self.broker.command_topic);
+        let telemetry = topic(&own.telemetry_topic, &broker.telemetry_topic);
+        let status = topic(&own.status_topic, &broker.status_topic);
+        let command = topic(&own.command_topic, &broker.command_topic);
         let (renew_from, renew_by) = granted.validity().renewal_window();
         // Two of MAX_CHAIN; the trust anchor is left out.
         let chain = [granted.der(), self.issuance.issuer().certificate().der()].into_iter().collect();
-        let keep_alive = u16::try_from(self.broker.keep_alive.as_secs()).unwrap_or(u16::MAX);
+        let keep_alive = u16::try_from(broker.keep_alive.as_secs()).unwrap_or(u16::MAX);
         let issued = Issued {
             chain,
             renew_from,
             renew_by,
             trust_bundle: &self.trust_bundle,
             broker: BrokerSettings {
-                host: own.host.as_deref().unwrap_or(&self.broker.host),
-                port: own.port.unwrap_or(self.broker.port),
+                host: own.host.as_deref().unwrap_or(&broker.host),
+                port: own.port.unwrap_or(broker.port),
                 telemetry_topic: &telemetry,
                 status_topic: &status,
                 command_topic: &command,

@@ -54,7 +54,7 @@ async fn do_enroll(
     let timer = api.metrics.time("enroll");
     let outcome = api.issuance.enroll(&request).await?;
     timer.done();
-    Ok((api.outcome(&request.device, &outcome)?, outcome.name()))
+    Ok((api.outcome(&request.device, &outcome).await?, outcome.name()))
 }
 
 pub(super) async fn renew(
@@ -87,7 +87,7 @@ async fn do_renew(
     let timer = api.metrics.time("renew");
     let outcome = api.issuance.renew(&request, peer.as_ref()).await?;
     timer.done();
-    Ok((api.outcome(&request.device, &outcome)?, outcome.name()))
+    Ok((api.outcome(&request.device, &outcome).await?, outcome.name()))
 }
 
 impl Api {

@@ -34,6 +34,8 @@ pub(super) enum Problem {
     Answer(#[from] EncodeError),
     #[error("no revocation list was published yet")]
     NoCrl,
+    #[error("there is no broker to tell the device")]
+    NoBroker,
 }
 
 impl Problem {
@@ -48,7 +50,7 @@ impl Problem {
             Self::NotYourDevice { .. } => Reject::NotYourDevice,
             Self::Denied(denied) => denied.reject(),
             Self::Answer(_) => Reject::Internal,
-            Self::NoCrl => Reject::Unavailable,
+            Self::NoCrl | Self::NoBroker => Reject::Unavailable,
         }
     }
 

@@ -24,7 +24,8 @@ use tokio::sync::watch;
 
 use crate::admin::Admin;
 use crate::audit::{Refusals, Repeated};
-use crate::config::{Broker, Limits};
+use crate::brokers::Brokers;
+use crate::config::Limits;
 use crate::issuance::Issuance;
 use crate::revocation::Revocations;
 use crate::telemetry::Metrics;
@@ -44,8 +45,8 @@ pub struct Api {
     pub admin_token_sha256: Option<[u8; 32]>,
     /// The signed trust bundle in force.
     pub trust_bundle: Bytes,
-    /// What devices are told about the broker.
-    pub broker: Broker,
+    /// Which broker devices are told.
+    pub brokers: Brokers,
     /// When a held device asks again.
     pub approval_retry: Duration,
     /// When a device comes again after a fault of the server.

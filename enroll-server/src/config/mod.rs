@@ -4,6 +4,7 @@
 //! name has a default that works. Relative paths are taken from the folder of the file. The policy of the
 //! appraisal is a file of its own and is not read here.
 
+mod brokers;
 mod error;
 mod issuing_key;
 mod read;
@@ -20,6 +21,7 @@ use crate::audit::RefusalLimits;
 use crate::store::RecordLimits;
 use crate::webhook::Webhook;
 
+pub use brokers::{Assignment, AssignmentService, Choice, NamedBroker, Rule};
 pub use error::{ConfigError, Mistake};
 pub(crate) use read::is_tenant;
 pub(crate) use reader::parse_duration;
@@ -45,6 +47,10 @@ pub struct Config {
     pub certificates: Certificates,
     /// What devices are told about the MQTT broker.
     pub broker: Broker,
+    /// The brokers, where there are several; what one does not say is as in `broker`.
+    pub brokers: Vec<NamedBroker>,
+    /// Who gets which.
+    pub assignment: Assignment,
     /// The revocation list.
     pub crl: Crl,
     /// How long a nonce is taken.

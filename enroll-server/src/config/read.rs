@@ -8,6 +8,7 @@ use appraisal::policy::{is_host, is_topic};
 
 use crate::audit::RefusalLimits;
 
+use super::brokers;
 use super::issuing_key;
 use super::reader::{Reader, Section, duration, flag, number, text, texts};
 use super::webhooks::webhooks;
@@ -37,13 +38,18 @@ impl Config {
     pub fn parse(text: &str, path: &Path, folder: &Path) -> Result<Self, ConfigError> {
         let (mut reader, mut root) = Reader::open(text);
         let tenant = tenant(&mut reader, &mut root);
+        let broker = broker(&mut reader, &mut root);
+        let list = brokers::list(&mut reader, &mut root, &broker, is_topic);
+        let assignment = brokers::assignment(&mut reader, &mut root, &list, folder);
         let config = Self {
             tenant,
             listen: listen(&mut reader, &mut root),
             files: files(&mut reader, &mut root, folder),
             issuing_key: issuing_key::read(&mut reader, &mut root, folder),
             certificates: certificates(&mut reader, &mut root),
-            broker: broker(&mut reader, &mut root),
+            broker,
+            brokers: list,
+            assignment,
             crl: crl(&mut reader, &mut root, folder),
             nonce_lifetime: top(&mut reader, &mut root, "nonce_lifetime", 5 * 60, 10, HOUR),
             approval_retry: top(&mut reader, &mut root, "approval_retry", 60, 1, DAY),
@@ -59,7 +65,7 @@ impl Config {
             root,
             "tenant, nonce_lifetime, approval_retry, busy_retry and the tables listen, files, issuing_key, \
              certificates, \
-             broker, crl, limits, records, admin, events, log and the lists of tables webhook",
+             broker, assignment, crl, limits, records, admin, events, log and the lists of tables brokers and webhook",
         );
         let mistakes = reader.finish();
         if mistakes.is_empty() {

@@ -37,17 +37,36 @@ impl<'t> Reader<'t> {
     /// The table `name` of the file; empty where it is not there.
     pub(super) fn section(&mut self, root: &mut Section<'t>, name: &str) -> Section<'t> {
         let Some(value) = root.table.remove(name) else {
-            return Section { name: name.to_owned(), start: 0, table: DeTable::new() };
+            return Section { name: root.path(name), start: 0, table: DeTable::new() };
         };
         let start = value.span().start;
         let table = match value.into_inner() {
             DeValue::Table(table) => table,
             other => {
-                self.note(start, name.to_owned(), format!("is a table, here is {}", article(&other)));
+                self.note(start, root.path(name), format!("is a table, here is {}", article(&other)));
                 DeTable::new()
             }
         };
-        Section { name: name.to_owned(), start, table }
+        Section { name: root.path(name), start, table }
+    }
+
+    /// As [`field`](Self::field), for one that has no default.
+    pub(super) fn required<T>(
+        &mut self,
+        section: &mut Section<'t>,
+        name: &str,
+        expected: &str,
+        parse: impl FnOnce(&DeValue<'t>) -> Result<T, String>,
+    ) -> Option<T> {
+        if !section.table.contains_key(name) {
+            self.missing(section, name, expected);
+        }
+        self.field(section, name, parse)
+    }
+
+    /// Notes a mistake in the name of a table.
+    pub(super) fn wrong(&mut self, section: &Section<'t>, problem: String) {
+        self.note(section.start, section.name.clone(), problem);
     }
 
     /// The tables `[[name]]` of the file, in their order.
@@ -119,6 +138,11 @@ pub(super) struct Section<'t> {
 }
 
 impl Section<'_> {
+    /// The names in this table that were not asked for yet.
+    pub(super) fn names(&self) -> Vec<String> {
+        self.table.keys().map(|name| name.get_ref().to_string()).collect()
+    }
+
     fn path(&self, field: &str) -> String {
         if self.name.is_empty() { field.to_owned() } else { format!("{}.{field}", self.name) }
     }

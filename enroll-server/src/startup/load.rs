@@ -22,6 +22,7 @@ use crate::clock::Clock;
 use crate::config::{Config, Files};
 use crate::credential::{WrappingFile, WrappingKeyError};
 use crate::nonce::{NonceKey, NonceKeyError};
+use crate::outgoing::AnchorsError;
 use crate::policies::{Policies, PolicyFiles, PolicyFilesError};
 use crate::tls::{TlsError, server_config};
 
@@ -86,6 +87,9 @@ pub enum LoadError {
         /// The root CA's certificate.
         root: PathBuf,
     },
+    /// The CA certificates for a webhook cannot be used.
+    #[error(transparent)]
+    Anchors(#[from] AnchorsError),
     /// TLS cannot be set up.
     #[error(transparent)]
     Tls(#[from] TlsError),

@@ -14,6 +14,7 @@ use super::load::{Front, LoadError, front, issuer, issuer_without_key, load};
 use crate::admin::Admin;
 use crate::api::{self, Api};
 use crate::audit::{Actor, Refusals, Repeated};
+use crate::brokers::Brokers;
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError};
 use crate::failpoint::Hook;
@@ -151,7 +152,7 @@ impl Server {
             admin: admin.acting_as(Actor::AdminApi),
             admin_token_sha256: config.admin_token_sha256,
             trust_bundle: trust_bundle.into(),
-            broker: config.broker,
+            brokers: Brokers::new(&config).map_err(LoadError::from)?,
             approval_retry: config.approval_retry,
             busy_retry: config.busy_retry,
             limits: config.limits,

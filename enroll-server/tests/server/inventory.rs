@@ -1,5 +1,6 @@
 //! The inventory over the admin API and at the command line, beside a server that runs.
 
+use enroll_server::config::{Broker, Choice, NamedBroker, Rule};
 use serde_json::{Value, json};
 use shared::Reject;
 
@@ -156,4 +157,30 @@ async fn a_suspension_is_published_and_taken_back() {
     let (_, over) = operator.call(&site, "POST", "/admin/v1/devices/SN-1/retire", &Value::Null).await;
     assert_eq!(over["state"], "retired");
     assert_refused(&site.try_enroll(&device).await.0, Reject::DeviceRetired);
+}
+
+#[tokio::test]
+async fn a_device_is_told_the_broker_of_its_group() {
+    let site = Site::with(|config| {
+        let broker = |name: &str| NamedBroker {
+            name: name.to_owned(),
+            weight: 1,
+            broker: Broker { host: format!("{name}.example"), ..config.broker.clone() },
+        };
+        config.brokers = vec![broker("north"), broker("south")];
+        let fixed = |name: &str| Rule { webhook: None, choice: Choice::Fixed(name.to_owned()) };
+        config.assignment.default = fixed("north");
+        config.assignment.groups.insert("lot-7".parse().unwrap(), fixed("south"));
+    })
+    .await;
+    let operator = Operator::of(&site);
+    let device = site.device("SN-1").await;
+    let told = async || {
+        let (reply, _) = site.try_enroll(&device).await;
+        crate::kit::issued(&reply.answer()).broker.host.to_owned()
+    };
+    assert_eq!(told().await, "north.example");
+    let group = json!({ "group": "lot-7" });
+    assert_eq!(operator.call(&site, "POST", "/admin/v1/devices/SN-1/group", &group).await.0, 200);
+    assert_eq!(told().await, "south.example");
 }

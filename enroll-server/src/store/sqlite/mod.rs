@@ -107,6 +107,7 @@ impl SqliteStore {
     pub fn open(options: &SqliteOptions) -> Result<Self, StoreError> {
         let mut connection = connect(options)?;
         migrate::migrate(&mut connection)?;
+        let connection = for_writing(connection)?;
         let readers = (0..READERS).map(|_| connect(options)).collect::<Result<Vec<_>, _>>()?;
         Ok(Self {
             writer: Arc::new(Writer::start(connection)?),
@@ -142,6 +143,19 @@ impl SqliteStore {
         let actor = self.actor.clone();
         Box::pin(self.writer.run(move |c| actor::acting_as(actor, || change(c))))
     }
+}
+
+/// Memory of the writer's page cache, in KiB: an import puts hashes, which come in no order, into an index, and
+/// touches most of its pages again and again.
+const CACHE_KIB: i64 = 64 * 1024;
+/// Pages of the log after which it is folded into the database: 32 MiB. At SQLite's own 1,000 every chunk of an
+/// import would write its pages twice.
+const CHECKPOINT: i64 = 8_192;
+
+fn for_writing(connection: Connection) -> Result<Connection, StoreError> {
+    connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
+    connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT)?;
+    Ok(connection)
 }
 
 fn connect(options: &SqliteOptions) -> Result<Connection, StoreError> {
