@@ -1,10 +1,30 @@
 //! Devices with a TPM 2.0, here swtpm: the Linux agent enrolls, logs in at the broker and renews with keys that never
 //! leave the TPM.
 
+#![expect(clippy::expect_used, reason = "a test fails by panicking")]
+#![expect(clippy::indexing_slicing, reason = "a test fails by panicking")]
 #![expect(clippy::panic, reason = "a test fails by panicking")]
 
+use agent::keystore::TpmKeyStore;
+use agent::provision::{TpmAttester, TpmIdentity};
+use agent::state_dir::StateDir;
+use agent::storage::FileStorage;
+use agent::tpm::EkKind;
+use agent_core::platform::{AttestError, Attester as _, KeyStore as _, SigningKey as _, Slot};
+use rand_core::OsRng;
 use serde_json::Value as Json;
+use shared::endpoint::{CHALLENGE, ENROLL};
+use shared::limits::MAX_REQUEST_LARGE;
+use shared::message::latest::{
+    Challenge, ChallengeRequest, EnrollRequest, EvidenceKind, FreshEvidence, Outcome,
+};
+use shared::{DeviceId, Reject};
+use tests::harness::device::{post, written};
+use tests::harness::hand_tpm::HandTpm;
+use tests::harness::matrix::Subject as _;
 use tests::harness::matrix::{self, Spoil, TpmSubject};
+use tests::harness::measured_boot::Firmware;
+use tests::harness::tpm_fleet::GOOD;
 use tests::harness::{Mosquitto, Process, Site, TpmFleet, Wishes, World, run, until};
 
 /// What `agent status` says.
@@ -54,4 +74,78 @@ fn evidence_by_tpm_is_refused_for_each_fault() {
     let mut rows = 0;
     matrix::run(&world, &subject, &other, |_, _, _, _| rows += 1);
     assert_eq!(rows, Spoil::ALL.len(), "a TPM can have every fault");
+}
+
+/// Power fails between challenge and request: the credential of the challenge is still there, and so is the key.
+#[tokio::test]
+async fn a_device_that_restarts_after_the_challenge_answers_it_all_the_same() {
+    let world = World::new(Wishes::default());
+    let mut fleet = TpmFleet::new(&world, 1);
+    let _server = world.serve();
+    let identity = TpmIdentity {
+        device: DeviceId::new(&fleet.devices[0]).expect("an identifier"),
+        tpm: fleet.tpms[0].tpm(),
+        ek: EkKind::Rsa2048,
+        certificates: ca::pem::read_certificates(&std::fs::read(fleet.maker.issuer()).expect("a file"))
+            .expect("certificates"),
+        registers: vec![0, 2, 4, 7],
+        event_log: Some(fleet.tpms[0].event_log()),
+    };
+    let dir = StateDir::open(&world.path("by-hand")).expect("a folder");
+    let storage = || FileStorage::new(dir.clone());
+    let mut buffer = vec![0; MAX_REQUEST_LARGE];
+
+    let mut before = TpmAttester::new(&identity, storage());
+    let length = before.introduce(&mut buffer).expect("an introduction");
+    let asked = ChallengeRequest {
+        device: identity.device.clone(),
+        kinds: before.kinds(),
+        introduction: Some(&buffer[..length]),
+    };
+    let reply = post(&world, CHALLENGE, &written(|out| asked.encode(out)));
+    let challenge = Challenge::decode(&reply.body).expect("a challenge");
+    let mut keys = TpmKeyStore::new(identity.tpm.clone());
+    let key = keys.generate(Slot::A, &mut storage(), &mut OsRng).await.expect("a key");
+    before
+        .take_credential(&challenge.nonce, challenge.credential.expect("a credential"))
+        .expect("to keep it");
+    drop((before, key));
+    fleet.tpms[0].boot(&Firmware::new(GOOD));
+
+    let mut after = TpmAttester::new(&identity, storage());
+    let key = keys.open(Slot::A, &mut storage()).await.expect("a key").expect("the key of before");
+    let point = key.public_point();
+    // Nothing is kept for a challenge of which it never heard.
+    assert_eq!(after.attest(EvidenceKind::Tpm2, &[0; 32], &point, &mut buffer), Err(AttestError::Kind));
+    let length = after.attest(EvidenceKind::Tpm2, &challenge.nonce, &point, &mut buffer).expect("evidence");
+    let device = HandTpm { tpm: identity.tpm.clone(), ek: identity.ek, above: Vec::new() };
+    let csr = device.csr_for(key.blob().clone());
+    let evidence = FreshEvidence {
+        nonce: challenge.nonce,
+        kind: EvidenceKind::Tpm2,
+        body: &buffer[..length],
+        endorsements: after.endorsements(),
+    };
+    let request = EnrollRequest { device: identity.device.clone(), csr: &csr.der, evidence };
+    let reply = post(&world, ENROLL, &written(|out| request.encode(out)));
+    assert!(matches!(reply.answer().outcome, Outcome::Issued(_)), "{reply:?}");
+}
+
+/// Genuine in every respect, but not the device of this name.
+#[test]
+fn another_tpm_under_a_known_name_is_a_conflict() {
+    let world = World::new(Wishes::default());
+    let mut fleet = TpmFleet::new(&world, 2);
+    let _server = world.serve();
+    let known = fleet.devices[0].clone();
+    fleet.devices[1].clone_from(&known);
+    let impostor = TpmSubject::take(&mut fleet);
+    let (csr, challenged) = (impostor.csr(), matrix::challenge(&world, &impostor));
+    let presented = impostor.present(&challenged, &csr, None);
+    let request = matrix::request(&impostor, &csr, &challenged.nonce, &presented);
+    let reply = post(&world, ENROLL, &request);
+    let Outcome::Rejected(rejected) = reply.answer().outcome else { panic!("{reply:?}") };
+    assert_eq!(rejected.reject(), Some(Reject::IdentityConflict));
+    let device = world.server_json(&["device", "show", &known]);
+    assert_eq!(device["certificates"].as_array().map(Vec::len), Some(0), "{device}");
 }

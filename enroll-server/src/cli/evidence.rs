@@ -7,6 +7,7 @@
 use serde_cbor::Value as Cbor;
 use serde_json::{Map, Value as Json, json};
 use shared::cose::{Content, Mac0, Sign1};
+use shared::evidence::TpmEvidence;
 use shared::limits::MAX_EVIDENCE;
 use shared::message::latest::EvidenceKind;
 
@@ -36,8 +37,22 @@ pub(super) fn readable(evidence: &StoredEvidence) -> Json {
             Some(claims) => json!({ "kind": kind, "claims": named(claims) }),
             None => json!({ "kind": kind, "unreadable": hex::encode(&evidence.body) }),
         },
+        EvidenceKind::Tpm2 => tpm(kind, &evidence.body),
         _ => json!({ "kind": kind }),
     }
+}
+
+/// What a TPM quoted, and how long the event log is that comes with it.
+fn tpm(kind: &str, body: &[u8]) -> Json {
+    let Ok(evidence) = TpmEvidence::decode(body) else {
+        return json!({ "kind": kind, "unreadable": hex::encode(body) });
+    };
+    let registers: Map<String, Json> = evidence
+        .pcrs
+        .iter()
+        .map(|(register, value)| (format!("pcr-{register}"), hex::encode(value).into()))
+        .collect();
+    json!({ "kind": kind, "registers": registers, "event_log_bytes": evidence.event_log.map(<[u8]>::len) })
 }
 
 /// The claims in a COSE_Sign1 of any headers.

@@ -114,7 +114,15 @@ impl HandTpm {
     /// Where the TPM fails.
     #[must_use]
     pub fn csr(&self) -> Csr {
-        let blob = self.tpm.make_key().expect("a key");
+        self.csr_for(self.tpm.make_key().expect("a key"))
+    }
+
+    /// The CSR for a key in the TPM.
+    ///
+    /// # Panics
+    /// Where the TPM fails.
+    #[must_use]
+    pub fn csr_for(&self, blob: KeyBlob) -> Csr {
         let key = InTpm { tpm: &self.tpm, point: blob.point().expect("a point"), blob };
         let mut params = CertificateParams::default();
         params.distinguished_name = DistinguishedName::new();

@@ -20,3 +20,4 @@ mod renewal;
 mod support;
 mod symmetric;
 mod token;
+mod tpm;
