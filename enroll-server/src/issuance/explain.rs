@@ -95,6 +95,7 @@ impl Issuance {
         };
         let presented = Presented { device: &request.device, csr: &csr, proof: &proof };
         let makers = self.makers.get(self.parts.store.as_ref(), snapshot.makers).await?;
+        draft.know(self.imported.get(self.parts.store.as_ref(), snapshot.reference).await?);
         let appraise = |basis: &appraisal::Basis<'_>| appraisal::appraise(&presented, basis, known, now);
         let appraised = draft.appraise(&group, &makers, appraise)?;
         let evidence = Some(&request.evidence);

@@ -11,7 +11,7 @@ use minicbor::data::Tag;
 use serde_json::Value;
 use shared::Reject;
 
-use crate::kit::device::{Device, Maker};
+use crate::kit::device::{Device, Maker, Operational};
 use crate::kit::{Site, assert_refused, issued, until};
 
 const NEW: [u8; 32] = [0xbb; 32];
@@ -130,6 +130,15 @@ async fn firmware_that_only_a_manifest_knows_enrolls_until_it_is_withdrawn() {
         (&"Example Maker".into(), &"release-key".into(), &"release 1.3".into())
     );
     // The server that runs judges by it at once.
+    // What explains a request knows what the server that runs knows.
+    let request = first.enroll(site.nonce(&first.id).await, &Operational::new().csr);
+    let request = file(&site, "request.cbor", request);
+    let explained = json(&site, &["policy", "explain", "--evidence", &request]);
+    assert_eq!(
+        (&explained["outcome"], &explained["rule"]),
+        (&"accepted".into(), &Value::Null),
+        "{explained}"
+    );
     let (reply, _) = site.try_enroll(&first).await;
     let _certificate = issued(&reply.answer());
     // What was refused for want of the manifest would be accepted now, by the same policy.
