@@ -12,6 +12,7 @@
     reason = "a test fails by panicking"
 )]
 
+pub mod dice;
 pub mod exchange;
 pub mod fuzz;
 pub mod harness;

@@ -2,7 +2,7 @@
 
 #![expect(clippy::expect_used, reason = "a test fails by panicking")]
 
-use firmware_sim::factory::Maker;
+use firmware_sim::factory::{Evidence, Maker};
 use tests::harness::matrix::{self, DICE_LAYERS, DICE_MODEL, DiceSubject, Spoil};
 use tests::harness::{Wishes, World, now};
 
@@ -41,4 +41,38 @@ fn evidence_by_dice_is_refused_for_each_fault() {
     let answer = reply.answer();
     let shared::message::latest::Outcome::Rejected(rejected) = answer.outcome else { panic!("{reply:?}") };
     assert_eq!(rejected.reject(), Some(shared::Reject::IdentityConflict));
+}
+
+#[test]
+fn a_dice_device_enrolls_on_linux_and_on_the_bare_metal_stack_and_not_with_changed_firmware() {
+    let world = World::new(Wishes { devices: 3, evidence: Evidence::Dice, ..Wishes::default() });
+    let [linux, bare, changed] = world.devices.as_slice() else { panic!("three devices") };
+    let _server = world.serve();
+    let _enrolled = world.agent(linux, &["enroll"]).success();
+    let serial = world.agent_status(linux)["identity"]["serial"].as_str().expect("a serial").to_owned();
+    let shown = world.server_json(&["cert", "show", &serial]);
+    assert_eq!(shown["evidence"]["kind"], "dice", "{shown}");
+
+    let device = |id: &str| {
+        let mut sim = std::process::Command::new(tests::harness::binary("firmware-sim"));
+        sim.arg("device").arg("--dir").arg(world.path(&format!("lot/devices/{id}"))).arg("--enroll");
+        tests::harness::run(&mut sim)
+    };
+    let _enrolled = device(bare).success();
+    // Another application: other keys, other certificates, and no identity.
+    let settings = format!("lot/devices/{changed}/device.toml");
+    let text = world.text(&settings);
+    let digest = text.rsplit("digest = \"").next().expect("a digest").get(..128).expect("SHA-512").to_owned();
+    let spoiled = text.replace(&digest, &"ab".repeat(64));
+    assert_ne!(text, spoiled);
+    std::fs::write(world.path(&settings), spoiled).expect("to change the firmware");
+    let refused = device(changed);
+    assert!(!refused.status.success(), "{refused:?}");
+    assert!(refused.stdout.contains("firmware-unknown"), "{refused:?}");
+    // The record is written a moment after the answer.
+    tests::harness::until("a record of what refused the changed firmware", || {
+        let recorded = world.server(&["policy", "explain", "--device", changed, "--json"]);
+        let recorded: serde_json::Value = serde_json::from_str(&recorded.stdout).ok()?;
+        (recorded[0]["rule"] == "measurements").then_some(())
+    });
 }

@@ -1,6 +1,6 @@
 //! How a device on the microcontroller's stack proves what it is, from what the factory put into it.
 
-use agent_core::evidence::{Firmware, IdevidAttester, PsaAttester};
+use agent_core::evidence::{DiceAttester, Firmware, IdevidAttester, PsaAttester};
 use agent_core::keystore::SoftKey;
 use agent_core::platform::{AttestError, Attester, PublicPoint};
 use rustls_pki_types::CertificateDer;
@@ -20,6 +20,7 @@ pub(super) struct Factory {
 }
 
 enum Secret {
+    Dice(SoftKey),
     Idevid(SoftKey),
     Psa(Box<RootOfTrust>),
 }
@@ -30,6 +31,12 @@ impl Factory {
             Evidence::Idevid => {
                 let (chain, key) = spec.read_idevid()?;
                 Self { chain, secret: Secret::Idevid(SoftKey::from(p256::ecdsa::SigningKey::from(key))) }
+            }
+            Evidence::Dice => {
+                let booted = spec.boot()?;
+                let chain = booted.chain.into_iter().map(CertificateDer::from).collect();
+                let key = SoftKey::from(p256::ecdsa::SigningKey::from(booted.alias));
+                Self { chain, secret: Secret::Dice(key) }
             }
             Evidence::Psa => {
                 let (root_of_trust, chain) = root_of_trust(&spec.dir)?;
@@ -45,6 +52,9 @@ impl Factory {
             Secret::Idevid(key) => IdevidAttester::new(key.clone(), &chain, firmware(spec)?)
                 .map(|attester| SimAttester::Idevid(Box::new(attester)))
                 .map_err(|_| spec.form("idevid.pem", "the IDevID of the key beside it")),
+            Secret::Dice(key) => DiceAttester::new(key.clone(), &chain)
+                .map(|attester| SimAttester::Dice(Box::new(attester)))
+                .map_err(|_| spec.form("uds.pem", "the root certificate of the secret beside it")),
             Secret::Psa(root_of_trust) => {
                 let device =
                     DeviceId::new(spec.id()).map_err(|_| spec.form("device.toml", "a device identifier"))?;
@@ -80,6 +90,7 @@ fn firmware<'s>(spec: &'s DeviceSpec) -> Result<Firmware<'s>, DeviceError> {
 /// [`Attester`] over either of them.
 pub(super) enum SimAttester<'f> {
     Idevid(Box<IdevidAttester<'f, SoftKey>>),
+    Dice(Box<DiceAttester<'f, SoftKey>>),
     Psa(Box<PsaAttester<'f, RootOfTrust>>),
 }
 
@@ -87,6 +98,7 @@ impl Attester for SimAttester<'_> {
     fn device_id(&self) -> &DeviceId {
         match self {
             Self::Idevid(attester) => attester.device_id(),
+            Self::Dice(attester) => attester.device_id(),
             Self::Psa(attester) => attester.device_id(),
         }
     }
@@ -94,6 +106,7 @@ impl Attester for SimAttester<'_> {
     fn kinds(&self) -> Kinds {
         match self {
             Self::Idevid(attester) => attester.kinds(),
+            Self::Dice(attester) => attester.kinds(),
             Self::Psa(attester) => attester.kinds(),
         }
     }
@@ -107,6 +120,7 @@ impl Attester for SimAttester<'_> {
     ) -> Result<usize, AttestError> {
         match self {
             Self::Idevid(attester) => attester.attest(kind, nonce, csr_key, out),
+            Self::Dice(attester) => attester.attest(kind, nonce, csr_key, out),
             Self::Psa(attester) => attester.attest(kind, nonce, csr_key, out),
         }
     }
@@ -114,6 +128,7 @@ impl Attester for SimAttester<'_> {
     fn endorsements(&self) -> heapless::Vec<&[u8], MAX_CHAIN> {
         match self {
             Self::Idevid(attester) => attester.endorsements(),
+            Self::Dice(attester) => attester.endorsements(),
             Self::Psa(attester) => attester.endorsements(),
         }
     }

@@ -36,7 +36,9 @@ pub(super) async fn run(
 fn config(spec: &DeviceSpec, behaviour: &Behaviour) -> Result<Config, DeviceError> {
     let settings = &spec.settings;
     let mut measurements = Vec::new();
-    for measurement in &settings.firmware.measurement {
+    // The certificates of a DICE device say themselves what was measured.
+    let said = settings.firmware.measurement.iter().filter(|_| settings.evidence != Evidence::Dice);
+    for measurement in said {
         let digest = hex::decode(&measurement.digest).ok().and_then(|bytes| bytes.try_into().ok());
         let form = || DeviceError::Form { path: spec.file("device.toml"), expected: "SHA-256 digests" };
         measurements.push(Measurement {
@@ -72,6 +74,10 @@ fn identity(spec: &DeviceSpec) -> Result<Identity, DeviceError> {
     Ok(match spec.settings.evidence {
         Evidence::Idevid => {
             Identity::Idevid { certificate: spec.file("idevid.pem"), key: spec.file("idevid.key") }
+        }
+        Evidence::Dice => {
+            let (certificate, key) = spec.leave_dice()?;
+            Identity::Dice { certificate, key }
         }
         Evidence::Psa => {
             let folder = std::path::absolute(&spec.dir)

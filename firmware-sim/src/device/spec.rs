@@ -1,16 +1,19 @@
 //! What a simulated device is made of: the files that the factory wrote.
 
 use std::fs;
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use p256::SecretKey;
-use p256::pkcs8::DecodePrivateKey as _;
+use p256::pkcs8::{DecodePrivateKey as _, EncodePrivateKey as _, LineEnding};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
 use shared::limits;
 use zeroize::Zeroizing;
 
 use super::DeviceError;
+use crate::dice::{Boot, Code, Mode, Uds, boot};
 use crate::factory::{DeviceSettings, Evidence, ServerAddress};
 use crate::psa::{Component, RootOfTrust};
 
@@ -88,6 +91,62 @@ impl DeviceSpec {
     /// Names the file that cannot be read, or does not hold what it should.
     pub fn read_idevid(&self) -> Result<(Vec<CertificateDer<'static>>, SecretKey), DeviceError> {
         read_identity(&self.dir, Evidence::Idevid.stem())
+    }
+
+    /// Boots a DICE device with the firmware in its settings.
+    ///
+    /// # Errors
+    /// Names the file that cannot be read, or does not hold what it should.
+    pub fn boot(&self) -> Result<Boot, DeviceError> {
+        let stem = Evidence::Dice.stem();
+        let (certificate, secret) = (format!("{stem}.pem"), format!("{stem}.key"));
+        let read = |name: &str| {
+            let path = self.file(name);
+            fs::read_to_string(&path).map_err(|source| DeviceError::Read { path, source })
+        };
+        let mut uds = Zeroizing::new([0; 32]);
+        hex::decode_to_slice(Zeroizing::new(read(&secret)?).trim(), uds.as_mut_slice())
+            .map_err(|_| self.form(&secret, "a secret of 32 bytes in hexadecimal"))?;
+        let root = CertificateDer::from_pem_slice(read(&certificate)?.as_bytes())
+            .map_err(|_| self.form(&certificate, "a certificate in PEM"))?;
+        let mut layers = Vec::new();
+        for measured in &self.settings.firmware.measurement {
+            let mut hash = [0; 64];
+            hex::decode_to_slice(&measured.digest, &mut hash)
+                .map_err(|_| self.form("device.toml", "SHA-512 digests"))?;
+            let (name, version) = (measured.component.as_str(), measured.version.as_str());
+            layers.push(Code { name, version, model: &self.settings.hardware.model, hash });
+        }
+        boot(&Uds::from_bytes(*uds), &root, &layers, Mode::Normal)
+            .map_err(|_| self.form(&certificate, "the root certificate of the secret beside it"))
+    }
+
+    /// Boots a DICE device, and leaves the chain and the alias key as files for the Linux agent: `dice.pem` and
+    /// `dice.key`, each in place of the last boot's.
+    ///
+    /// # Errors
+    /// As [`boot`](Self::boot), and where a file cannot be written.
+    pub fn leave_dice(&self) -> Result<(PathBuf, PathBuf), DeviceError> {
+        let booted = self.boot()?;
+        let (chain, key) = (self.file("dice.pem"), self.file("dice.key"));
+        let pem = booted
+            .alias
+            .to_pkcs8_pem(LineEnding::LF)
+            .map_err(|_| self.form("uds.key", "a secret that keys can be derived from"))?;
+        let failed = |path: &Path| {
+            let path = path.to_owned();
+            move |source| DeviceError::Read { path, source }
+        };
+        fs::write(&chain, ca::pem::chain(booted.chain.iter().map(Vec::as_slice))).map_err(failed(&chain))?;
+        let mut file = fs::OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&key)
+            .map_err(failed(&key))?;
+        file.write_all(pem.as_bytes()).map_err(failed(&key))?;
+        Ok((chain, key))
     }
 
     /// The error that one of the device's files does not hold what it should.

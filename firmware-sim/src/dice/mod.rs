@@ -79,6 +79,15 @@ impl Uds {
         &self.0
     }
 
+    /// The SubjectPublicKeyInfo of the root key, in DER: what identifies the device.
+    ///
+    /// # Errors
+    /// Where no key can be derived.
+    pub fn root_spki(&self) -> Result<Vec<u8>, BootError> {
+        let key = derive::for_rcgen(&derive::key_pair(self.as_bytes())?)?;
+        Ok(rcgen::PublicKeyData::subject_public_key_info(&key))
+    }
+
     /// What the factory does once: `maker` certifies the key that follows from the secret. Gives the device's root
     /// certificate in DER.
     ///

@@ -109,7 +109,7 @@ impl<'o> Writer<'o> {
         write_device(&device_dir(&self.dir, id), id, idevid, self.order)?;
         let (model, evidence) = (&self.order.model, self.order.evidence);
         let identity = match evidence {
-            Evidence::Idevid => &idevid.spki_sha256,
+            Evidence::Idevid | Evidence::Dice => &idevid.spki_sha256,
             Evidence::Psa => &idevid.instance_id,
         };
         self.inventory.push_str(&format!("{id},{model},{identity}\n"));

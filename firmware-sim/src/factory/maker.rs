@@ -9,6 +9,7 @@ use sha2::{Digest as _, Sha256};
 use shared::{DeviceId, UnixTime};
 
 use super::FactoryError;
+use crate::dice::Uds;
 
 /// A maker: the CA whose certificate an operator adds to the enrollment server.
 pub struct Maker {
@@ -21,7 +22,7 @@ pub struct Maker {
 pub struct Idevid {
     /// The certificate in PEM.
     pub certificate_pem: String,
-    /// The private key, PKCS#8 in PEM.
+    /// The private key, PKCS#8 in PEM; of a DICE device its unique secret, in hexadecimal.
     pub key_pem: zeroize::Zeroizing<String>,
     /// SHA-256 of the SubjectPublicKeyInfo, in hexadecimal digits.
     pub spki_sha256: String,
@@ -109,6 +110,26 @@ impl Maker {
             spki_sha256: spki_sha256(&spki),
             spki: hex::encode(spki),
             instance_id: hex::encode(Sha256::digest(rcgen::PublicKeyData::der_bytes(&key))),
+        })
+    }
+}
+
+impl Maker {
+    /// Makes a unique device secret for `id` and certifies the root key that follows from it.
+    ///
+    /// # Errors
+    /// Where the secret or the certificate could not be made.
+    pub fn endorse_dice(&self, id: &DeviceId, now: UnixTime) -> Result<Idevid, FactoryError> {
+        let failed = |error| FactoryError::Dice(Box::new(error));
+        let uds = Uds::random()?;
+        let root = uds.endorse(id, self, now).map_err(failed)?;
+        let spki = uds.root_spki().map_err(failed)?;
+        Ok(Idevid {
+            certificate_pem: ca::pem::certificate(&root),
+            key_pem: zeroize::Zeroizing::new(hex::encode(uds.as_bytes())),
+            spki_sha256: spki_sha256(&spki),
+            instance_id: String::new(),
+            spki: hex::encode(spki),
         })
     }
 }

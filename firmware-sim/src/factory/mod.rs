@@ -86,6 +86,9 @@ pub enum FactoryError {
     /// A certificate could not be made.
     #[error("a certificate could not be made")]
     Certificate(#[from] rcgen::Error),
+    /// The root of a DICE device could not be made.
+    #[error("the root of a DICE device could not be made")]
+    Dice(#[source] Box<crate::dice::BootError>),
     /// The random generator failed.
     #[error("the random generator failed")]
     Random,
@@ -108,6 +111,9 @@ pub enum FactoryError {
     Encode(#[from] toml::ser::Error),
 }
 
+/// CAs on a DICE device: its root, and one for each component of the firmware.
+const DICE_LAYERS: u8 = 3;
+
 /// Most devices of one lot.
 pub const MAX_DEVICES: u32 = 100_000;
 
@@ -125,12 +131,17 @@ pub fn make(order: &Order, now: UnixTime, mut made: impl FnMut(u32)) -> Result<L
         .tempdir_in(&parent)
         .map_err(|source| FactoryError::Write { path: parent.clone(), source })?;
 
-    let maker = Maker::new(&order.maker, now)?;
+    let layers = if order.evidence == Evidence::Dice { DICE_LAYERS } else { 0 };
+    let maker = Maker::above(&order.maker, layers, now)?;
     let mut writer = lot::Writer::begin(building.path(), order, &maker)?;
     let lot_number = random_lot_number()?;
     for number in 1..=order.count {
         let id = DeviceId::new(&format!("SN-{lot_number}-{number:05}"))?;
-        writer.device(&id, &maker.endorse(&id, now)?)?;
+        let identity = match order.evidence {
+            Evidence::Idevid | Evidence::Psa => maker.endorse(&id, now)?,
+            Evidence::Dice => maker.endorse_dice(&id, now)?,
+        };
+        writer.device(&id, &identity)?;
         made(number);
     }
     let devices = writer.finish()?;

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
+use sha2::{Digest as _, Sha256, Sha512};
 use shared::DeviceId;
 
 /// The settings of one device.
@@ -35,6 +35,8 @@ pub enum Evidence {
     Idevid,
     /// With a PSA token, made by a simulated root of trust.
     Psa,
+    /// With the layered certificates of a simulated DICE boot.
+    Dice,
 }
 
 impl Evidence {
@@ -44,13 +46,14 @@ impl Evidence {
         match self {
             Self::Idevid => "idevid",
             Self::Psa => "iak",
+            Self::Dice => "uds",
         }
     }
 
     /// What such a device measures.
     const fn components(self) -> &'static [&'static str] {
         match self {
-            Self::Idevid => &["bootloader", "application"],
+            Self::Idevid | Self::Dice => &["bootloader", "application"],
             // Measurement types of RFC 9783, section 4.4.1.
             Self::Psa => &["BL", "PRoT", "App"],
         }
@@ -204,6 +207,14 @@ impl core::fmt::Display for ServerAddress {
 /// Name of the firmware that the simulated devices run.
 const FIRMWARE_NAME: &str = "demo-firmware";
 
+/// The code input of DICE has 64 bytes.
+fn digest(image: &str, evidence: Evidence) -> String {
+    match evidence {
+        Evidence::Idevid | Evidence::Psa => hex::encode(Sha256::digest(image)),
+        Evidence::Dice => hex::encode(Sha512::digest(image)),
+    }
+}
+
 /// The measurements of the real firmware: digests over the texts that stand for its images.
 pub(super) fn known_good(model: &str, version: &str, evidence: Evidence) -> Vec<MeasurementSettings> {
     evidence
@@ -212,7 +223,7 @@ pub(super) fn known_good(model: &str, version: &str, evidence: Evidence) -> Vec<
         .map(|component| MeasurementSettings {
             component: (*component).to_owned(),
             version: version.to_owned(),
-            digest: hex::encode(Sha256::digest(format!("{model} {component} {version}"))),
+            digest: digest(&format!("{model} {component} {version}"), evidence),
         })
         .collect()
 }
@@ -226,7 +237,7 @@ mod tests {
     fn settings_are_read_as_they_were_written() {
         let id = DeviceId::new("SN-1").unwrap();
         let address = ServerAddress { host: "localhost".into(), port: 8443 };
-        for evidence in [Evidence::Idevid, Evidence::Psa] {
+        for evidence in [Evidence::Idevid, Evidence::Psa, Evidence::Dice] {
             let settings = DeviceSettings::new(&id, "sim", "1.2.0", evidence, Some(address.clone()));
             let text = toml::to_string(&settings).unwrap();
             assert_eq!(toml::from_str::<DeviceSettings>(&text).unwrap(), settings);

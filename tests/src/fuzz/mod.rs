@@ -6,6 +6,7 @@
 mod attestation;
 mod attestation_seeds;
 mod certificates;
+mod dice;
 mod messages;
 mod mutate;
 mod network;
@@ -49,6 +50,10 @@ pub const TARGETS: &[Target] = &[
     Target { name: "device_x509_parse", run: certificates::device_x509_parse },
     Target { name: "device_x509_path", run: certificates::device_x509_path },
     Target { name: "pem", run: certificates::pem },
+    Target { name: "dice_extensions", run: dice::extensions },
+    Target { name: "dice_binding", run: dice::binding },
+    Target { name: "dice_evidence", run: dice::evidence },
+    Target { name: "maker_crl", run: dice::maker_crl },
     Target { name: "policy", run: texts::policy },
     Target { name: "reference_values", run: texts::reference_values },
     Target { name: "corim", run: releases::corim },

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::Value as Json;
 
 use super::pieces::join;
-use crate::{exchange, tpm_exchange};
+use crate::{dice, exchange, tpm_exchange};
 
 /// Inputs to begin with, each with the name of its file in `tests/fuzz/corpus/TARGET`. There are more files
 /// there: what a fuzzer found stays.
@@ -48,6 +48,17 @@ pub fn seeds(target: &str) -> Vec<(String, Vec<u8>)> {
             pieces("with-root", &["server_certificate", "issuing_ca", "root_ca"]),
             pieces("other", &["idevid", "maker_ca"]),
         ],
+        "dice_extensions" => dice_extensions(),
+        "dice_binding" => vec![("recorded".into(), dice::bytes("binding"))],
+        "dice_evidence" => {
+            let (csr, evidence, chain) = (dice::bytes("csr"), dice::bytes("evidence"), dice::chain());
+            let mut all: Vec<&[u8]> = vec![&csr, &evidence];
+            all.extend(chain.iter().map(Vec::as_slice));
+            vec![("recorded".into(), join(&all))]
+        }
+        "maker_crl" => {
+            vec![("recorded".into(), join(&[&dice::bytes("maker_ca"), &dice::bytes("maker_crl")]))]
+        }
         "pem" => vec![
             ("chain".into(), ca::pem::chain([bytes("idevid").as_slice(), &bytes("maker_ca")]).into_bytes()),
             ("crl".into(), ca::pem::crl(&bytes("csr")).into_bytes()),
@@ -93,6 +104,36 @@ pub fn seeds(target: &str) -> Vec<(String, Vec<u8>)> {
         "tpm_event_log" => tpm(&["event_log"]),
         other => panic!("there is no target '{other}'"),
     }
+}
+
+/// Values that another encoder wrote (Python's asn1tools), as in the tests of the appraisal.
+fn dice_extensions() -> Vec<(String, Vec<u8>)> {
+    let (aa, bb, cc) = ("aa".repeat(64), "bb".repeat(64), "cc".repeat(64));
+    let values = [
+        (
+            "tcb-info",
+            format!(
+                "3081c380074578616d706c65810873656e736f722d618205312e322e308302012c840101850102a67e\
+                 302d06096086480165030402010420{}304d06096086480165030402030440{}\
+                 8705000000000188020102890b6170706c69636174696f6e8a0500ff800001",
+                "11".repeat(32),
+                "33".repeat(64)
+            ),
+        ),
+        ("tcb-info-debug", "300784010087020410".into()),
+        (
+            "multi-tcb-info",
+            format!("303e3034810161a62f302d06096086480165030402010420{}3006810162850101", "44".repeat(32)),
+        ),
+        (
+            "open-profile",
+            format!(
+                "3081eea0420440{aa}a103040163a2420440{bb}a3060404636f6e66a4420440{cc}a503040161\
+                 a603020101a7090c076578616d706c65"
+            ),
+        ),
+    ];
+    values.into_iter().map(|(name, value)| (name.into(), hex::decode(value).unwrap())).collect()
 }
 
 /// The nonce of the recorded exchange.

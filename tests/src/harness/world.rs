@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use firmware_sim::device::{DeviceSpec, Overrides};
 use firmware_sim::factory::{ATTESTATION_KEYS, DeviceSettings, Evidence};
 use serde_json::Value as Json;
 use tempfile::TempDir;
@@ -209,6 +210,8 @@ impl World {
             .firmware
             .measurement
             .iter()
+            // The certificates of a DICE device say it themselves.
+            .filter(|_| settings.evidence != Evidence::Dice)
             .map(|m| {
                 let (component, version, digest) = (&m.component, &m.version, &m.digest);
                 format!("{{ component = {component:?}, version = {version:?}, digest = {digest:?} }}")
@@ -268,8 +271,10 @@ impl World {
         command.arg("factory").arg("--dir").arg(self.path("lot")).args(["--count", &devices.to_string()]);
         command.args(["--server", &format!("{}:{}", wishes.host, self.https_port)]);
         command.arg("--trust").arg(self.path("server/trust.bundle"));
-        if wishes.evidence == Evidence::Psa {
-            command.args(["--evidence", "psa"]);
+        match wishes.evidence {
+            Evidence::Idevid => {}
+            Evidence::Psa => drop(command.args(["--evidence", "psa"])),
+            Evidence::Dice => drop(command.args(["--evidence", "dice"])),
         }
         let _report = run(&mut command).success();
         // What is known to be good stands in the policy.
@@ -277,6 +282,7 @@ impl World {
         let policy = match wishes.evidence {
             Evidence::Idevid => policy,
             Evidence::Psa => policy.replacen("kinds = [", "kinds = [\"psa-token\", ", 1),
+            Evidence::Dice => policy.replacen("kinds = [", "kinds = [\"dice\", ", 1),
         };
         fs::write(self.path("server/policy.toml"), policy).expect("to write the policy");
         let inventory = self.text("lot/inventory.csv");
@@ -299,6 +305,11 @@ fn identity(settings: &DeviceSettings, folder: &Path) -> String {
     match settings.evidence {
         Evidence::Idevid => {
             format!("certificate = {:?}\nkey = {:?}", file("idevid.pem"), file("idevid.key"))
+        }
+        Evidence::Dice => {
+            let booted = DeviceSpec::load(folder, &Overrides::default()).expect("a device of the lot");
+            let (certificate, key) = booted.leave_dice().expect("a boot");
+            format!("dice_certificate = {certificate:?}\ndice_key = {key:?}")
         }
         Evidence::Psa => format!(
             "device = {:?}\npsa_command = [{:?}, \"psa-token\", \"--dir\", {folder:?}]\npsa_certificate = {:?}",

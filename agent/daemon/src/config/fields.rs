@@ -147,6 +147,12 @@ fields! {
     "identity.tpm_event_log": Kind::Path, Unset "\"/sys/kernel/security/tpm0/binary_bios_measurements\"",
         "The firmware's event log, to be shown with the quote. All quoted registers have to be in it.";
 
+    "identity.dice_certificate": Kind::Path, Unset "\"/run/dice/chain.pem\"",
+        "The layered certificates that the boot chain left in PEM: the alias first, the device's root last. Read \
+         anew at each start. With `dice_key`, it takes the place of certificate and key.";
+    "identity.dice_key": Kind::Path, Unset "\"/run/dice/alias.key\"",
+        "The alias key that the boot chain left: P-256, PKCS#8 in PEM, readable by the agent only.";
+
     "identity.psa_command": Kind::Words, Unset "[\"/usr/libexec/psa-token\"]",
         "Program and arguments that make a PSA attestation token (RFC 9783), without a shell. It is given the \
          challenge as its last argument, 64 bytes in hexadecimal, and writes the token to its standard output. It \

@@ -69,6 +69,13 @@ pub enum Identity {
         /// The private key: PKCS#8 in PEM.
         key: PathBuf,
     },
+    /// With the layered certificates that this boot made (DICE).
+    Dice {
+        /// The chain in PEM, the alias first, the device's root last.
+        certificate: PathBuf,
+        /// The alias key: PKCS#8 in PEM.
+        key: PathBuf,
+    },
     /// With a token that an operator handed out for one enrollment.
     Token {
         /// The device's identifier.

@@ -45,7 +45,9 @@ fn commented_lines_of_the_sample_are_right() {
     assert!(errors.0.iter().all(|error| matches!(error.problem, Problem::Combination(_))), "{errors}");
     let by_idevid: String = all
         .lines()
-        .filter(|l| !["device", "token_file", "tpm ", "psa_command"].iter().any(|other| l.starts_with(other)))
+        .filter(|l| {
+            !["device", "token_file", "tpm ", "psa_command", "dice_"].iter().any(|other| l.starts_with(other))
+        })
         .map(|l| format!("{l}\n"))
         .collect();
     let config = parse(&by_idevid, &Sources::default()).unwrap();
@@ -78,6 +80,8 @@ fn every_field_can_be_given_by_flag_and_by_variable() {
         let by_token = field.key == "identity.device" || field.key == "identity.token_file";
         let rest = if by_token {
             "server.host = \"localhost\"\nidentity = { device = \"SN-1\", token_file = \"/token\" }\n"
+        } else if field.key.starts_with("identity.dice_") {
+            "server.host = \"localhost\"\nidentity = { dice_certificate = \"/c\", dice_key = \"/k\" }\n"
         } else if ["identity.tpm", "identity.psa_command"].contains(&field.key) {
             "server.host = \"localhost\"\nidentity = { device = \"SN-1\" }\n"
         } else {
@@ -213,6 +217,24 @@ fn a_tpm_takes_the_place_of_certificate_and_key() {
     }
     let without = parse(&format!("{base}identity.tpm = \"/dev/tpmrm0\"\n"), &Sources::default());
     assert_eq!(without.unwrap_err().0[0].field, "identity.device");
+}
+
+#[test]
+fn dice_takes_the_place_of_certificate_and_key() {
+    let base = "server.host = \"localhost\"\n";
+    let both = "identity.dice_certificate = \"/c\"\nidentity.dice_key = \"/k\"\n";
+    let config = parse(&format!("{base}{both}"), &Sources::default()).unwrap();
+    assert_eq!(config.identity, Identity::Dice { certificate: "/c".into(), key: "/k".into() });
+    for (wrong, field) in [
+        ("identity.dice_certificate = \"/c\"\n".to_owned(), "identity.dice_key"),
+        ("identity.dice_key = \"/k\"\n".to_owned(), "identity.dice_certificate"),
+        (format!("{both}identity.device = \"SN-1\"\n"), "identity"),
+        (format!("{both}identity.key = \"/k\"\n"), "identity"),
+    ] {
+        let errors = parse(&format!("{base}{wrong}"), &Sources::default()).unwrap_err();
+        assert_eq!(errors.0.len(), 1, "{errors}");
+        assert_eq!(errors.0[0].field, field);
+    }
 }
 
 #[test]

@@ -1,6 +1,6 @@
-//! The device's proof of what it is, as the core wants it: by IDevID, by token or by TPM.
+//! The device's proof of what it is, as the core wants it: by IDevID, DICE, PSA token, one-time token or TPM.
 
-use agent_core::evidence::{IdevidAttester, PsaAttester, TokenAttester};
+use agent_core::evidence::{DiceAttester, IdevidAttester, PsaAttester, TokenAttester};
 use agent_core::platform::{AttestError, Attester, PublicPoint};
 use shared::message::latest::{EvidenceKind, Kinds, Nonce};
 use shared::{DeviceId, limits};
@@ -13,6 +13,8 @@ use crate::keystore::FileKey;
 pub enum DeviceAttester<'p> {
     /// Signs evidence with the IDevID key.
     Idevid(Box<IdevidAttester<'p, FileKey>>),
+    /// Signs a binding with the alias key of this boot.
+    Dice(Box<DiceAttester<'p, FileKey>>),
     /// Shows tokens of the PSA attestation service.
     Psa(Box<PsaAttester<'p, ServiceCommand>>),
     /// Shows a one-time token.
@@ -25,6 +27,7 @@ impl Attester for DeviceAttester<'_> {
     fn device_id(&self) -> &DeviceId {
         match self {
             Self::Idevid(attester) => attester.device_id(),
+            Self::Dice(attester) => attester.device_id(),
             Self::Psa(attester) => attester.device_id(),
             Self::Token(attester) => attester.device_id(),
             Self::Tpm(attester) => attester.device_id(),
@@ -34,6 +37,7 @@ impl Attester for DeviceAttester<'_> {
     fn kinds(&self) -> Kinds {
         match self {
             Self::Idevid(attester) => attester.kinds(),
+            Self::Dice(attester) => attester.kinds(),
             Self::Psa(attester) => attester.kinds(),
             Self::Token(attester) => attester.kinds(),
             Self::Tpm(attester) => attester.kinds(),
@@ -43,6 +47,7 @@ impl Attester for DeviceAttester<'_> {
     fn introduce(&mut self, out: &mut [u8]) -> Result<usize, AttestError> {
         match self {
             Self::Idevid(attester) => attester.introduce(out),
+            Self::Dice(attester) => attester.introduce(out),
             Self::Psa(attester) => attester.introduce(out),
             Self::Token(attester) => attester.introduce(out),
             Self::Tpm(attester) => attester.introduce(out),
@@ -52,6 +57,7 @@ impl Attester for DeviceAttester<'_> {
     fn take_credential(&mut self, nonce: &Nonce, credential: &[u8]) -> Result<(), AttestError> {
         match self {
             Self::Idevid(attester) => attester.take_credential(nonce, credential),
+            Self::Dice(attester) => attester.take_credential(nonce, credential),
             Self::Psa(attester) => attester.take_credential(nonce, credential),
             Self::Token(attester) => attester.take_credential(nonce, credential),
             Self::Tpm(attester) => attester.take_credential(nonce, credential),
@@ -67,6 +73,7 @@ impl Attester for DeviceAttester<'_> {
     ) -> Result<usize, AttestError> {
         match self {
             Self::Idevid(attester) => attester.attest(kind, nonce, csr_key, out),
+            Self::Dice(attester) => attester.attest(kind, nonce, csr_key, out),
             Self::Psa(attester) => attester.attest(kind, nonce, csr_key, out),
             Self::Token(attester) => attester.attest(kind, nonce, csr_key, out),
             Self::Tpm(attester) => attester.attest(kind, nonce, csr_key, out),
@@ -76,6 +83,7 @@ impl Attester for DeviceAttester<'_> {
     fn endorsements(&self) -> heapless::Vec<&[u8], { limits::MAX_CHAIN }> {
         match self {
             Self::Idevid(attester) => attester.endorsements(),
+            Self::Dice(attester) => attester.endorsements(),
             Self::Psa(attester) => attester.endorsements(),
             Self::Token(attester) => attester.endorsements(),
             Self::Tpm(attester) => attester.endorsements(),

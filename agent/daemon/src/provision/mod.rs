@@ -14,7 +14,8 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use agent_core::evidence::{
-    Firmware, IdevidAttester, IdevidError, PsaAttester, PsaError, TokenAttester, TokenError,
+    DiceAttester, DiceError, Firmware, IdevidAttester, IdevidError, PsaAttester, PsaError, TokenAttester,
+    TokenError,
 };
 use sha2::{Digest as _, Sha256};
 use shared::evidence::{Digest, Measurement};
@@ -48,6 +49,7 @@ pub struct Provision {
 /// How the device proves what it is.
 enum Proof {
     Idevid { path: PathBuf, chain: Vec<Vec<u8>>, key: FileKey },
+    Dice { path: PathBuf, chain: Vec<Vec<u8>>, key: FileKey },
     Token { device: DeviceId, token: Zeroizing<String> },
     Psa { device: DeviceId, service: ServiceCommand, chain: Vec<Vec<u8>> },
     Tpm(Box<TpmIdentity>),
@@ -57,6 +59,7 @@ impl core::fmt::Debug for Proof {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.write_str(match self {
             Self::Idevid { .. } => "Idevid(<redacted>)",
+            Self::Dice { .. } => "Dice(<redacted>)",
             Self::Token { .. } => "Token(<redacted>)",
             Self::Psa { .. } => "Psa",
             Self::Tpm(_) => "Tpm",
@@ -111,6 +114,14 @@ pub enum ProvisionError {
         /// What is wrong.
         source: IdevidError,
     },
+    /// Key and chain make no DICE evidence.
+    #[error("{path} is no DICE chain for the configured alias key")]
+    Dice {
+        /// The chain's file.
+        path: PathBuf,
+        /// What is wrong.
+        source: DiceError,
+    },
     /// No P-256 key in PKCS#8 PEM.
     #[error("{path} is no P-256 private key in PEM (PKCS#8)")]
     Key {
@@ -136,6 +147,11 @@ impl Provision {
     pub fn load(config: &Config) -> Result<Self, ProvisionError> {
         let proof = match &config.identity {
             Identity::Idevid { certificate, key } => idevid(certificate, key)?,
+            Identity::Dice { certificate, key } => Proof::Dice {
+                path: certificate.clone(),
+                chain: read_chain(certificate)?,
+                key: read_key("DICE alias key", key)?,
+            },
             Identity::Token { device, token } => {
                 Proof::Token { device: device.clone(), token: read_token(token)? }
             }
@@ -166,6 +182,12 @@ impl Provision {
                     .map(|attester| DeviceAttester::Idevid(Box::new(attester)))
                     .map_err(|source| ProvisionError::Idevid { path: path.clone(), source })
             }
+            Proof::Dice { path, chain, key } => {
+                let chain: Vec<&[u8]> = chain.iter().map(Vec::as_slice).collect();
+                DiceAttester::new(key.clone(), &chain)
+                    .map(|attester| DeviceAttester::Dice(Box::new(attester)))
+                    .map_err(|source| ProvisionError::Dice { path: path.clone(), source })
+            }
             Proof::Psa { device, service, chain } => {
                 let chain: Vec<&[u8]> = chain.iter().map(Vec::as_slice).collect();
                 let attester = PsaAttester::new(device.clone(), &chain, service.clone());
@@ -188,7 +210,7 @@ impl Provision {
     #[must_use]
     pub fn key_store(&self) -> DeviceKeyStore {
         match &self.proof {
-            Proof::Idevid { .. } | Proof::Token { .. } | Proof::Psa { .. } => {
+            Proof::Idevid { .. } | Proof::Dice { .. } | Proof::Token { .. } | Proof::Psa { .. } => {
                 DeviceKeyStore::File(FileKeyStore)
             }
             Proof::Tpm(identity) => DeviceKeyStore::Tpm(TpmKeyStore::new(identity.tpm.clone())),
@@ -222,12 +244,16 @@ impl Provision {
 
 fn idevid(certificate: &Path, key: &Path) -> Result<Proof, ProvisionError> {
     let chain = read_chain(certificate)?;
-    let text = Zeroizing::new(read_secret("IDevID key", key, MAX_PEM)?);
-    let key = core::str::from_utf8(&text)
+    let key = read_key("IDevID key", key)?;
+    Ok(Proof::Idevid { path: certificate.to_owned(), chain, key })
+}
+
+fn read_key(what: &'static str, path: &Path) -> Result<FileKey, ProvisionError> {
+    let text = Zeroizing::new(read_secret(what, path, MAX_PEM)?);
+    core::str::from_utf8(&text)
         .ok()
         .and_then(FileKey::from_private_key_pem)
-        .ok_or_else(|| ProvisionError::Key { path: key.to_owned() })?;
-    Ok(Proof::Idevid { path: certificate.to_owned(), chain, key })
+        .ok_or_else(|| ProvisionError::Key { path: path.to_owned() })
 }
 
 fn tpm_identity(config: &config::Tpm) -> Result<TpmIdentity, ProvisionError> {

@@ -23,6 +23,21 @@ impl Reader {
         let given = |reader: &Self, key: &str| reader.values.contains_key(key);
         let by_idevid = given(self, "identity.certificate") || given(self, "identity.key");
         let tpm = self.tpm(device.clone());
+        let dice = (self.path("identity.dice_certificate"), self.path("identity.dice_key"));
+        if given(self, "identity.dice_certificate") || given(self, "identity.dice_key") {
+            let others = ["identity.device", "identity.tpm", "identity.psa_command"];
+            let others = others.iter().any(|key| given(self, key));
+            if by_idevid || others || token_file.is_some() || token.is_some() {
+                self.combination(
+                    "identity",
+                    "dice_certificate and dice_key say which device it is; drop certificate, key, device and the like",
+                );
+                return None;
+            }
+            self.require("identity.dice_certificate");
+            self.require("identity.dice_key");
+            return Some(Identity::Dice { certificate: dice.0?, key: dice.1? });
+        }
         if given(self, "identity.tpm") {
             if by_idevid || token_file.is_some() || token.is_some() {
                 self.combination(
@@ -80,8 +95,8 @@ impl Reader {
             (false, false) => {
                 self.combination(
                     "identity",
-                    "give certificate and key (an IDevID), device and token_file (a one-time token), or device and \
-                     tpm or psa_command",
+                    "give certificate and key (an IDevID), device and token_file (a one-time token), device and \
+                     tpm or psa_command, or dice_certificate and dice_key",
                 );
                 None
             }
