@@ -10,9 +10,10 @@
 #![expect(clippy::print_stdout, reason = "it prints its findings")]
 #![expect(clippy::disallowed_methods, reason = "it measures time")]
 
+use core::error::Error;
 use core::ops::ControlFlow;
 use core::time::Duration;
-use std::error::Error;
+
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
 use std::path::Path;

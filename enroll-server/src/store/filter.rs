@@ -115,7 +115,7 @@ mod tests {
         #[test]
         fn the_range_is_the_prefix(hash in any::<[u8; 4]>(), text in "[0-9a-f]{4,8}", own in any::<bool>()) {
             let digits = hex::encode(hash);
-            let text = if own { digits[..text.len()].to_owned() } else { text };
+            let text = if own { digits.chars().take(text.len()).collect() } else { text };
             let (low, high) = text.parse::<Find>().unwrap().range().unwrap();
             let within = low.as_slice() <= hash.as_slice()
                 && high.is_none_or(|high| hash.as_slice() < high.as_slice());

@@ -159,13 +159,16 @@ fn request(row: &Row<'_>) -> Result<HeldRequest, StoreError> {
     })
 }
 
+/// Devices with their states, and where the next page begins.
+type Selected = (Vec<(DeviceId, DeviceState)>, Option<DeviceId>);
+
 /// One page of a selection's devices, and where the next one begins.
 pub(super) fn select(
     c: &Connection,
     selection: &Selection,
     only: Option<DeviceState>,
     page: &Page,
-) -> Result<(Vec<(DeviceId, DeviceState)>, Option<DeviceId>), StoreError> {
+) -> Result<Selected, StoreError> {
     let limit = page.limit.clamp(1, MAX_PAGE);
     let mut conditions = Conditions::default();
     match selection {
