@@ -473,13 +473,13 @@ pub(super) enum Policy {
         #[arg(long, value_name = "FILE")]
         evidence: Option<PathBuf>,
         /// As if it came at this time: in seconds since 1970, or like 2026-11-25T19:00:00Z.
-        #[arg(long, requires = "evidence", value_parser = time)]
+        #[arg(long, conflicts_with = "device", value_parser = time)]
         at: Option<UnixTime>,
         /// As if the device were of this group.
-        #[arg(long, requires = "evidence")]
+        #[arg(long, conflicts_with = "device")]
         group: Option<GroupName>,
         /// By this policy instead of the one in force.
-        #[arg(long, requires = "evidence", value_name = "FILE")]
+        #[arg(long, conflicts_with = "device", value_name = "FILE")]
         policy: Option<PathBuf>,
     },
     /// Put past requests before a new policy: which would change? Exit status 5 where any would.
