@@ -120,8 +120,8 @@ proptest! {
         let events = [event(0, 8, b"a"), event(7, SEPARATOR, &[0; 4])];
         let whole = log(&events);
         let cut = cut.min(whole.len());
-        let ends: Vec<usize> = (0..=events.len()).map(|count| log(&events[..count]).len()).collect();
-        prop_assert_eq!(replay(&whole[..cut], Bank::Sha256).is_ok(), ends.contains(&cut));
+        let between = (0..=events.len()).any(|count| log(&events[..count]).len() == cut);
+        prop_assert_eq!(replay(&whole[..cut], Bank::Sha256).is_ok(), between);
     }
 
     #[test]
