@@ -1,7 +1,5 @@
 //! DICE through the real server: a device enrolls by its layered chain, and each fault is refused by its code.
 
-#![expect(clippy::expect_used, reason = "a test fails by panicking")]
-
 use firmware_sim::factory::{Evidence, Maker};
 use tests::harness::matrix::{self, DICE_LAYERS, DICE_MODEL, DiceSubject, Spoil};
 use tests::harness::{Wishes, World, now};

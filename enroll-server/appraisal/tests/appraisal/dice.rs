@@ -265,7 +265,7 @@ fn a_layer_that_nobody_measured_is_refused() {
     let mut alias = silent.device_with("alias", P256, |p| {
         with_tcb_info(p, tcb_info("1.2.0", &GOOD, Some(0), "application"));
     });
-    alias.chain.extend([silent.der, boot.root.der.clone()]);
+    alias.chain.extend([silent.der, boot.root.der]);
     refused(world.enroll(&alias), Reject::BadEndorsement, rule::DICE_LAYERS);
     let alone = Boot::under(world.maker.below("root", |p| named(p, "SN-0001")), |_| ());
     refused(world.enroll(&alone.alias), Reject::BadEndorsement, rule::DICE_LAYERS);
@@ -459,7 +459,7 @@ proptest! {
     fn a_changed_byte_is_refused(link in 0_usize..3, at in any::<prop::sample::Index>(), flip in 1_u8..) {
         let (world, boot) = World::dice();
         let mut bound = world.bound(&boot.alias, |_| ());
-        let mut chain = boot.alias.chain.clone();
+        let mut chain = boot.alias.chain;
         let bytes = if link == 2 { &mut bound } else { &mut chain[link] };
         let at = at.index(bytes.len());
         bytes[at] ^= flip;
