@@ -163,6 +163,15 @@ fields! {
     "identity.psa_timeout": Kind::Duration, Default "\"10s\"",
         "After this time the PSA command is killed; at most 60 seconds.";
 
+    "identity.symmetric_key": Kind::Path, Unset "\"/etc/agent/device.key\"",
+        "File with the device's symmetric key, readable by the agent only, as `enroll-server key` writes it: with \
+         `device`, in place of an IDevID. The key of a whole group is refused.";
+    "identity.claim_certificate": Kind::Path, Unset "\"/etc/agent/claim.pem\"",
+        "The claim certificate's chain in PEM, leaf first, without the root: with `device` and claim_key, in place of \
+         an IDevID. All devices of a batch share it; it only starts an enrollment.";
+    "identity.claim_key": Kind::Path, Unset "\"/etc/agent/claim.key\"",
+        "The claim certificate's private key: P-256, PKCS#8 in PEM, readable by the agent only.";
+
     "firmware.maker_number": Kind::Number, Default "32473",
         "The maker's IANA private enterprise number (claim oemid). 32473 is the number for examples.";
     "firmware.model": Kind::Text, Default "\"linux\"",

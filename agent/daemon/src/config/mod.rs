@@ -76,6 +76,22 @@ pub enum Identity {
         /// The alias key: PKCS#8 in PEM.
         key: PathBuf,
     },
+    /// With a symmetric key, its own or derived from its group's.
+    Symmetric {
+        /// The device's identifier.
+        device: DeviceId,
+        /// The file with the key.
+        key: PathBuf,
+    },
+    /// With the claim certificate that its batch shares.
+    Claim {
+        /// The device's identifier.
+        device: DeviceId,
+        /// The chain in PEM, leaf first, trust anchor left out.
+        certificate: PathBuf,
+        /// The private key: PKCS#8 in PEM.
+        key: PathBuf,
+    },
     /// With a token that an operator handed out for one enrollment.
     Token {
         /// The device's identifier.

@@ -46,7 +46,9 @@ fn commented_lines_of_the_sample_are_right() {
     let by_idevid: String = all
         .lines()
         .filter(|l| {
-            !["device", "token_file", "tpm ", "psa_command", "dice_"].iter().any(|other| l.starts_with(other))
+            !["device", "token_file", "tpm ", "psa_command", "dice_", "symmetric_key", "claim_"]
+                .iter()
+                .any(|other| l.starts_with(other))
         })
         .map(|l| format!("{l}\n"))
         .collect();
@@ -78,11 +80,13 @@ fn every_field_can_be_given_by_flag_and_by_variable() {
         | super::fields::Sample::Unset(value)) = field.sample;
         let text = value.trim_matches('"').to_owned();
         let by_token = field.key == "identity.device" || field.key == "identity.token_file";
-        let rest = if by_token {
+        let rest = if field.key.starts_with("identity.claim_") {
+            "server.host = \"localhost\"\nidentity = { device = \"SN-1\", claim_certificate = \"/c\", claim_key = \"/k\" }\n"
+        } else if by_token {
             "server.host = \"localhost\"\nidentity = { device = \"SN-1\", token_file = \"/token\" }\n"
         } else if field.key.starts_with("identity.dice_") {
             "server.host = \"localhost\"\nidentity = { dice_certificate = \"/c\", dice_key = \"/k\" }\n"
-        } else if ["identity.tpm", "identity.psa_command"].contains(&field.key) {
+        } else if ["identity.tpm", "identity.psa_command", "identity.symmetric_key"].contains(&field.key) {
             "server.host = \"localhost\"\nidentity = { device = \"SN-1\" }\n"
         } else {
             SMALLEST
@@ -261,5 +265,30 @@ fn a_psa_service_takes_the_place_of_certificate_and_key() {
     {
         let errors = parse(&format!("{base}identity.psa_command = {wrong}\n"), &Sources::default());
         assert_eq!(errors.unwrap_err().0[0].field, field);
+    }
+}
+
+#[test]
+fn what_an_operator_handed_out_stands_in_for_an_idevid() {
+    let of = |identity: &str| {
+        parse(&format!("server.host = \"localhost\"\nidentity = {{ {identity} }}\n"), &Sources::default())
+    };
+    let device = || shared::DeviceId::new("SN-1").unwrap();
+    assert_eq!(
+        of("device = \"SN-1\", symmetric_key = \"/k\"").unwrap().identity,
+        Identity::Symmetric { device: device(), key: "/k".into() }
+    );
+    assert_eq!(
+        of("device = \"SN-1\", claim_certificate = \"/c\", claim_key = \"/k\"").unwrap().identity,
+        Identity::Claim { device: device(), certificate: "/c".into(), key: "/k".into() }
+    );
+    for wrong in [
+        "symmetric_key = \"/k\"",
+        "device = \"SN-1\", claim_key = \"/k\"",
+        "device = \"SN-1\", symmetric_key = \"/k\", claim_certificate = \"/c\", claim_key = \"/k\"",
+        "device = \"SN-1\", symmetric_key = \"/k\", token_file = \"/t\"",
+        "device = \"SN-1\", symmetric_key = \"/k\", certificate = \"/c\", key = \"/k\"",
+    ] {
+        assert!(of(wrong).is_err(), "{wrong}");
     }
 }

@@ -1,6 +1,8 @@
 //! The device's proof of what it is, as the core wants it: by IDevID, DICE, PSA token, one-time token or TPM.
 
-use agent_core::evidence::{DiceAttester, IdevidAttester, PsaAttester, TokenAttester};
+use agent_core::evidence::{
+    ClaimAttester, DiceAttester, IdevidAttester, PsaAttester, SymmetricAttester, TokenAttester,
+};
 use agent_core::platform::{AttestError, Attester, PublicPoint};
 use shared::message::latest::{EvidenceKind, Kinds, Nonce};
 use shared::{DeviceId, limits};
@@ -17,6 +19,10 @@ pub enum DeviceAttester<'p> {
     Dice(Box<DiceAttester<'p, FileKey>>),
     /// Shows tokens of the PSA attestation service.
     Psa(Box<PsaAttester<'p, ServiceCommand>>),
+    /// Authenticates evidence with a symmetric key.
+    Symmetric(SymmetricAttester<'p>),
+    /// Signs evidence with the key of its batch.
+    Claim(Box<ClaimAttester<'p, FileKey>>),
     /// Shows a one-time token.
     Token(TokenAttester),
     /// Lets the TPM speak.
@@ -29,6 +35,8 @@ impl Attester for DeviceAttester<'_> {
             Self::Idevid(attester) => attester.device_id(),
             Self::Dice(attester) => attester.device_id(),
             Self::Psa(attester) => attester.device_id(),
+            Self::Symmetric(attester) => attester.device_id(),
+            Self::Claim(attester) => attester.device_id(),
             Self::Token(attester) => attester.device_id(),
             Self::Tpm(attester) => attester.device_id(),
         }
@@ -39,6 +47,8 @@ impl Attester for DeviceAttester<'_> {
             Self::Idevid(attester) => attester.kinds(),
             Self::Dice(attester) => attester.kinds(),
             Self::Psa(attester) => attester.kinds(),
+            Self::Symmetric(attester) => attester.kinds(),
+            Self::Claim(attester) => attester.kinds(),
             Self::Token(attester) => attester.kinds(),
             Self::Tpm(attester) => attester.kinds(),
         }
@@ -49,6 +59,8 @@ impl Attester for DeviceAttester<'_> {
             Self::Idevid(attester) => attester.introduce(out),
             Self::Dice(attester) => attester.introduce(out),
             Self::Psa(attester) => attester.introduce(out),
+            Self::Symmetric(attester) => attester.introduce(out),
+            Self::Claim(attester) => attester.introduce(out),
             Self::Token(attester) => attester.introduce(out),
             Self::Tpm(attester) => attester.introduce(out),
         }
@@ -59,6 +71,8 @@ impl Attester for DeviceAttester<'_> {
             Self::Idevid(attester) => attester.take_credential(nonce, credential),
             Self::Dice(attester) => attester.take_credential(nonce, credential),
             Self::Psa(attester) => attester.take_credential(nonce, credential),
+            Self::Symmetric(attester) => attester.take_credential(nonce, credential),
+            Self::Claim(attester) => attester.take_credential(nonce, credential),
             Self::Token(attester) => attester.take_credential(nonce, credential),
             Self::Tpm(attester) => attester.take_credential(nonce, credential),
         }
@@ -75,6 +89,8 @@ impl Attester for DeviceAttester<'_> {
             Self::Idevid(attester) => attester.attest(kind, nonce, csr_key, out),
             Self::Dice(attester) => attester.attest(kind, nonce, csr_key, out),
             Self::Psa(attester) => attester.attest(kind, nonce, csr_key, out),
+            Self::Symmetric(attester) => attester.attest(kind, nonce, csr_key, out),
+            Self::Claim(attester) => attester.attest(kind, nonce, csr_key, out),
             Self::Token(attester) => attester.attest(kind, nonce, csr_key, out),
             Self::Tpm(attester) => attester.attest(kind, nonce, csr_key, out),
         }
@@ -85,6 +101,8 @@ impl Attester for DeviceAttester<'_> {
             Self::Idevid(attester) => attester.endorsements(),
             Self::Dice(attester) => attester.endorsements(),
             Self::Psa(attester) => attester.endorsements(),
+            Self::Symmetric(attester) => attester.endorsements(),
+            Self::Claim(attester) => attester.endorsements(),
             Self::Token(attester) => attester.endorsements(),
             Self::Tpm(attester) => attester.endorsements(),
         }

@@ -14,12 +14,12 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use agent_core::evidence::{
-    DiceAttester, DiceError, Firmware, IdevidAttester, IdevidError, PsaAttester, PsaError, TokenAttester,
-    TokenError,
+    ClaimAttester, DiceAttester, DiceError, Firmware, IdevidAttester, IdevidError, PsaAttester, PsaError,
+    SymmetricAttester, SymmetricKeyError, TokenAttester, TokenError,
 };
 use sha2::{Digest as _, Sha256};
 use shared::evidence::{Digest, Measurement};
-use shared::{DeviceId, limits};
+use shared::{DeviceId, keytext, limits};
 use zeroize::Zeroizing;
 
 use crate::config::{self, Config, Identity, MeasurementSource, TokenSource};
@@ -51,6 +51,8 @@ enum Proof {
     Idevid { path: PathBuf, chain: Vec<Vec<u8>>, key: FileKey },
     Dice { path: PathBuf, chain: Vec<Vec<u8>>, key: FileKey },
     Token { device: DeviceId, token: Zeroizing<String> },
+    Symmetric { path: PathBuf, device: DeviceId, key: Zeroizing<String> },
+    Claim { path: PathBuf, device: DeviceId, chain: Vec<Vec<u8>>, key: FileKey },
     Psa { device: DeviceId, service: ServiceCommand, chain: Vec<Vec<u8>> },
     Tpm(Box<TpmIdentity>),
 }
@@ -61,6 +63,8 @@ impl core::fmt::Debug for Proof {
             Self::Idevid { .. } => "Idevid(<redacted>)",
             Self::Dice { .. } => "Dice(<redacted>)",
             Self::Token { .. } => "Token(<redacted>)",
+            Self::Symmetric { .. } => "Symmetric(<redacted>)",
+            Self::Claim { .. } => "Claim(<redacted>)",
             Self::Psa { .. } => "Psa",
             Self::Tpm(_) => "Tpm",
         })
@@ -131,6 +135,22 @@ pub enum ProvisionError {
     /// The chain of the PSA attestation key does not fit evidence.
     #[error("the PSA attestation service cannot be used")]
     Psa(#[source] PsaError),
+    /// Key and chain make no claim certificate.
+    #[error("{path} is no claim certificate for the configured key")]
+    Claim {
+        /// The certificate's file.
+        path: PathBuf,
+        /// What is wrong.
+        source: IdevidError,
+    },
+    /// No symmetric key of a device.
+    #[error("{path} is no symmetric key of a device")]
+    Symmetric {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        source: SymmetricKeyError,
+    },
     /// No token.
     #[error("the one-time token must be 1 to {} printable ASCII characters", limits::MAX_TOKEN)]
     Token,
@@ -151,6 +171,13 @@ impl Provision {
                 path: certificate.clone(),
                 chain: read_chain(certificate)?,
                 key: read_key("DICE alias key", key)?,
+            },
+            Identity::Symmetric { device, key } => symmetric(device, key)?,
+            Identity::Claim { device, certificate, key } => Proof::Claim {
+                path: certificate.clone(),
+                device: device.clone(),
+                chain: read_chain(certificate)?,
+                key: read_key("claim key", key)?,
             },
             Identity::Token { device, token } => {
                 Proof::Token { device: device.clone(), token: read_token(token)? }
@@ -193,6 +220,17 @@ impl Provision {
                 let attester = PsaAttester::new(device.clone(), &chain, service.clone());
                 attester.map(|attester| DeviceAttester::Psa(Box::new(attester))).map_err(ProvisionError::Psa)
             }
+            Proof::Symmetric { path, device, key } => {
+                SymmetricAttester::new(device.clone(), key, self.claims())
+                    .map(DeviceAttester::Symmetric)
+                    .map_err(|source| ProvisionError::Symmetric { path: path.clone(), source })
+            }
+            Proof::Claim { path, device, chain, key } => {
+                let chain: Vec<&[u8]> = chain.iter().map(Vec::as_slice).collect();
+                ClaimAttester::new(key.clone(), device.clone(), &chain, self.claims())
+                    .map(|attester| DeviceAttester::Claim(Box::new(attester)))
+                    .map_err(|source| ProvisionError::Claim { path: path.clone(), source })
+            }
             Proof::Token { device, token } => TokenAttester::new(device.clone(), token)
                 .map(DeviceAttester::Token)
                 .map_err(|error| match error {
@@ -210,9 +248,12 @@ impl Provision {
     #[must_use]
     pub fn key_store(&self) -> DeviceKeyStore {
         match &self.proof {
-            Proof::Idevid { .. } | Proof::Dice { .. } | Proof::Token { .. } | Proof::Psa { .. } => {
-                DeviceKeyStore::File(FileKeyStore)
-            }
+            Proof::Idevid { .. }
+            | Proof::Dice { .. }
+            | Proof::Token { .. }
+            | Proof::Symmetric { .. }
+            | Proof::Claim { .. }
+            | Proof::Psa { .. } => DeviceKeyStore::File(FileKeyStore),
             Proof::Tpm(identity) => DeviceKeyStore::Tpm(TpmKeyStore::new(identity.tpm.clone())),
         }
     }
@@ -246,6 +287,15 @@ fn idevid(certificate: &Path, key: &Path) -> Result<Proof, ProvisionError> {
     let chain = read_chain(certificate)?;
     let key = read_key("IDevID key", key)?;
     Ok(Proof::Idevid { path: certificate.to_owned(), chain, key })
+}
+
+fn symmetric(device: &DeviceId, path: &Path) -> Result<Proof, ProvisionError> {
+    let bytes = Zeroizing::new(read_secret("symmetric key", path, keytext::LENGTH as u64 + 2)?);
+    let source = SymmetricKeyError::Form(keytext::KeyTextError);
+    let text = core::str::from_utf8(&bytes)
+        .map_err(|_| ProvisionError::Symmetric { path: path.to_owned(), source })?;
+    let key = Zeroizing::new(text.to_owned());
+    Ok(Proof::Symmetric { path: path.to_owned(), device: device.clone(), key })
 }
 
 fn read_key(what: &'static str, path: &Path) -> Result<FileKey, ProvisionError> {
@@ -375,6 +425,32 @@ mod tests {
         // FIPS 180-4, the example of one block.
         let digest: String = hash(file.path()).unwrap().iter().map(|byte| format!("{byte:02x}")).collect();
         assert_eq!(digest, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+    }
+
+    #[test]
+    fn a_groups_key_is_no_devices() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let text = format!(
+            "server.host = \"localhost\"\nidentity = {{ device = \"SN-1\", symmetric_key = {:?} }}",
+            file.path()
+        );
+        let sources = crate::config::Sources::default();
+        let config = crate::Config::parse(&text, std::path::Path::new("/agent.toml"), &sources).unwrap();
+        let key = |scope| -> String {
+            let key = shared::keytext::KeyText::new(scope, [1; 8], [0xa5; 32]);
+            key.characters().chain(['\n']).collect()
+        };
+        let parent = tempfile::tempdir().unwrap();
+        let dir = StateDir::open(&parent.path().join("state")).unwrap();
+        std::fs::write(file.path(), key(shared::keytext::Scope::Device)).unwrap();
+        let provision = Provision::load(&config).unwrap();
+        let attester = provision.attester(&dir).unwrap();
+        assert!(!format!("{provision:?}{attester:?}").contains("a5a5"));
+        std::fs::write(file.path(), key(shared::keytext::Scope::Group)).unwrap();
+        let provision = Provision::load(&config).unwrap();
+        let error = provision.attester(&dir).unwrap_err();
+        let source = std::error::Error::source(&error).unwrap().to_string();
+        assert!(source.contains("key of a whole group"), "{source}");
     }
 
     #[test]

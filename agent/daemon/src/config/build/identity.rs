@@ -59,6 +59,20 @@ impl Reader {
             }
             return psa;
         }
+        if ["identity.symmetric_key", "identity.claim_certificate", "identity.claim_key"]
+            .iter()
+            .any(|key| given(self, key))
+        {
+            if by_idevid || token_file.is_some() || token.is_some() {
+                self.combination(
+                    "identity",
+                    "give one of certificate and key (an IDevID), device and token, device and symmetric_key, or \
+                     device, claim_certificate and claim_key",
+                );
+                return None;
+            }
+            return self.handed_out(device);
+        }
         let by_token = given(self, "identity.device") || given(self, "identity.token_file");
         match (by_idevid, by_token) {
             (true, true) => {
@@ -157,6 +171,26 @@ impl Reader {
         self.require("identity.device");
         let service = ServiceCommand { program, arguments, timeout };
         Some(Identity::Psa { device: device?, service, certificate })
+    }
+
+    /// A symmetric key, or a claim certificate with its key.
+    fn handed_out(&mut self, device: Option<DeviceId>) -> Option<Identity> {
+        self.require("identity.device");
+        let symmetric = self.path("identity.symmetric_key");
+        let certificate = self.path("identity.claim_certificate");
+        let claim_key = self.path("identity.claim_key");
+        match (symmetric, certificate, claim_key) {
+            (Some(key), None, None) => Some(Identity::Symmetric { device: device?, key }),
+            (Some(_), _, _) => {
+                self.combination("identity", "give either symmetric_key or a claim certificate, not both");
+                None
+            }
+            (None, certificate, key) => {
+                self.require("identity.claim_certificate");
+                self.require("identity.claim_key");
+                Some(Identity::Claim { device: device?, certificate: certificate?, key: key? })
+            }
+        }
     }
 
     fn token(&mut self, token: Zeroizing<String>) -> Option<TokenSource> {
