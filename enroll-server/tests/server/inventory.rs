@@ -7,6 +7,12 @@ use shared::Reject;
 use crate::kit::device::Operational;
 use crate::kit::{Site, assert_refused, until};
 
+/// Gives a group a policy that adds nothing to that of `default`.
+fn with_group(config: &enroll_server::config::Config, group: &str) {
+    std::fs::create_dir_all(&config.files.policy_groups).unwrap();
+    std::fs::write(config.files.policy_groups.join(format!("{group}.toml")), "").unwrap();
+}
+
 struct Operator {
     headers: String,
 }
@@ -131,7 +137,7 @@ async fn the_queue_shows_what_waits_and_many_are_decided_at_once() {
 
 #[tokio::test]
 async fn a_suspension_is_published_and_taken_back() {
-    let site = Site::new().await;
+    let site = Site::with(|config| with_group(config, "lot-7")).await;
     let operator = Operator::of(&site);
     let device = site.device("SN-1").await;
     let identity = site.enroll(&device).await;
@@ -162,6 +168,7 @@ async fn a_suspension_is_published_and_taken_back() {
 #[tokio::test]
 async fn a_device_is_told_the_broker_of_its_group() {
     let site = Site::with(|config| {
+        with_group(config, "lot-7");
         let broker = |name: &str| NamedBroker {
             name: name.to_owned(),
             weight: 1,
