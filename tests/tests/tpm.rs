@@ -1,8 +1,6 @@
 //! Devices with a TPM 2.0, here swtpm: the Linux agent enrolls, logs in at the broker and renews with keys that never
 //! leave the TPM.
 
-#![expect(clippy::expect_used, reason = "a test fails by panicking")]
-#![expect(clippy::indexing_slicing, reason = "a test fails by panicking")]
 #![expect(clippy::panic, reason = "a test fails by panicking")]
 
 use agent::keystore::TpmKeyStore;
