@@ -61,7 +61,7 @@ fn openssl_follows_the_chain_and_reads_the_extensions() {
     let write = |name: &str, text: String| std::fs::write(folder.path().join(name), text).unwrap();
     let (alias, above) = booted.chain.split_first().unwrap();
     write("maker.pem", maker.certificate_pem());
-    write("alias.pem", pem(std::slice::from_ref(alias)));
+    write("alias.pem", pem(core::slice::from_ref(alias)));
     write("above.pem", pem(above));
     write("layer.pem", pem(&above[..1]));
     // OpenSSL does not know the profile's extension, which is critical.
