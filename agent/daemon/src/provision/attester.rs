@@ -20,7 +20,7 @@ pub enum DeviceAttester<'p> {
     /// Shows tokens of the PSA attestation service.
     Psa(Box<PsaAttester<'p, ServiceCommand>>),
     /// Authenticates evidence with a symmetric key.
-    Symmetric(SymmetricAttester<'p>),
+    Symmetric(Box<SymmetricAttester<'p>>),
     /// Signs evidence with the key of its batch.
     Claim(Box<ClaimAttester<'p, FileKey>>),
     /// Shows a one-time token.

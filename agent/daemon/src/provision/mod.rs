@@ -222,7 +222,7 @@ impl Provision {
             }
             Proof::Symmetric { path, device, key } => {
                 SymmetricAttester::new(device.clone(), key, self.claims())
-                    .map(DeviceAttester::Symmetric)
+                    .map(|attester| DeviceAttester::Symmetric(Box::new(attester)))
                     .map_err(|source| ProvisionError::Symmetric { path: path.clone(), source })
             }
             Proof::Claim { path, device, chain, key } => {
@@ -449,7 +449,7 @@ mod tests {
         std::fs::write(file.path(), key(shared::keytext::Scope::Group)).unwrap();
         let provision = Provision::load(&config).unwrap();
         let error = provision.attester(&dir).unwrap_err();
-        let source = std::error::Error::source(&error).unwrap().to_string();
+        let source = core::error::Error::source(&error).unwrap().to_string();
         assert!(source.contains("key of a whole group"), "{source}");
     }
 
