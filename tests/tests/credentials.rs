@@ -1,7 +1,7 @@
 //! What an operator hands out, through the real server and from the command line: symmetric keys, claim certificates
 //! of batches, one-time tokens. Each kind enrolls a device, is refused for each fault, and works for the Linux agent.
 
-#![expect(clippy::expect_used, reason = "a test fails by panicking")]
+#![expect(clippy::expect_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 use std::os::unix::fs::OpenOptionsExt as _;
 
