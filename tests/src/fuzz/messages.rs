@@ -1,12 +1,14 @@
 //! CBOR: the check of a whole item, every message, the claims, COSE_Sign1.
 
 use shared::codec::{DecodeError, EncodeError, check};
-use shared::cose::{self, Content, Sign1};
+use shared::cose::{self, Content, Mac0, Sign1, encode_mac0};
 use shared::evidence::Claims;
+use shared::keytext::KeyText;
 use shared::limits::{MAX_EVIDENCE, MAX_REQUEST, MAX_TRUST_BUNDLE};
 use shared::message::latest::{
     Answer, Challenge, ChallengeRequest, EnrollRequest, RenewRequest, TrustBundle,
 };
+use shared::tokentext;
 
 /// One body: reads, writes, reads again and compares.
 macro_rules! round_trip {
@@ -77,6 +79,32 @@ pub(super) fn cose_sign1(data: &[u8]) -> bool {
     }
     assert!(taken < 2, "taken for both kinds");
     taken == 1
+}
+
+/// Evidence under a symmetric key.
+pub(super) fn cose_mac0(data: &[u8]) -> bool {
+    let Ok(mac0) = Mac0::decode(data, MAX_EVIDENCE) else { return false };
+    let again = written(|out| encode_mac0(mac0.kid(), mac0.unverified_payload(), mac0.tag(), out));
+    assert_eq!(again, data);
+    assert!(Sign1::decode(data, Content::Eat, MAX_EVIDENCE).is_err(), "taken for a signature");
+    true
+}
+
+/// A symmetric key as text.
+pub(super) fn key_text(data: &[u8]) -> bool {
+    let Some(key) = core::str::from_utf8(data).ok().and_then(|text| KeyText::parse(text).ok()) else {
+        return false;
+    };
+    let again: String = key.characters().collect();
+    assert_eq!(KeyText::parse(&again).as_ref(), Ok(&key));
+    true
+}
+
+/// A one-time token in the short form.
+pub(super) fn token_text(data: &[u8]) -> bool {
+    let Ok(symbols) = tokentext::canonical(data) else { return false };
+    assert_eq!(tokentext::canonical(&symbols), Ok(symbols));
+    true
 }
 
 fn written(encode: impl FnOnce(&mut [u8]) -> Result<usize, EncodeError>) -> Vec<u8> {

@@ -32,6 +32,19 @@ pub fn seeds(target: &str) -> Vec<(String, Vec<u8>)> {
             [vectors("cose-sign1", Some("evidence")), recorded(&["trust_bundle"]), malformed(Some("eat"))]
                 .concat()
         }
+        "cose_mac0" => [vectors("cose-mac0", None), vectors("cose-sign1", None)].concat(),
+        "key_text" => ["device-key:", "group-key:", "other:"]
+            .iter()
+            .map(|word| {
+                let text = format!("{word}{}:{}\n", "1f".repeat(8), "a0".repeat(32));
+                (word.trim_end_matches(':').to_owned(), text.into_bytes())
+            })
+            .collect(),
+        "token_text" => ["0000-0000-0000-0000", "oooo-llll-0000-1111", "not a token"]
+            .iter()
+            .zip(["zeros", "spelled", "other"])
+            .map(|(text, name)| (name.to_owned(), text.as_bytes().to_vec()))
+            .collect(),
         "csr" => recorded(&["csr"]),
         "idevid_chain" => vec![pieces("one", &["idevid"]), pieces("with-root", &["idevid", "maker_ca"])],
         "maker_ca" => recorded(&["maker_ca", "root_ca", "idevid"]),
