@@ -118,6 +118,18 @@ fn good_evidence_leads_from_the_maker_to_the_registers() {
 }
 
 #[test]
+fn the_makers_revocation_lists_are_asked() {
+    let mut bench = Bench::new(1);
+    let text = bench.policy.to_toml().replace("crl = \"if-present\"", "crl = \"require\"");
+    bench.policy = Policy::parse("policy.toml", &text).expect("a policy");
+    let (csr, parts) = bench.good(0);
+    let refusal = bench.appraise(&csr, &parts.encode()).expect_err("no list is there");
+    assert_eq!(refusal.rule, "endorsement-revocation");
+    let found = "no revocation list of the CA that issued certificate";
+    assert!(refusal.explanation.contains(found), "{}", refusal.explanation);
+}
+
+#[test]
 fn what_three_tpms_say_cannot_be_mixed() {
     let bench = Bench::new(3);
     let (csr, mine) = bench.good(0);

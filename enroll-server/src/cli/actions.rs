@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::device_args::Which;
+use super::args::Which;
 use super::failure::Failure;
 use super::output::Output;
 use crate::admin::Admin;

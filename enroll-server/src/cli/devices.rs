@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::actions::{act, label};
-use super::device_args::{Device, TagCommand, page};
+use super::args::{Device, TagCommand, page};
 use super::failure::Failure;
 use super::output::{Output, or_dash};
 use super::{export, import};

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde_json::json;
 
-use super::device_args::Format;
+use super::args::Format;
 use super::failure::Failure;
 use crate::admin::Admin;
 use crate::store::{Device, DeviceFilter, Page};

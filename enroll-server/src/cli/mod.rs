@@ -5,7 +5,6 @@ mod args;
 mod attestation_keys;
 mod batches;
 mod certificates;
-mod device_args;
 mod devices;
 mod events;
 mod evidence;

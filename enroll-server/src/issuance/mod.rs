@@ -8,6 +8,7 @@ mod challenge;
 mod credential;
 mod denied;
 mod draft;
+mod evidence;
 mod explain;
 mod identity;
 mod journal;
@@ -27,11 +28,7 @@ use core::time::Duration;
 use std::sync::Arc;
 
 use appraisal::policy::BrokerOverride;
-use appraisal::{
-    Appraised, CheckedCsr, ClaimEat, Dice, GroupName, IdevidEat, Presented, Proof, PsaToken,
-    RenewalPresented, SymmetricEat, Tpm2,
-};
-use aws_lc_rs::digest::{SHA256, digest};
+use appraisal::{Appraised, GroupName, Presented, RenewalPresented};
 use ca::{IssueError, Issuer, LdevidProfile, RecordedIntent as _, Serial, Validity};
 use shared::message::latest::{ChallengeRequest, EnrollRequest, EvidenceKind, FreshEvidence, RenewRequest};
 use shared::{DeviceId, Reject, UnixTime};
@@ -45,8 +42,8 @@ use crate::failpoint::{Failpoint, Hook};
 use crate::nonce::{Freshness, NonceKey};
 use crate::policies::Policies;
 use crate::store::{
-    Asked, AttestationKey, Binding, Completed, NewAppraisal, NewEvent, Observed, RecordOutcome, Recorded,
-    Sha256, Snapshot, Store, StoredEvidence,
+    Asked, Binding, Completed, NewAppraisal, NewEvent, Observed, RecordOutcome, Recorded, Sha256, Snapshot,
+    Store,
 };
 
 pub(crate) use basis::endorsements;
@@ -55,6 +52,9 @@ pub use challenge::Challenged;
 pub(crate) use denied::chain;
 pub use denied::{Denied, reject_of_message, rule_of};
 use draft::Draft;
+pub(crate) use evidence::sha256;
+pub use evidence::token_hash;
+use evidence::{evidence_hash, stored};
 pub use explain::Circumstances;
 pub use identity::{ClientIdentity, IdentityError};
 pub use journal::Journal;
@@ -462,81 +462,6 @@ impl Issuance {
         draft.kind_for(&request.kinds, snapshot.known.as_ref())
     }
 
-    /// What the evidence is for the appraisal; a token is looked up, and its hash given back.
-    async fn proof<'e>(
-        &'e self,
-        device: &DeviceId,
-        evidence: &'e FreshEvidence<'_>,
-        csr: &CheckedCsr,
-    ) -> Result<(Proof<'e>, Option<Sha256>), Denied> {
-        match evidence.kind {
-            EvidenceKind::IdevidEat => Ok((
-                Proof::IdevidEat(IdevidEat {
-                    eat: evidence.body,
-                    endorsements: &evidence.endorsements,
-                    nonce: &evidence.nonce,
-                }),
-                None,
-            )),
-            EvidenceKind::Dice => Ok((
-                Proof::Dice(Dice {
-                    binding: evidence.body,
-                    endorsements: &evidence.endorsements,
-                    nonce: &evidence.nonce,
-                }),
-                None,
-            )),
-            EvidenceKind::Tpm2 => Ok((
-                Proof::Tpm2(Tpm2 {
-                    body: evidence.body,
-                    nonce: &evidence.nonce,
-                    activation: self.parts.nonces.activation(),
-                }),
-                None,
-            )),
-            EvidenceKind::OneTimeToken => {
-                let sha256 = token_hash(evidence.body);
-                let found = self.parts.store.find_token(sha256).await?.ok_or(Denied::UnknownToken)?;
-                // The request that used it up may come again for its answer.
-                if found.revoked || found.used_by_key.is_some_and(|key| key != *csr.spki_sha256()) {
-                    return Err(Denied::UnknownToken);
-                }
-                Ok((Proof::OneTimeToken(found.grant), Some(sha256)))
-            }
-            EvidenceKind::PsaToken => {
-                let registered = match appraisal::psa::claimed_instance(evidence.body) {
-                    Some(instance) => self.parts.store.attestation_key(instance).await?,
-                    None => None,
-                };
-                let proof = PsaToken {
-                    token: evidence.body,
-                    endorsements: &evidence.endorsements,
-                    nonce: &evidence.nonce,
-                    registered: registered.map(AttestationKey::registered).transpose()?,
-                };
-                Ok((Proof::PsaToken(proof), None))
-            }
-            EvidenceKind::SymmetricKey => Ok((
-                Proof::SymmetricKey(Box::new(SymmetricEat {
-                    eat: evidence.body,
-                    nonce: &evidence.nonce,
-                    credential: self.symmetric_credential(device, evidence.body).await?,
-                })),
-                None,
-            )),
-            EvidenceKind::ClaimCertificate => Ok((
-                Proof::ClaimCertificate(Box::new(ClaimEat {
-                    eat: evidence.body,
-                    endorsements: &evidence.endorsements,
-                    nonce: &evidence.nonce,
-                    batch: self.batch(device, &evidence.endorsements).await?,
-                })),
-                None,
-            )),
-            _ => Err(Denied::NoKind),
-        }
-    }
-
     /// Passes an appraisal on. A refusal may be an event of its own: a suspected clone, or a device whose genuine
     /// evidence tells of a change for the worse.
     async fn noted(
@@ -594,35 +519,4 @@ struct Ask<'a> {
     group: GroupName,
     record: Box<NewAppraisal>,
     now: UnixTime,
-}
-
-/// The hash under which a token is kept. Tokens are random with 75 bits at least, so a plain hash is enough. All
-/// spellings of one in the short form have the same.
-#[must_use]
-pub fn token_hash(text: &[u8]) -> Sha256 {
-    match shared::tokentext::canonical(text) {
-        Ok(symbols) => sha256(&symbols),
-        Err(_) => sha256(text),
-    }
-}
-
-pub(crate) fn sha256(bytes: &[u8]) -> Sha256 {
-    let mut hash = [0; 32];
-    hash.copy_from_slice(digest(&SHA256, bytes).as_ref());
-    hash
-}
-
-/// The hash of evidence as events carry it. That of a token would be as good as the token's record in the store,
-/// and is left out.
-fn evidence_hash(evidence: &FreshEvidence<'_>) -> Option<Sha256> {
-    (evidence.kind != EvidenceKind::OneTimeToken).then(|| sha256(evidence.body))
-}
-
-fn stored(evidence: &FreshEvidence<'_>) -> StoredEvidence {
-    let body = match evidence.kind {
-        // The text of a token is a secret.
-        EvidenceKind::OneTimeToken => Vec::new(),
-        _ => evidence.body.to_vec(),
-    };
-    StoredEvidence { kind: evidence.kind, body }
 }

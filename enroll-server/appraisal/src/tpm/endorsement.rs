@@ -13,6 +13,7 @@ use crate::key::{SpkiHash, hex};
 use crate::maker::{Endorsements, Maker};
 use crate::path::{self, PathError, PathRules};
 use crate::record::{Refusal, Trail, Verdict, rule};
+use crate::revocation::{self, Findings};
 
 /// Most certificates in the chain of an endorsement key.
 pub const MAX_EK_CHAIN: usize = limits::MAX_TPM_CHAIN;
@@ -23,6 +24,8 @@ pub(super) struct EndorsedEk {
     /// SubjectPublicKeyInfo in DER.
     pub(super) spki: Vec<u8>,
     pub(super) spki_sha256: SpkiHash,
+    /// What the lists of the maker say of its certificates.
+    pub(super) revocation: Findings,
 }
 
 /// TPM makers sign with RSA as well; the keys of their CAs have 2048 bits at least.
@@ -103,7 +106,8 @@ fn endorsed(chain: &[&[u8]], makers: &Endorsements, now: UnixTime) -> Result<End
     let spki = endorsed.leaf().public_key().raw.to_vec();
     let mut spki_sha256 = [0; 32];
     spki_sha256.copy_from_slice(digest(&SHA256, &spki).as_ref());
-    Ok(EndorsedEk { maker: endorsed.ca().maker().clone(), spki, spki_sha256 })
+    let revocation = revocation::look_up(endorsed.links(), makers, now);
+    Ok(EndorsedEk { maker: endorsed.ca().maker().clone(), spki, spki_sha256, revocation })
 }
 
 fn check_leaf(leaf: &X509Certificate<'_>) -> Result<(), EkError> {

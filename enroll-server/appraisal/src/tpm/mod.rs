@@ -85,7 +85,8 @@ pub(crate) fn verify(
     let measurements = registers::check(&parsed.quote, &parsed.evidence.pcrs, trail)?;
     let debug = check_event_log(&parsed, trail)?;
     let claims = DeviceClaims { debug, measurements, ..DeviceClaims::default() };
-    Ok(Verified::endorsed(endorsed.spki_sha256, endorsed.maker, claims))
+    let verified = Verified::endorsed(endorsed.spki_sha256, endorsed.maker, claims);
+    Ok(verified.looked_up(endorsed.revocation))
 }
 
 fn parse(body: &[u8]) -> Result<Parsed<'_>, String> {

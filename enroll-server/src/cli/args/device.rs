@@ -10,7 +10,7 @@ use shared::DeviceId;
 use crate::store::{DeviceFilter, DeviceState, Find, Page, Selection, Tag};
 
 #[derive(Debug, Subcommand)]
-pub(super) enum Device {
+pub(in crate::cli) enum Device {
     /// Import a maker's inventory: CSV with a header, or one JSON object a line. What is known already is not
     /// overwritten.
     ///
@@ -143,7 +143,7 @@ pub(super) enum Device {
 }
 
 #[derive(Debug, Subcommand)]
-pub(super) enum TagCommand {
+pub(in crate::cli) enum TagCommand {
     /// Add tags.
     Add {
         /// Tags with commas between, such as `site:berlin,env=prod`.
@@ -162,7 +162,7 @@ pub(super) enum TagCommand {
 
 /// The form of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum Format {
+pub(in crate::cli) enum Format {
     /// Fields with commas between, the first line says which.
     Csv,
     /// One JSON object a line.
@@ -172,7 +172,7 @@ pub(super) enum Format {
 /// One device, or many.
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
-pub(super) struct Which {
+pub(in crate::cli) struct Which {
     /// The device.
     device: Option<DeviceId>,
     /// All of this group.
@@ -184,7 +184,7 @@ pub(super) struct Which {
 }
 
 impl Which {
-    pub(super) fn selection(self) -> Option<Selection> {
+    pub(in crate::cli) fn selection(self) -> Option<Selection> {
         match self {
             Self { device: Some(device), .. } => Some(Selection::One(device)),
             Self { group: Some(group), .. } => Some(Selection::Group(group)),
@@ -197,7 +197,7 @@ impl Which {
 
 /// Which devices are looked for; the conditions add up.
 #[derive(Debug, Args)]
-pub(super) struct Filter {
+pub(in crate::cli) struct Filter {
     /// In this state: registered, held, enrolled, suspended, revoked or retired.
     #[arg(long, value_parser = device_state)]
     state: Option<DeviceState>,
@@ -220,20 +220,20 @@ pub(super) struct Filter {
 }
 
 impl Filter {
-    pub(super) fn read(self) -> DeviceFilter {
+    pub(in crate::cli) fn read(self) -> DeviceFilter {
         let Self { state, group, model, tag, prefix, find } = self;
         DeviceFilter { state, group, model, tags: tag, prefix, find }
     }
 }
 
 /// A page of `limit` behind `after`.
-pub(super) const fn page(after: Option<DeviceId>, limit: u32) -> Page {
+pub(in crate::cli) const fn page(after: Option<DeviceId>, limit: u32) -> Page {
     Page { after, limit }
 }
 
 /// Tags with commas between.
 #[derive(Clone, Debug)]
-pub(super) struct Tags(pub(super) Vec<Tag>);
+pub(in crate::cli) struct Tags(pub(in crate::cli) Vec<Tag>);
 
 impl core::str::FromStr for Tags {
     type Err = crate::store::TagError;

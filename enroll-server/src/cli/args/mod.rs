@@ -1,0 +1,213 @@
+//! What can be written on the command line.
+
+mod credentials;
+mod device;
+mod makers;
+mod policy;
+mod records;
+mod values;
+mod webhooks;
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+pub(super) use credentials::{Batch, CreateToken, Key, Token};
+pub(super) use device::{Device, Format, TagCommand, Which, page};
+pub(super) use makers::{AttestationKey, Maker, Reference, ReferenceFile};
+pub(super) use policy::Policy;
+pub(super) use records::{Cert, Event, EventFilter};
+pub(super) use webhooks::{ReplayWhat, Webhook};
+
+/// Enrolls devices: challenges them, appraises their evidence, issues certificates, publishes revocations.
+#[derive(Debug, Parser)]
+#[command(name = "enroll-server", version, max_term_width = 100, after_help = AFTER_HELP)]
+pub struct Args {
+    #[command(flatten)]
+    pub(super) global: Global,
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+const AFTER_HELP: &str = "\
+Begin with:
+  enroll-server init --dir server --tenant Acme --host enroll.example
+  enroll-server --config server/enroll-server.toml maker add maker-ca.pem
+  enroll-server --config server/enroll-server.toml device import inventory.csv
+  enroll-server --config server/enroll-server.toml serve
+
+Exit status: 0 done, 1 failed, 2 wrong arguments, 3 the configuration has mistakes, 4 there is no such thing,
+5 a new policy would decide otherwise (`policy replay`).";
+
+/// For every command.
+#[derive(Debug, clap::Args)]
+pub(super) struct Global {
+    /// Settings, as `init` writes them.
+    #[arg(
+        long,
+        global = true,
+        env = "ENROLL_SERVER_CONFIG",
+        default_value = "enroll-server.toml",
+        value_name = "FILE"
+    )]
+    pub(super) config: PathBuf,
+    /// Print JSON instead of text.
+    #[arg(long, global = true)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Make a new server: CAs, certificates, keys, settings, an empty database. Overwrites nothing.
+    Init(Init),
+    /// Run the server until SIGTERM or SIGINT.
+    Serve,
+    /// Makers whose devices may enroll.
+    #[command(subcommand)]
+    Maker(Maker),
+    /// Devices: the inventory, approvals, revocations.
+    #[command(subcommand)]
+    Device(Device),
+    /// Attestation keys of devices that prove themselves with PSA tokens, and have no certificate for the key.
+    #[command(subcommand)]
+    AttestationKey(AttestationKey),
+    /// Symmetric keys, for devices without an IDevID: one device's own, or a group's to derive them from.
+    #[command(subcommand)]
+    Key(Key),
+    /// Policies: check them, try them on the past, see what is in force and why a device was refused.
+    #[command(subcommand)]
+    Policy(Policy),
+    /// Batches of devices that share a claim certificate, as secure elements have it.
+    #[command(subcommand)]
+    Batch(Batch),
+    /// Reference values: firmware that is known to be good, by makers' manifests and release lists.
+    #[command(subcommand)]
+    Reference(Reference),
+    /// One-time tokens, for devices without an IDevID.
+    #[command(subcommand)]
+    Token(Token),
+    /// Certificates that were issued.
+    #[command(subcommand)]
+    Cert(Cert),
+    /// The audit trail.
+    #[command(subcommand)]
+    Event(Event),
+    /// Services that events are posted to.
+    #[command(subcommand)]
+    Webhook(Webhook),
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Init {
+    /// Folder to make; must be empty or not there.
+    #[arg(long, value_name = "FOLDER")]
+    pub(super) dir: PathBuf,
+    /// Your organisation, letters and digits only; stands in every certificate.
+    #[arg(long, visible_alias = "name", value_name = "NAME")]
+    pub(super) tenant: String,
+    /// Name or address under which devices reach this server; may be repeated. By default this machine's own.
+    #[arg(long = "host", value_name = "HOST")]
+    pub(super) hosts: Vec<String>,
+    /// Host of the MQTT broker that devices are told.
+    #[arg(long, default_value = "localhost", value_name = "HOST")]
+    pub(super) broker_host: String,
+    /// Port of the MQTT broker.
+    #[arg(long, default_value_t = 8883, value_name = "PORT")]
+    pub(super) broker_port: u16,
+    /// Private enterprise number of your organisation (RFC 9039); the default is for examples.
+    #[arg(long, default_value_t = 32473, value_name = "NUMBER")]
+    pub(super) pen: u32,
+    /// Encrypt the keys of the CAs and of the trust bundle. The passphrase comes from --passphrase-file, else from
+    /// the environment variable ENROLL_SERVER_PASSPHRASE, else it is asked for.
+    #[arg(long)]
+    pub(super) encrypt_keys: bool,
+    /// File with the passphrase, mode 0600.
+    #[arg(long, requires = "encrypt_keys", value_name = "FILE")]
+    pub(super) passphrase_file: Option<PathBuf>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Args;
+    use clap::{CommandFactory as _, Parser as _};
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn options_may_stand_before_and_after_the_command() {
+        for line in [
+            "enroll-server --config f.toml device import inventory.csv --json",
+            "enroll-server init --dir d --tenant Acme --host a --host b --broker-port 1",
+            "enroll-server init --dir d --name Acme",
+            "enroll-server token create --device SN-1 --hours 2",
+            "enroll-server device revoke SN-1 --reason key-compromise",
+            "enroll-server cert list --device SN-1 --json",
+            "enroll-server device list --state held --group lot-7 --tag a --tag b --find SN --limit 5 --after SN-1",
+            "enroll-server device suspend --group lot-7",
+            "enroll-server device retire --tag old",
+            "enroll-server device deny SN-1 --reason unknown",
+            "enroll-server device transfer SN-1 --to lot-7",
+            "enroll-server device set-group lot-8 --group lot-7",
+            "enroll-server device tag add site:berlin,env=prod SN-1",
+            "enroll-server device export --format jsonl --state enrolled",
+            "enroll-server policy check",
+            "enroll-server policy check a.toml b.toml --group lab --json",
+            "enroll-server policy explain --device SN-1 --last 3",
+            "enroll-server policy explain --evidence request.cbor --at 2026-11-25T19:00:00Z --group lab",
+            "enroll-server policy explain --evidence request.cbor --at 1800000000 --policy new.toml",
+            "enroll-server policy replay --since 30d --policy new.toml",
+            "enroll-server policy promote --group lab",
+            "enroll-server maker release-key acme key.pem",
+            "enroll-server reference import a.corim --maker acme --dry-run --json",
+            "enroll-server reference import a.csv --signature a.sig --set a --release 7 --force",
+            "enroll-server reference list --all",
+            "enroll-server reference withdraw a --maker acme --reason broken",
+            "enroll-server event list --kind rollback --kind debug-opened --since 7d --severity warning",
+            "enroll-server event follow --device SN-1 --json",
+            "enroll-server maker crl example list.pem --ca factory.pem --ca other.pem",
+            "enroll-server webhook replay alarms --event 7",
+            "enroll-server webhook status --json",
+        ] {
+            Args::try_parse_from(line.split(' ')).unwrap();
+        }
+        for line in [
+            "enroll-server device show S/1",
+            "enroll-server token create --hours 0",
+            "enroll-server device revoke SN-1 --reason because",
+            "enroll-server device revoke SN-1 --reason certificate-hold",
+            "enroll-server device suspend",
+            "enroll-server device suspend SN-1 --group lot-7",
+            "enroll-server device transfer SN-1",
+            "enroll-server device tag add a,,b SN-1",
+            "enroll-server cert show 00",
+            "enroll-server reference import a.csv --signature a.sig --unsigned",
+            "enroll-server maker remove-release-key 00",
+            "enroll-server event list --kind no-such-kind",
+            "enroll-server event list --since yesterday",
+            "enroll-server policy explain",
+            "enroll-server policy explain --device SN-1 --evidence request.cbor",
+            "enroll-server policy explain --device SN-1 --at 1800000000",
+            "enroll-server policy explain --evidence request.cbor --at 2026-13-01T00:00:00Z",
+            "enroll-server policy replay --since 30d",
+            "enroll-server policy show --group ../lab",
+            "enroll-server event follow --count 3",
+            "enroll-server webhook replay alarms",
+            "enroll-server webhook replay alarms --parked --from 1",
+        ] {
+            Args::try_parse_from(line.split(' ')).unwrap_err();
+        }
+    }
+
+    #[test]
+    fn the_help_teaches() {
+        let help = Args::command().render_long_help().to_string();
+        for word in
+            ["init", "serve", "maker", "device", "policy", "token", "cert", "Begin with:", "Exit status:"]
+        {
+            assert!(help.contains(word), "{word}");
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! What can be written behind `cert` and `event`: what the server wrote down.
+
+use core::time::Duration;
+
+use ca::Serial;
+use clap::Subcommand;
+use shared::DeviceId;
+
+use super::values;
+use crate::audit::{EventKind, Severity};
+
+#[derive(Debug, Subcommand)]
+pub(in crate::cli) enum Cert {
+    /// List certificates, newest first.
+    List {
+        /// Only those of this device.
+        #[arg(long)]
+        device: Option<DeviceId>,
+    },
+    /// Show one certificate and the evidence it was issued on.
+    Show {
+        /// Its serial number, 32 hexadecimal digits.
+        serial: Serial,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(in crate::cli) enum Event {
+    /// List the latest events, newest first.
+    List {
+        #[command(flatten)]
+        filter: EventFilter,
+        /// How many at most.
+        #[arg(long, default_value_t = 50)]
+        count: u32,
+    },
+    /// Print events as they happen, until it is stopped; with --json one object a line.
+    Follow {
+        #[command(flatten)]
+        filter: EventFilter,
+    },
+    /// List the kinds of events: what each means, and what to do.
+    Kinds,
+}
+
+/// Which events.
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct EventFilter {
+    /// Only this kind; may be repeated. `event kinds` lists them.
+    #[arg(long = "kind", value_name = "KIND", value_parser = event_kind)]
+    pub(in crate::cli) kinds: Vec<EventKind>,
+    /// Only those about this device.
+    #[arg(long)]
+    pub(in crate::cli) device: Option<DeviceId>,
+    /// Only those of the time since, such as 7d, 12h or 30m ago.
+    #[arg(long, value_name = "DURATION", value_parser = values::duration)]
+    pub(in crate::cli) since: Option<Duration>,
+    /// Only those at least so severe: info, notice, warning or critical.
+    #[arg(long, value_parser = severity)]
+    pub(in crate::cli) severity: Option<Severity>,
+}
+
+fn event_kind(text: &str) -> Result<EventKind, String> {
+    EventKind::from_name(text).ok_or_else(|| "there is no such kind; `event kinds` lists them".to_owned())
+}
+
+fn severity(text: &str) -> Result<Severity, String> {
+    Severity::from_name(text).ok_or_else(|| "expected info, notice, warning or critical".to_owned())
+}
