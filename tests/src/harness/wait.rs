@@ -1,5 +1,6 @@
 //! Waiting for something to be seen, time, and ports.
 
+use core::sync::atomic::{AtomicU32, Ordering};
 use core::time::Duration;
 use std::net::TcpListener;
 
@@ -40,14 +41,26 @@ pub fn now() -> UnixTime {
 
 /// A TCP port on the loopback interface that nobody listens on, for peers that cannot take port 0.
 ///
+/// From below the range out of which the system serves port 0 and outgoing connections (32768 and up on Linux), and
+/// never the same twice in one process: between this look and the peer's own, nobody else is given it.
+///
 /// # Panics
 /// Where there is none.
 #[must_use]
 pub fn free_port() -> u16 {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
-    listener.local_addr().expect("a local address").port()
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    for _ in 0..PORTS {
+        let next = NEXT.fetch_add(1, Ordering::Relaxed).wrapping_add(std::process::id().wrapping_mul(97));
+        let port = u16::try_from(FIRST_PORT + next % PORTS).expect("a port below 32768");
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+    panic!("no free port from {FIRST_PORT} on");
 }
 
+const FIRST_PORT: u32 = 10_000;
+const PORTS: u32 = 20_000;
 const STEP: Duration = Duration::from_millis(20);
 
 fn pause(time: Duration) {

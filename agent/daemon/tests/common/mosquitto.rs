@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 use std::fs;
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
@@ -29,38 +29,32 @@ impl Mosquitto {
         fs::write(at("server.pem"), &identity.pem).unwrap();
         fs::write(at("server.key"), identity.key.serialize_pem()).unwrap();
         fs::write(at("acl"), "user observer\ntopic readwrite #\n\npattern readwrite devices/%u/#\n").unwrap();
-        // The port is free now; nothing else on this machine asks for it within a moment.
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let config = format!(
-            "user root\nlistener {port} 127.0.0.1\ncafile {}\ncertfile {}\nkeyfile {}\nacl_file {}\n\
-             require_certificate true\nuse_identity_as_username true\ntls_version tlsv1.3\n\
-             allow_anonymous false\npersistence false\nlog_dest stderr\n",
-            at("ca.pem"),
-            at("server.pem"),
-            at("server.key"),
-            at("acl")
-        );
-        fs::write(at("mosquitto.conf"), config).unwrap();
-        let log = fs::File::create(at("log")).unwrap();
-        let process = Command::new(program)
-            .args(["-c", &at("mosquitto.conf")])
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .unwrap();
-        let mut broker = Self { port, process, _directory: directory };
-        broker.wait_until_it_listens();
-        broker
-    }
-
-    fn wait_until_it_listens(&mut self) {
-        let begin = Instant::now();
-        while TcpStream::connect(("127.0.0.1", self.port)).is_err() {
-            let log = fs::read_to_string(self._directory.path().join("log")).unwrap_or_default();
-            assert!(self.process.try_wait().unwrap().is_none(), "Mosquitto ended: {log}");
-            assert!(begin.elapsed() < Duration::from_secs(20), "Mosquitto does not listen: {log}");
-            std::thread::sleep(Duration::from_millis(20));
+        // A port that is free now may be another test's a moment later: then the broker ends, and another is tried.
+        let mut attempts = 0..5;
+        loop {
+            attempts.next().expect("a free port for Mosquitto");
+            let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+            let config = format!(
+                "user root\nlistener {port} 127.0.0.1\ncafile {}\ncertfile {}\nkeyfile {}\nacl_file {}\n\
+                 require_certificate true\nuse_identity_as_username true\ntls_version tlsv1.3\n\
+                 allow_anonymous false\npersistence false\nlog_dest stderr\n",
+                at("ca.pem"),
+                at("server.pem"),
+                at("server.key"),
+                at("acl")
+            );
+            fs::write(at("mosquitto.conf"), config).unwrap();
+            let log = fs::File::create(at("log")).unwrap();
+            let process = Command::new(program)
+                .args(["-c", &at("mosquitto.conf")])
+                .stdin(Stdio::null())
+                .stdout(Stdio::null())
+                .stderr(log)
+                .spawn()
+                .unwrap();
+            if let Some(process) = listening(process, Path::new(&at("log"))) {
+                return Self { port, process, _directory: directory };
+            }
         }
     }
 
@@ -75,5 +69,22 @@ impl Drop for Mosquitto {
     fn drop(&mut self) {
         let _gone_already = self.process.kill();
         let _status = self.process.wait();
+    }
+}
+
+/// The process once it says that it listens; `None` where its port is taken.
+fn listening(mut process: Child, log: &Path) -> Option<Child> {
+    let begin = Instant::now();
+    loop {
+        let told = fs::read_to_string(log).unwrap_or_default();
+        if process.try_wait().unwrap().is_some() {
+            assert!(told.contains("Address already in use"), "Mosquitto ended: {told}");
+            return None;
+        }
+        if told.contains(" running") {
+            return Some(process);
+        }
+        assert!(begin.elapsed() < Duration::from_secs(20), "Mosquitto does not listen: {told}");
+        std::thread::sleep(Duration::from_millis(20));
     }
 }
