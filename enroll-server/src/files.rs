@@ -31,8 +31,11 @@ pub enum SecretError {
 /// Longest secret in a file.
 const MAX_SECRET: usize = 4096;
 
-/// Reads a short secret text that nobody but its owner can read or write.
-pub(crate) fn read_secret(path: &Path) -> Result<Zeroizing<String>, SecretError> {
+/// Reads a short secret text that nobody but its owner can read or write; at most 4096 bytes of it.
+///
+/// # Errors
+/// Where it cannot be read, or others than its owner have access.
+pub fn read_secret(path: &Path) -> Result<Zeroizing<String>, SecretError> {
     let unreadable = |source| SecretError::Unreadable { path: path.to_owned(), source };
     let file = File::open(path).map_err(unreadable)?;
     let mode = file.metadata().map_err(unreadable)?.mode() & 0o7777;

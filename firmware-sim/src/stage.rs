@@ -116,6 +116,7 @@ impl Stage {
 
         let order = Order {
             evidence: Evidence::Idevid,
+            group_key: None,
             dir: dir.join("factory"),
             count: setting.devices,
             model: "demo-sensor".to_owned(),

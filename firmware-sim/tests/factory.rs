@@ -8,12 +8,14 @@ use std::process::Command;
 
 use firmware_sim::factory::{self, DeviceSettings, Evidence, FactoryError, Order};
 use shared::UnixTime;
+use shared::keytext::{KeyText, Scope};
 
 const NOW: UnixTime = UnixTime::from_secs(1_795_478_400);
 
 fn order(dir: &Path) -> Order {
     Order {
         evidence: Evidence::Idevid,
+        group_key: None,
         dir: dir.to_owned(),
         count: 3,
         model: "sim-1".into(),
@@ -104,6 +106,26 @@ fn openssl_accepts_the_idevid_chain_as_ieee_802_1ar_wants_it() {
 }
 
 #[test]
+fn a_lot_with_symmetric_keys_has_them_and_nothing_of_its_groups() {
+    let home = tempfile::tempdir().unwrap();
+    let dir = home.path().join("lot");
+    let group = KeyText::new(Scope::Group, [1; 8], [2; 32]);
+    let order = Order { evidence: Evidence::Symmetric, group_key: Some(group.clone()), ..order(&dir) };
+    let lot = factory::make(&order, NOW, |_| ()).unwrap();
+    let mut seen = Vec::new();
+    for id in &lot.devices {
+        let file = factory::device_dir(&dir, id).join("device.key");
+        assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+        let key = KeyText::parse(&fs::read_to_string(&file).unwrap()).unwrap();
+        assert_eq!((key.scope(), key.kid()), (Scope::Device, group.kid()));
+        assert!(key.key() != group.key() && !seen.contains(key.key()), "each device has a key of its own");
+        seen.push(*key.key());
+    }
+    let inventory = fs::read_to_string(dir.join(factory::INVENTORY)).unwrap();
+    assert!(inventory.lines().skip(1).all(|line| line.ends_with(",sim-1,")), "{inventory}");
+}
+
+#[test]
 fn nothing_is_overwritten() {
     let home = tempfile::tempdir().unwrap();
     let dir = home.path().join("lot");
@@ -124,6 +146,13 @@ fn an_order_that_cannot_be_carried_out_is_refused_by_name() {
         change(&mut order);
         factory::make(&order, NOW, |_| ()).unwrap_err().to_string()
     };
+    // Of symmetric keys: not without the key of a group, not from that of a device, and not for others.
+    let key = |scope| Some(KeyText::new(scope, [1; 8], [2; 32]));
+    assert!(make(|o| o.evidence = Evidence::Symmetric).contains("enroll-server key create --group"));
+    for (evidence, scope) in [(Evidence::Symmetric, Scope::Device), (Evidence::Claim, Scope::Group)] {
+        let order = Order { evidence, group_key: key(scope), ..order(&dir) };
+        assert!(matches!(factory::make(&order, NOW, |_| ()), Err(FactoryError::GroupKey)), "{evidence:?}");
+    }
     assert!(make(|o| o.count = 0).contains("1 to 100000 devices, not 0"));
     assert!(make(|o| o.model = "a,b".into()).starts_with("model has 1 to 32"));
     assert!(make(|o| o.maker = String::new()).starts_with("maker has"));

@@ -5,13 +5,14 @@
 
 use std::os::unix::fs::OpenOptionsExt as _;
 
+use firmware_sim::factory::Evidence;
 use shared::endpoint::ENROLL;
 use shared::message::latest::Outcome;
 use tests::harness::matrix::{
     self, CREDENTIAL_DIGEST, CREDENTIAL_MODEL, ClaimBatch, ClaimSubject, KeyOf, Spoil, Subject,
     SymmetricSubject, TokenSubject,
 };
-use tests::harness::{Csr, Wishes, World, binary, post, run, until};
+use tests::harness::{Csr, LOT_GROUP, Wishes, World, binary, post, run, until};
 
 /// A world whose policy accepts this kind from devices that nobody listed.
 fn world(kind: &str) -> World {
@@ -215,4 +216,23 @@ fn the_linux_agent_enrolls_by_claim_certificate_and_by_the_token_of_a_group() {
     let file = secret(&tokens, "token", &typed);
     let found = enrolled(&tokens, "T-1", &format!("token_file = {file:?}"));
     assert_eq!(found, ("one-time-token".to_owned(), "lot-8".to_owned()));
+}
+
+#[test]
+fn the_factorys_devices_enroll_on_linux_and_on_the_bare_metal_stack() {
+    for (evidence, kind) in [(Evidence::Symmetric, "symmetric-key"), (Evidence::Claim, "claim-certificate")] {
+        let world = World::new(Wishes { devices: 2, evidence, ..Wishes::default() });
+        let [linux, bare] = world.devices.as_slice() else { panic!("two devices") };
+        let _server = world.serve();
+        let _enrolled = world.agent(linux, &["enroll"]).success();
+        let folder = world.path(&format!("lot/devices/{bare}"));
+        let mut sim = std::process::Command::new(binary("firmware-sim"));
+        let _enrolled = run(sim.arg("device").arg("--dir").arg(folder).arg("--enroll")).success();
+        for device in [linux, bare] {
+            let state = world.server_json(&["device", "show", device]);
+            assert_eq!((&state["state"], &state["group"]), (&"enrolled".into(), &LOT_GROUP.into()));
+            let serial = state["certificates"][0]["serial"].as_str().expect("a serial");
+            assert_eq!(world.server_json(&["cert", "show", serial])["evidence"]["kind"], kind);
+        }
+    }
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use enroll_server::clock::{Clock as _, SystemClock};
+use shared::keytext::KeyText;
 use shared::limits;
 
 use super::Failure;
@@ -43,11 +44,20 @@ pub(super) struct Arguments {
     /// Version of the firmware, MAJOR.MINOR.PATCH
     #[arg(long, default_value = "1.2.0")]
     version: String,
-    /// How the devices prove what they are: with an IDevID, or with the PSA tokens of a simulated root of trust
+    /// How the devices prove what they are
     ///
     /// With psa, also tell the server: enroll-server attestation-key import DIR/attestation-keys.csv
+    ///
+    /// With claim, tell it about the lot's CA in place of a maker: enroll-server batch add DIR/maker/maker-ca.pem
+    /// --group NAME --quota N
+    ///
+    /// With symmetric, it is the server that makes the key of the group, before: see --group-key
     #[arg(long, value_enum, default_value_t)]
     evidence: Evidence,
+    /// The key of the group that the devices' own keys are derived from, as the server wrote it:
+    /// enroll-server key create --group NAME --out FILE
+    #[arg(long, value_name = "FILE", required_if_eq("evidence", "symmetric"))]
+    group_key: Option<PathBuf>,
     /// Put the enrollment server's address into the devices
     #[arg(long, value_name = "HOST:PORT", requires = "trust")]
     server: Option<ServerAddress>,
@@ -88,6 +98,7 @@ fn make(arguments: &Arguments, dir: &Path) -> Result<Option<PathBuf>, Failure> {
         maker: arguments.maker.clone(),
         version: arguments.version.clone(),
         evidence: arguments.evidence,
+        group_key: group_key(arguments)?,
         server: provision(arguments)?,
     };
     let progress = bar(order.count.into(), "devices");
@@ -98,7 +109,16 @@ fn make(arguments: &Arguments, dir: &Path) -> Result<Option<PathBuf>, Failure> {
     if out.is_terminal() {
         let dir = lot.dir.display();
         writeln!(out, "\nTell the enrollment server about them:")?;
-        writeln!(out, "  enroll-server maker add {dir}/{}", factory::MAKER_CERTIFICATE)?;
+        match order.evidence {
+            Evidence::Symmetric => {}
+            Evidence::Claim => writeln!(
+                out,
+                "  enroll-server batch add {dir}/{} --group NAME --quota {}",
+                factory::MAKER_CERTIFICATE,
+                order.count
+            )?,
+            _ => writeln!(out, "  enroll-server maker add {dir}/{}", factory::MAKER_CERTIFICATE)?,
+        }
         writeln!(out, "  enroll-server device import {dir}/{}", factory::INVENTORY)?;
         if order.evidence == Evidence::Psa {
             writeln!(out, "  enroll-server attestation-key import {dir}/{}", factory::ATTESTATION_KEYS)?;
@@ -126,6 +146,13 @@ fn write_flash(arguments: &Arguments, device: &Path, file: &Path) -> Result<(), 
         arguments.board.flash_address() + layout.whole().start,
     )?;
     Ok(())
+}
+
+fn group_key(arguments: &Arguments) -> Result<Option<KeyText>, Failure> {
+    let Some(path) = &arguments.group_key else { return Ok(None) };
+    let text = enroll_server::files::read_secret(path)?;
+    let key = KeyText::parse(&text).map_err(|error| format!("{}: {error}", path.display()))?;
+    Ok(Some(key))
 }
 
 fn provision(arguments: &Arguments) -> Result<Option<Provision>, Failure> {

@@ -1,6 +1,8 @@
 //! How a device on the microcontroller's stack proves what it is, from what the factory put into it.
 
-use agent_core::evidence::{DiceAttester, Firmware, IdevidAttester, PsaAttester};
+use agent_core::evidence::{
+    ClaimAttester, DiceAttester, Firmware, IdevidAttester, PsaAttester, SymmetricAttester,
+};
 use agent_core::keystore::SoftKey;
 use agent_core::platform::{AttestError, Attester, PublicPoint};
 use rustls_pki_types::CertificateDer;
@@ -8,6 +10,7 @@ use shared::DeviceId;
 use shared::evidence::{DebugStatus, Digest, Measurement};
 use shared::limits::MAX_CHAIN;
 use shared::message::latest::{EvidenceKind, Kinds, Nonce};
+use zeroize::Zeroizing;
 
 use super::{DeviceError, DeviceSpec, root_of_trust};
 use crate::factory::Evidence;
@@ -20,6 +23,8 @@ pub(super) struct Factory {
 }
 
 enum Secret {
+    Claim(SoftKey),
+    Symmetric(Zeroizing<String>),
     Dice(SoftKey),
     Idevid(SoftKey),
     Psa(Box<RootOfTrust>),
@@ -31,6 +36,13 @@ impl Factory {
             Evidence::Idevid => {
                 let (chain, key) = spec.read_idevid()?;
                 Self { chain, secret: Secret::Idevid(SoftKey::from(p256::ecdsa::SigningKey::from(key))) }
+            }
+            Evidence::Symmetric => {
+                Self { chain: Vec::new(), secret: Secret::Symmetric(spec.read_symmetric()?) }
+            }
+            Evidence::Claim => {
+                let (chain, key) = spec.read_claim()?;
+                Self { chain, secret: Secret::Claim(SoftKey::from(p256::ecdsa::SigningKey::from(key))) }
             }
             Evidence::Dice => {
                 let booted = spec.boot()?;
@@ -52,13 +64,17 @@ impl Factory {
             Secret::Idevid(key) => IdevidAttester::new(key.clone(), &chain, firmware(spec)?)
                 .map(|attester| SimAttester::Idevid(Box::new(attester)))
                 .map_err(|_| spec.form("idevid.pem", "the IDevID of the key beside it")),
+            Secret::Symmetric(text) => SymmetricAttester::new(spec.device_id()?, text, firmware(spec)?)
+                .map(|attester| SimAttester::Symmetric(Box::new(attester)))
+                .map_err(|_| spec.form("device.key", "the symmetric key of a device")),
+            Secret::Claim(key) => ClaimAttester::new(key.clone(), spec.device_id()?, &chain, firmware(spec)?)
+                .map(|attester| SimAttester::Claim(Box::new(attester)))
+                .map_err(|_| spec.form("claim.pem", "the claim certificate of the key beside it")),
             Secret::Dice(key) => DiceAttester::new(key.clone(), &chain)
                 .map(|attester| SimAttester::Dice(Box::new(attester)))
                 .map_err(|_| spec.form("uds.pem", "the root certificate of the secret beside it")),
             Secret::Psa(root_of_trust) => {
-                let device =
-                    DeviceId::new(spec.id()).map_err(|_| spec.form("device.toml", "a device identifier"))?;
-                PsaAttester::new(device, &chain, RootOfTrust::clone(root_of_trust))
+                PsaAttester::new(spec.device_id()?, &chain, RootOfTrust::clone(root_of_trust))
                     .map(|attester| SimAttester::Psa(Box::new(attester)))
                     .map_err(|_| spec.form("iak.pem", "a chain of 4 certificates at most"))
             }
@@ -87,11 +103,13 @@ fn firmware<'s>(spec: &'s DeviceSpec) -> Result<Firmware<'s>, DeviceError> {
     })
 }
 
-/// [`Attester`] over either of them.
+/// [`Attester`] over any of them.
 pub(super) enum SimAttester<'f> {
     Idevid(Box<IdevidAttester<'f, SoftKey>>),
     Dice(Box<DiceAttester<'f, SoftKey>>),
     Psa(Box<PsaAttester<'f, RootOfTrust>>),
+    Symmetric(Box<SymmetricAttester<'f>>),
+    Claim(Box<ClaimAttester<'f, SoftKey>>),
 }
 
 impl Attester for SimAttester<'_> {
@@ -100,6 +118,8 @@ impl Attester for SimAttester<'_> {
             Self::Idevid(attester) => attester.device_id(),
             Self::Dice(attester) => attester.device_id(),
             Self::Psa(attester) => attester.device_id(),
+            Self::Symmetric(attester) => attester.device_id(),
+            Self::Claim(attester) => attester.device_id(),
         }
     }
 
@@ -108,6 +128,8 @@ impl Attester for SimAttester<'_> {
             Self::Idevid(attester) => attester.kinds(),
             Self::Dice(attester) => attester.kinds(),
             Self::Psa(attester) => attester.kinds(),
+            Self::Symmetric(attester) => attester.kinds(),
+            Self::Claim(attester) => attester.kinds(),
         }
     }
 
@@ -122,6 +144,8 @@ impl Attester for SimAttester<'_> {
             Self::Idevid(attester) => attester.attest(kind, nonce, csr_key, out),
             Self::Dice(attester) => attester.attest(kind, nonce, csr_key, out),
             Self::Psa(attester) => attester.attest(kind, nonce, csr_key, out),
+            Self::Symmetric(attester) => attester.attest(kind, nonce, csr_key, out),
+            Self::Claim(attester) => attester.attest(kind, nonce, csr_key, out),
         }
     }
 
@@ -130,6 +154,8 @@ impl Attester for SimAttester<'_> {
             Self::Idevid(attester) => attester.endorsements(),
             Self::Dice(attester) => attester.endorsements(),
             Self::Psa(attester) => attester.endorsements(),
+            Self::Symmetric(attester) => attester.endorsements(),
+            Self::Claim(attester) => attester.endorsements(),
         }
     }
 }

@@ -9,7 +9,6 @@ use agent::config::{
 use agent::provision::ServiceCommand;
 use agent::startup::{Surroundings, Tap};
 use agent_core::flow::Control;
-use shared::DeviceId;
 use shared::evidence::DebugStatus;
 
 use super::{Behaviour, DeviceError, DeviceSpec, Job};
@@ -75,6 +74,14 @@ fn identity(spec: &DeviceSpec) -> Result<Identity, DeviceError> {
         Evidence::Idevid => {
             Identity::Idevid { certificate: spec.file("idevid.pem"), key: spec.file("idevid.key") }
         }
+        Evidence::Symmetric => {
+            Identity::Symmetric { device: spec.device_id()?, key: spec.file("device.key") }
+        }
+        Evidence::Claim => Identity::Claim {
+            device: spec.device_id()?,
+            certificate: spec.file("claim.pem"),
+            key: spec.file("claim.key"),
+        },
         Evidence::Dice => {
             let (certificate, key) = spec.leave_dice()?;
             Identity::Dice { certificate, key }
@@ -86,8 +93,7 @@ fn identity(spec: &DeviceSpec) -> Result<Identity, DeviceError> {
             let program = std::env::current_exe().map_err(DeviceError::Program)?;
             let arguments = ["psa-token", "--dir", folder].map(ToOwned::to_owned).to_vec();
             Identity::Psa {
-                device: DeviceId::new(spec.id())
-                    .map_err(|_| spec.form("device.toml", "a device identifier"))?,
+                device: spec.device_id()?,
                 service: ServiceCommand { program, arguments, timeout: Duration::from_secs(10) },
                 certificate: Some(spec.file("iak.pem")),
             }

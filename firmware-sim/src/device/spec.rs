@@ -9,7 +9,7 @@ use p256::SecretKey;
 use p256::pkcs8::{DecodePrivateKey as _, EncodePrivateKey as _, LineEnding};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
-use shared::limits;
+use shared::{DeviceId, limits};
 use zeroize::Zeroizing;
 
 use super::DeviceError;
@@ -79,6 +79,11 @@ impl DeviceSpec {
         &self.settings.device
     }
 
+    /// The same, checked.
+    pub(crate) fn device_id(&self) -> Result<DeviceId, DeviceError> {
+        DeviceId::new(self.id()).map_err(|_| self.form("device.toml", "a device identifier"))
+    }
+
     /// A file of the device.
     #[must_use]
     pub fn file(&self, name: &str) -> PathBuf {
@@ -91,6 +96,24 @@ impl DeviceSpec {
     /// Names the file that cannot be read, or does not hold what it should.
     pub fn read_idevid(&self) -> Result<(Vec<CertificateDer<'static>>, SecretKey), DeviceError> {
         read_identity(&self.dir, Evidence::Idevid.stem())
+    }
+
+    /// The claim certificate: its chain in DER, leaf first, and the key that all devices of the lot share.
+    ///
+    /// # Errors
+    /// As [`read_idevid`](Self::read_idevid).
+    pub fn read_claim(&self) -> Result<(Vec<CertificateDer<'static>>, SecretKey), DeviceError> {
+        read_identity(&self.dir, Evidence::Claim.stem())
+    }
+
+    /// The symmetric key, as [`shared::keytext`] has it.
+    ///
+    /// # Errors
+    /// Where it cannot be read.
+    pub fn read_symmetric(&self) -> Result<Zeroizing<String>, DeviceError> {
+        let path = self.file(&format!("{}.key", Evidence::Symmetric.stem()));
+        let text = fs::read_to_string(&path).map_err(|source| DeviceError::Read { path, source })?;
+        Ok(Zeroizing::new(text))
     }
 
     /// Boots a DICE device with the firmware in its settings.

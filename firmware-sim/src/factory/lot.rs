@@ -22,7 +22,7 @@ pub struct Lot {
     pub devices: Vec<DeviceId>,
 }
 
-/// The maker's CA certificate, for `enroll-server maker add`; relative to the lot's directory.
+/// The maker's CA certificate, for `enroll-server maker add`, or `batch add` where it made a claim certificate; relative to the lot's directory.
 pub const MAKER_CERTIFICATE: &str = "maker/maker-ca.pem";
 /// The list of devices, for `enroll-server device import`.
 pub const INVENTORY: &str = "inventory.csv";
@@ -109,8 +109,10 @@ impl<'o> Writer<'o> {
         write_device(&device_dir(&self.dir, id), id, idevid, self.order)?;
         let (model, evidence) = (&self.order.model, self.order.evidence);
         let identity = match evidence {
-            Evidence::Idevid | Evidence::Dice => &idevid.spki_sha256,
-            Evidence::Psa => &idevid.instance_id,
+            Evidence::Idevid | Evidence::Dice => idevid.spki_sha256.as_str(),
+            Evidence::Psa => idevid.instance_id.as_str(),
+            // The server notes it at the first enrollment.
+            Evidence::Symmetric | Evidence::Claim => "",
         };
         self.inventory.push_str(&format!("{id},{model},{identity}\n"));
         if evidence == Evidence::Psa {
@@ -138,7 +140,9 @@ impl<'o> Writer<'o> {
 pub fn write_device(dir: &Path, id: &DeviceId, idevid: &Idevid, order: &Order) -> Result<(), FactoryError> {
     create_private_dir(dir)?;
     let stem = order.evidence.stem();
-    write_public(&dir.join(format!("{stem}.pem")), idevid.certificate_pem.as_bytes())?;
+    if !idevid.certificate_pem.is_empty() {
+        write_public(&dir.join(format!("{stem}.pem")), idevid.certificate_pem.as_bytes())?;
+    }
     write_private(&dir.join(format!("{stem}.key")), idevid.key_pem.as_bytes())?;
     write_private(&dir.join("flash.img"), &flash::blank())?;
     let address = order.server.as_ref().map(|server| server.address.clone());

@@ -6,6 +6,7 @@ use rcgen::{
     KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, SerialNumber, string::PrintableString,
 };
 use sha2::{Digest as _, Sha256};
+use shared::keytext::{KeyText, LENGTH, Scope};
 use shared::{DeviceId, UnixTime};
 
 use super::FactoryError;
@@ -20,9 +21,10 @@ pub struct Maker {
 
 /// A device's identity from the factory.
 pub struct Idevid {
-    /// The certificate in PEM.
+    /// The certificate in PEM; empty for a symmetric key, which has none.
     pub certificate_pem: String,
-    /// The private key, PKCS#8 in PEM; of a DICE device its unique secret, in hexadecimal.
+    /// The private key, PKCS#8 in PEM; of a DICE device its unique secret, in hexadecimal; a symmetric key as
+    /// [`shared::keytext`] has it.
     pub key_pem: zeroize::Zeroizing<String>,
     /// SHA-256 of the SubjectPublicKeyInfo, in hexadecimal digits.
     pub spki_sha256: String,
@@ -131,6 +133,25 @@ impl Maker {
             instance_id: String::new(),
             spki: hex::encode(spki),
         })
+    }
+}
+
+impl Idevid {
+    /// What a device has that shares nothing but its group's key, from which its own is derived.
+    #[must_use]
+    pub fn derived(group: &KeyText, id: &DeviceId) -> Self {
+        let key = KeyText::new(Scope::Device, *group.kid(), *appraisal::derive(group.key(), id));
+        // The whole capacity at once: growing would leave copies behind.
+        let mut text = zeroize::Zeroizing::new(String::with_capacity(LENGTH + 1));
+        text.extend(key.characters());
+        text.push('\n');
+        Self {
+            certificate_pem: String::new(),
+            key_pem: text,
+            spki_sha256: String::new(),
+            spki: String::new(),
+            instance_id: String::new(),
+        }
     }
 }
 

@@ -11,6 +11,7 @@ mod settings;
 
 use std::path::{Path, PathBuf};
 
+use shared::keytext::{KeyText, Scope};
 use shared::{DeviceId, UnixTime, limits};
 
 pub use files::write_private;
@@ -38,6 +39,8 @@ pub struct Order {
     pub version: String,
     /// How the devices prove what they are.
     pub evidence: Evidence,
+    /// The key of the group that the devices' own are derived from; there for [`Evidence::Symmetric`] alone.
+    pub group_key: Option<KeyText>,
     /// The enrollment server and its trust bundle, if they are known already.
     pub server: Option<Provision>,
 }
@@ -71,6 +74,12 @@ pub enum FactoryError {
     /// A firmware version that is not `MAJOR.MINOR.PATCH`.
     #[error("firmware version '{0}' is not MAJOR.MINOR.PATCH")]
     Version(String),
+    /// Symmetric keys without the key of a group to derive them from, or such a key for other devices.
+    #[error(
+        "symmetric keys, and nothing else, are derived from the key of a group; make one on the server with \
+         'enroll-server key create --group NAME --out FILE'"
+    )]
+    GroupKey,
     /// The trust bundle is too long to be one.
     #[error("the trust bundle has {found} bytes; {} are allowed", limits::MAX_TRUST_BUNDLE)]
     TrustBundle {
@@ -135,13 +144,20 @@ pub fn make(order: &Order, now: UnixTime, mut made: impl FnMut(u32)) -> Result<L
     let maker = Maker::above(&order.maker, layers, now)?;
     let mut writer = lot::Writer::begin(building.path(), order, &maker)?;
     let lot_number = random_lot_number()?;
+    let shared = match order.evidence {
+        Evidence::Claim => Some(maker.endorse(&DeviceId::new(&format!("LOT-{lot_number}"))?, now)?),
+        _ => None,
+    };
     for number in 1..=order.count {
         let id = DeviceId::new(&format!("SN-{lot_number}-{number:05}"))?;
-        let identity = match order.evidence {
-            Evidence::Idevid | Evidence::Psa => maker.endorse(&id, now)?,
-            Evidence::Dice => maker.endorse_dice(&id, now)?,
+        let own = match (order.evidence, &order.group_key) {
+            (Evidence::Idevid | Evidence::Psa, _) => Some(maker.endorse(&id, now)?),
+            (Evidence::Dice, _) => Some(maker.endorse_dice(&id, now)?),
+            (Evidence::Symmetric, Some(group)) => Some(Idevid::derived(group, &id)),
+            (Evidence::Symmetric | Evidence::Claim, _) => None,
         };
-        writer.device(&id, &identity)?;
+        let identity = own.as_ref().or(shared.as_ref()).ok_or(FactoryError::GroupKey)?;
+        writer.device(&id, identity)?;
         made(number);
     }
     let devices = writer.finish()?;
@@ -172,6 +188,10 @@ fn check(order: &Order) -> Result<(), FactoryError> {
     let parts: Vec<&str> = order.version.split('.').collect();
     if parts.len() != 3 || parts.iter().any(|part| part.parse::<u16>().is_err()) {
         return Err(FactoryError::Version(order.version.clone()));
+    }
+    let groups = order.group_key.as_ref().map(KeyText::scope) == Some(Scope::Group);
+    if groups != (order.evidence == Evidence::Symmetric) || groups != order.group_key.is_some() {
+        return Err(FactoryError::GroupKey);
     }
     if let Some(server) = &order.server {
         let (bundle, host) = (server.trust_bundle.len(), server.address.host.len());

@@ -37,23 +37,29 @@ pub enum Evidence {
     Psa,
     /// With the layered certificates of a simulated DICE boot.
     Dice,
+    /// With an EAT, authenticated with a symmetric key that is derived from its group's.
+    Symmetric,
+    /// With an EAT, signed with the key that all devices of the lot share.
+    Claim,
 }
 
 impl Evidence {
-    /// The files of the key and its certificate, without their endings.
+    /// The files of the key and its certificate, where it has one, without their endings.
     #[must_use]
     pub const fn stem(self) -> &'static str {
         match self {
             Self::Idevid => "idevid",
             Self::Psa => "iak",
             Self::Dice => "uds",
+            Self::Symmetric => "device",
+            Self::Claim => "claim",
         }
     }
 
     /// What such a device measures.
     const fn components(self) -> &'static [&'static str] {
         match self {
-            Self::Idevid | Self::Dice => &["bootloader", "application"],
+            Self::Idevid | Self::Dice | Self::Symmetric | Self::Claim => &["bootloader", "application"],
             // Measurement types of RFC 9783, section 4.4.1.
             Self::Psa => &["BL", "PRoT", "App"],
         }
@@ -210,8 +216,8 @@ const FIRMWARE_NAME: &str = "demo-firmware";
 /// The code input of DICE has 64 bytes.
 fn digest(image: &str, evidence: Evidence) -> String {
     match evidence {
-        Evidence::Idevid | Evidence::Psa => hex::encode(Sha256::digest(image)),
         Evidence::Dice => hex::encode(Sha512::digest(image)),
+        _ => hex::encode(Sha256::digest(image)),
     }
 }
 
@@ -237,7 +243,8 @@ mod tests {
     fn settings_are_read_as_they_were_written() {
         let id = DeviceId::new("SN-1").unwrap();
         let address = ServerAddress { host: "localhost".into(), port: 8443 };
-        for evidence in [Evidence::Idevid, Evidence::Psa, Evidence::Dice] {
+        for evidence in clap::ValueEnum::value_variants() {
+            let evidence: Evidence = *evidence;
             let settings = DeviceSettings::new(&id, "sim", "1.2.0", evidence, Some(address.clone()));
             let text = toml::to_string(&settings).unwrap();
             assert_eq!(toml::from_str::<DeviceSettings>(&text).unwrap(), settings);

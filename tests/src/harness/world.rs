@@ -265,6 +265,13 @@ impl World {
         fs::write(path, config.to_string()).expect("to write the configuration");
     }
 
+    /// Gives the lot's group a policy: that of the group `default`, without a change.
+    fn with_group(&self) {
+        let folder = self.path("server/policy.d");
+        fs::create_dir_all(&folder).expect("a folder for policies");
+        fs::write(folder.join(format!("{LOT_GROUP}.toml")), "").expect("to write the policy of a group");
+    }
+
     fn make_lot(&mut self, wishes: &Wishes) {
         let devices = wishes.devices;
         let mut command = Command::new(binary("firmware-sim"));
@@ -275,6 +282,12 @@ impl World {
             Evidence::Idevid => {}
             Evidence::Psa => drop(command.args(["--evidence", "psa"])),
             Evidence::Dice => drop(command.args(["--evidence", "dice"])),
+            Evidence::Claim => drop(command.args(["--evidence", "claim"])),
+            Evidence::Symmetric => {
+                let key = path_text(&self.path("lot.key"));
+                let _made = self.server(&["key", "create", "--group", LOT_GROUP, "--out", &key]).success();
+                command.args(["--evidence", "symmetric", "--group-key", &key]);
+            }
         }
         let _report = run(&mut command).success();
         // What is known to be good stands in the policy.
@@ -283,6 +296,8 @@ impl World {
             Evidence::Idevid => policy,
             Evidence::Psa => policy.replacen("kinds = [", "kinds = [\"psa-token\", ", 1),
             Evidence::Dice => policy.replacen("kinds = [", "kinds = [\"dice\", ", 1),
+            Evidence::Symmetric => policy.replacen("kinds = [", "kinds = [\"symmetric-key\", ", 1),
+            Evidence::Claim => policy.replacen("kinds = [", "kinds = [\"claim-certificate\", ", 1),
         };
         fs::write(self.path("server/policy.toml"), policy).expect("to write the policy");
         let inventory = self.text("lot/inventory.csv");
@@ -290,7 +305,17 @@ impl World {
             inventory.lines().skip(1).filter_map(|line| Some(line.split_once(',')?.0.to_owned())).collect();
         assert_eq!(self.devices.len(), devices as usize, "{inventory}");
         let file = |relative: &str| path_text(&self.path(relative));
-        let _maker = self.server(&["maker", "add", &file("lot/maker/maker-ca.pem")]).success();
+        let ca = file("lot/maker/maker-ca.pem");
+        match wishes.evidence {
+            Evidence::Symmetric => self.with_group(),
+            Evidence::Claim => {
+                self.with_group();
+                let quota = devices.to_string();
+                let batch = ["batch", "add", &ca, "--group", LOT_GROUP, "--quota", &quota];
+                let _batch = self.server(&batch).success();
+            }
+            _ => drop(self.server(&["maker", "add", &ca]).success()),
+        }
         let _lot = self.server(&["device", "import", &file("lot/inventory.csv")]).success();
         if wishes.evidence == Evidence::Psa && wishes.register_keys {
             let keys = file(&format!("lot/{ATTESTATION_KEYS}"));
@@ -299,13 +324,25 @@ impl World {
     }
 }
 
-/// The agent's identity: an IDevID, or the simulated root of trust behind a command.
+/// The group that a lot is put into by what its devices enroll with.
+pub const LOT_GROUP: &str = "lot";
+
+/// The agent's identity: what the factory put into the device, or the simulated root of trust behind a command.
 fn identity(settings: &DeviceSettings, folder: &Path) -> String {
     let file = |name: &str| folder.join(name);
     match settings.evidence {
         Evidence::Idevid => {
             format!("certificate = {:?}\nkey = {:?}", file("idevid.pem"), file("idevid.key"))
         }
+        Evidence::Symmetric => {
+            format!("device = {:?}\nsymmetric_key = {:?}", settings.device, file("device.key"))
+        }
+        Evidence::Claim => format!(
+            "device = {:?}\nclaim_certificate = {:?}\nclaim_key = {:?}",
+            settings.device,
+            file("claim.pem"),
+            file("claim.key")
+        ),
         Evidence::Dice => {
             let booted = DeviceSpec::load(folder, &Overrides::default()).expect("a device of the lot");
             let (certificate, key) = booted.leave_dice().expect("a boot");
