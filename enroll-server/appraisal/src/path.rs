@@ -184,11 +184,36 @@ pub(crate) fn parse(der: &[u8]) -> Result<X509Certificate<'_>, PathError> {
     };
     let sound = rest.is_empty()
         && serial
+        && one_algorithm(der, &certificate)
         && certificate.version() == x509_parser::x509::X509Version::V3
         && !certificate.extensions().is_empty()
         && certificate.extensions_map().is_ok()
         && certificate.iter_extensions().all(sound_extension);
     if sound { Ok(certificate) } else { Err(PathError::Malformed) }
+}
+
+/// RFC 5280, section 4.1.1.2: the algorithm beside the signature, which nobody signed, is the one that was signed,
+/// to the byte. The parser lets other tags pass there.
+fn one_algorithm(der: &[u8], certificate: &X509Certificate<'_>) -> bool {
+    /// Tag [0], INTEGER 2, and the tag and length of the serial number, which is at most 20 bytes long.
+    const BEFORE: usize = 5 + 2;
+    let signed = certificate.tbs_certificate.as_ref();
+    let beside = head_length(der).and_then(|head| der.get(head + signed.len()..));
+    let Some([0x30, length @ 0..=0x7f, ..]) = beside else { return false };
+    let beside = beside.and_then(|bytes| bytes.get(..2 + usize::from(*length)));
+    let at = head_length(signed).map(|head| head + BEFORE + certificate.raw_serial().len());
+    let inside = at.and_then(|at| signed.get(at..at + 2 + usize::from(*length)));
+    inside.is_some() && inside == beside
+}
+
+/// Bytes of tag and length in front of a certificate, or of what is signed in it.
+fn head_length(der: &[u8]) -> Option<usize> {
+    match der.get(1)? {
+        0..=0x7f => Some(2),
+        0x81 => Some(3),
+        0x82 => Some(4),
+        _ => None,
+    }
 }
 
 /// RFC 5280 gives its lists of names, usages, points and identifiers at least one entry; basic constraints

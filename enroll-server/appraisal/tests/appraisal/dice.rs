@@ -452,6 +452,25 @@ fn every_node_of_a_layered_chain_replaced_is_refused_or_harmless() {
     assert!(refused > 1000 && passed < 150, "{refused} refused, {passed} passed");
 }
 
+/// Nobody signs the algorithm beside a signature: a parser that lets its tag pass would take two spellings of one
+/// certificate.
+#[test]
+fn what_stands_around_the_signed_part_has_one_form() {
+    let (world, boot) = World::dice();
+    let bound = world.bound(&boot.alias, |_| ());
+    for link in 0..boot.alias.chain.len() {
+        let signed = Node::read(&boot.alias.chain[link]).children()[0].write().len();
+        let length = boot.alias.chain[link].len();
+        for at in (0..4).chain(4 + signed..length) {
+            for bit in 0..8 {
+                let mut chain = boot.alias.chain.clone();
+                chain[link][at] ^= 1 << bit;
+                assert!(world.appraise_dice(&bound, &chain).is_err(), "link {link}, byte {at}, bit {bit}");
+            }
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
 
