@@ -1,7 +1,7 @@
 //! Verification of an IDevID chain (IEEE 802.1AR) up to a maker the server knows.
 //!
-//! The path is that of [`crate::path`]; on top stand the form of the device's key and of its name. Revocation by
-//! the maker is looked at in [`crate::revocation`].
+//! The path is that of `path`; on top stand the form of the device's key and of its name. Revocation by
+//! the maker is looked at in `revocation`.
 
 use shared::{DeviceId, Reject, UnixTime};
 use x509_parser::certificate::X509Certificate;

@@ -1,7 +1,7 @@
 //! Revocation lists of makers (RFC 5280, section 5): which endorsements a maker took back.
 //!
 //! A list is checked as a whole when it is taken in, every entry included: nothing is parsed later, when a
-//! device asks. What becomes of a device whose certificate is listed is decided in [`crate::revocation`].
+//! device asks. What becomes of a device whose certificate is listed is decided in `revocation`.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;

@@ -1,7 +1,7 @@
 //! Verification of a layered DICE certificate chain and of the binding that its alias key signs.
 //!
 //! The certificates say what the device is and runs; the binding ties them to this request. Whether what they
-//! claim is good enough is for [`crate::claims`] to say.
+//! claim is good enough is for `claims` to say.
 
 mod chain;
 mod layers;

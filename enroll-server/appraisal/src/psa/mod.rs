@@ -3,7 +3,7 @@
 //! The challenge to the device's attestation service is 64 bytes: the server's nonce, then the thumbprint
 //! (RFC 9679) of the CSR's key; so a replayed token and one for another key are told apart. The attestation key is
 //! one that was registered for the token's instance identifier, or that of a certificate whose chain leads to a
-//! maker the server knows. Whether what the token claims is good enough is for [`crate::claims`] to say.
+//! maker the server knows. Whether what the token claims is good enough is for `claims` to say.
 
 mod cbor;
 mod claims;

@@ -4,7 +4,7 @@
 //! The chain of trust, each link a rule of its own: maker -> EK certificate -> EK (`endorsement`,
 //! `evidence-device`) -> AK by activated credential (`tpm-activation`) -> CSR's key by TPM2_Certify
 //! (`evidence-key`) and registers by TPM2_Quote (`tpm-registers`) -> boot by event log (`event-log`). Whether
-//! what was measured is good is for [`crate::claims`] to say.
+//! what was measured is good is for `claims` to say.
 
 mod activation;
 mod endorsement;
