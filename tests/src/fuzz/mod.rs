@@ -63,6 +63,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "release_list", run: releases::list },
     Target { name: "server_config", run: texts::server_config },
     Target { name: "agent_config", run: texts::agent_config },
+    Target { name: "inventory", run: texts::inventory },
     Target { name: "command", run: texts::command },
     Target { name: "mqtt_packets", run: network::mqtt_packets },
     Target { name: "tpm_introduction", run: tpm::introduction },

@@ -81,6 +81,21 @@ pub fn seeds(target: &str) -> Vec<(String, Vec<u8>)> {
             ("empty".into(), Vec::new()),
             ("wrong".into(), b"[certificate]\ndays = 181\n[firmware]\nmeasurements = 7\n".to_vec()),
         ],
+        "inventory" => vec![
+            (
+                "csv".into(),
+                format!(
+                    "device,model,idevid_sha256,group,tags\nSN-1,a,{},lot-7,old red\n\"SN-2\",,,,\n",
+                    "a9".repeat(32)
+                )
+                .into_bytes(),
+            ),
+            (
+                "json-lines".into(),
+                b"{\"device\":\"SN-1\",\"tags\":[\"a\"]}\n{\"device\":\"SN-2\",\"model\":\"b\"}\n".to_vec(),
+            ),
+            ("wrong".into(), b"device,colour\nS N,red\n".to_vec()),
+        ],
         "reference_values" => {
             let one = format!(
                 "[[measurement]]\ncomponent = \"a\"\nversion = \"1.0.0\"\ndigest = \"{}\"\n",

@@ -31,6 +31,22 @@ pub(super) fn agent_config(data: &[u8]) -> bool {
     text(data).is_some_and(|text| agent::Config::parse(text, Path::new("agent.toml"), &sources).is_ok())
 }
 
+/// A maker's inventory, CSV or JSON lines.
+pub(super) fn inventory(data: &[u8]) -> bool {
+    let Some(text) = text(data) else { return false };
+    match enroll_server::inventory::parse(text) {
+        Ok(entries) => {
+            assert!(entries.len() <= text.lines().count());
+            !entries.is_empty()
+        }
+        Err(bad) => {
+            // Whatever is wrong, the operator is told where.
+            assert!(!bad.to_string().is_empty());
+            false
+        }
+    }
+}
+
 /// A command from the broker.
 pub(super) fn command(data: &[u8]) -> bool {
     agent_core::flow::Command::parse(data).is_some()
