@@ -93,7 +93,7 @@ rejects! {
     /// The evidence cannot be read.
     BadEvidence = 30, "bad-evidence", 400, Stop, "Update the device's agent.";
     /// The signature over the evidence is wrong.
-    EvidenceSignature = 31, "evidence-signature", 403, Stop, "The device's identity key does not match its IDevID; examine the device.";
+    EvidenceSignature = 31, "evidence-signature", 403, Stop, "The evidence was not made with the key that stands for this device; examine the device.";
     /// The evidence is for another nonce.
     EvidenceNonce = 32, "evidence-nonce", 403, RetryFresh, "If it recurs, someone replays evidence of this device.";
     /// The evidence is for another CSR key.
