@@ -1,13 +1,13 @@
 //! Evidence of a DICE device: the chain that its layers made at boot, and a binding signed with the alias key.
 
-use sha2::{Digest as _, Sha256};
 use shared::DeviceId;
-use shared::cose::{self, Content};
+use shared::cose::Content;
 use shared::evidence::{Binding, key_thumbprint};
 use shared::id::DeviceIdError;
 use shared::limits::MAX_CHAIN;
 use shared::message::latest::{EvidenceKind, Kinds, Nonce};
 
+use super::eat;
 use crate::csr::SPKI_PREFIX;
 use crate::platform::{AttestError, Attester, PublicPoint, SigningKey};
 use crate::x509::{PathError, Summary};
@@ -91,10 +91,7 @@ impl<K: SigningKey> Attester for DiceAttester<'_, K> {
         let mut payload = [0; 96];
         let length = binding.encode(&mut payload).map_err(|_| AttestError::TooLong)?;
         let payload = payload.get(..length).ok_or(AttestError::TooLong)?;
-        let mut hash = Sha256::new();
-        cose::signed_bytes(Content::DiceBinding, payload, |part| hash.update(part));
-        let signature = self.key.sign_digest(&hash.finalize().into())?;
-        cose::encode(Content::DiceBinding, payload, &signature, out).map_err(|_| AttestError::TooLong)
+        eat::sign1(Content::DiceBinding, payload, &self.key, out)
     }
 
     fn endorsements(&self) -> heapless::Vec<&[u8], MAX_CHAIN> {

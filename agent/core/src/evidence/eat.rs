@@ -53,11 +53,20 @@ pub(super) fn signed(
     out: &mut [u8],
 ) -> Result<usize, AttestError> {
     let (front, payload) = at_the_end(claims, out)?;
+    capped(sign1(Content::Eat, payload, key, front)?)
+}
+
+/// Writes `payload`, signed with `key`, as COSE_Sign1 into `out`; returns its length.
+pub(super) fn sign1(
+    content: Content,
+    payload: &[u8],
+    key: &impl SigningKey,
+    out: &mut [u8],
+) -> Result<usize, AttestError> {
     let mut hash = Sha256::new();
-    cose::signed_bytes(Content::Eat, payload, |part| hash.update(part));
+    cose::signed_bytes(content, payload, |part| hash.update(part));
     let signature = key.sign_digest(&hash.finalize().into())?;
-    let length = cose::encode(Content::Eat, payload, &signature, front);
-    capped(length.map_err(|_| AttestError::TooLong)?)
+    cose::encode(content, payload, &signature, out).map_err(|_| AttestError::TooLong)
 }
 
 /// Writes the claims, authenticated with `mac` (HMAC 256/256, RFC 9053, section 3.1), as COSE_Mac0 into `out`;
