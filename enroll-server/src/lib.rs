@@ -11,6 +11,7 @@ pub mod admin;
 pub mod api;
 pub mod attestation_keys;
 pub mod audit;
+pub mod authorities;
 pub mod authorization;
 pub mod brokers;
 pub mod cli;

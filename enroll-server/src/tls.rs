@@ -39,7 +39,7 @@ pub enum TlsError {
 pub fn server_config(
     chain: Vec<CertificateDer<'static>>,
     key: PrivateKeyDer<'static>,
-    issuing_ca: &CertificateDer<'_>,
+    issuing_cas: &[CertificateDer<'_>],
     clock: Arc<dyn Clock>,
 ) -> Result<ServerConfig, TlsError> {
     let provider = CryptoProvider {
@@ -52,7 +52,7 @@ pub fn server_config(
         kx_groups: vec![aws_lc_rs::kx_group::SECP256R1, aws_lc_rs::kx_group::X25519],
         ..aws_lc_rs::default_provider()
     };
-    let verifier = Arc::new(LdevidVerifier::new(issuing_ca, clock)?);
+    let verifier = Arc::new(LdevidVerifier::new(issuing_cas, clock)?);
     let mut config = ServerConfig::builder_with_provider(Arc::new(provider))
         .with_protocol_versions(&[&version::TLS13])?
         .with_client_cert_verifier(verifier)
@@ -66,10 +66,10 @@ pub fn server_config(
     Ok(config)
 }
 
-/// Verifies LDevIDs of one issuing CA.
+/// Verifies LDevIDs of the issuing CAs that still sign.
 #[derive(Debug)]
 struct LdevidVerifier {
-    anchor: TrustAnchor<'static>,
+    anchors: Vec<TrustAnchor<'static>>,
     hints: Vec<DistinguishedName>,
     clock: Arc<dyn Clock>,
 }
@@ -81,11 +81,13 @@ static ALGORITHMS: WebPkiSupportedAlgorithms = WebPkiSupportedAlgorithms {
 };
 
 impl LdevidVerifier {
-    fn new(issuing_ca: &CertificateDer<'_>, clock: Arc<dyn Clock>) -> Result<Self, TlsError> {
-        let anchor = webpki::anchor_from_trusted_cert(issuing_ca).map_err(TlsError::Anchor)?.to_owned();
+    fn new(issuing_cas: &[CertificateDer<'_>], clock: Arc<dyn Clock>) -> Result<Self, TlsError> {
+        let anchor = |certificate| Ok(webpki::anchor_from_trusted_cert(certificate)?.to_owned());
+        let anchors: Result<Vec<_>, _> = issuing_cas.iter().map(anchor).collect();
+        let anchors = anchors.map_err(TlsError::Anchor)?;
         // The anchor has the content of the name; the hint is the whole of it.
-        let hints = vec![DistinguishedName::in_sequence(&anchor.subject)];
-        Ok(Self { anchor, hints, clock })
+        let hints = anchors.iter().map(|anchor| DistinguishedName::in_sequence(&anchor.subject)).collect();
+        Ok(Self { anchors, hints, clock })
     }
 }
 
@@ -109,11 +111,11 @@ impl ClientCertVerifier for LdevidVerifier {
         // An LDevID that has ended is verified as of its last second.
         let time = self.clock.now().min(identity.not_after());
         let time = PkiTime::since_unix_epoch(core::time::Duration::from_secs(time.as_secs()));
-        // Intermediates are left out: our issuing CA signs LDevIDs itself.
+        // Intermediates are left out: our issuing CAs sign LDevIDs themselves.
         let certificate = webpki::EndEntityCert::try_from(end_entity).map_err(certificate_error)?;
         let verified = certificate.verify_for_usage(
             ALGORITHMS.all,
-            core::slice::from_ref(&self.anchor),
+            &self.anchors,
             &[],
             time,
             webpki::KeyUsage::client_auth(),

@@ -62,7 +62,9 @@ impl Api {
         let command = topic(&own.command_topic, &broker.command_topic);
         let (renew_from, renew_by) = granted.validity().renewal_window();
         // Two of MAX_CHAIN; the trust anchor is left out.
-        let chain = [granted.der(), self.issuance.issuer().certificate().der()].into_iter().collect();
+        let authorities = self.issuance.authorities();
+        let above = authorities.get(granted.issuer()).map(|authority| authority.certificate().der());
+        let chain = [Some(granted.der()), above].into_iter().flatten().collect();
         let keep_alive = u16::try_from(broker.keep_alive.as_secs()).unwrap_or(u16::MAX);
         let issued = Issued {
             chain,

@@ -44,7 +44,8 @@ pub(super) async fn healthz() -> Response<Body> {
 pub(super) async fn readyz(State(api): Shared) -> Response<Body> {
     let now = api.issuance.now();
     let store = api.issuance.store().probe().await.map_err(|error| chain(&error));
-    let ca = api.issuance.issuer().certificate().check_valid_at(now).map_err(|error| chain(&error));
+    let ca =
+        api.issuance.authorities().issuer().certificate().check_valid_at(now).map_err(|error| chain(&error));
     let list = Arc::clone(&api.revocations.borrow());
     let crl = if list.number > 0 && now < list.next_update {
         Ok(())
@@ -77,7 +78,7 @@ pub(super) async fn metrics(State(api): Shared) -> Response<Body> {
         counts,
         webhooks,
         revocations: Arc::clone(&api.revocations.borrow()),
-        ca_not_after: api.issuance.issuer().certificate().validity().not_after,
+        ca_not_after: api.issuance.authorities().issuer().certificate().validity().not_after,
     };
     typed(StatusCode::OK, "text/plain; version=0.0.4", api.metrics.render(&gauges))
 }

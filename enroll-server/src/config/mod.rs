@@ -43,6 +43,8 @@ pub struct Config {
     pub files: Files,
     /// Where the issuing CA's key is.
     pub issuing_key: IssuingKey,
+    /// Issuing CAs that signed LDevIDs before and still sign their revocation lists.
+    pub previous_cas: Vec<PreviousCa>,
     /// What is put into certificates.
     pub certificates: Certificates,
     /// What devices are told about the MQTT broker.
@@ -123,6 +125,17 @@ pub enum IssuingKey {
     Pkcs11(Pkcs11Uri),
     /// Behind a command.
     Command(Vec<String>),
+}
+
+/// An issuing CA that signs no new LDevIDs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PreviousCa {
+    /// Its certificate, PEM.
+    pub certificate: PathBuf,
+    /// Its private key, PEM; read only where [`IssuingKey::File`] says so.
+    pub key_file: PathBuf,
+    /// Where its key is.
+    pub key: IssuingKey,
 }
 
 /// What is put into LDevIDs; how long they live stands in the policy.

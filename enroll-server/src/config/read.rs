@@ -46,6 +46,7 @@ impl Config {
             listen: listen(&mut reader, &mut root),
             files: files(&mut reader, &mut root, folder),
             issuing_key: issuing_key::read(&mut reader, &mut root, folder),
+            previous_cas: issuing_key::previous(&mut reader, &mut root, folder),
             certificates: certificates(&mut reader, &mut root),
             broker,
             brokers: list,
@@ -65,7 +66,8 @@ impl Config {
             root,
             "tenant, nonce_lifetime, approval_retry, busy_retry and the tables listen, files, issuing_key, \
              certificates, \
-             broker, assignment, crl, limits, records, admin, events, log and the lists of tables brokers and webhook",
+             broker, assignment, crl, limits, records, admin, events, log and the lists of tables previous_ca, \
+             brokers and webhook",
         );
         let mistakes = reader.finish();
         if mistakes.is_empty() {

@@ -66,7 +66,7 @@ fn crash_and_recover(place: &str, planted: bool) -> Result<(), String> {
 
 /// Starts again and looks at what the killed process left.
 async fn look(folder: &Path) -> Result<(), String> {
-    let (issuance, admin) = open(folder, Hook::default());
+    let (issuance, admin) = open(folder, Hook::default()).await;
     issuance.recover().await.unwrap();
     assert!(issuance.store().open_intents().await.unwrap().is_empty(), "an intent is still open");
 
@@ -91,10 +91,10 @@ async fn look(folder: &Path) -> Result<(), String> {
     Ok(())
 }
 
-fn open(folder: &Path, hook: Hook) -> (Issuance, Admin) {
+async fn open(folder: &Path, hook: Hook) -> (Issuance, Admin) {
     let config = Config::load(&folder.join("server/enroll-server.toml")).unwrap();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let issuance = startup::open(&config, &clock, hook).unwrap().issuance;
+    let issuance = startup::open(&config, &clock, hook).await.unwrap().issuance;
     let admin = Admin::new(Arc::clone(issuance.store()), clock);
     (issuance, admin)
 }
@@ -121,7 +121,7 @@ fn child() {
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        let (issuance, admin) = open(&folder, hook);
+        let (issuance, admin) = open(&folder, hook).await;
         let maker = Maker::new("Example Maker");
         admin.add_maker(&maker.pem).await.unwrap();
         let device = maker.device("SN-1");

@@ -10,7 +10,7 @@ use super::identity::IdentityError;
 use crate::authorization::Refused;
 use crate::credential::{NotOpened, WrappingKeyError};
 use crate::nonce::UnknownNonce;
-use crate::store::{DeviceState, StoreError};
+use crate::store::{DeviceState, IssuerNumber, StoreError};
 use crate::tpm_credential::CredentialError;
 
 /// Why a request gets no certificate.
@@ -61,6 +61,9 @@ pub enum Denied {
     /// The CA did not sign.
     #[error("the CA did not sign")]
     Ca(#[from] IssueError),
+    /// The configuration has no key for the CA that the intent was recorded for.
+    #[error("there is no key for the issuing CA {0}, which was to sign; name it under [[previous_ca]]")]
+    NoAuthority(IssuerNumber),
     /// The signing task was lost.
     #[error("the signing task ended without a result")]
     SignerGone,
@@ -97,6 +100,7 @@ impl Denied {
             | Self::Store(StoreError::Busy | StoreError::Full | StoreError::Failed(_) | StoreError::Closed)
             | Self::Wrapping(_)
             | Self::Ca(_)
+            | Self::NoAuthority(_)
             | Self::Random => Reject::Unavailable,
         }
     }

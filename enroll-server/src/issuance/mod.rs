@@ -14,6 +14,8 @@ mod identity;
 mod journal;
 
 #[cfg(test)]
+mod authority_tests;
+#[cfg(test)]
 mod crash_tests;
 #[cfg(test)]
 mod credential_tests;
@@ -29,12 +31,13 @@ use std::sync::Arc;
 
 use appraisal::policy::BrokerOverride;
 use appraisal::{Appraised, GroupName, Presented, RenewalPresented};
-use ca::{IssueError, Issuer, LdevidProfile, RecordedIntent as _, Serial, Validity};
+use ca::{IssueError, LdevidProfile, RecordedIntent as _, Serial, Validity};
 use shared::message::latest::{ChallengeRequest, EnrollRequest, EvidenceKind, FreshEvidence, RenewRequest};
 use shared::{DeviceId, Reject, UnixTime};
 
 use crate::audit::changes::LastClaims;
 use crate::audit::{self, Actor, EventKind};
+use crate::authorities::{Authorities, Authority, InOffice};
 use crate::authorization::{Authorized, Basis};
 use crate::clock::Clock;
 use crate::credential::WrappingFile;
@@ -42,8 +45,8 @@ use crate::failpoint::{Failpoint, Hook};
 use crate::nonce::{Freshness, NonceKey};
 use crate::policies::Policies;
 use crate::store::{
-    Asked, Binding, Completed, NewAppraisal, NewEvent, Observed, RecordOutcome, Recorded, Sha256, Snapshot,
-    Store,
+    Asked, Binding, Completed, IssuerNumber, NewAppraisal, NewEvent, Observed, RecordOutcome, Recorded,
+    Sha256, Snapshot, Store,
 };
 
 pub(crate) use basis::endorsements;
@@ -73,8 +76,8 @@ pub struct Issuance {
 pub struct Parts {
     /// Where everything is recorded.
     pub store: Arc<dyn Store>,
-    /// The issuing CA.
-    pub issuer: Arc<Issuer>,
+    /// The issuing CAs.
+    pub authorities: Arc<InOffice>,
     /// What all LDevIDs have in common.
     pub profile: LdevidProfile,
     /// The key of the nonces.
@@ -124,12 +127,13 @@ impl Outcome {
 pub struct Granted {
     der: Vec<u8>,
     validity: Validity,
+    issuer: IssuerNumber,
     broker: BrokerOverride,
 }
 
 impl Granted {
-    fn new(der: Vec<u8>, validity: Validity) -> Self {
-        Self { der, validity, broker: BrokerOverride::default() }
+    fn new(der: Vec<u8>, validity: Validity, issuer: IssuerNumber) -> Self {
+        Self { der, validity, issuer, broker: BrokerOverride::default() }
     }
 
     /// What the device is told of the broker instead of the server's settings, by the policy of its group.
@@ -148,6 +152,12 @@ impl Granted {
     #[must_use]
     pub const fn validity(&self) -> Validity {
         self.validity
+    }
+
+    /// The CA that signed it.
+    #[must_use]
+    pub const fn issuer(&self) -> IssuerNumber {
+        self.issuer
     }
 }
 
@@ -185,10 +195,16 @@ impl Issuance {
         &self.parts.refusals
     }
 
-    /// The issuing CA.
+    /// The issuing CAs in force now.
     #[must_use]
-    pub fn issuer(&self) -> &Arc<Issuer> {
-        &self.parts.issuer
+    pub fn authorities(&self) -> Arc<Authorities> {
+        self.parts.authorities.now()
+    }
+
+    /// Where the issuing CAs in force are kept.
+    #[must_use]
+    pub fn in_office(&self) -> &Arc<InOffice> {
+        &self.parts.authorities
     }
 
     /// Makes a challenge, and remembers nothing of it.
@@ -329,7 +345,10 @@ impl Issuance {
                 Ok(_) => recovered.finished += 1,
                 Err(Denied::Store(error)) => return Err(Denied::Store(error)),
                 // It can never be signed any more.
-                Err(denied @ (Denied::Ca(IssueError::Lint(_)) | Denied::Withdrawn(_))) => {
+                Err(
+                    denied
+                    @ (Denied::Ca(IssueError::Lint(_)) | Denied::NoAuthority(_) | Denied::Withdrawn(_)),
+                ) => {
                     self.parts.store.void(serial, denied.to_string(), now).await?;
                     recovered.voided += 1;
                 }
@@ -358,8 +377,8 @@ impl Issuance {
         }
         let recorded = match self.parts.store.record(authorized).await? {
             RecordOutcome::Open(recorded) => recorded,
-            RecordOutcome::Issued { der, validity } => {
-                return Ok(Some(Outcome::Granted(Granted::new(der, validity))));
+            RecordOutcome::Issued { der, validity, issuer } => {
+                return Ok(Some(Outcome::Granted(Granted::new(der, validity, issuer))));
             }
             RecordOutcome::Held => return Ok(Some(Outcome::Held)),
             RecordOutcome::Changed => return Ok(None),
@@ -382,7 +401,8 @@ impl Issuance {
             (None, Some(serial)) => Binding::Certificate(serial),
             (None, None) => return Err(Denied::NoClientCertificate),
         };
-        let issuer = self.parts.issuer.certificate();
+        let authorities = self.authorities();
+        let ca = authorities.issuer().certificate();
         let basis = Basis {
             known: snapshot.known,
             binding,
@@ -393,7 +413,8 @@ impl Issuance {
             group,
             record: Some(record),
             serial: Serial::random().map_err(|_| Denied::Random)?,
-            validity: Validity::of_ldevid(now, appraised.lifetime(), issuer).map_err(IssueError::from)?,
+            validity: Validity::of_ldevid(now, appraised.lifetime(), ca).map_err(IssueError::from)?,
+            issuer: authorities.active(),
             now,
         };
         Ok(Authorized::new(appraised, basis))
@@ -401,20 +422,22 @@ impl Issuance {
 
     /// Lints, signs and stores a recorded intent.
     async fn finish(&self, recorded: Recorded, now: UnixTime) -> Result<Granted, Denied> {
-        let validity = recorded.validity();
+        let (validity, issuer) = (recorded.validity(), recorded.issuer());
         let signed = self.sign(recorded.clone(), now).await?;
         let serial = recorded.serial();
         match self.parts.store.complete(recorded, signed.der().to_vec(), now).await? {
             Completed::Issued(der) => {
                 self.parts.hook.at(Failpoint::Completed(serial));
-                Ok(Granted::new(der, validity))
+                Ok(Granted::new(der, validity, issuer))
             }
             Completed::Voided(state) => Err(Denied::Withdrawn(state)),
         }
     }
 
     async fn sign(&self, recorded: Recorded, now: UnixTime) -> Result<ca::Issued, Denied> {
-        let issuer = Arc::clone(&self.parts.issuer);
+        let authorities = self.authorities();
+        let recorded_for = authorities.get(recorded.issuer()).and_then(Authority::signer);
+        let issuer = Arc::clone(recorded_for.ok_or(Denied::NoAuthority(recorded.issuer()))?);
         let linted =
             ca::lint(&recorded, &self.parts.profile, issuer.certificate(), now).map_err(IssueError::from)?;
         // The key may be remote, and then signing blocks.

@@ -10,6 +10,7 @@ use shared::{DeviceId, Reject};
 use super::tests::new_server;
 use super::{Issuance, Outcome, Recovered};
 use crate::admin::Admin;
+use crate::authorities::Authorities;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::failpoint::{Failpoint, Hook};
@@ -39,7 +40,7 @@ impl IssuerKey for Remote {
 
 async fn open(config: &Config, hook: Hook) -> (Issuance, Device) {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let issuance = startup::open(config, &clock, hook).unwrap().issuance;
+    let issuance = startup::open(config, &clock, hook).await.unwrap().issuance;
     let admin = Admin::new(Arc::clone(issuance.store()), clock);
     let maker = Maker::new("Example Maker");
     admin.add_maker(&maker.pem).await.unwrap();
@@ -58,12 +59,14 @@ fn request(issuance: &Issuance, device: &Device) -> Vec<u8> {
 async fn a_key_out_of_reach_means_later_and_the_intent_stays() {
     let folder = tempfile::tempdir().unwrap();
     let config = new_server(folder.path(), "");
-    let (mut issuance, device) = open(&config, Hook::default()).await;
+    let (issuance, device) = open(&config, Hook::default()).await;
     let reachable = Arc::new(AtomicBool::new(false));
     let key = FileKey::load(&config.files.issuing_key).unwrap();
     let remote = Remote { key, reachable: Arc::clone(&reachable) };
-    let certificate = issuance.parts.issuer.certificate().clone();
-    issuance.parts.issuer = Arc::new(Issuer::new(certificate, Box::new(remote)).unwrap());
+    let authorities = issuance.authorities();
+    let certificate = authorities.issuer().certificate().clone();
+    let signer = Arc::new(Issuer::new(certificate, Box::new(remote)).unwrap());
+    issuance.in_office().replace(Authorities::clone(&authorities).with_active(signer));
 
     let bodies = [request(&issuance, &device), request(&issuance, &device)];
     for body in &bodies {
@@ -76,7 +79,10 @@ async fn a_key_out_of_reach_means_later_and_the_intent_stays() {
     assert!(matches!(outcome, Outcome::Granted(_)), "the same request goes through");
     assert_eq!(issuance.recover().await.unwrap(), Recovered { finished: 1, ..Recovered::default() });
     // The second one was finished last, so the first one was superseded by it.
-    assert_eq!(issuance.store().revoked(issuance.now()).await.unwrap().entries.len(), 1);
+    assert_eq!(
+        issuance.store().revoked(authorities.active(), issuance.now()).await.unwrap().entries.len(),
+        1
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -110,7 +116,7 @@ async fn a_store_that_goes_away_at_any_step_means_later_and_nothing_is_lost() {
         assert_eq!(denied.reject(), Reject::Unavailable, "step {step}: {denied}");
 
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let again = startup::open(&config, &clock, Hook::default()).unwrap().issuance;
+        let again = startup::open(&config, &clock, Hook::default()).await.unwrap().issuance;
         again.recover().await.unwrap();
         let outcome = again.enroll(&EnrollRequest::decode(&body).unwrap()).await.unwrap();
         assert!(matches!(outcome, Outcome::Granted(_)), "step {step}");

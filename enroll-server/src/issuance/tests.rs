@@ -55,7 +55,7 @@ impl Bench {
         let config = new_server(folder.path(), policy);
         let clock = SettableClock::new(SystemClock.now());
         let shared: Arc<dyn crate::clock::Clock> = Arc::new(clock.clone());
-        let issuance = startup::open(&config, &shared, Hook::default()).unwrap().issuance;
+        let issuance = startup::open(&config, &shared, Hook::default()).await.unwrap().issuance;
         let admin = Admin::new(Arc::clone(issuance.store()), shared);
         let maker = Maker::new("Example Maker");
         admin.add_maker(&maker.pem).await.unwrap();
@@ -115,10 +115,10 @@ impl Bench {
 
 /// A certificate as TLS would present it.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Identity(ClientIdentity);
+pub(super) struct Identity(pub(super) ClientIdentity);
 
 impl Identity {
-    fn of(outcome: &Outcome) -> Self {
+    pub(super) fn of(outcome: &Outcome) -> Self {
         let Outcome::Granted(granted) = outcome else { panic!("held") };
         Self(ClientIdentity::from_der(granted.der()).unwrap())
     }
@@ -408,8 +408,8 @@ async fn a_revoked_device_gets_nothing_any_more() {
         refused(bench.renew(&identity).await),
         Reject::CertificateRevoked | Reject::DeviceRevoked
     ));
-    let now = UnixTime::from_secs(0);
-    assert_eq!(bench.issuance.store().revoked(now).await.unwrap().entries.len(), 1);
+    let (now, issuer) = (UnixTime::from_secs(0), bench.issuance.authorities().active());
+    assert_eq!(bench.issuance.store().revoked(issuer, now).await.unwrap().entries.len(), 1);
     assert_eq!(bench.admin.revoke(&device.id, Reason::KeyCompromise).await.unwrap(), 0);
 }
 
@@ -480,7 +480,8 @@ async fn a_suspended_device_gets_nothing_until_it_is_resumed_and_its_certificate
     let device = bench.device("SN-1").await;
     let body = device.enroll(bench.nonce(&device.id), &Operational::new().csr);
     let identity = Identity::of(&bench.send(&body).await.unwrap());
-    let listed = async || bench.issuance.store().revoked(UnixTime::from_secs(0)).await.unwrap();
+    let issuer = bench.issuance.authorities().active();
+    let listed = async || bench.issuance.store().revoked(issuer, UnixTime::from_secs(0)).await.unwrap();
     let before = listed().await;
     assert!(before.entries.is_empty());
 

@@ -12,17 +12,17 @@ pub use publisher::{PublishError, Publisher};
 /// What is revoked, as published.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Revocations {
-    /// CRL number of the list; 0 before the first.
+    /// CRL number of the list of the CA that issues; 0 before the first.
     pub number: u64,
     /// When it was made.
     pub this_update: UnixTime,
     /// When it runs out.
     pub next_update: UnixTime,
-    /// The list in DER.
+    /// The list of the CA that issues, in DER.
     pub der: Vec<u8>,
-    /// The list in PEM.
+    /// The lists of all CAs that have a key, one after the other, in PEM.
     pub pem: String,
-    /// Serial numbers on it, big-endian without leading zeros, sorted.
+    /// Serial numbers on any of them, big-endian without leading zeros, sorted.
     pub serials: Vec<Vec<u8>>,
 }
 

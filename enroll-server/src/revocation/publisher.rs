@@ -11,12 +11,13 @@ use tokio::process::Command;
 use tokio::sync::watch;
 
 use super::Revocations;
+use crate::authorities::{Authorities, Authority, InOffice};
 use crate::clock::Clock;
 use crate::config::Crl;
 use crate::files;
 use crate::issuance::chain;
 use crate::serve::stopped;
-use crate::store::{Store, StoreError};
+use crate::store::{IssuerNumber, RevokedList, Store, StoreError};
 
 /// How often the store is asked whether something was revoked: by this process or by another one.
 const POLL: Duration = Duration::from_millis(100);
@@ -31,12 +32,12 @@ const LINGER: Duration = Duration::from_secs(86_400);
 #[derive(Debug)]
 pub struct Publisher {
     store: Arc<dyn Store>,
-    issuer: Arc<Issuer>,
+    authorities: Arc<InOffice>,
     clock: Arc<dyn Clock>,
     settings: Crl,
     out: watch::Sender<Arc<Revocations>>,
-    /// Generation of what is revoked in the list that is out.
-    generation: Option<u64>,
+    /// Generation of what is revoked in the lists that are out, and whose lists they are; the first one issues.
+    published: Option<(u64, Vec<IssuerNumber>)>,
 }
 
 /// Why no list was published.
@@ -64,9 +65,14 @@ pub enum PublishError {
 impl Publisher {
     /// Publishes into the files of `settings`.
     #[must_use]
-    pub fn new(store: Arc<dyn Store>, issuer: Arc<Issuer>, clock: Arc<dyn Clock>, settings: Crl) -> Self {
+    pub fn new(
+        store: Arc<dyn Store>,
+        authorities: Arc<InOffice>,
+        clock: Arc<dyn Clock>,
+        settings: Crl,
+    ) -> Self {
         let (out, _) = watch::channel(Arc::default());
-        Self { store, issuer, clock, settings, out, generation: None }
+        Self { store, authorities, clock, settings, out, published: None }
     }
 
     /// The list that is out, and every one after it.
@@ -93,7 +99,8 @@ impl Publisher {
         }
     }
 
-    /// Publishes if something was revoked since, or half of the list's time has passed. Tells whether it did.
+    /// Publishes if something was revoked since, half of the lists' time has passed, or other CAs are in force. Tells
+    /// whether it did.
     ///
     /// # Errors
     /// Says what failed; the list before stays out.
@@ -101,36 +108,44 @@ impl Publisher {
         let generation = self.store.generations().await?.revocations;
         let (now, current) = (self.clock.now(), Arc::clone(&self.out.borrow()));
         let renewal = current.this_update.after(self.settings.valid / 2);
-        let due = self.generation != Some(generation) || now >= renewal || now < current.this_update;
+        let authorities = self.authorities.now();
+        let whose = whose(&authorities);
+        let changed = self.published.as_ref() != Some(&(generation, whose.clone()));
+        let due = changed || now >= renewal || now < current.this_update;
         if due {
-            self.publish().await?;
+            self.publish(&authorities, whose).await?;
         }
         Ok(due)
     }
 
-    async fn publish(&mut self) -> Result<(), PublishError> {
+    async fn publish(
+        &mut self,
+        authorities: &Authorities,
+        whose: Vec<IssuerNumber>,
+    ) -> Result<(), PublishError> {
         let now = self.clock.now();
-        let list = self.store.revoked(now.before(LINGER)).await?;
         let number = self.store.next_crl_number().await?;
         let next_update = now.after(self.settings.valid);
         let issue = Issue { number, this_update: now, next_update };
-        let mut serials: Vec<Vec<u8>> =
-            list.entries.iter().map(|entry| entry.serial.as_bytes().to_vec()).collect();
+        let (mut generation, mut serials, mut pem, mut lists) =
+            (u64::MAX, Vec::new(), String::new(), Vec::new());
+        for issuer in &whose {
+            let signer = authorities.get(*issuer).and_then(Authority::signer);
+            let list = self.store.revoked(*issuer, now.before(LINGER)).await?;
+            // What is revoked between two of these reads is published at the next look.
+            generation = generation.min(list.generation);
+            serials.extend(list.entries.iter().map(|entry| entry.serial.as_bytes().to_vec()));
+            if let Some(signer) = signer {
+                let der = make(Arc::clone(signer), issue, list).await?;
+                pem.push_str(&ca::pem::crl(&der));
+                lists.push(der);
+            }
+        }
         serials.sort();
-        let issuer = Arc::clone(&self.issuer);
-        let made = tokio::task::spawn_blocking(move || {
-            let revoked = list.entries.iter().map(|entry| Revoked {
-                serial: entry.serial,
-                at: entry.revocation.at,
-                reason: entry.revocation.reason,
-            });
-            ca::crl::make(&issuer, issue, revoked)
-        });
-        let der = made.await.map_err(|_| PublishError::SignerGone)??;
-        let pem = ca::pem::crl(&der);
+        let der = lists.into_iter().next().unwrap_or_default();
         self.write(&der, &pem).await?;
-        tracing::info!(number, revoked = serials.len(), %next_update, "revocation list published");
-        self.generation = Some(list.generation);
+        tracing::info!(number, revoked = serials.len(), %next_update, "revocation lists published");
+        self.published = Some((generation, whose));
         let published = Revocations { number, this_update: now, next_update, der, pem, serials };
         self.out.send_replace(Arc::new(published));
         self.run_hook().await;
@@ -163,4 +178,23 @@ impl Publisher {
             Err(_) => tracing::warn!(program, limit = ?HOOK_LIMIT, "crl.hook took too long and was killed"),
         }
     }
+}
+
+/// Whose lists are published: the CA that issues comes first.
+fn whose(authorities: &Authorities) -> Vec<IssuerNumber> {
+    let active = authorities.active();
+    let others = authorities.signers().map(|(number, _)| number).filter(|number| *number != active);
+    core::iter::once(active).chain(others).collect()
+}
+
+async fn make(issuer: Arc<Issuer>, issue: Issue, list: RevokedList) -> Result<Vec<u8>, PublishError> {
+    let made = tokio::task::spawn_blocking(move || {
+        let revoked = list.entries.iter().map(|entry| Revoked {
+            serial: entry.serial,
+            at: entry.revocation.at,
+            reason: entry.revocation.reason,
+        });
+        ca::crl::make(&issuer, issue, revoked)
+    });
+    Ok(made.await.map_err(|_| PublishError::SignerGone)??)
 }

@@ -10,16 +10,19 @@ use ca::key::{CommandKey, MAX_PASSPHRASE, Passphrase, Pkcs11Key};
 use ca::{CaCertificate, FileKey, IssuerKey, KeyError};
 use zeroize::Zeroizing;
 
-use crate::config::{Config, IssuingKey};
+use crate::config::IssuingKey;
 
 /// The environment variable that may hold a passphrase.
 pub const PASSPHRASE: &str = "ENROLL_SERVER_PASSPHRASE";
 
-/// Opens the key of the issuing CA, whose certificate is `certificate`.
-pub(super) fn open(config: &Config, certificate: &CaCertificate) -> Result<Box<dyn IssuerKey>, KeyError> {
-    Ok(match &config.issuing_key {
+/// Opens the key of an issuing CA, whose certificate is `certificate`. `path` is its file, where it is in a file.
+pub(super) fn open(
+    key: &IssuingKey,
+    path: &Path,
+    certificate: &CaCertificate,
+) -> Result<Box<dyn IssuerKey>, KeyError> {
+    Ok(match key {
         IssuingKey::File { passphrase_file } => {
-            let path = &config.files.issuing_key;
             let key = FileKey::read(path)?;
             Box::new(key.unlock(|| passphrase(passphrase_file.as_deref(), path))?)
         }

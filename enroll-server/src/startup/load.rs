@@ -18,8 +18,9 @@ use shared::limits::MAX_TRUST_BUNDLE;
 use shared::message::latest::TrustBundle;
 
 use super::issuing_key;
+use crate::authorities::{Authorities, AuthoritiesError, Authority};
 use crate::clock::Clock;
-use crate::config::{Config, Files};
+use crate::config::{Config, Files, PreviousCa};
 use crate::credential::{WrappingFile, WrappingKeyError};
 use crate::nonce::{NonceKey, NonceKeyError};
 use crate::outgoing::AnchorsError;
@@ -62,6 +63,9 @@ pub enum LoadError {
     /// The key that wraps symmetric keys cannot be used.
     #[error(transparent)]
     WrappingKey(#[from] WrappingKeyError),
+    /// The issuing CAs cannot be put together.
+    #[error(transparent)]
+    Authorities(#[from] AuthoritiesError),
     /// The issuing CA cannot be used.
     #[error("the issuing CA cannot be used")]
     Issuer(#[from] IssueError),
@@ -98,7 +102,6 @@ pub enum LoadError {
 /// Everything that stands in files.
 #[derive(Debug)]
 pub(super) struct Loaded {
-    pub(super) issuer: Arc<Issuer>,
     pub(super) profile: LdevidProfile,
     pub(super) nonces: NonceKey,
     pub(super) policies: Arc<Policies>,
@@ -115,7 +118,18 @@ pub(super) struct Front {
 /// The issuing CA with its key.
 pub(super) fn issuer(config: &Config) -> Result<Issuer, LoadError> {
     let certificate = ca_certificate(&config.files.issuing_certificate)?;
-    Ok(Issuer::new(certificate.clone(), issuing_key::open(config, &certificate)?)?)
+    let key = issuing_key::open(&config.issuing_key, &config.files.issuing_key, &certificate)?;
+    Ok(Issuer::new(certificate, key)?)
+}
+
+/// The issuing CAs that signed before, with their keys.
+pub(super) fn previous(config: &Config) -> Result<Vec<Issuer>, LoadError> {
+    let open = |previous: &PreviousCa| {
+        let certificate = ca_certificate(&previous.certificate)?;
+        let key = issuing_key::open(&previous.key, &previous.key_file, &certificate)?;
+        Ok(Issuer::new(certificate, key)?)
+    };
+    config.previous_cas.iter().map(open).collect()
 }
 
 /// The issuing CA without its key: it signs nothing.
@@ -139,13 +153,17 @@ impl IssuerKey for NoKey {
     }
 }
 
-pub(super) fn front(config: &Config, issuer: &Issuer, clock: &Arc<dyn Clock>) -> Result<Front, LoadError> {
+pub(super) fn front(
+    config: &Config,
+    authorities: &Authorities,
+    clock: &Arc<dyn Clock>,
+) -> Result<Front, LoadError> {
     let files = &config.files;
-    let tls = Arc::new(tls(files, issuer, Arc::clone(clock))?);
+    let tls = Arc::new(tls(files, authorities, Arc::clone(clock))?);
     Ok(Front { trust_bundle: trust_bundle(files)?, tls })
 }
 
-pub(super) fn load(config: &Config, issuer: Issuer) -> Result<Loaded, LoadError> {
+pub(super) fn load(config: &Config) -> Result<Loaded, LoadError> {
     let files = &config.files;
     let policies = Policies::load(PolicyFiles::of(files))?;
     let mut profile = LdevidProfile::new(&config.tenant, config.certificates.pen)?;
@@ -157,15 +175,16 @@ pub(super) fn load(config: &Config, issuer: Issuer) -> Result<Loaded, LoadError>
         nonces: NonceKey::load(&files.nonce_key)?,
         policies: Arc::new(policies),
         wrapping: WrappingFile::open(&files.credential_key)?,
-        issuer: Arc::new(issuer),
     })
 }
 
-fn tls(files: &Files, issuer: &Issuer, clock: Arc<dyn Clock>) -> Result<ServerConfig, LoadError> {
+fn tls(files: &Files, authorities: &Authorities, clock: Arc<dyn Clock>) -> Result<ServerConfig, LoadError> {
     let chain = certificates(&files.server_certificate)?.into_iter().map(CertificateDer::from).collect();
     let key = FileKey::load(&files.server_key)?;
     let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.pkcs8().to_vec()));
-    let issuing = CertificateDer::from(issuer.certificate().der());
+    let signing = authorities.all().iter().filter(|authority| authority.signer().is_some());
+    let issuing: Vec<CertificateDer<'_>> =
+        signing.map(|authority: &Authority| CertificateDer::from(authority.certificate().der())).collect();
     Ok(server_config(chain, key, &issuing, clock)?)
 }
 

@@ -10,10 +10,11 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 
-use super::load::{Front, LoadError, front, issuer, issuer_without_key, load};
+use super::load::{Front, LoadError, front, issuer, issuer_without_key, load, previous};
 use crate::admin::Admin;
 use crate::api::{self, Api};
 use crate::audit::{Actor, Refusals, Repeated};
+use crate::authorities::{Authorities, InOffice};
 use crate::brokers::Brokers;
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError};
@@ -116,7 +117,7 @@ impl Server {
         clock: Arc<dyn Clock>,
         options: Options,
     ) -> Result<Self, StartError> {
-        let Opened { issuance, trust_bundle, tls } = open(&config, &clock, options.hook)?;
+        let Opened { issuance, trust_bundle, tls } = open(&config, &clock, options.hook).await?;
         let store = Arc::clone(issuance.store());
         let senders = config.webhooks.iter().cloned().map(Sender::new).collect::<Result<Vec<_>, _>>()?;
         for sender in &senders {
@@ -136,7 +137,7 @@ impl Server {
         }
         let mut publisher = Publisher::new(
             Arc::clone(&store),
-            Arc::clone(issuance.issuer()),
+            Arc::clone(issuance.in_office()),
             Arc::clone(&clock),
             config.crl.clone(),
         );
@@ -276,9 +277,9 @@ pub(crate) struct Opened {
 }
 
 /// Reads the files and opens the store.
-pub(crate) fn open(config: &Config, clock: &Arc<dyn Clock>, hook: Hook) -> Result<Opened, StartError> {
-    let issuance = issuance(config, clock, issuer(config)?, hook)?;
-    let Front { trust_bundle, tls } = front(config, issuance.issuer(), clock)?;
+pub(crate) async fn open(config: &Config, clock: &Arc<dyn Clock>, hook: Hook) -> Result<Opened, StartError> {
+    let issuance = issuance(config, clock, issuer(config)?, previous(config)?, hook).await?;
+    let Front { trust_bundle, tls } = front(config, &issuance.authorities(), clock)?;
     Ok(Opened { issuance, trust_bundle, tls })
 }
 
@@ -287,20 +288,23 @@ pub(crate) fn open(config: &Config, clock: &Arc<dyn Clock>, hook: Hook) -> Resul
 ///
 /// # Errors
 /// Where a file cannot be used, or the store cannot be opened.
-pub fn open_to_explain(config: &Config, clock: &Arc<dyn Clock>) -> Result<Issuance, StartError> {
-    issuance(config, clock, issuer_without_key(&config.files)?, Hook::default())
+pub async fn open_to_explain(config: &Config, clock: &Arc<dyn Clock>) -> Result<Issuance, StartError> {
+    issuance(config, clock, issuer_without_key(&config.files)?, Vec::new(), Hook::default()).await
 }
 
-fn issuance(
+async fn issuance(
     config: &Config,
     clock: &Arc<dyn Clock>,
     issuer: Issuer,
+    previous: Vec<Issuer>,
     hook: Hook,
 ) -> Result<Issuance, StartError> {
-    let loaded = load(config, issuer)?;
+    let loaded = load(config)?;
+    let store = open_store(config)?;
+    let opened = Authorities::open(store.as_ref(), issuer, previous, clock.now()).await;
     let parts = Parts {
-        store: open_store(config)?,
-        issuer: loaded.issuer,
+        store,
+        authorities: Arc::new(InOffice::new(opened.map_err(LoadError::from)?)),
         profile: loaded.profile,
         nonces: loaded.nonces,
         wrapping: loaded.wrapping,

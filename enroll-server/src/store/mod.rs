@@ -12,6 +12,7 @@ mod event;
 mod filter;
 mod held;
 mod import;
+mod issuer;
 mod label;
 mod model;
 mod outbox;
@@ -43,6 +44,7 @@ pub use event::{Event, EventQuery, NewEvent, Observed, Order};
 pub use filter::{DeviceFilter, DevicePage, Find, FindError, MAX_FIND};
 pub use held::{HeldPage, HeldRequest};
 pub use import::{ImportChunk, ImportCounts, ImportState, RowOutcome};
+pub use issuer::{IssuerNumber, KnownIssuer};
 pub use label::{Label, Labelled};
 pub use model::{
     Binding, Certificate, CertificateState, Device, ImportReport, InventoryEntry, Maker, Revocation,
@@ -99,8 +101,12 @@ pub trait Store: Outbox + ReferenceStore + core::fmt::Debug {
     /// The numbers that rise with every change others have to notice.
     fn generations(&self) -> Reply<'_, Generations>;
 
-    /// All revoked certificates that have not ended before `ended_before`.
-    fn revoked(&self, ended_before: UnixTime) -> Reply<'_, RevokedList>;
+    /// Makes issuing CAs known, each with the SHA-256 of its certificate and the certificate in DER, in the order in
+    /// which they are to be numbered. Gives all that are known, by number; those that were there keep theirs.
+    fn add_issuers(&self, issuers: Vec<(Sha256, Vec<u8>)>, now: UnixTime) -> Reply<'_, Vec<KnownIssuer>>;
+
+    /// All revoked certificates of one CA that have not ended before `ended_before`.
+    fn revoked(&self, issuer: IssuerNumber, ended_before: UnixTime) -> Reply<'_, RevokedList>;
 
     /// The number of the next revocation list; each is given once.
     fn next_crl_number(&self) -> Reply<'_, u64>;

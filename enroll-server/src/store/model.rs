@@ -6,6 +6,7 @@ use ca::crl::Reason;
 use shared::message::latest::{EvidenceKind, Nonce};
 use shared::{DeviceId, UnixTime};
 
+use super::issuer::IssuerNumber;
 use super::state::DeviceState;
 use super::tag::Tag;
 
@@ -132,6 +133,8 @@ pub struct Certificate {
     /// The certificate in DER, once it is signed.
     #[serde(skip)]
     pub der: Option<Vec<u8>>,
+    /// The issuing CA that signed it, or is to.
+    pub issuer: IssuerNumber,
 }
 
 /// A revocation.

@@ -3,6 +3,7 @@
 use ca::{RecordedIntent, Serial, Validity};
 use shared::DeviceId;
 
+use super::issuer::IssuerNumber;
 use super::state::DeviceState;
 use crate::authorization::Refused;
 
@@ -13,6 +14,7 @@ pub struct Recorded {
     device: DeviceId,
     point: [u8; 65],
     validity: Validity,
+    issuer: IssuerNumber,
 }
 
 impl Recorded {
@@ -22,8 +24,15 @@ impl Recorded {
         device: DeviceId,
         point: [u8; 65],
         validity: Validity,
+        issuer: IssuerNumber,
     ) -> Self {
-        Self { serial, device, point, validity }
+        Self { serial, device, point, validity, issuer }
+    }
+
+    /// The CA that it was recorded for.
+    #[must_use]
+    pub const fn issuer(&self) -> IssuerNumber {
+        self.issuer
     }
 
     /// An intent that nobody recorded: the planted bug that the crash tests have to find.
@@ -31,7 +40,8 @@ impl Recorded {
     pub(crate) fn planted(request: &crate::authorization::Authorized) -> Self {
         let basis = request.basis();
         let point = *request.appraised().csr().point();
-        Self { serial: basis.serial, device: request.device().clone(), point, validity: basis.validity }
+        let device = request.device().clone();
+        Self { serial: basis.serial, device, point, validity: basis.validity, issuer: basis.issuer }
     }
 }
 
@@ -64,6 +74,8 @@ pub enum RecordOutcome {
         der: Vec<u8>,
         /// Its life.
         validity: Validity,
+        /// The CA that signed it.
+        issuer: IssuerNumber,
     },
     /// It waits for an operator.
     Held,

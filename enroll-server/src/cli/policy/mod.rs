@@ -52,7 +52,7 @@ fn with_issuance<T>(
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::Runtime)?;
     runtime.block_on(async {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let issuance = open_to_explain(&config, &clock)?;
+        let issuance = open_to_explain(&config, &clock).await?;
         let done = command(&issuance, &config).await;
         issuance.store().close().await?;
         done

@@ -8,7 +8,7 @@ use shared::message::latest::EvidenceKind;
 use shared::{DeviceId, UnixTime};
 
 use super::convert::{certificate_state, device as device_column, lift, optional, secs, serial, validity};
-use super::{actions, appraisals, credentials, events, read, revoke, tokens};
+use super::{actions, appraisals, credentials, events, issuers, read, revoke, tokens};
 use crate::audit::changes::LastClaims;
 use crate::audit::{Actor, EventKind};
 use crate::authorization::{Authorized, CredentialFacts, Decision, Facts, decide};
@@ -226,7 +226,8 @@ fn insert(c: &Connection, request: &Authorized, state: CertificateState) -> Resu
     }
     let (nonce, _) = binding(&basis.binding);
     let sql = "INSERT INTO certificates (serial, device, state, point, key_sha256, nonce, parent, not_before, \
-               not_after, recorded, evidence_kind, evidence, shown) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+               not_after, recorded, evidence_kind, evidence, shown, issuer) \
+               VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
     let evidence = basis.evidence.as_ref();
     let kind = evidence.map(|evidence| i64::try_from(evidence.kind.code()).unwrap_or(i64::MAX));
     c.prepare_cached(sql)?.execute(params![
@@ -243,19 +244,22 @@ fn insert(c: &Connection, request: &Authorized, state: CertificateState) -> Resu
         kind,
         evidence.map(|evidence| &evidence.body),
         (state == CertificateState::Held).then(|| held::shown(request.appraised()).to_string()),
+        basis.issuer.get(),
     ])?;
     Ok(())
 }
 
-/// A held request that was approved: its life begins now, not when it was first sent.
+/// A held request that was approved: its life begins now, not when it was first sent, and the CA that is active now
+/// signs it.
 fn release(c: &Connection, request: &Authorized, serial: Serial) -> Result<(), StoreError> {
     let basis = request.basis();
-    let sql = "UPDATE certificates SET state = 'intent', not_before = ?, not_after = ?, recorded = ? \
+    let sql = "UPDATE certificates SET state = 'intent', not_before = ?, not_after = ?, recorded = ?, issuer = ? \
                WHERE serial = ? AND state = 'held'";
     c.prepare_cached(sql)?.execute(params![
         secs(basis.validity.not_before),
         secs(basis.validity.not_after),
         secs(basis.now),
+        basis.issuer.get(),
         serial.as_bytes()
     ])?;
     if of_batch(request) {
@@ -276,7 +280,13 @@ fn issued(c: &Connection, serial: Serial) -> Result<RecordOutcome, StoreError> {
     let mut query = c.prepare_cached("SELECT * FROM certificates WHERE serial = ? AND state = 'issued'")?;
     let row = query.query_row(
         [serial.as_bytes()],
-        lift(|row| Ok(RecordOutcome::Issued { der: row.get("der")?, validity: validity(row)? })),
+        lift(|row| {
+            Ok(RecordOutcome::Issued {
+                der: row.get("der")?,
+                validity: validity(row)?,
+                issuer: issuers::number(row, "issuer")?,
+            })
+        }),
     );
     optional(row)?.ok_or(StoreError::Damaged { field: "state" })
 }
@@ -290,7 +300,8 @@ fn recorded(c: &Connection, serial: Serial) -> Result<Recorded, StoreError> {
 fn recorded_row(row: &Row<'_>) -> Result<Recorded, StoreError> {
     let point: Vec<u8> = row.get("point")?;
     let point = point.try_into().map_err(|_| StoreError::Damaged { field: "point" })?;
-    Ok(Recorded::committed(serial(row)?, device_column(row, "device")?, point, validity(row)?))
+    let issuer = issuers::number(row, "issuer")?;
+    Ok(Recorded::committed(serial(row)?, device_column(row, "device")?, point, validity(row)?, issuer))
 }
 
 pub(super) fn open_intents(c: &Connection) -> Result<Vec<Recorded>, StoreError> {

@@ -13,6 +13,7 @@ mod events;
 mod import;
 mod inventory;
 mod issue;
+mod issuers;
 mod labels;
 mod maker_crl;
 mod migrate;
@@ -52,7 +53,7 @@ use super::{
     RowOutcome, Selection, Sha256, Snapshot, Store, StoreError, Token,
 };
 use super::{AttestationKey, KeysAdded, NewAttestationKey};
-use super::{CrlStored, StoredCrl};
+use super::{CrlStored, IssuerNumber, KnownIssuer, StoredCrl};
 use crate::audit::Actor;
 use crate::authorization::{Authorized, Decision};
 use reader::Readers;
@@ -244,8 +245,23 @@ impl Store for SqliteStore {
         })
     }
 
-    fn revoked(&self, ended_before: UnixTime) -> Reply<'_, RevokedList> {
-        self.read(move |c| read::revoked(c, ended_before))
+    fn add_issuers(&self, issuers: Vec<(Sha256, Vec<u8>)>, now: UnixTime) -> Reply<'_, Vec<KnownIssuer>> {
+        Box::pin(async move {
+            let known = self.read(issuers::all).await?;
+            let is_known = |(hash, _): &(Sha256, Vec<u8>)| known.iter().any(|issuer| issuer.sha256 == *hash);
+            if issuers.iter().all(is_known) {
+                return Ok(known);
+            }
+            let added = self.write(move |c| {
+                issuers.iter().try_for_each(|(hash, der)| issuers::add(c, hash, der, now))?;
+                issuers::all(c)
+            });
+            added.await
+        })
+    }
+
+    fn revoked(&self, issuer: IssuerNumber, ended_before: UnixTime) -> Reply<'_, RevokedList> {
+        self.read(move |c| read::revoked(c, issuer, ended_before))
     }
 
     fn next_crl_number(&self) -> Reply<'_, u64> {

@@ -11,9 +11,10 @@ use super::convert::{
     certificate_state, device as device_column, device_state, lift, optional, optional_time, secs, serial,
     sha256, time, validity,
 };
+use super::issuers;
 use crate::store::{
-    Certificate, CertificateState, Counts, Device, DeviceState, Revocation, RevokedEntry, RevokedList,
-    StoreError, StoredEvidence, Tag,
+    Certificate, CertificateState, Counts, Device, DeviceState, IssuerNumber, Revocation, RevokedEntry,
+    RevokedList, StoreError, StoredEvidence, Tag,
 };
 
 pub(super) fn counter(c: &Connection, name: &str) -> Result<u64, StoreError> {
@@ -149,6 +150,7 @@ fn certificate_row(row: &Row<'_>) -> Result<Certificate, StoreError> {
         revoked: revocation(row)?.or(held),
         evidence: evidence(row)?,
         der: row.get("der")?,
+        issuer: issuers::number(row, "issuer")?,
     })
 }
 
@@ -166,16 +168,20 @@ fn evidence(row: &Row<'_>) -> Result<Option<StoredEvidence>, StoreError> {
     Ok(Some(StoredEvidence { kind, body: row.get("evidence")? }))
 }
 
-pub(super) fn revoked(c: &Connection, ended_before: UnixTime) -> Result<RevokedList, StoreError> {
+pub(super) fn revoked(
+    c: &Connection,
+    issuer: IssuerNumber,
+    ended_before: UnixTime,
+) -> Result<RevokedList, StoreError> {
     // RFC 5280, section 5.3.1: on hold for as long as the device is suspended, then off the list again.
-    let sql = "SELECT serial, revoked, reason FROM certificates WHERE state = 'revoked' AND not_after >= ?1 \
+    let sql = "SELECT serial, revoked, reason FROM certificates WHERE state = 'revoked' AND not_after >= ?1 AND issuer = ?2 \
                UNION ALL \
                SELECT serial, devices.changed, 'certificate-hold' FROM devices JOIN certificates USING (device) \
-               WHERE devices.state = 'suspended' AND certificates.state = 'issued' AND not_after >= ?1 \
+               WHERE devices.state = 'suspended' AND certificates.state = 'issued' AND not_after >= ?1 AND issuer = ?2 \
                ORDER BY serial";
     let mut query = c.prepare_cached(sql)?;
     let rows = query.query_map(
-        [secs(ended_before)],
+        params![secs(ended_before), issuer.get()],
         lift(|row| {
             let revocation = revocation(row)?.ok_or(StoreError::Damaged { field: "revoked" })?;
             Ok(RevokedEntry { serial: serial(row)?, revocation })

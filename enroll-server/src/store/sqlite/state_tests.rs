@@ -10,8 +10,8 @@ use shared::{DeviceId, UnixTime};
 use super::migrate::STEPS;
 use super::{SqliteOptions, SqliteStore};
 use crate::store::{
-    Action, CertificateState, DeviceState, EventQuery, InventoryEntry, Move, Page, Selection, Standing,
-    Store as _,
+    Action, CertificateState, DeviceState, EventQuery, InventoryEntry, IssuerNumber, Move, Page, Selection,
+    Standing, Store as _,
 };
 
 const NOW: UnixTime = UnixTime::from_secs(1_800_000_000);
@@ -102,7 +102,7 @@ async fn a_filled_database_of_every_older_version_is_brought_up_to_date_without_
         }
         let certificates = store.certificates(None, 10).await.unwrap();
         assert_eq!(certificates.len(), 3);
-        assert_eq!(store.revoked(NOW).await.unwrap().entries.len(), 1);
+        assert_eq!(store.revoked(IssuerNumber::given(1), NOW).await.unwrap().entries.len(), 1);
         assert_eq!(store.events(EventQuery::last(10)).await.unwrap().len(), 3);
         // Certificates still refer to devices, and the new states can be written.
         let orphan = store
@@ -164,7 +164,7 @@ proptest! {
                         assert_eq!((done.done, done.state, found.state), (1, Some(state), state));
                     }
                 }
-                let listed = store.revoked(NOW).await.unwrap().entries.iter()
+                let listed = store.revoked(IssuerNumber::given(1), NOW).await.unwrap().entries.iter()
                     .any(|entry| entry.serial == certificates[0].serial);
                 assert_eq!(listed, !in_force || state == DeviceState::Suspended, "{state:?} after {step:?}");
                 if matches!(step, Move::Transfer | Move::Return) && done.done == 1 {
