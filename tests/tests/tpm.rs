@@ -7,7 +7,7 @@ use agent::keystore::TpmKeyStore;
 use agent::provision::{TpmAttester, TpmIdentity};
 use agent::state_dir::StateDir;
 use agent::storage::FileStorage;
-use agent::tpm::EkKind;
+use tpm_client::EkKind;
 use agent_core::platform::{AttestError, Attester as _, KeyStore as _, SigningKey as _, Slot};
 use rand_core::OsRng;
 use serde_json::Value as Json;

@@ -5,7 +5,7 @@
 #![expect(clippy::indexing_slicing, reason = "a test fails by panicking")]
 #![expect(clippy::panic, reason = "a test fails by panicking")]
 
-use agent::tpm::EkKind;
+use tpm_client::EkKind;
 use appraisal::tpm::{ActivationKey, Tpm2};
 use appraisal::{
     Appraised, Basis, Endorsements, MakerCa, Policy, Presented, Proof, ReferenceValues, Refusal,

@@ -25,7 +25,6 @@ pub mod state_dir;
 pub mod storage;
 pub mod systemd;
 mod tls;
-pub mod tpm;
 pub mod transport;
 
 pub use config::Config;

@@ -1,7 +1,7 @@
 //! A device with a TPM, driven by hand: each part of its evidence by itself, so that a test can mix and spoil them.
 
-use agent::tpm::objects::KeyBlob;
-use agent::tpm::{EkKind, Tpm};
+use tpm_client::objects::KeyBlob;
+use tpm_client::{EkKind, Tpm};
 use hmac::{Hmac, Mac as _};
 use p256::ecdsa::Signature;
 use rcgen::{CertificateParams, DistinguishedName, PublicKeyData, SignatureAlgorithm, SigningKey};

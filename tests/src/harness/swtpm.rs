@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use agent::tpm::{EkKind, Tpm};
+use tpm_client::{EkKind, Tpm};
 use sha2::Digest as _;
 
 use super::binaries::peer;

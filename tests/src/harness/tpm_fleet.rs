@@ -4,7 +4,7 @@
 use std::fs;
 use std::process::Command;
 
-use agent::tpm::EkKind;
+use tpm_client::EkKind;
 
 use super::binaries::binary;
 use super::measured_boot::Firmware;

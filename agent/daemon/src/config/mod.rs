@@ -20,7 +20,7 @@ pub use error::{ConfigError, ConfigErrors, Origin, Problem};
 pub use sample::sample;
 
 use crate::provision::ServiceCommand;
-use crate::tpm::EkKind;
+use tpm_client::EkKind;
 
 /// Where the configuration file is looked for when nobody says otherwise.
 pub const DEFAULT_FILE: &str = "/etc/agent/agent.toml";

@@ -206,7 +206,7 @@ fn a_tpm_takes_the_place_of_certificate_and_key() {
         panic!("no TPM");
     };
     assert_eq!((found.registers.as_slice(), found.event_log), ([0, 2, 4, 7].as_slice(), None));
-    assert_eq!(found.endorsement_key, crate::tpm::EkKind::P256);
+    assert_eq!(found.endorsement_key, tpm_client::EkKind::P256);
     for (wrong, field) in [
         ("identity.key = \"/key\"", "identity"),
         ("identity.token_file = \"/token\"", "identity"),

@@ -10,8 +10,8 @@ use agent_core::platform::{KeyError, KeyStore, PublicPoint, RawSignature, Signin
 use rand_core::CryptoRngCore;
 
 use super::key_record;
-use crate::tpm::objects::KeyBlob;
-use crate::tpm::{Tpm, TpmError};
+use tpm_client::objects::KeyBlob;
+use tpm_client::{Tpm, TpmError};
 
 /// Tells such a record from one of a software key.
 const VERSION: u8 = 2;

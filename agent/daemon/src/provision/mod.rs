@@ -27,7 +27,7 @@ use crate::keystore::{DeviceKeyStore, FileKey, FileKeyStore, TpmKeyStore};
 use crate::pem;
 use crate::state_dir::StateDir;
 use crate::storage::FileStorage;
-use crate::tpm::Tpm;
+use tpm_client::Tpm;
 
 pub use attester::DeviceAttester;
 pub use psa::ServiceCommand;

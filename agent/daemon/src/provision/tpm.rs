@@ -18,8 +18,8 @@ use shared::{DeviceId, limits};
 
 use crate::keystore::{MAX_TPM_RECORD, blob, key_record};
 use crate::storage::FileStorage;
-use crate::tpm::objects::KeyBlob;
-use crate::tpm::{EkKind, Tpm, TpmError};
+use tpm_client::objects::KeyBlob;
+use tpm_client::{EkKind, Tpm, TpmError};
 
 /// The file of the state directory with the nonce of a challenge and the credential that came with it.
 pub(crate) const CREDENTIAL_FILE: &str = "tpm-credential";

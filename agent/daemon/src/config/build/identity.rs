@@ -10,7 +10,7 @@ use super::super::layers::{Located, Value};
 use super::super::{Identity, TokenSource, Tpm};
 use super::{Reader, describe};
 use crate::provision::ServiceCommand;
-use crate::tpm::EkKind;
+use tpm_client::EkKind;
 
 impl Reader {
     pub(super) fn identity(&mut self, token: Option<Zeroizing<String>>) -> Option<Identity> {

@@ -24,6 +24,11 @@ pub(super) enum Connection {
     Socket(UnixStream),
 }
 
+/// Whether there is a socket at the path, and so a simulator, which serves one connection at a time.
+pub(super) fn is_socket(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|metadata| metadata.file_type().is_socket())
+}
+
 impl Connection {
     pub(super) fn open(path: &Path) -> Result<Self, TpmError> {
         Self::try_open(path).map_err(|source| TpmError::Unreachable { path: path.to_owned(), source })

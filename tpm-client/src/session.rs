@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 use super::command::{Answer, Code, Command};
 use super::connection::Connection;
 use super::objects::{KeyBlob, Loaded};
-use super::{EkKind, Signed, TpmError, template};
+use super::{AuthValue, EkKind, Signed, TpmError, template};
 
 const CREATE_PRIMARY: Code = Code("TPM2_CreatePrimary", 0x131);
 const PCR_EXTEND: Code = Code("TPM2_PCR_Extend", 0x182);
@@ -70,7 +70,7 @@ impl Session {
         let bytes = command.to_bytes();
         let mut attempts = 0;
         loop {
-            let answer = Answer::read(command.code(), self.connection.exchange(&bytes)?);
+            let answer = Answer::read(command.code(), self.connection.exchange(bytes.as_slice())?);
             match answer {
                 Err(TpmError::Refused { code, .. }) if AGAIN.contains(&code) && attempts < ATTEMPTS => {
                     attempts += 1;
@@ -139,22 +139,28 @@ impl Session {
     }
 
     fn create_primary(&mut self, hierarchy: u32, template: &[u8]) -> Result<Loaded, TpmError> {
-        let command = with_template(Command::new(CREATE_PRIMARY).authorized(hierarchy), template);
+        let command = Command::new(CREATE_PRIMARY).authorized(hierarchy);
+        let command = with_template(command, template, &AuthValue::default());
         let answer = self.run(&command)?;
         let (handle, mut r) = answer.handle_and_parameters()?;
         let public = r.sized(MAX_PUBLIC, "public area")?.to_vec();
         Ok(Loaded { handle, public })
     }
 
-    pub(super) fn create(&mut self, parent: u32, template: &[u8]) -> Result<KeyBlob, TpmError> {
-        let answer = self.run(&with_template(Command::new(CREATE).authorized(parent), template))?;
+    pub(super) fn create(
+        &mut self,
+        parent: u32,
+        template: &[u8],
+        auth: &AuthValue,
+    ) -> Result<KeyBlob, TpmError> {
+        let answer = self.run(&with_template(Command::new(CREATE).authorized(parent), template, auth))?;
         let mut r = answer.parameters()?;
         let private = r.sized(512, "private part")?.to_vec();
         let public = r.sized(MAX_PUBLIC, "public area")?.to_vec();
         Ok(KeyBlob { public, private })
     }
 
-    fn load(&mut self, parent: u32, key: &KeyBlob) -> Result<u32, TpmError> {
+    pub(super) fn load(&mut self, parent: u32, key: &KeyBlob) -> Result<u32, TpmError> {
         let command = Command::new(LOAD).authorized(parent).sized(&key.private).sized(&key.public);
         Ok(self.run(&command)?.handle_and_parameters()?.0)
     }
@@ -179,7 +185,7 @@ impl Session {
         handles.into_iter().try_for_each(|handle| self.flush(handle))
     }
 
-    fn read_public(&mut self, handle: u32) -> Result<Option<Vec<u8>>, TpmError> {
+    pub(super) fn read_public(&mut self, handle: u32) -> Result<Option<Vec<u8>>, TpmError> {
         match self.run(&Command::new(READ_PUBLIC).handle(handle)) {
             Ok(answer) => Ok(Some(answer.parameters()?.sized(MAX_PUBLIC, "public area")?.to_vec())),
             Err(TpmError::Refused { code: NO_SUCH_HANDLE, .. }) => Ok(None),
@@ -188,10 +194,15 @@ impl Session {
     }
 
     /// TPMT_SIGNATURE over a digest, by the key's own scheme.
-    pub(super) fn sign(&mut self, key: u32, digest: &[u8; 32]) -> Result<Vec<u8>, TpmError> {
+    pub(super) fn sign(
+        &mut self,
+        key: u32,
+        auth: &AuthValue,
+        digest: &[u8; 32],
+    ) -> Result<Vec<u8>, TpmError> {
         // No ticket: the key is not restricted (TPMT_TK_HASHCHECK of the null hierarchy).
         const HASH_CHECK: u16 = 0x8024;
-        let command = Command::new(SIGN).authorized(key).sized(digest).u16(algorithm::NULL);
+        let command = Command::new(SIGN).authorized_with(key, auth).sized(digest).u16(algorithm::NULL);
         let answer = self.run(&command.u16(HASH_CHECK).u32(NULL).sized(&[]))?;
         Ok(answer.parameters()?.rest().to_vec())
     }
@@ -303,9 +314,13 @@ impl Session {
     }
 }
 
-/// TPM2B_SENSITIVE_CREATE with nothing in it, the template, no outside info, no creation registers.
-fn with_template(command: Command, template: &[u8]) -> Command {
-    command.sized(&[0; 4]).sized(template).sized(&[]).u32(0)
+/// TPM2B_SENSITIVE_CREATE with nothing in it but the authorization value, the template, no outside info, no creation
+/// registers.
+fn with_template(command: Command, template: &[u8], auth: &AuthValue) -> Command {
+    let auth = auth.as_bytes();
+    let length = u16::try_from(auth.len()).unwrap_or(u16::MAX);
+    // TPM2B_SENSITIVE_CREATE: its length, then userAuth and data, each with a length.
+    command.u16(length.saturating_add(4)).sized(auth).sized(&[]).sized(template).sized(&[]).u32(0)
 }
 
 fn signed(mut r: Reader<'_>) -> Result<Signed, TpmError> {

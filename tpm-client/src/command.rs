@@ -1,31 +1,35 @@
 //! Commands and answers in bytes (TPM 2.0 Library, part 1, section 18).
 
 use shared::tpm2::{Reader, Tpm2Error};
+use zeroize::Zeroizing;
 
-use super::TpmError;
+use super::{AuthValue, TpmError};
 
 /// Tags (part 2, section 6.9).
 const NO_SESSIONS: u16 = 0x8001;
 const SESSIONS: u16 = 0x8002;
-/// TPM_RS_PW: authorization by password, here always the empty one.
+/// TPM_RS_PW: authorization by the authorization value itself.
 const PASSWORD: u32 = 0x4000_0009;
 
 /// A command's name and code (part 2, section 6.5.2).
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Code(pub(super) &'static str, pub(super) u32);
 
-/// A command that is being written.
-#[derive(Debug)]
+/// A command that is being written. Wiped when dropped: it may hold authorization values.
 pub(super) struct Command {
     code: Code,
     handles: Vec<u8>,
-    sessions: Vec<u8>,
-    parameters: Vec<u8>,
+    sessions: Zeroizing<Vec<u8>>,
+    parameters: Zeroizing<Vec<u8>>,
 }
 
+/// Room for what most commands hold, so that growing leaves no copies of a secret behind.
+const ROOM: usize = 1024;
+
 impl Command {
-    pub(super) const fn new(code: Code) -> Self {
-        Self { code, handles: Vec::new(), sessions: Vec::new(), parameters: Vec::new() }
+    pub(super) fn new(code: Code) -> Self {
+        let room = || Zeroizing::new(Vec::with_capacity(ROOM));
+        Self { code, handles: Vec::new(), sessions: room(), parameters: room() }
     }
 
     pub(super) const fn code(&self) -> Code {
@@ -40,18 +44,25 @@ impl Command {
 
     /// A handle that is authorized with the empty password.
     pub(super) fn authorized(self, handle: u32) -> Self {
-        self.handle(handle).session(PASSWORD)
+        self.authorized_with(handle, &AuthValue::default())
+    }
+
+    /// A handle that is authorized with this value (part 1, section 19.4: password authorizations).
+    pub(super) fn authorized_with(self, handle: u32, auth: &AuthValue) -> Self {
+        self.handle(handle).session(PASSWORD, auth.as_bytes())
     }
 
     /// A handle that is authorized by a policy session, which ends with this command.
     pub(super) fn by_policy(self, handle: u32, session: u32) -> Self {
-        self.handle(handle).session(session)
+        self.handle(handle).session(session, &[])
     }
 
-    /// TPMS_AUTH_COMMAND without nonce, attributes and authorization value.
-    fn session(mut self, session: u32) -> Self {
+    /// TPMS_AUTH_COMMAND without nonce and attributes.
+    fn session(mut self, session: u32, auth: &[u8]) -> Self {
         self.sessions.extend(session.to_be_bytes());
-        self.sessions.extend([0; 5]);
+        self.sessions.extend([0; 3]);
+        self.sessions.extend(u16::try_from(auth.len()).unwrap_or(u16::MAX).to_be_bytes());
+        self.sessions.extend(auth);
         self
     }
 
@@ -74,16 +85,21 @@ impl Command {
         self
     }
 
-    pub(super) fn to_bytes(&self) -> Vec<u8> {
-        let tag = if self.sessions.is_empty() { NO_SESSIONS } else { SESSIONS };
-        let area = match u32::try_from(self.sessions.len()).unwrap_or(u32::MAX) {
-            0 => Vec::new(),
-            length => [&length.to_be_bytes(), self.sessions.as_slice()].concat(),
-        };
-        let length = 10 + self.handles.len() + area.len() + self.parameters.len();
-        let length = u32::try_from(length).unwrap_or(u32::MAX);
-        let head = [tag.to_be_bytes().as_slice(), &length.to_be_bytes(), &self.code.1.to_be_bytes()].concat();
-        [head.as_slice(), &self.handles, &area, &self.parameters].concat()
+    pub(super) fn to_bytes(&self) -> Zeroizing<Vec<u8>> {
+        let area = self.sessions.len();
+        let (tag, size) = if area == 0 { (NO_SESSIONS, 0) } else { (SESSIONS, 4) };
+        let length = HEADER + self.handles.len() + size + area + self.parameters.len();
+        let mut bytes = Zeroizing::new(Vec::with_capacity(length));
+        bytes.extend(tag.to_be_bytes());
+        bytes.extend(u32::try_from(length).unwrap_or(u32::MAX).to_be_bytes());
+        bytes.extend(self.code.1.to_be_bytes());
+        bytes.extend(&self.handles);
+        if area > 0 {
+            bytes.extend(u32::try_from(area).unwrap_or(u32::MAX).to_be_bytes());
+            bytes.extend(self.sessions.iter());
+        }
+        bytes.extend(self.parameters.iter());
+        bytes
     }
 }
 

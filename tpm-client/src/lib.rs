@@ -1,28 +1,34 @@
-//! The device's TPM 2.0: keys that cannot leave it, and what it says about itself and the platform.
+//! A TPM 2.0: keys that cannot leave it, and what it says about itself and the platform. For the agent, whose
+//! device it vouches for, and for the CA, whose issuing key it may hold.
 //!
 //! Speaks the TPM's own protocol (TPM 2.0 Library, part 3) to the kernel's resource manager, or to a simulator
 //! behind a Unix socket; no library in C, no daemon between. Calls block for as long as the TPM takes, some tenths
-//! of a second on real chips: the agent does one thing at a time, and nothing else of it waits meanwhile but the
-//! broker's next message.
+//! of a second on real chips: whoever serves others meanwhile calls from a thread of its own. Decides nothing, and
+//! knows neither devices nor CAs.
 //!
 //! Hierarchies with an owner or endorsement authorization are not supported: both are taken to be empty, as they
 //! are on most devices.
 
+#![forbid(unsafe_code)]
+
+mod auth;
 mod command;
 mod connection;
 mod error;
 pub mod objects;
 mod session;
+mod standing;
 pub mod template;
 
 use std::path::{Path, PathBuf};
 
-use agent_core::platform::RawSignature;
 use shared::tpm2::{Bank, PcrSet, PublicArea, ecdsa_signature};
 use zeroize::Zeroizing;
 
+pub use auth::{AuthValue, MAX_AUTH};
 pub use error::TpmError;
 pub use session::Session;
+pub use standing::StandingKey;
 pub use template::EkKind;
 
 use objects::KeyBlob;
@@ -73,12 +79,26 @@ impl Tpm {
         Session::open(&self.path)
     }
 
-    /// Makes a signing key.
+    /// Whether it takes several connections at once: the kernel's resource manager does, a simulator does not.
+    #[must_use]
+    pub fn is_shared(&self) -> bool {
+        !connection::is_socket(&self.path)
+    }
+
+    /// Makes a signing key that is used with an empty authorization.
     ///
     /// # Errors
     /// Where the TPM fails.
     pub fn make_key(&self) -> Result<KeyBlob, TpmError> {
-        self.open()?.with_storage_root(|tpm, root| tpm.create(root, &template::signing_key()))
+        self.make_guarded_key(&AuthValue::default())
+    }
+
+    /// Makes a signing key that is used with this authorization value.
+    ///
+    /// # Errors
+    /// Where the TPM fails.
+    pub fn make_guarded_key(&self, auth: &AuthValue) -> Result<KeyBlob, TpmError> {
+        self.open()?.with_storage_root(|tpm, root| tpm.create(root, &template::signing_key(), auth))
     }
 
     /// Whether the TPM can load this key: it made it, and was not cleared since.
@@ -93,9 +113,9 @@ impl Tpm {
     ///
     /// # Errors
     /// Where the TPM fails.
-    pub fn sign(&self, key: &KeyBlob, digest: &[u8; 32]) -> Result<RawSignature, TpmError> {
+    pub fn sign(&self, key: &KeyBlob, digest: &[u8; 32]) -> Result<[u8; 64], TpmError> {
         self.open()?.with_key(key, |tpm, handle| {
-            let signature = tpm.sign(handle, digest)?;
+            let signature = tpm.sign(handle, &AuthValue::default(), digest)?;
             Ok(ecdsa_signature(&signature)?)
         })
     }

@@ -33,6 +33,15 @@ pub enum TpmError {
     /// A command would be longer than a TPM takes.
     #[error("a command of more than 4096 bytes")]
     TooLong,
+    /// Nothing lies at a persistent handle.
+    #[error("no key lies at handle {handle:#010x} of the TPM")]
+    NoSuchHandle {
+        /// The handle.
+        handle: u32,
+    },
+    /// An authorization value longer than the TPM takes.
+    #[error("an authorization value of more than {} bytes", super::MAX_AUTH)]
+    AuthTooLong,
     /// No register is to be quoted.
     #[error("no register to quote, or one that no TPM has")]
     NoRegisters,
@@ -49,6 +58,12 @@ impl TpmError {
     #[must_use]
     pub fn is_foreign_key(&self) -> bool {
         matches!(self, Self::Refused { command: "TPM2_Load", code } if *code & FORMAT_ONE != 0)
+    }
+
+    /// Whether the TPM did not take the authorization value (part 2, section 6.6.3: AUTH_FAIL, BAD_AUTH).
+    #[must_use]
+    pub const fn is_wrong_authorization(&self) -> bool {
+        matches!(self, Self::Refused { code, .. } if *code & FORMAT_ONE != 0 && matches!(*code & 0x3f, 0x0e | 0x22))
     }
 }
 
