@@ -7,7 +7,6 @@ use agent::keystore::TpmKeyStore;
 use agent::provision::{TpmAttester, TpmIdentity};
 use agent::state_dir::StateDir;
 use agent::storage::FileStorage;
-use tpm_client::EkKind;
 use agent_core::platform::{AttestError, Attester as _, KeyStore as _, SigningKey as _, Slot};
 use rand_core::OsRng;
 use serde_json::Value as Json;
@@ -24,6 +23,7 @@ use tests::harness::matrix::{self, Spoil, TpmSubject};
 use tests::harness::measured_boot::Firmware;
 use tests::harness::tpm_fleet::GOOD;
 use tests::harness::{Mosquitto, Process, Site, TpmFleet, Wishes, World, run, until};
+use tpm_client::EkKind;
 
 /// What `agent status` says.
 fn status(world: &World, fleet: &TpmFleet) -> Json {

@@ -5,7 +5,6 @@
 #![expect(clippy::indexing_slicing, reason = "a test fails by panicking")]
 #![expect(clippy::panic, reason = "a test fails by panicking")]
 
-use tpm_client::EkKind;
 use appraisal::tpm::{ActivationKey, Tpm2};
 use appraisal::{
     Appraised, Basis, Endorsements, MakerCa, Policy, Presented, Proof, ReferenceValues, Refusal,
@@ -21,6 +20,7 @@ use tests::harness::hand_tpm::{HandTpm, Parts, prove};
 use tests::harness::matrix::tpm::{ek_certificate, stranger};
 use tests::harness::measured_boot::Firmware;
 use tests::harness::{Swtpm, TpmMaker, now};
+use tpm_client::EkKind;
 
 const NONCE: Nonce = [0x5a; 32];
 const GOOD: &str = "1.2.0";

@@ -11,6 +11,7 @@ pub mod crl;
 pub mod hierarchy;
 pub mod key;
 pub mod pem;
+pub mod secret;
 
 mod certificate;
 mod der;

@@ -34,6 +34,20 @@ pub fn encrypted_private_key(der: &[u8]) -> Zeroizing<String> {
     encode(ENCRYPTED_PRIVATE_KEY, der)
 }
 
+/// A key that a TPM encrypted, in PEM: TPM2B_PUBLIC, then TPM2B_PRIVATE.
+#[must_use]
+pub fn tpm_key(blob: &[u8]) -> Zeroizing<String> {
+    encode(TPM_KEY, blob)
+}
+
+/// Reads what [`tpm_key`] wrote.
+///
+/// # Errors
+/// Where there is not exactly one.
+pub fn read_tpm_key(text: &str) -> Result<Zeroizing<Vec<u8>>, NotPem> {
+    read(TPM_KEY, text)
+}
+
 /// Reads a file of certificates in PEM, or of one certificate in DER.
 ///
 /// # Errors
@@ -123,6 +137,7 @@ fn read(label: &str, text: &str) -> Result<Zeroizing<Vec<u8>>, NotPem> {
 pub struct NotPem;
 
 const PRIVATE_KEY: &str = "PRIVATE KEY";
+const TPM_KEY: &str = "TPM2 KEY BLOB";
 const ENCRYPTED_PRIVATE_KEY: &str = "ENCRYPTED PRIVATE KEY";
 
 fn encode(label: &str, der: &[u8]) -> Zeroizing<String> {

@@ -1,13 +1,13 @@
 //! A device with a TPM, driven by hand: each part of its evidence by itself, so that a test can mix and spoil them.
 
-use tpm_client::objects::KeyBlob;
-use tpm_client::{EkKind, Tpm};
 use hmac::{Hmac, Mac as _};
 use p256::ecdsa::Signature;
 use rcgen::{CertificateParams, DistinguishedName, PublicKeyData, SignatureAlgorithm, SigningKey};
 use sha2::{Digest as _, Sha256};
 use shared::evidence::{Introduction, TpmEvidence, activation_message};
 use shared::message::latest::Nonce;
+use tpm_client::objects::KeyBlob;
+use tpm_client::{EkKind, Tpm};
 
 use super::device::{Csr, written};
 use super::measured_boot::REGISTERS;

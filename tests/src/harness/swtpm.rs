@@ -4,8 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use tpm_client::{EkKind, Tpm};
 use sha2::Digest as _;
+use tpm_client::{EkKind, Tpm};
 
 use super::binaries::peer;
 use super::measured_boot::Firmware;

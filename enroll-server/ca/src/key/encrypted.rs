@@ -12,9 +12,9 @@ use pkcs8::{EncryptedPrivateKeyInfo, PrivateKeyInfo};
 use rand_core::{OsRng, RngCore as _};
 use zeroize::Zeroizing;
 
-use super::file::read_secret;
 use super::{FileKey, KeyError};
 use crate::pem;
+use crate::secret::read_secret;
 
 /// Cost of scrypt: 16 MiB five times over. openssl reads nothing that takes more than 32 MiB.
 const LOG_N: u8 = 14;

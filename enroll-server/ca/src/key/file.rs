@@ -4,8 +4,8 @@
 
 use core::fmt;
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use aws_lc_rs::rand::SystemRandom;
@@ -13,8 +13,9 @@ use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair
 use zeroize::Zeroizing;
 
 use super::encrypted::{self, KeyFile, LockedKey, Passphrase};
-use super::{IssuerKey, KeyError, MAX_FILE};
+use super::{IssuerKey, KeyError};
 use crate::pem;
+use crate::secret::read_secret;
 
 /// A P-256 key that was made here or read from a file. Wiped when dropped.
 pub struct FileKey {
@@ -90,27 +91,8 @@ impl FileKey {
     }
 }
 
-/// Reads a file of text that is for its owner only: a key, a passphrase or a PIN.
-pub(super) fn read_secret(path: &Path) -> Result<Zeroizing<String>, KeyError> {
-    let io = |source| KeyError::Io { path: path.into(), source };
-    let file = File::open(path).map_err(io)?;
-    // Asked of the open file, so that it cannot be exchanged in between.
-    let metadata = file.metadata().map_err(io)?;
-    if !metadata.is_file() || metadata.len() > MAX_FILE {
-        return Err(KeyError::NotAKeyFile { path: path.into() });
-    }
-    let mode = metadata.mode() & 0o7777;
-    if mode & 0o077 != 0 {
-        return Err(KeyError::Permissions { path: path.into(), mode });
-    }
-    // The whole capacity at once: growing would leave copies of the secret behind.
-    let mut text = Zeroizing::new(String::with_capacity(MAX_FILE_BYTES + 1));
-    file.take(MAX_FILE + 1).read_to_string(&mut text).map_err(io)?;
-    Ok(text)
-}
-
 /// Writes a key in PEM to a new file for its owner only, durably.
-fn write(path: &Path, text: &str) -> Result<(), KeyError> {
+pub(super) fn write(path: &Path, text: &str) -> Result<(), KeyError> {
     let io = |source: io::Error| match source.kind() {
         io::ErrorKind::AlreadyExists => KeyError::Exists { path: path.into() },
         _ => KeyError::Io { path: path.into(), source },
@@ -139,11 +121,10 @@ impl fmt::Debug for FileKey {
     }
 }
 
-const MAX_FILE_BYTES: usize = 4096;
-
 #[cfg(test)]
 mod tests {
     use super::{FileKey, IssuerKey as _, KeyError};
+    use crate::secret::SecretError;
     use std::fs;
     use std::os::unix::fs::PermissionsExt as _;
 
@@ -166,7 +147,8 @@ mod tests {
         FileKey::generate().unwrap().save(&path).unwrap();
         for mode in [0o640, 0o604, 0o620, 0o660, 0o644] {
             fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
-            let Err(KeyError::Permissions { mode: found, .. }) = FileKey::load(&path) else {
+            let Err(KeyError::Secret(SecretError::Permissions { mode: found, .. })) = FileKey::load(&path)
+            else {
                 panic!("{mode:o}")
             };
             assert_eq!(found, mode);
@@ -179,10 +161,13 @@ mod tests {
     fn what_is_no_key_is_refused() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("x");
-        assert!(matches!(FileKey::load(&path), Err(KeyError::Io { .. })));
-        assert!(matches!(FileKey::load(directory.path()), Err(KeyError::NotAKeyFile { .. })));
+        assert!(matches!(FileKey::load(&path), Err(KeyError::Secret(SecretError::Unreadable { .. }))));
+        assert!(matches!(
+            FileKey::load(directory.path()),
+            Err(KeyError::Secret(SecretError::NotAFile { .. }))
+        ));
         let p384 = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P384_SHA384).unwrap().serialize_pem();
-        for content in ["", "-----BEGIN PRIVATE KEY-----", &p384, &"x".repeat(5000)] {
+        for content in ["", "-----BEGIN PRIVATE KEY-----", &p384] {
             fs::write(&path, content).unwrap();
             fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
             assert!(matches!(FileKey::load(&path), Err(KeyError::NotAKeyFile { .. })));

@@ -1,4 +1,4 @@
-//! Keys that sign: the trait, and the implementations over a file, a PKCS#11 token and a command.
+//! Keys that sign: the trait, and the implementations over a file, a PKCS#11 token, a TPM and a command.
 //!
 //! All are ECDSA on P-256. Whoever holds an [`IssuerKey`] can sign anything with it; only
 //! [`Issuer`](crate::Issuer) does, and only what was linted.
@@ -7,6 +7,7 @@ mod command;
 mod encrypted;
 mod file;
 mod pkcs11;
+mod tpm;
 mod uri;
 
 use core::error::Error;
@@ -14,14 +15,14 @@ use core::fmt;
 use std::io;
 use std::path::PathBuf;
 
+use crate::secret::SecretError;
+
 pub use command::{CommandError, CommandKey};
 pub use encrypted::{KeyFile, LockedKey, MAX_PASSPHRASE, Passphrase};
 pub use file::FileKey;
 pub use pkcs11::Pkcs11Key;
+pub use tpm::{MIN_AUTH, TpmKey, TpmKeyError, TpmPlace, make_tpm_key};
 pub use uri::{Pkcs11Uri, UriError};
-
-/// Longest key, PIN or passphrase file, in bytes; our keys have 241, encrypted ones about 400.
-const MAX_FILE: u64 = 4096;
 
 /// A key of a CA.
 ///
@@ -42,7 +43,13 @@ pub trait IssuerKey: fmt::Debug + Send + Sync {
 /// Why a key cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
-    /// The file cannot be read or written.
+    /// The file cannot be read, or is not for its owner only.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+    /// The key in a TPM cannot be used.
+    #[error(transparent)]
+    Tpm(#[from] TpmKeyError),
+    /// The file cannot be written.
     #[error("cannot use the key file {path}")]
     Io {
         /// The file.
@@ -56,15 +63,7 @@ pub enum KeyError {
         /// The file.
         path: PathBuf,
     },
-    /// Others than the owner can read or write the file.
-    #[error("{path} has mode {mode:04o}; others must have no access: chmod 600 {path}")]
-    Permissions {
-        /// The file.
-        path: PathBuf,
-        /// Its mode.
-        mode: u32,
-    },
-    /// Not a regular file, or too long for a key.
+    /// It holds no key.
     #[error("{path} is not a key file")]
     NotAKeyFile {
         /// The file.

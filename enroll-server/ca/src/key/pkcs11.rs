@@ -16,10 +16,10 @@ use cryptoki::object::{Attribute, AttributeType, KeyType, ObjectClass, ObjectHan
 use cryptoki::session::{Session, UserType};
 use cryptoki::types::AuthPin;
 
-use super::file::read_secret;
 use super::uri::Pkcs11Uri;
 use super::{IssuerKey, KeyError};
 use crate::der;
+use crate::secret::read_secret;
 
 /// A P-256 key in a token.
 pub struct Pkcs11Key {

@@ -13,6 +13,7 @@ use std::process::Command;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1, UnparsedPublicKey};
 use ca::hierarchy::{ROOT_LIFETIME, issuing_ca, root_ca};
 use ca::key::{Pkcs11Key, Pkcs11Uri};
+use ca::secret::SecretError;
 use ca::{FileKey, Issuer, IssuerKey, KeyError, LdevidProfile, RecordedIntent, Serial, Validity, lint};
 use cryptoki::context::Pkcs11;
 use shared::{DeviceId, UnixTime};
@@ -97,7 +98,10 @@ fn what_is_missing_is_named() {
     assert!(matches!(wrong, KeyError::Unavailable(_)), "{wrong:?}");
     assert!(!format!("{wrong:?} {wrong}").contains("0000"));
     fs::set_permissions(tokens.path("pin"), fs::Permissions::from_mode(0o644)).unwrap();
-    assert!(matches!(open(tokens.uri("ca", "id=%01")), KeyError::Permissions { mode: 0o644, .. }));
+    assert!(matches!(
+        open(tokens.uri("ca", "id=%01")),
+        KeyError::Secret(SecretError::Permissions { mode: 0o644, .. })
+    ));
     let missing = "pkcs11:token=ca;id=%01?module-path=/nonexistent.so".parse().unwrap();
     assert!(matches!(open(missing), KeyError::Unavailable(_)));
 }

@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
-use tpm_client::EkKind;
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
     KeyPair, KeyUsagePurpose, SubjectPublicKeyInfo,
@@ -11,6 +10,7 @@ use rcgen::{
 use shared::message::latest::EvidenceKind;
 use shared::tpm2::PublicArea;
 use shared::{DeviceId, Reject};
+use tpm_client::EkKind;
 
 use super::{Challenged, Expected, Presented, Spoil, Subject};
 use crate::harness::device::Csr;
