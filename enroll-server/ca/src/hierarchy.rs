@@ -34,7 +34,7 @@ pub fn root_ca(
 ) -> Result<(CaCertificate, FileKey), HierarchyError> {
     let key = FileKey::generate()?;
     let validity = begin(now, lifetime.min(ROOT_LIFETIME));
-    let template = ca_template(organization, "Root CA", 1, validity, &key)?;
+    let template = ca_template(organization, "Root CA", 1, validity, key.public_point())?;
     let issued = self_sign(lint_root(template, ROOT_LIFETIME, now)?, &key)?;
     Ok((CaCertificate::from_der(issued.der())?, key))
 }
@@ -51,11 +51,26 @@ pub fn issuing_ca(
     now: UnixTime,
 ) -> Result<(CaCertificate, FileKey), HierarchyError> {
     let key = FileKey::generate()?;
+    let certificate = issuing_ca_for(organization, key.public_point(), root, lifetime, now)?;
+    Ok((certificate, key))
+}
+
+/// As [`issuing_ca`], for a key that was made elsewhere: its public half as an uncompressed point.
+///
+/// # Errors
+/// As [`issuing_ca`].
+pub fn issuing_ca_for(
+    organization: &str,
+    point: &[u8; 65],
+    root: &Issuer,
+    lifetime: Duration,
+    now: UnixTime,
+) -> Result<CaCertificate, HierarchyError> {
     let life = root.certificate().validity();
     let validity = Validity::clamped(now, lifetime.min(ISSUING_LIFETIME), life);
-    let template = ca_template(organization, "Issuing CA", 0, validity, &key)?;
+    let template = ca_template(organization, "Issuing CA", 0, validity, point)?;
     let linted = lint_template(template, root.certificate(), ISSUING_LIFETIME, now)?;
-    Ok((CaCertificate::from_der(root.issue(linted, now)?.der())?, key))
+    Ok(CaCertificate::from_der(root.issue(linted, now)?.der())?)
 }
 
 /// Certifies the key of a TLS server under `names`, DNS names or IP addresses, without wildcards; the first is
@@ -125,7 +140,7 @@ fn ca_template(
     role: &str,
     path_length: u8,
     validity: Validity,
-    key: &FileKey,
+    point: &[u8; 65],
 ) -> Result<Template, HierarchyError> {
     let serial = Serial::random()?;
     // A part of the serial tells the names of successive CAs apart, which path building goes by.
@@ -137,7 +152,7 @@ fn ca_template(
             (Attribute::Organization, organization.into()),
             (Attribute::CommonName, format!("{role} {mark}")),
         ],
-        point: *key.public_point(),
+        point: *point,
         names: vec![],
         usage: Usage::Ca { path_length },
         crl_url: None,

@@ -3,6 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use ca::KeyError;
+
 use crate::admin::AdminError;
 use crate::config::ConfigError;
 use crate::credential::WrappingKeyError;
@@ -36,6 +38,8 @@ pub(super) enum Failure {
     Unwritable { path: PathBuf, source: io::Error },
     #[error(transparent)]
     Secret(#[from] SecretError),
+    #[error(transparent)]
+    Key(#[from] KeyError),
     #[error(transparent)]
     Import(#[from] ImportError),
     #[error("the store cannot be opened")]
@@ -85,6 +89,7 @@ impl Failure {
             | Self::NotAKey { .. }
             | Self::Unwritable { .. }
             | Self::Secret(_)
+            | Self::Key(_)
             | Self::Store(_)
             | Self::Import(_)
             | Self::Webhook(_)

@@ -4,6 +4,7 @@ mod actions;
 mod args;
 mod attestation_keys;
 mod batches;
+mod ca;
 mod certificates;
 mod devices;
 mod events;
@@ -70,6 +71,7 @@ fn dispatch(args: Args, output: &Output) -> Result<(), Failure> {
         Command::Batch(command) => with_admin(&global, |admin| batches::run(admin, command, output)),
         Command::Reference(command) => with_admin(&global, |admin| reference::run(admin, command, output)),
         Command::Token(command) => with_admin(&global, |admin| tokens::run(admin, command, output)),
+        Command::Ca(command) => ca::run(command, output),
         Command::Cert(command) => with_admin(&global, |admin| certificates::run(admin, command, output)),
         Command::Webhook(command) => webhooks::run(&global, command, output),
         Command::Event(command) => with_admin(&global, |admin| events::run(admin, command, output)),
@@ -119,7 +121,7 @@ fn read(path: &std::path::Path) -> Result<String, Failure> {
     let unreadable = |source| Failure::Unreadable { path: path.to_owned(), source };
     let bytes = std::fs::read(path).map_err(unreadable)?;
     if bytes.first() == Some(&0x30) {
-        return Ok(ca::pem::certificate(&bytes));
+        return Ok(::ca::pem::certificate(&bytes));
     }
     String::from_utf8(bytes).map_err(|_| {
         unreadable(std::io::Error::new(std::io::ErrorKind::InvalidData, "it is not text in UTF-8"))

@@ -6,11 +6,12 @@ use super::args::Init;
 use super::failure::Failure;
 use super::output::Output;
 use crate::clock::SystemClock;
-use crate::startup::{InitError, InitOptions, default_hosts, init as make, init_encrypted, passphrase};
+use crate::startup::{Guard, InitError, InitOptions, TpmGuard, default_hosts, init_with, passphrase};
 
 pub(super) fn init(options: Init, output: &Output) -> Result<(), Failure> {
     let hosts = if options.hosts.is_empty() { default_hosts() } else { options.hosts };
     let (encrypt, passphrase_file) = (options.encrypt_keys, options.passphrase_file);
+    let tpm = options.tpm.map(|device| TpmGuard { device, auth_file: options.tpm_auth_file });
     let options = InitOptions {
         directory: options.dir,
         tenant: options.tenant,
@@ -19,12 +20,14 @@ pub(super) fn init(options: Init, output: &Output) -> Result<(), Failure> {
         broker_port: options.broker_port,
         pen: options.pen,
     };
-    let report = if encrypt {
-        let passphrase = passphrase(passphrase_file.as_deref(), &options.directory.join("issuing-ca.key"));
-        init_encrypted(&options, &passphrase.map_err(InitError::from)?, &SystemClock)?
-    } else {
-        make(&options, &SystemClock)?
+    let passphrase = match encrypt {
+        true => Some(
+            passphrase(passphrase_file.as_deref(), &options.directory.join("issuing-ca.key"))
+                .map_err(InitError::from)?,
+        ),
+        false => None,
     };
+    let report = init_with(&options, &Guard { passphrase, tpm }, &SystemClock)?;
     let value = json!({
         "config": report.config,
         "trust_bundle": report.trust_bundle,

@@ -2,12 +2,16 @@
 
 use std::path::{Path, PathBuf};
 
-use ca::key::Pkcs11Uri;
+use ca::key::{Pkcs11Uri, TpmPlace};
 
-use super::reader::{Reader, Section, text, texts};
-use super::{IssuingKey, PreviousCa};
+use super::reader::{Reader, Section, number, text, texts};
+use super::{IssuingKey, PreviousCa, TpmSettings};
 
-const FIELDS: &str = "passphrase_file, pkcs11 and command";
+const FIELDS: &str = "passphrase_file, pkcs11, tpm and command";
+/// Where a key may be other than in a file.
+const PLACES: [&str; 3] = ["pkcs11", "tpm", "command"];
+/// The kernel's resource manager.
+pub(super) const DEFAULT_TPM: &str = "/dev/tpmrm0";
 
 /// Reads the table `[issuing_key]`.
 pub(super) fn read<'t>(reader: &mut Reader<'t>, root: &mut Section<'t>, folder: &Path) -> IssuingKey {
@@ -31,7 +35,7 @@ pub(super) fn previous<'t>(
         let key_file = reader.field(&mut section, "key_file", |value| text(value, "a path", path));
         let key = key(reader, &mut section, folder);
         if key_file.is_none() && matches!(key, IssuingKey::File { .. }) {
-            reader.missing(&section, "key_file", "a path, or pkcs11 or command in its place");
+            reader.missing(&section, "key_file", "a path, or pkcs11, tpm or command in its place");
         }
         if let Some(certificate) = certificate {
             list.push(PreviousCa { certificate, key_file: key_file.unwrap_or_default(), key });
@@ -42,28 +46,71 @@ pub(super) fn previous<'t>(
 }
 
 fn key<'t>(reader: &mut Reader<'t>, section: &mut Section<'t>, folder: &Path) -> IssuingKey {
-    let passphrase_file: Option<PathBuf> = reader.field(section, "passphrase_file", |value| {
-        text(value, "a path", |found| (!found.is_empty()).then(|| folder.join(found)))
+    // Two places for one key would leave open which of them signs.
+    let places = section.names();
+    let places: Vec<&str> =
+        PLACES.into_iter().filter(|place| places.iter().any(|name| name == place)).collect();
+    if let [first, second, ..] = places.as_slice() {
+        reader.mistake(
+            section,
+            second,
+            format!("expected one place for the key, found {first} and {second}"),
+        );
+    }
+    let passphrase_file = reader.field(section, "passphrase_file", |value| {
+        let found = text(value, "a path", |found| (!found.is_empty()).then(|| folder.join(found)))?;
+        match places.first() {
+            // It would be read by nobody, and the key be less guarded than the operator thinks.
+            Some(place) => Err(format!("is for a key in a file, and the key is elsewhere: {place} is set")),
+            None => Ok(found),
+        }
     });
     let uri = reader.field(section, "pkcs11", |value| {
         let expected = "a PKCS#11 URI (RFC 7512)";
         let found = text(value, expected, |found| Some(found.to_owned()))?;
         found.parse::<Pkcs11Uri>().map_err(|error| format!("expected {expected}: {error}"))
     });
+    let tpm = if places.contains(&"tpm") { tpm(reader, section, folder) } else { None };
     let command = reader.field(section, "command", |value| {
         let command = texts(value)?;
         if command.first().is_none_or(String::is_empty) {
             return Err("expected a program and its arguments, found an empty list".to_owned());
         }
-        // Two places for one key would leave open which of them signs.
-        if uri.is_some() {
-            return Err("expected one of pkcs11 and command, found both".to_owned());
-        }
         Ok(command)
     });
-    match (uri, command) {
-        (Some(uri), _) => IssuingKey::Pkcs11(uri),
-        (None, Some(command)) => IssuingKey::Command(command),
-        (None, None) => IssuingKey::File { passphrase_file },
+    match (uri, tpm, command) {
+        (Some(uri), _, _) => IssuingKey::Pkcs11(uri),
+        (None, Some(tpm), _) => IssuingKey::Tpm(tpm),
+        (None, None, Some(command)) => IssuingKey::Command(command),
+        (None, None, None) => IssuingKey::File { passphrase_file },
     }
+}
+
+/// Reads the table `tpm` of a key.
+fn tpm<'t>(reader: &mut Reader<'t>, key: &mut Section<'t>, folder: &Path) -> Option<TpmSettings> {
+    let mut section = reader.section(key, "tpm");
+    let path = |found: &str| (!found.is_empty()).then(|| folder.join(found));
+    let device = reader.field(&mut section, "device", |value| text(value, "a path", path));
+    let file = reader.field(&mut section, "key", |value| text(value, "a path", path));
+    // TPM 2.0 Library, part 2, section 7.2: TPM_HT_PERSISTENT.
+    let handle = reader
+        .field(&mut section, "handle", |value| number(value, 0x8100_0000, 0x81ff_ffff))
+        .and_then(|n| u32::try_from(n).ok());
+    let auth_file = reader.field(&mut section, "auth_file", |value| text(value, "a path", path));
+    let place = match (file, handle) {
+        (Some(file), None) => Some(TpmPlace::File(file)),
+        (None, Some(handle)) => Some(TpmPlace::Handle(handle)),
+        (Some(_), Some(_)) => {
+            reader.mistake(&section, "handle", "expected one of key and handle, found both".to_owned());
+            None
+        }
+        (None, None) => {
+            let expected = "a file that `enroll-server ca tpm-create` wrote, or handle in its place";
+            reader.missing(&section, "key", expected);
+            None
+        }
+    };
+    reader.close(section, "device, key, handle and auth_file");
+    let device = device.unwrap_or_else(|| PathBuf::from(DEFAULT_TPM));
+    Some(TpmSettings { device, place: place?, auth_file })
 }

@@ -15,7 +15,7 @@ use core::net::SocketAddr;
 use core::time::Duration;
 use std::path::PathBuf;
 
-use ca::key::Pkcs11Uri;
+use ca::key::{Pkcs11Uri, TpmPlace};
 
 use crate::audit::RefusalLimits;
 use crate::store::RecordLimits;
@@ -123,8 +123,21 @@ pub enum IssuingKey {
     },
     /// In a PKCS#11 token.
     Pkcs11(Pkcs11Uri),
+    /// In a TPM 2.0.
+    Tpm(TpmSettings),
     /// Behind a command.
     Command(Vec<String>),
+}
+
+/// A key in a TPM.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TpmSettings {
+    /// The TPM's device, or a simulator's socket.
+    pub device: PathBuf,
+    /// Where the key lies.
+    pub place: TpmPlace,
+    /// A file with its authorization value; without one that value is empty.
+    pub auth_file: Option<PathBuf>,
 }
 
 /// An issuing CA that signs no new LDevIDs.

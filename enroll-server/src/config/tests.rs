@@ -41,6 +41,7 @@ fn what_is_no_toml_is_reported_with_its_line() {
 #[test]
 fn the_issuing_key_is_in_one_place() {
     use super::IssuingKey;
+    use ca::key::TpmPlace;
     let key =
         |table: &str| parse(&format!("tenant = \"Acme\"\n[issuing_key]\n{table}")).map(|c| c.issuing_key);
     let uri = "pkcs11 = \"pkcs11:token=ca;object=o?module-path=/m.so\"\n";
@@ -49,8 +50,52 @@ fn the_issuing_key_is_in_one_place() {
     assert!(matches!(key("passphrase_file = \"p\""), Ok(IssuingKey::File { passphrase_file: Some(_) })));
     assert!(matches!(key(uri), Ok(IssuingKey::Pkcs11(_))));
     assert!(matches!(key(command), Ok(IssuingKey::Command(list)) if list == ["sign", "-k"]));
+    let Ok(IssuingKey::Tpm(tpm)) = key("tpm = { key = \"ca.tpm\", auth_file = \"auth\" }") else {
+        panic!("no TPM")
+    };
+    assert_eq!(tpm.device, Path::new("/dev/tpmrm0"));
+    assert!(matches!(&tpm.place, TpmPlace::File(path) if path.ends_with("ca.tpm")), "{tpm:?}");
+    assert!(tpm.auth_file.is_some_and(|path| path.ends_with("auth")));
+    let Ok(IssuingKey::Tpm(tpm)) =
+        key("[issuing_key.tpm]\ndevice = \"/tmp/tpm.sock\"\nhandle = 0x8101_0020\n")
+    else {
+        panic!("no TPM")
+    };
+    assert_eq!(tpm.place, TpmPlace::Handle(0x8101_0020));
     for (wrong, told) in [
-        (format!("{uri}{command}"), "issuing_key.command: expected one of pkcs11 and command, found both"),
+        (
+            format!("{uri}{command}"),
+            "issuing_key.command: expected one place for the key, found pkcs11 and command",
+        ),
+        (
+            format!("{uri}tpm = {{ key = \"k\" }}"),
+            "issuing_key.tpm: expected one place for the key, found pkcs11 and tpm",
+        ),
+        // It would be read by nobody, and the operator would believe the key to be encrypted.
+        (
+            format!("{uri}passphrase_file = \"p\""),
+            "issuing_key.passphrase_file: is for a key in a file, and the key is elsewhere: pkcs11 is set",
+        ),
+        (
+            format!("{command}passphrase_file = \"p\""),
+            "issuing_key.passphrase_file: is for a key in a file, and the key is elsewhere: command is set",
+        ),
+        (
+            "tpm = {}".to_owned(),
+            "issuing_key.tpm.key: is missing; expected a file that `enroll-server ca tpm-create` wrote, or handle",
+        ),
+        (
+            "tpm = { key = \"k\", handle = 0x81000001 }".to_owned(),
+            "issuing_key.tpm.handle: expected one of key and handle, found both",
+        ),
+        (
+            "tpm = { handle = 0x80000001 }".to_owned(),
+            "issuing_key.tpm.handle: expected a whole number from 2164260864 to 2181038079",
+        ),
+        (
+            "tpm = { key = \"k\", pin = \"4711\" }".to_owned(),
+            "issuing_key.tpm.pin: is no field here; there are device, key, handle and auth_file",
+        ),
         (
             "command = []".to_owned(),
             "issuing_key.command: expected a program and its arguments, found an empty list",

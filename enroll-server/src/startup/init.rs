@@ -11,8 +11,8 @@ use aws_lc_rs::rand::{SecureRandom as _, SystemRandom};
 use ca::bundle::{BundleError, TrustSigner};
 use ca::crl::{CrlError, Issue};
 use ca::hierarchy::{self, HierarchyError, ISSUING_LIFETIME, ROOT_LIFETIME, SERVER_LIFETIME};
-use ca::key::Passphrase;
-use ca::{FileKey, IssueError, Issuer, KeyError};
+use ca::key::{Passphrase, TpmKey, TpmPlace, make_tpm_key};
+use ca::{FileKey, IssueError, Issuer, IssuerKey, KeyError};
 use shared::UnixTime;
 use zeroize::Zeroizing;
 
@@ -111,34 +111,40 @@ pub enum InitError {
 /// # Errors
 /// Says what stood in the way.
 pub fn init(options: &InitOptions, clock: &dyn Clock) -> Result<InitReport, InitError> {
-    make(options, None, clock)
+    init_with(options, &Guard::default(), clock)
 }
 
-/// As [`init`], with the keys of the CAs and of the trust bundle encrypted. The key of the HTTPS listener is not: the
-/// server has to start by itself.
+/// How [`init_with`] guards the keys that it makes; not at all by default. The key of the HTTPS listener is guarded by
+/// neither: the server has to start by itself.
+#[derive(Debug, Default)]
+pub struct Guard {
+    /// What the keys of the CAs and of the trust bundle are encrypted under.
+    pub passphrase: Option<Passphrase>,
+    /// A TPM for the issuing CA's key.
+    pub tpm: Option<TpmGuard>,
+}
+
+/// A TPM that makes the issuing CA's key.
+#[derive(Clone, Debug)]
+pub struct TpmGuard {
+    /// Its device, or a simulator's socket.
+    pub device: PathBuf,
+    /// A file with the authorization value that the key gets, if it gets one. The server reads it there.
+    pub auth_file: Option<PathBuf>,
+}
+
+/// As [`init`], with guarded keys.
 ///
 /// # Errors
-/// As [`init`].
-pub fn init_encrypted(
-    options: &InitOptions,
-    passphrase: &Passphrase,
-    clock: &dyn Clock,
-) -> Result<InitReport, InitError> {
-    make(options, Some(passphrase), clock)
-}
-
-fn make(
-    options: &InitOptions,
-    passphrase: Option<&Passphrase>,
-    clock: &dyn Clock,
-) -> Result<InitReport, InitError> {
+/// As [`init`], and where the TPM fails.
+pub fn init_with(options: &InitOptions, guard: &Guard, clock: &dyn Clock) -> Result<InitReport, InitError> {
     check(options)?;
     let directory = absolute(&options.directory)?;
     check_empty(&directory)?;
     // Everything is made beside the folder and moved there at the end, in one step.
     let workshop = workshop(&directory)?;
     make_folder(&workshop)?;
-    let made = fill(&workshop, options, passphrase, clock.now()).and_then(|()| {
+    let made = fill(&workshop, options, guard, clock.now()).and_then(|()| {
         files::sync_folder(&workshop.join("."))
             .and_then(|()| fs::rename(&workshop, &directory))
             .and_then(|()| files::sync_folder(&directory))
@@ -244,13 +250,8 @@ fn unwritable(path: &Path) -> impl FnOnce(io::Error) -> InitError {
     move |source| InitError::Unwritable { path: path.to_owned(), source }
 }
 
-fn fill(
-    folder: &Path,
-    options: &InitOptions,
-    passphrase: Option<&Passphrase>,
-    now: UnixTime,
-) -> Result<(), InitError> {
-    let save = |key: &FileKey, name: &str| match passphrase {
+fn fill(folder: &Path, options: &InitOptions, guard: &Guard, now: UnixTime) -> Result<(), InitError> {
+    let save = |key: &FileKey, name: &str| match &guard.passphrase {
         Some(passphrase) => key.save_encrypted(&folder.join(name), passphrase),
         None => key.save(&folder.join(name)),
     };
@@ -263,10 +264,18 @@ fn fill(
     write("root-ca.crt", ca::pem::certificate(root.der()).as_bytes(), 0o644)?;
     let root_issuer = Issuer::new(root.clone(), Box::new(root_key))?;
 
-    let (issuing, issuing_key) = hierarchy::issuing_ca(&options.tenant, &root_issuer, ISSUING_LIFETIME, now)?;
-    save(&issuing_key, "issuing-ca.key")?;
+    let issuing_key: Box<dyn IssuerKey> = match &guard.tpm {
+        Some(tpm) => Box::new(tpm.make(&folder.join(TPM_KEY))?),
+        None => {
+            let key = FileKey::generate()?;
+            save(&key, "issuing-ca.key")?;
+            Box::new(key)
+        }
+    };
+    let point = issuing_key.public_point();
+    let issuing = hierarchy::issuing_ca_for(&options.tenant, point, &root_issuer, ISSUING_LIFETIME, now)?;
     write("issuing-ca.crt", ca::pem::certificate(issuing.der()).as_bytes(), 0o644)?;
-    let issuer = Issuer::new(issuing.clone(), Box::new(issuing_key))?;
+    let issuer = Issuer::new(issuing.clone(), issuing_key)?;
 
     let server_key = FileKey::generate()?;
     let hosts: Vec<&str> = options.hosts.iter().map(String::as_str).collect();
@@ -294,7 +303,7 @@ fn fill(
     write("policy.toml", appraisal::policy::SAMPLE.as_bytes(), 0o644)?;
     let groups = folder.join("policy.d");
     DirBuilder::new().mode(0o755).create(&groups).map_err(unwritable(&groups))?;
-    write("enroll-server.toml", settings(options, token.trim_end()).as_bytes(), 0o644)?;
+    write("enroll-server.toml", settings(options, guard, token.trim_end())?.as_bytes(), 0o644)?;
     store(&folder.join("store.sqlite"))
 }
 
@@ -313,7 +322,11 @@ fn random_hex(length: usize) -> Result<Zeroizing<String>, InitError> {
 }
 
 /// The sample settings with the options in their places.
-fn settings(options: &InitOptions, token: &str) -> String {
+fn settings(options: &InitOptions, guard: &Guard, token: &str) -> Result<String, InitError> {
+    let issuing_key = match &guard.tpm {
+        Some(tpm) => format!("[issuing_key]\n{}", tpm.setting()?),
+        None => "[issuing_key]".to_owned(),
+    };
     let hash = hex::encode(digest(&SHA256, token.as_bytes()));
     let mut text = SAMPLE.to_owned();
     for (sample, value) in [
@@ -322,10 +335,35 @@ fn settings(options: &InitOptions, token: &str) -> String {
         ("host = \"localhost\"", format!("host = \"{}\"", options.broker_host)),
         ("port = 8883", format!("port = {}", options.broker_port)),
         ("# token_sha256 = \"\"", format!("token_sha256 = \"{hash}\"")),
+        ("[issuing_key]", issuing_key),
     ] {
         text = text.replacen(sample, &value, 1);
     }
-    text
+    Ok(text)
+}
+
+/// The file of a key that a TPM encrypted.
+const TPM_KEY: &str = "issuing-ca.tpm";
+
+impl TpmGuard {
+    fn make(&self, file: &Path) -> Result<TpmKey, InitError> {
+        let auth_file = self.auth_file.as_deref();
+        make_tpm_key(&self.device, auth_file, file)?;
+        Ok(TpmKey::open(&self.device, TpmPlace::File(file.to_owned()), auth_file)?)
+    }
+
+    /// The field of the settings.
+    fn setting(&self) -> Result<String, InitError> {
+        let quoted = |path: &Path| {
+            let whole = std::path::absolute(path).map_err(unwritable(path))?;
+            Ok::<_, InitError>(toml::Value::from(whole.display().to_string()).to_string())
+        };
+        let auth = match &self.auth_file {
+            Some(path) => format!(", auth_file = {}", quoted(path)?),
+            None => String::new(),
+        };
+        Ok(format!("tpm = {{ device = {}, key = \"{TPM_KEY}\"{auth} }}", quoted(&self.device)?))
+    }
 }
 
 fn store(path: &Path) -> Result<(), InitError> {

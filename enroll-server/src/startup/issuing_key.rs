@@ -1,4 +1,4 @@
-//! Opens the issuing CA's key: in a file, in a PKCS#11 token, or behind a command.
+//! Opens the issuing CA's key: in a file, in a PKCS#11 token, in a TPM, or behind a command.
 //!
 //! A passphrase comes from the file that the configuration names, else from the environment, else from the terminal;
 //! never from an argument, which every user of the machine could read.
@@ -6,7 +6,7 @@
 use std::io::IsTerminal as _;
 use std::path::Path;
 
-use ca::key::{CommandKey, MAX_PASSPHRASE, Passphrase, Pkcs11Key};
+use ca::key::{CommandKey, MAX_PASSPHRASE, Passphrase, Pkcs11Key, TpmKey};
 use ca::{CaCertificate, FileKey, IssuerKey, KeyError};
 use zeroize::Zeroizing;
 
@@ -27,6 +27,9 @@ pub(super) fn open(
             Box::new(key.unlock(|| passphrase(passphrase_file.as_deref(), path))?)
         }
         IssuingKey::Pkcs11(uri) => Box::new(Pkcs11Key::open(uri.clone())?),
+        IssuingKey::Tpm(tpm) => {
+            Box::new(TpmKey::open(&tpm.device, tpm.place.clone(), tpm.auth_file.as_deref())?)
+        }
         IssuingKey::Command(command) => {
             Box::new(CommandKey::new(command.clone(), *certificate.public_point())?)
         }

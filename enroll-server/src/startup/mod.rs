@@ -5,7 +5,7 @@ mod issuing_key;
 mod load;
 mod server;
 
-pub use init::{InitError, InitOptions, InitReport, default_hosts, init, init_encrypted};
+pub use init::{Guard, InitError, InitOptions, InitReport, TpmGuard, default_hosts, init, init_with};
 pub use issuing_key::{PASSPHRASE, passphrase};
 pub use load::LoadError;
 pub use server::{Bound, Options, Server, StartError, open_admin, open_to_explain};

@@ -131,6 +131,11 @@ impl Swtpm {
         fs::write(self.event_log(), firmware.event_log()).expect("to write the event log");
     }
 
+    /// Turns the platform off, as a power cut does.
+    pub fn turn_off(&mut self) {
+        self.process = None;
+    }
+
     /// Where it listens.
     #[must_use]
     pub fn socket(&self) -> PathBuf {

@@ -64,9 +64,18 @@ impl World {
     /// Where one of the binaries fails.
     #[must_use]
     pub fn new(wishes: Wishes) -> Self {
+        Self::with_init(wishes, |_| {})
+    }
+
+    /// As [`new`](Self::new), with more arguments for `enroll-server init`.
+    ///
+    /// # Panics
+    /// As [`new`](Self::new).
+    #[must_use]
+    pub fn with_init(wishes: Wishes, more: impl FnOnce(&mut Command)) -> Self {
         let folder = TempDir::with_prefix("world-").expect("a temporary folder");
         let mut world = Self { folder, https_port: free_port(), http_port: free_port(), devices: Vec::new() };
-        world.init(&wishes);
+        world.init(&wishes, more);
         world.make_lot(&wishes);
         world
     }
@@ -237,12 +246,13 @@ impl World {
         )
     }
 
-    fn init(&self, wishes: &Wishes) {
+    fn init(&self, wishes: &Wishes, more: impl FnOnce(&mut Command)) {
         let mut command = Command::new(binary("enroll-server"));
         command.arg("init").arg("--dir").arg(self.path("server"));
         command.args(["--tenant", "Example", "--host", "localhost", "--host", "127.0.0.1"]);
         command.args(["--host", QEMU_HOST]);
         command.args(["--broker-host", wishes.host, "--broker-port", &wishes.broker_port.to_string()]);
+        more(&mut command);
         let _report = run(&mut command).success();
         self.configure(&[
             ("listen", "https", &format!("\"127.0.0.1:{}\"", self.https_port)),

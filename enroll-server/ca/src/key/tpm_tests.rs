@@ -1,10 +1,10 @@
 use super::{IssuerKey as _, KeyError, TpmKey, TpmKeyError, TpmPlace, make_tpm_key};
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1, UnparsedPublicKey};
+use core::time::Duration;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 
 const AUTH: &str = "0123456789abcdef";
 
@@ -18,7 +18,9 @@ impl Simulator {
     fn start(folder: &Path) -> Self {
         fs::create_dir_all(folder).unwrap();
         let process = Self::run(folder);
-        Self { folder: folder.to_owned(), process }
+        let simulator = Self { folder: folder.to_owned(), process };
+        simulator.wait();
+        simulator
     }
 
     fn run(folder: &Path) -> Child {
@@ -29,10 +31,13 @@ impl Simulator {
         command.arg(format!("dir={}", folder.display()));
         command.arg("--server").arg(format!("type=unixio,path={}", socket.display()));
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        let process = command.spawn().expect("swtpm; to have it: apt-get install swtpm");
+        command.spawn().expect("swtpm; to have it: apt-get install swtpm")
+    }
+
+    fn wait(&self) {
         for _ in 0..500 {
-            if socket.exists() {
-                return process;
+            if self.path().exists() {
+                return;
             }
             #[expect(clippy::disallowed_methods, reason = "the other process says nothing while it starts")]
             std::thread::sleep(Duration::from_millis(20));
@@ -44,6 +49,7 @@ impl Simulator {
     fn reset(&mut self) {
         self.stop();
         self.process = Self::run(&self.folder);
+        self.wait();
     }
 
     fn stop(&mut self) {

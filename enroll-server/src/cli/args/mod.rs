@@ -1,5 +1,6 @@
 //! What can be written on the command line.
 
+mod ca;
 mod credentials;
 mod device;
 mod makers;
@@ -12,6 +13,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
+pub(super) use ca::{Ca, TpmCreate};
 pub(super) use credentials::{Batch, CreateToken, Key, Token};
 pub(super) use device::{Device, Format, TagCommand, Which, page};
 pub(super) use makers::{AttestationKey, Maker, Reference, ReferenceFile};
@@ -86,6 +88,9 @@ pub(super) enum Command {
     /// One-time tokens, for devices without an IDevID.
     #[command(subcommand)]
     Token(Token),
+    /// The certificate authority: the issuing CA's key, its certificate, the root.
+    #[command(subcommand)]
+    Ca(Ca),
     /// Certificates that were issued.
     #[command(subcommand)]
     Cert(Cert),
@@ -124,6 +129,12 @@ pub(super) struct Init {
     /// File with the passphrase, mode 0600.
     #[arg(long, requires = "encrypt_keys", value_name = "FILE")]
     pub(super) passphrase_file: Option<PathBuf>,
+    /// Have this TPM 2.0 make the issuing CA's key, which then never leaves it; such as /dev/tpmrm0.
+    #[arg(long, value_name = "DEVICE")]
+    pub(super) tpm: Option<PathBuf>,
+    /// File of mode 0600 with the authorization value for that key, 16 to 32 characters. The server reads it there.
+    #[arg(long, requires = "tpm", value_name = "FILE")]
+    pub(super) tpm_auth_file: Option<PathBuf>,
 }
 
 #[cfg(test)]
@@ -170,6 +181,8 @@ mod tests {
             "enroll-server maker crl example list.pem --ca factory.pem --ca other.pem",
             "enroll-server webhook replay alarms --event 7",
             "enroll-server webhook status --json",
+            "enroll-server init --dir d --tenant Acme --tpm /dev/tpmrm0 --tpm-auth-file a",
+            "enroll-server ca tpm-create --device /dev/tpmrm0 --auth-file a --out issuing-ca.tpm",
         ] {
             Args::try_parse_from(line.split(' ')).unwrap();
         }
@@ -196,6 +209,7 @@ mod tests {
             "enroll-server event follow --count 3",
             "enroll-server webhook replay alarms",
             "enroll-server webhook replay alarms --parked --from 1",
+            "enroll-server init --dir d --tenant Acme --tpm-auth-file a",
         ] {
             Args::try_parse_from(line.split(' ')).unwrap_err();
         }
