@@ -18,7 +18,7 @@ use ca::crl::Reason;
 use shared::{DeviceId, UnixTime};
 use zeroize::Zeroizing;
 
-use crate::audit::Actor;
+use crate::audit::Caller;
 use crate::clock::Clock;
 use crate::credential::TokenRequest;
 use crate::inventory::{self, ImportError, ImportOptions, ImportSummary, Progress};
@@ -120,10 +120,10 @@ impl Admin {
         Self { store, clock }
     }
 
-    /// The same hand for changes that `actor` causes: the events say so.
+    /// The same hand for changes that `caller` causes: the events say so.
     #[must_use]
-    pub fn acting_as(&self, actor: Actor) -> Self {
-        Self { store: self.store.acting_as(actor), clock: Arc::clone(&self.clock) }
+    pub fn acting_as(&self, caller: impl Into<Caller>) -> Self {
+        Self { store: self.store.acting_as(caller.into()), clock: Arc::clone(&self.clock) }
     }
 
     /// The time by the clock of this hand.

@@ -18,7 +18,7 @@ use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt as _;
 
-use crate::api::Peer;
+use crate::api::{Peer, PeerAddress};
 use crate::config::Limits;
 use crate::issuance::ClientIdentity;
 use crate::telemetry::Metrics;
@@ -51,8 +51,8 @@ pub(crate) async fn serve(listener: TcpListener, site: Site, mut stop: watch::Re
             Some(_ended) = connections.join_next() => continue,
             accepted = listener.accept() => accepted,
         };
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
+        let (stream, from) = match accepted {
+            Ok((stream, from)) => (stream, PeerAddress(from)),
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -67,7 +67,7 @@ pub(crate) async fn serve(listener: TcpListener, site: Site, mut stop: watch::Re
         connections.spawn(async move {
             let _open = site.metrics.connected();
             let life = site.limits.connection;
-            if tokio::time::timeout(life, connection(stream, site, stop)).await.is_err() {
+            if tokio::time::timeout(life, connection((stream, from), site, stop)).await.is_err() {
                 tracing::debug!(?life, "a connection was closed for its age");
             }
             drop(place);
@@ -85,18 +85,18 @@ pub(crate) async fn stopped(stop: &mut watch::Receiver<bool>) {
     let _orphaned = stop.wait_for(|stop| *stop).await.is_err();
 }
 
-async fn connection(stream: TcpStream, site: Site, stop: watch::Receiver<bool>) {
+async fn connection((stream, from): (TcpStream, PeerAddress), site: Site, stop: watch::Receiver<bool>) {
     // Answers are short; waiting to fill a segment would only add a round trip.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "no TCP_NODELAY");
     }
-    let Some(acceptor) = &site.tls else { return exchange(stream, None, &site, stop).await };
+    let Some(acceptor) = &site.tls else { return exchange(stream, (None, from), &site, stop).await };
     match tokio::time::timeout(site.limits.handshake, acceptor.accept(stream)).await {
         Ok(Ok(stream)) => {
             let certificate = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
             // The verifier has read it already; a certificate that cannot be read counts as none.
             let peer = certificate.and_then(|der| ClientIdentity::from_der(der).ok());
-            exchange(stream, peer, &site, stop).await;
+            exchange(stream, (peer, from), &site, stop).await;
         }
         Ok(Err(error)) => {
             site.metrics.handshake_failed();
@@ -110,14 +110,19 @@ async fn connection(stream: TcpStream, site: Site, stop: watch::Receiver<bool>) 
 }
 
 /// HTTP/1.1 over one connection.
-async fn exchange<S>(stream: S, peer: Peer, site: &Site, mut stop: watch::Receiver<bool>)
-where
+async fn exchange<S>(
+    stream: S,
+    (peer, from): (Peer, PeerAddress),
+    site: &Site,
+    mut stop: watch::Receiver<bool>,
+) where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let service = hyper::service::service_fn(|request: Request<Incoming>| {
         let router = site.router.clone();
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(peer.clone());
+        request.extensions_mut().insert(from);
         router.oneshot(request)
     });
     let mut server = http1::Builder::new();

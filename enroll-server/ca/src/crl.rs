@@ -70,6 +70,26 @@ impl Reason {
         }
     }
 
+    /// The CRLReason (RFC 5280, section 5.3.1).
+    #[must_use]
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::Unspecified => 0,
+            Self::KeyCompromise => 1,
+            Self::AffiliationChanged => 3,
+            Self::Superseded => 4,
+            Self::CessationOfOperation => 5,
+            Self::CertificateHold => 6,
+            Self::PrivilegeWithdrawn => 9,
+        }
+    }
+
+    /// The reason with this CRLReason.
+    #[must_use]
+    pub fn from_code(code: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| reason.code() == code)
+    }
+
     /// The reason with this name.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {

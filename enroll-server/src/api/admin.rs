@@ -16,8 +16,9 @@ use serde_json::{Value, json};
 use shared::DeviceId;
 
 use super::public::typed;
-use super::{Api, Shared, read_body};
+use super::{Api, PeerAddress, Shared, read_body};
 use crate::admin::AdminError;
+use crate::audit::{ADMIN_TOKEN, Caller};
 use crate::credential::TokenRequest;
 use crate::issuance::chain;
 
@@ -31,7 +32,11 @@ pub(super) async fn authenticated(State(api): Shared, request: Request, next: Ne
         _ => false,
     };
     if good {
-        return next.run(request).await;
+        let peer = request.extensions().get::<PeerAddress>().map(|peer| peer.0);
+        let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
+        // There is one credential so far; whoever adds another says here which one it was.
+        let caller = Caller::of_call(ADMIN_TOKEN, peer, request.method().as_str(), target);
+        return caller.during(next.run(request)).await;
     }
     tracing::warn!(path = request.uri().path(), "an operator's call without the admin token was refused");
     api.metrics.served("admin", "unauthorized");

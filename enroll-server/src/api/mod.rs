@@ -65,6 +65,10 @@ pub struct Api {
     pub webhooks: Vec<Webhook>,
 }
 
+/// Where a request came from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PeerAddress(pub(crate) core::net::SocketAddr);
+
 type Shared = State<Arc<Api>>;
 
 /// The router of the HTTPS listener.

@@ -11,7 +11,7 @@ mod repeated;
 
 use core::time::Duration;
 
-pub use actor::Actor;
+pub use actor::{ADMIN_TOKEN, Actor, Caller};
 pub use kind::{EventKind, Severity};
 pub use refusals::Refusals;
 pub use repeated::{Limits as RefusalLimits, Repeated};

@@ -101,8 +101,8 @@ async fn a_held_device_raises_what_changed_and_is_the_measure_when_it_is_release
     assert_eq!(bench.events(EventKind::Rollback).await, 1);
     let held = of_kind(&bench, EventKind::Held).await;
     assert_eq!(held[0].reason.as_deref(), Some("second-enrollment"));
-    bench.admin.acting_as(Actor::AdminApi).approve(&device.id).await.unwrap();
-    assert_eq!(of_kind(&bench, EventKind::Approved).await[0].actor, "admin-api");
+    bench.admin.acting_as(Actor::AdminApi("admin-token".to_owned())).approve(&device.id).await.unwrap();
+    assert_eq!(of_kind(&bench, EventKind::Approved).await[0].actor, "admin-api:admin-token");
     bench.send(&body).await.unwrap();
     assert_eq!(bench.events(EventKind::Rollback).await, 2, "accepted now");
     bench.admin.approve(&device.id).await.unwrap();

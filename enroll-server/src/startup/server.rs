@@ -13,7 +13,7 @@ use tokio_rustls::TlsAcceptor;
 use super::load::{Front, LoadError, front, issuer, issuer_without_key, load, previous};
 use crate::admin::Admin;
 use crate::api::{self, Api};
-use crate::audit::{Actor, Refusals, Repeated};
+use crate::audit::{ADMIN_TOKEN, Actor, Caller, Refusals, Repeated};
 use crate::authorities::{Authorities, InOffice};
 use crate::brokers::Brokers;
 use crate::clock::Clock;
@@ -150,7 +150,7 @@ impl Server {
         let repeated = Arc::new(Repeated::new(config.repeated_refusals));
         let api = Arc::new(Api {
             issuance,
-            admin: admin.acting_as(Actor::AdminApi),
+            admin: admin.acting_as(Actor::AdminApi(ADMIN_TOKEN.to_owned())),
             admin_token_sha256: config.admin_token_sha256,
             trust_bundle: trust_bundle.into(),
             brokers: Brokers::new(&config).map_err(LoadError::from)?,
@@ -317,12 +317,12 @@ async fn issuance(
 }
 
 /// The operator's hand on the store of `config`, whether or not a server runs on it. What it changes is put down to
-/// the operator who runs this process.
+/// the operator who runs this process, and to its command line.
 ///
 /// # Errors
 /// Where the store cannot be opened.
 pub fn open_admin(config: &Config, clock: Arc<dyn Clock>) -> Result<Admin, StoreError> {
-    Ok(Admin::new(open_store(config)?, clock).acting_as(Actor::this_operator()))
+    Ok(Admin::new(open_store(config)?, clock).acting_as(Caller::this_operator()))
 }
 
 /// The store of `config`.

@@ -1,6 +1,7 @@
 //! Rows of the audit trail: as they are written, as they are read, and how they are looked for.
 
 use shared::{DeviceId, UnixTime};
+use transparency::Field;
 
 use super::Sha256;
 use super::model::{as_optional_hex, as_text};
@@ -78,10 +79,40 @@ pub struct Event {
     /// SHA-256 of the evidence it is based on.
     #[serde(serialize_with = "as_optional_hex")]
     pub evidence_sha256: Option<Sha256>,
-    /// Who caused it: `system`, `device`, `admin-api` or `operator:USER@HOST`.
+    /// Who caused it: `system`, `device`, `admin-api:CREDENTIAL` or `operator:USER(UID)@HOST`.
     pub actor: String,
+    /// From where, where an administrator caused it: the peer's address, or `local` and `ssh:ADDRESS`.
+    pub source: Option<String>,
+    /// By what, where an administrator caused it: the call of the API or the command line.
+    pub action: Option<String>,
+    /// The salt of [`commitment`](Self::commitment); none where the row is older than the log.
+    #[serde(skip)]
+    pub salt: Option<Vec<u8>>,
     /// More, for a person.
     pub detail: String,
+}
+
+impl Event {
+    /// What the log has of this row: see `docs/log.md`.
+    #[must_use]
+    pub fn commitment(&self) -> Sha256 {
+        transparency::commitment(
+            self.salt.as_deref().unwrap_or_default(),
+            &[
+                Field::Number(self.number),
+                Field::Number(self.at.as_secs()),
+                Field::Text(&self.kind),
+                Field::Text(&self.severity),
+                Field::from(self.device.as_deref()),
+                Field::from(self.reason.as_deref()),
+                Field::from(self.evidence_sha256.as_ref().map(<[u8; 32]>::as_slice)),
+                Field::Text(&self.actor),
+                Field::from(self.source.as_deref()),
+                Field::from(self.action.as_deref()),
+                Field::Text(&self.detail),
+            ],
+        )
+    }
 }
 
 /// What is looked for in the audit trail.

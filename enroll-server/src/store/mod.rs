@@ -14,6 +14,7 @@ mod held;
 mod import;
 mod issuer;
 mod label;
+mod log;
 mod model;
 mod outbox;
 mod outcome;
@@ -30,7 +31,7 @@ use ::appraisal::{KnownDevice, TokenGrant};
 use ca::Serial;
 use shared::{DeviceId, UnixTime};
 
-use crate::audit::Actor;
+use crate::audit::Caller;
 use crate::authorization::{Authorized, Decision};
 
 pub use action::{Action, Carried, Page, Selection};
@@ -46,6 +47,7 @@ pub use held::{HeldPage, HeldRequest};
 pub use import::{ImportChunk, ImportCounts, ImportState, RowOutcome};
 pub use issuer::{IssuerNumber, KnownIssuer};
 pub use label::{Label, Labelled};
+pub use log::{CertificateRow, LeafRow, LogHead, LogStore};
 pub use model::{
     Binding, Certificate, CertificateState, Device, ImportReport, InventoryEntry, Maker, Revocation,
     RevokedEntry, RevokedList, Sha256, StoredCrl, StoredEvidence, Token,
@@ -68,7 +70,7 @@ pub type Reply<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Sen
 /// Everything the server asks of a database.
 ///
 /// To implement: a call that changes something is durable when it returns `Ok`. Each call is atomic.
-pub trait Store: Outbox + ReferenceStore + core::fmt::Debug {
+pub trait Store: LogStore + Outbox + ReferenceStore + core::fmt::Debug {
     /// Reads what an appraisal needs.
     fn snapshot<'a>(&'a self, device: &'a DeviceId, now: UnixTime) -> Reply<'a, Snapshot>;
 
@@ -197,8 +199,9 @@ pub trait Store: Outbox + ReferenceStore + core::fmt::Debug {
     /// each change that is one. What it was accepted with stays as it is.
     fn observe(&self, observed: Observed) -> Reply<'_, ()>;
 
-    /// The same store for changes that `actor` causes: its events say so.
-    fn acting_as(&self, actor: Actor) -> Arc<dyn Store>;
+    /// The same store for changes that `caller` causes: its events say so. An administrator's call that is under way in
+    /// this task, see [`Caller::during`], comes before that.
+    fn acting_as(&self, caller: Caller) -> Arc<dyn Store>;
 
     /// Adds records of appraisals, and drops those that are too many of their class.
     fn add_appraisals(&self, appraisals: Vec<NewAppraisal>) -> Reply<'_, ()>;

@@ -51,7 +51,7 @@ async fn the_trail_is_read_page_by_page_and_nothing_is_missed_or_seen_twice() {
     assert_eq!(numbers, all.iter().map(|event| event.number).collect::<Vec<_>>());
     let approved = page(&site, "?kind=approved,held&device=SN-3&severity=notice").await;
     assert_eq!(approved["events"].as_array().unwrap().len(), 1);
-    assert_eq!(approved["events"][0]["actor"], "admin-api");
+    assert_eq!(approved["events"][0]["actor"], "admin-api:admin-token");
     assert_eq!(page(&site, "?device=SN-4&kind=approved").await["events"], Value::Array(vec![]));
     for bad in ["?limit=0", "?limit=1001", "?kind=x", "?device=S/1", "?severity=9", "?sort=up", "?after=-1"] {
         let reply = ask(&site, "GET", &format!("/admin/v1/events{bad}")).await;

@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 mod checkpoint;
+mod commitment;
 mod hash;
 mod leaf;
 mod note;
@@ -18,6 +19,7 @@ mod tile_tree;
 mod tree;
 
 pub use checkpoint::{Checkpoint, CheckpointError};
+pub use commitment::{Field, commitment};
 pub use hash::{Hash, leaf_hash, node_hash};
 pub use leaf::{Leaf, LeafError, MAX_CERTIFICATE};
 pub use note::{KeyError, MAX_NAME, MAX_NOTE, NoteError, SignedNote, SignerKey, VerifierKey};

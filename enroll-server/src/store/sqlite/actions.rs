@@ -154,10 +154,7 @@ impl Hand<'_> {
     fn end(&self, reason: Reason) -> Result<usize, StoreError> {
         self.void()?;
         self.set("approval = NULL")?;
-        let sql = "UPDATE certificates SET state = 'revoked', revoked = ?, reason = ? \
-                   WHERE device = ? AND state = 'issued'";
-        let values = params![secs(self.now), reason.name(), self.device.as_str()];
-        let revoked = self.c.prepare_cached(sql)?.execute(values)?;
+        let revoked = revoke::all(self.c, self.device, reason, self.now)?;
         revoke::raise(self.c, "revocations")?;
         Ok(revoked)
     }

@@ -5,21 +5,21 @@
 
 use core::cell::RefCell;
 
-use crate::audit::Actor;
+use crate::audit::Caller;
 
 std::thread_local! {
-    static CURRENT: RefCell<Actor> = const { RefCell::new(Actor::System) };
+    static CURRENT: RefCell<Caller> = const { RefCell::new(Caller::SYSTEM) };
 }
 
-/// Runs `change`, whose events are caused by `actor`.
-pub(super) fn acting_as<T>(actor: Actor, change: impl FnOnce() -> T) -> T {
-    let before = CURRENT.replace(actor);
+/// Runs `change`, whose events are caused by `caller`.
+pub(super) fn acting_as<T>(caller: Caller, change: impl FnOnce() -> T) -> T {
+    let before = CURRENT.replace(caller);
     let done = change();
     CURRENT.set(before);
     done
 }
 
 /// Who causes the change that runs.
-pub(super) fn current() -> Actor {
+pub(super) fn current() -> Caller {
     CURRENT.with_borrow(Clone::clone)
 }

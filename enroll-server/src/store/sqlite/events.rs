@@ -5,15 +5,21 @@ use rusqlite::{Connection, Row, params};
 use shared::DeviceId;
 use shared::evidence::DebugStatus;
 
-use super::actor;
 use super::convert::{lift, optional, secs, time};
+use super::{actor, log};
 use crate::audit::changes::{LastClaims, compare};
 use crate::audit::{Actor, QUIET, Severity};
 use crate::store::{Event, EventQuery, NewEvent, Observed, Order, Sha256, StoreError};
 
 pub(super) fn add(c: &Connection, event: &NewEvent) -> Result<(), StoreError> {
-    let sql = "INSERT INTO events (at, kind, severity, device, reason, evidence_sha256, actor, detail) \
-               VALUES (?, ?, ?, ?, ?, ?, ?, ?)";
+    let sql = "INSERT INTO events (at, kind, severity, device, reason, evidence_sha256, actor, source, action, \
+               detail, salt) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+    let caller = actor::current();
+    // What a device caused while an administrator acted was not done by the administrator.
+    let (actor, source, action) = match &event.actor {
+        Some(actor) if *actor != caller.actor => (actor.to_string(), None, None),
+        _ => (caller.actor.to_string(), caller.source, caller.action),
+    };
     c.prepare_cached(sql)?.execute(params![
         secs(event.at),
         event.kind.name(),
@@ -21,10 +27,13 @@ pub(super) fn add(c: &Connection, event: &NewEvent) -> Result<(), StoreError> {
         event.device.as_ref().map(DeviceId::as_str),
         event.reason,
         event.evidence_sha256,
-        event.actor.clone().unwrap_or_else(actor::current).to_string(),
-        event.detail
+        actor,
+        source,
+        action,
+        event.detail,
+        log::salt()?
     ])?;
-    Ok(())
+    log::event(c, c.last_insert_rowid())
 }
 
 /// Adds an event unless there is one of its kind about its device since `quiet` before.
@@ -97,6 +106,9 @@ pub(super) fn event_row(row: &Row<'_>) -> Result<Event, StoreError> {
         reason: row.get("reason")?,
         evidence_sha256: row.get("evidence_sha256")?,
         actor: row.get("actor")?,
+        source: row.get("source")?,
+        action: row.get("action")?,
+        salt: row.get("salt")?,
         detail: row.get("detail")?,
     })
 }

@@ -8,7 +8,7 @@ use shared::message::latest::EvidenceKind;
 use shared::{DeviceId, UnixTime};
 
 use super::convert::{certificate_state, device as device_column, lift, optional, secs, serial, validity};
-use super::{actions, appraisals, credentials, events, issuers, read, revoke, tokens};
+use super::{actions, appraisals, credentials, events, issuers, log, read, revoke, tokens};
 use crate::audit::changes::LastClaims;
 use crate::audit::{Actor, EventKind};
 use crate::authorization::{Authorized, CredentialFacts, Decision, Facts, decide};
@@ -324,15 +324,23 @@ pub(super) fn complete(
         Some(Certificate { state: CertificateState::Issued, der: Some(first), .. }) => {
             return Ok(Completed::Issued(first));
         }
-        _ => return Ok(Completed::Voided(from)),
+        found => {
+            // It was signed: the log says so, and that nobody got it.
+            if found.is_some() {
+                log::discarded(c, serial, intent.issuer(), &der, now)?;
+            }
+            return Ok(Completed::Voided(from));
+        }
     };
     // Whoever takes a device out of service voids its intents too; this holds even where that was forgotten.
     let Ok(step) = Move::Issue.check(device, from) else {
         void(c, serial, "its device was taken out of service", now)?;
+        log::discarded(c, serial, intent.issuer(), &der, now)?;
         return Ok(Completed::Voided(from));
     };
     let sql = "UPDATE certificates SET state = 'issued', der = ? WHERE serial = ?";
     c.prepare_cached(sql)?.execute(params![der, serial.as_bytes()])?;
+    log::issued(c, serial, intent.issuer(), &der, now)?;
     revoke::superseded(c, device, serial, now)?;
     actions::settle(c, device, step, now)?;
     let detail = format!("serial {serial} until {}", intent.validity().not_after);

@@ -19,6 +19,7 @@ pub(super) const STEPS: &[&str] = &[
     include_str!("../migrations/0011_webhooks.sql"),
     include_str!("../migrations/0012_reference.sql"),
     include_str!("../migrations/0013_issuers.sql"),
+    include_str!("../migrations/0014_log.sql"),
 ];
 
 /// Runs the steps the database has not seen.

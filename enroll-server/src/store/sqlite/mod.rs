@@ -15,6 +15,8 @@ mod inventory;
 mod issue;
 mod issuers;
 mod labels;
+mod log;
+mod log_store;
 mod maker_crl;
 mod migrate;
 mod outbox;
@@ -54,7 +56,7 @@ use super::{
 };
 use super::{AttestationKey, KeysAdded, NewAttestationKey};
 use super::{CrlStored, IssuerNumber, KnownIssuer, StoredCrl};
-use crate::audit::Actor;
+use crate::audit::Caller;
 use crate::authorization::{Authorized, Decision};
 use reader::Readers;
 use writer::Writer;
@@ -91,7 +93,7 @@ pub struct SqliteStore {
     writer: Arc<Writer>,
     readers: Arc<Readers>,
     /// Who causes what is written through this handle.
-    actor: Actor,
+    caller: Caller,
     records: RecordLimits,
 }
 
@@ -113,7 +115,7 @@ impl SqliteStore {
         Ok(Self {
             writer: Arc::new(Writer::start(connection)?),
             readers: Arc::new(Readers::start(readers)?),
-            actor: Actor::System,
+            caller: Caller::default(),
             records: options.records,
         })
     }
@@ -141,8 +143,8 @@ impl SqliteStore {
         &self,
         change: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
     ) -> Reply<'_, T> {
-        let actor = self.actor.clone();
-        Box::pin(self.writer.run(move |c| actor::acting_as(actor, || change(c))))
+        let caller = Caller::of_this_task().unwrap_or_else(|| self.caller.clone());
+        Box::pin(self.writer.run(move |c| actor::acting_as(caller, || change(c))))
     }
 }
 
@@ -392,8 +394,8 @@ impl Store for SqliteStore {
         })
     }
 
-    fn acting_as(&self, actor: Actor) -> Arc<dyn Store> {
-        Arc::new(Self { actor, ..self.clone() })
+    fn acting_as(&self, caller: Caller) -> Arc<dyn Store> {
+        Arc::new(Self { caller, ..self.clone() })
     }
 
     fn add_appraisals(&self, new: Vec<NewAppraisal>) -> Reply<'_, ()> {

@@ -2,11 +2,12 @@
 
 use ca::Serial;
 use ca::crl::Reason;
+use rusqlite::types::ToSql;
 use rusqlite::{Connection, params};
 use shared::{DeviceId, UnixTime};
 
-use super::convert::secs;
-use super::events;
+use super::convert::{lift, secs};
+use super::{events, issuers, log};
 use crate::audit::{Actor, EventKind};
 use crate::store::{NewEvent, StoreError};
 
@@ -18,22 +19,52 @@ pub(super) fn superseded(
     newest: Serial,
     now: UnixTime,
 ) -> Result<(), StoreError> {
-    let sql = "UPDATE certificates SET state = 'revoked', revoked = ?1, reason = ?2 \
-               WHERE device = ?3 AND state = 'issued' AND serial <> ?4 \
-               AND serial IS NOT (SELECT parent FROM certificates WHERE serial = ?4)";
-    let reason = Reason::Superseded;
-    let revoked = c.prepare_cached(sql)?.execute(params![
-        secs(now),
-        reason.name(),
-        device.as_str(),
-        newest.as_bytes()
-    ])?;
+    let others = "serial <> ?4 AND serial IS NOT (SELECT parent FROM certificates WHERE serial = ?4)";
+    let revoked = revoke(c, device, others, newest.as_bytes(), Reason::Superseded, now)?;
     if revoked > 0 {
         raise(c, "revocations")?;
         let detail = format!("{revoked} certificates by serial {newest}");
         events::add(c, &NewEvent::new(now, EventKind::Superseded, detail).about(device).by(Actor::Device))?;
     }
     Ok(())
+}
+
+/// Revokes all certificates of a device. Gives their number.
+pub(super) fn all(
+    c: &Connection,
+    device: &DeviceId,
+    reason: Reason,
+    now: UnixTime,
+) -> Result<usize, StoreError> {
+    revoke(c, device, "?4 IS NULL", &None::<&[u8]>, reason, now)
+}
+
+/// Revokes those certificates of a device that are in force and fulfil `condition`, a text of this file in which ?4
+/// stands for `value`; each gets its leaf in the log.
+fn revoke(
+    c: &Connection,
+    device: &DeviceId,
+    condition: &str,
+    value: &impl ToSql,
+    reason: Reason,
+    now: UnixTime,
+) -> Result<usize, StoreError> {
+    let sql = format!(
+        "UPDATE certificates SET state = 'revoked', revoked = ?1, reason = ?2 \
+         WHERE device = ?3 AND state = 'issued' AND {condition} RETURNING serial, issuer"
+    );
+    let mut query = c.prepare_cached(&sql)?;
+    let rows = query.query_map(
+        params![secs(now), reason.name(), device.as_str(), value],
+        lift(|row| Ok((row.get::<_, [u8; 16]>("serial")?, issuers::number(row, "issuer")?))),
+    )?;
+    let mut revoked: Vec<_> = rows.map(|row| row?).collect::<Result<_, _>>()?;
+    // In which order rows are given back is not said.
+    revoked.sort_unstable_by_key(|(serial, _)| *serial);
+    for (serial, issuer) in &revoked {
+        log::revoked(c, serial, *issuer, reason, now)?;
+    }
+    Ok(revoked.len())
 }
 
 pub(super) fn raise(c: &Connection, counter: &str) -> Result<(), StoreError> {
