@@ -109,6 +109,19 @@ fn the_issuing_key_is_in_one_place() {
 }
 
 #[test]
+fn each_place_for_the_key_in_the_sample_loads() {
+    for place in ["pkcs11", "tpm", "command"] {
+        let example = format!("#   {place} = ");
+        let lines = super::SAMPLE.lines().map(|line| match line.starts_with(&example) {
+            true => line.trim_start_matches('#'),
+            false => line,
+        });
+        let config = parse(&lines.collect::<Vec<_>>().join("\n")).unwrap();
+        assert!(!matches!(config.issuing_key, super::IssuingKey::File { .. }), "{place}: {config:?}");
+    }
+}
+
+#[test]
 fn the_sample_means_the_same_as_an_almost_empty_file() {
     let mut config = parse(super::SAMPLE).unwrap();
     config.tenant = "Acme".into();
