@@ -161,6 +161,10 @@ impl RecordedIntent for Intent {
     fn validity(&self) -> Validity {
         self.validity
     }
+
+    fn distribution_point(&self) -> ca::DistributionPoint {
+        ca::DistributionPoint { issuer: 1, partition: 0 }
+    }
 }
 
 fn evidence(key: &SigningKey, nonce: &[u8; 32], csr_key: &[u8; 65]) -> Vec<u8> {

@@ -72,6 +72,11 @@ impl Issuer {
         Issued::check(der, &template, signer)
     }
 
+    /// Signs what this crate has written: a revocation list, and nothing that a caller could choose.
+    pub(crate) fn sign(&self, message: &[u8]) -> Result<Vec<u8>, IssueError> {
+        Ok(self.key.sign(message)?)
+    }
+
     /// The same CA for rcgen.
     pub(crate) fn rcgen(&self) -> Result<rcgen::Issuer<'static, Signing<'_>>, IssueError> {
         let signing = Signing::new(self.key.as_ref());

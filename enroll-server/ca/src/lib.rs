@@ -10,11 +10,13 @@ pub mod bundle;
 pub mod crl;
 pub mod hierarchy;
 pub mod key;
+pub mod ocsp;
 pub mod pem;
 pub mod secret;
 
 mod certificate;
 mod der;
+mod distribution;
 mod issuer;
 mod lint;
 mod parse_back;
@@ -23,6 +25,7 @@ mod serial;
 mod template;
 
 pub use certificate::{CaCertificate, CaCertificateError};
+pub use distribution::{CrlAddress, DistributionPoint};
 pub use issuer::{IssueError, Issued, Issuer};
 pub use key::{FileKey, IssuerKey, KeyError};
 pub use lint::{LintError, Linted, RecordedIntent, lint};

@@ -9,6 +9,7 @@ use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1, UnparsedPublicKey};
 use shared::{DeviceId, UnixTime};
 
 use crate::certificate::CaCertificate;
+use crate::distribution::DistributionPoint;
 use crate::profile::{BACKDATE, LdevidProfile, MAX_LIFETIME, Validity};
 use crate::serial::Serial;
 use crate::template::{Template, Usage, key_id};
@@ -28,6 +29,9 @@ pub trait RecordedIntent {
 
     /// The life of the certificate, from [`Validity::of_ldevid`].
     fn validity(&self) -> Validity;
+
+    /// The revocation list that the certificate names, where the profile has an address for it.
+    fn distribution_point(&self) -> DistributionPoint;
 }
 
 /// A certificate that may be signed by one CA: linted, not yet signed.
@@ -55,7 +59,7 @@ pub fn lint(
         point: *intent.public_point(),
         names: profile.names(intent.device()),
         usage: Usage::Client,
-        crl_url: profile.crl_url.clone(),
+        crl_url: profile.crl_url(intent.distribution_point()),
         ocsp_url: profile.ocsp_url.clone(),
     };
     lint_template(template, ca, MAX_LIFETIME, now)

@@ -129,6 +129,7 @@ pub(crate) const fn same(same: bool, otherwise: Mismatch) -> Result<(), Mismatch
 #[cfg(test)]
 mod tests {
     use super::{Mismatch, Signer, check};
+    use crate::distribution::DistributionPoint;
     use crate::issuer::{Issuer, Subject};
     use crate::key::{FileKey, IssuerKey as _};
     use crate::profile::{LdevidProfile, Validity};
@@ -156,7 +157,7 @@ mod tests {
             point: *FileKey::generate().unwrap().public_point(),
             names: profile.names(&device),
             usage: Usage::Client,
-            crl_url: profile.crl_url,
+            crl_url: profile.crl_url(DistributionPoint { issuer: 1, partition: 0 }),
             ocsp_url: None,
         }
     }

@@ -7,6 +7,7 @@ use core::time::Duration;
 use shared::{DeviceId, UnixTime};
 
 use crate::certificate::CaCertificate;
+use crate::distribution::{CrlAddress, DistributionPoint};
 use crate::lint::LintError;
 use crate::template::{Attribute, Name};
 
@@ -21,7 +22,7 @@ pub const BACKDATE: Duration = Duration::from_secs(5 * 60);
 pub struct LdevidProfile {
     tenant: String,
     enterprise: u32,
-    pub(crate) crl_url: Option<String>,
+    crl: Option<CrlAddress>,
     pub(crate) ocsp_url: Option<String>,
 }
 
@@ -40,6 +41,12 @@ pub enum ProfileError {
         /// Which address.
         what: &'static str,
     },
+    /// Placeholders that cannot be filled in, or one without the other.
+    #[error(
+        "the address of the CRL has the placeholders {{issuer}} and {{partition}}, each once at most, and no \
+         {{partition}} without {{issuer}}: two CAs would publish under one address"
+    )]
+    Placeholders,
 }
 
 impl LdevidProfile {
@@ -56,15 +63,15 @@ impl LdevidProfile {
         if enterprise == 0 {
             return Err(ProfileError::Enterprise);
         }
-        Ok(Self { tenant: tenant.into(), enterprise, crl_url: None, ocsp_url: None })
+        Ok(Self { tenant: tenant.into(), enterprise, crl: None, ocsp_url: None })
     }
 
-    /// Adds the address of the revocation list (RFC 5280, section 4.2.1.13).
+    /// Adds the address of the revocation lists (RFC 5280, section 4.2.1.13), as [`CrlAddress::parse`] reads it.
     ///
     /// # Errors
-    /// Where it is not a plain `http://` address.
+    /// Where it is not a plain `http://` address, or its placeholders are wrong.
     pub fn with_crl_url(self, url: &str) -> Result<Self, ProfileError> {
-        Ok(Self { crl_url: Some(check_url("the address of the CRL", url)?), ..self })
+        Ok(Self { crl: Some(CrlAddress::parse(url)?), ..self })
     }
 
     /// Adds the address of the OCSP responder (RFC 5280, section 4.2.2.1).
@@ -79,6 +86,12 @@ impl LdevidProfile {
     #[must_use]
     pub fn tenant(&self) -> &str {
         &self.tenant
+    }
+
+    /// The address of the list that a certificate names: the one place where this is decided.
+    #[must_use]
+    pub fn crl_url(&self, point: DistributionPoint) -> Option<String> {
+        self.crl.as_ref().map(|address| address.of(point))
     }
 
     pub(crate) fn subject(&self, device: &DeviceId) -> Vec<(Attribute, String)> {
@@ -143,7 +156,7 @@ impl Validity {
 const MAX_TENANT: usize = 64;
 const MAX_URL: usize = 200;
 
-fn check_url(what: &'static str, url: &str) -> Result<String, ProfileError> {
+pub(crate) fn check_url(what: &'static str, url: &str) -> Result<String, ProfileError> {
     let rest = url.strip_prefix("http://").unwrap_or_default();
     let plain = url.bytes().all(|b| b.is_ascii_graphic() && !matches!(b, b'"' | b'<' | b'>' | b'\\'));
     if plain && !rest.is_empty() && !rest.starts_with('/') && url.len() <= MAX_URL {

@@ -50,6 +50,8 @@ pub(crate) enum Usage {
     Client,
     /// A TLS server.
     Server,
+    /// A responder that signs OCSP answers for its CA (RFC 6960, section 4.2.2.2).
+    OcspResponder,
     /// A CA, with this many CAs below it at most.
     Ca { path_length: u8 },
 }
@@ -117,6 +119,9 @@ impl Template {
         if let Some(url) = &self.ocsp_url {
             list.push(extension(AUTHORITY_INFO_ACCESS, false, ocsp_access(url)));
         }
+        if self.usage == Usage::OcspResponder {
+            list.push(extension(OCSP_NOCHECK, false, tlv(der::NULL, &[])));
+        }
         list
     }
 
@@ -142,6 +147,10 @@ impl Template {
             .iter()
             .map(|url| CustomExtension::from_oid_content(AUTHORITY_INFO_ACCESS_ARCS, ocsp_access(url)))
             .collect();
+        if self.usage == Usage::OcspResponder {
+            let nothing = tlv(der::NULL, &[]);
+            params.custom_extensions.push(CustomExtension::from_oid_content(OCSP_NOCHECK_ARCS, nothing));
+        }
         Ok(params)
     }
 }
@@ -198,7 +207,7 @@ impl Usage {
     fn basic_constraints(self) -> Vec<u8> {
         match self {
             // cA is false by default, and DER leaves defaults out.
-            Self::Client | Self::Server => tlv(der::SEQUENCE, &[]),
+            Self::Client | Self::Server | Self::OcspResponder => tlv(der::SEQUENCE, &[]),
             Self::Ca { path_length } => {
                 let length = tlv(der::INTEGER, &[&[path_length]]);
                 tlv(der::SEQUENCE, &[&tlv(der::BOOLEAN, &[&[0xff]]), &length])
@@ -209,7 +218,7 @@ impl Usage {
     /// RFC 5280, section 4.2.1.3: bit 0 is digitalSignature, bits 5 and 6 are keyCertSign and cRLSign.
     fn key_usage(self) -> Vec<u8> {
         match self {
-            Self::Client | Self::Server => tlv(der::BIT_STRING, &[&[7, 0x80]]),
+            Self::Client | Self::Server | Self::OcspResponder => tlv(der::BIT_STRING, &[&[7, 0x80]]),
             Self::Ca { .. } => tlv(der::BIT_STRING, &[&[1, 0x06]]),
         }
     }
@@ -218,6 +227,7 @@ impl Usage {
         match self {
             Self::Client => Some(&[0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x03, 0x02]),
             Self::Server => Some(&[0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x03, 0x01]),
+            Self::OcspResponder => Some(&[0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x03, 0x09]),
             Self::Ca { .. } => None,
         }
     }
@@ -230,6 +240,9 @@ impl Usage {
             }
             Self::Server => {
                 (IsCa::ExplicitNoCa, vec![DigitalSignature], vec![ExtendedKeyUsagePurpose::ServerAuth])
+            }
+            Self::OcspResponder => {
+                (IsCa::ExplicitNoCa, vec![DigitalSignature], vec![ExtendedKeyUsagePurpose::OcspSigning])
             }
             Self::Ca { path_length } => {
                 let constraints = BasicConstraints::Constrained(path_length);
@@ -245,6 +258,23 @@ pub(crate) fn date(time: UnixTime) -> Result<OffsetDateTime, rcgen::Error> {
     OffsetDateTime::from_unix_timestamp(secs).map_err(|_| rcgen::Error::Time)
 }
 
+/// A Time in DER (RFC 5280, section 4.1.2.5): a UTCTime until 2049, a GeneralizedTime from then on.
+pub(crate) fn der_time(time: UnixTime) -> Result<Vec<u8>, rcgen::Error> {
+    let text = generalized_time(time)?;
+    Ok(match text.get(2..) {
+        Some(utc) if date(time)?.year() < 2050 => tlv(der::UTC_TIME, &[utc]),
+        _ => tlv(der::GENERALIZED_TIME, &[&text]),
+    })
+}
+
+/// The text of a GeneralizedTime in DER, to the second (RFC 5280, section 4.1.2.5.2).
+pub(crate) fn generalized_time(time: UnixTime) -> Result<Vec<u8>, rcgen::Error> {
+    let at = date(time)?;
+    let (year, month, day) = (at.year(), u8::from(at.month()), at.day());
+    let (hour, minute, second) = (at.hour(), at.minute(), at.second());
+    Ok(format!("{year:04}{month:02}{day:02}{hour:02}{minute:02}{second:02}Z").into_bytes())
+}
+
 const EC_PUBLIC_KEY: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01];
 const PRIME256V1: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07];
 /// ecdsa-with-SHA256 (RFC 5758, section 3.2).
@@ -255,10 +285,13 @@ const KEY_USAGE: &[u8] = &[0x55, 0x1d, 15];
 const SUBJECT_ALT_NAME: &[u8] = &[0x55, 0x1d, 17];
 const BASIC_CONSTRAINTS: &[u8] = &[0x55, 0x1d, 19];
 const CRL_DISTRIBUTION_POINTS: &[u8] = &[0x55, 0x1d, 31];
-const AUTHORITY_KEY_ID: &[u8] = &[0x55, 0x1d, 35];
+pub(crate) const AUTHORITY_KEY_ID: &[u8] = &[0x55, 0x1d, 35];
 const EXTENDED_KEY_USAGE: &[u8] = &[0x55, 0x1d, 37];
 const AUTHORITY_INFO_ACCESS: &[u8] = &[0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x01, 0x01];
 const AUTHORITY_INFO_ACCESS_ARCS: &[u64] = &[1, 3, 6, 1, 5, 5, 7, 1, 1];
+// id-pkix-ocsp-nocheck (RFC 6960, section 4.2.2.2.1): the certificate lives for days, and is not asked about.
+const OCSP_NOCHECK: &[u8] = &[0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x30, 0x01, 0x05];
+const OCSP_NOCHECK_ARCS: &[u64] = &[1, 3, 6, 1, 5, 5, 7, 48, 1, 5];
 const OCSP: &[u8] = &[0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x30, 0x01];
 
 fn ocsp_access(url: &str) -> Vec<u8> {

@@ -8,6 +8,7 @@ mod devices;
 mod enroll;
 mod error;
 mod events;
+mod lists;
 mod public;
 pub mod routes;
 

@@ -8,7 +8,6 @@ use std::sync::Arc;
 
 use super::Shared;
 use super::answer::cbor;
-use super::error::Problem;
 use crate::issuance::chain;
 use crate::telemetry::Gauges;
 use crate::webhook::Standing;
@@ -16,23 +15,6 @@ use crate::webhook::Standing;
 pub(super) async fn trust(State(api): Shared) -> Response<Body> {
     api.metrics.served("trust", "issued");
     cbor(api.trust_bundle.clone())
-}
-
-pub(super) async fn crl_der(State(api): Shared) -> Response<Body> {
-    let list = Arc::clone(&api.revocations.borrow());
-    if list.number == 0 {
-        return api.refuse("crl", None, &Problem::NoCrl);
-    }
-    // RFC 2585, section 4.2.
-    typed(StatusCode::OK, "application/pkix-crl", list.der.clone())
-}
-
-pub(super) async fn crl_pem(State(api): Shared) -> Response<Body> {
-    let list = Arc::clone(&api.revocations.borrow());
-    if list.number == 0 {
-        return api.refuse("crl", None, &Problem::NoCrl);
-    }
-    typed(StatusCode::OK, "application/x-pem-file", list.pem.clone())
 }
 
 /// Alive: the process answers. Says nothing of whether it can issue.
@@ -47,11 +29,7 @@ pub(super) async fn readyz(State(api): Shared) -> Response<Body> {
     let ca =
         api.issuance.authorities().issuer().certificate().check_valid_at(now).map_err(|error| chain(&error));
     let list = Arc::clone(&api.revocations.borrow());
-    let crl = if list.number > 0 && now < list.next_update {
-        Ok(())
-    } else {
-        Err(format!("ran out at {}", list.next_update))
-    };
+    let crl = list.check(now);
     let checks = [("store", store), ("issuing CA", ca), ("revocation list", crl)];
     let mut text = String::new();
     for (name, check) in &checks {

@@ -10,7 +10,7 @@ use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodRouter, get, post};
 use shared::endpoint;
 
-use super::{Api, admin, devices, enroll, events, public};
+use super::{Api, admin, devices, enroll, events, lists, public};
 
 /// Who may call a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,7 +30,7 @@ pub enum Access {
 pub struct Route {
     /// HTTP method.
     pub method: &'static str,
-    /// Path; `{device}` stands for a device identifier.
+    /// Path; `{device}` stands for a device identifier, `{issuer}` and `{list}` for a revocation list.
     pub path: &'static str,
     /// Who may call it.
     pub access: Access,
@@ -46,6 +46,7 @@ pub const HTTPS: &[Route] = &[
     CRL[0],
     CRL[1],
     CRL[2],
+    CRL[3],
     Route::get("/admin/v1/devices", Access::Operator, || get(devices::list)),
     Route::get("/admin/v1/devices/{device}", Access::Operator, || get(admin::device)),
     Route::post("/admin/v1/devices/{device}/approve", Access::Operator, || post(admin::approve)),
@@ -72,12 +73,14 @@ pub const HTTP: &[Route] = &[
     CRL[0],
     CRL[1],
     CRL[2],
+    CRL[3],
 ];
 
-const CRL: [Route; 3] = [
-    Route::get("/crl.der", Access::Anyone, || get(public::crl_der)),
-    Route::get("/crl/issuing.crl", Access::Anyone, || get(public::crl_der)),
-    Route::get("/crl.pem", Access::Anyone, || get(public::crl_pem)),
+const CRL: [Route; 4] = [
+    Route::get("/crl.der", Access::Anyone, || get(lists::der)),
+    Route::get("/crl/issuing.crl", Access::Anyone, || get(lists::der)),
+    Route::get("/crl.pem", Access::Anyone, || get(lists::pem)),
+    Route::get("/crl/{issuer}/{list}", Access::Anyone, || get(lists::one)),
 ];
 
 impl Route {

@@ -32,6 +32,13 @@ pub const SAMPLE: &str = include_str!("../../enroll-server.sample.toml");
 /// How long a revocation list is good where nothing else is set.
 pub const CRL_VALID: Duration = Duration::from_secs(86_400);
 
+/// How long an OCSP answer is good where nothing else is set.
+pub const OCSP_VALID: Duration = Duration::from_secs(600);
+
+/// How many certificates name one revocation list where nothing else is set: at 39 bytes an entry such a list has less
+/// than 400 kB even when all of them are revoked.
+pub const PARTITION_SIZE: u32 = 10_000;
+
 /// All settings. The fields are public so that a program which runs the server inside itself can adapt them.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -55,6 +62,8 @@ pub struct Config {
     pub assignment: Assignment,
     /// The revocation list.
     pub crl: Crl,
+    /// The OCSP responder.
+    pub ocsp: Ocsp,
     /// How long a nonce is taken.
     pub nonce_lifetime: Duration,
     /// How long a device waits before it asks again whether it was approved.
@@ -156,8 +165,10 @@ pub struct PreviousCa {
 pub struct Certificates {
     /// Private enterprise number of the tenant, for the device's URN (RFC 9039, section 4.4).
     pub pen: u32,
-    /// CRL distribution point, if certificates carry one.
+    /// CRL distribution point, if certificates carry one: what [`ca::CrlAddress::parse`] reads.
     pub crl_url: Option<String>,
+    /// Address of the OCSP responder, if certificates carry one.
+    pub ocsp_url: Option<String>,
 }
 
 /// What devices are told about the MQTT broker. `{id}` in a topic stands for the device's identifier.
@@ -188,6 +199,15 @@ pub struct Crl {
     pub valid: Duration,
     /// Command that is run after each publication, for example to make a broker read the list again.
     pub hook: Vec<String>,
+    /// How many certificates name one list, where the address of lists has a place for its number.
+    pub partition_size: u32,
+}
+
+/// The OCSP responder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ocsp {
+    /// From `thisUpdate` to `nextUpdate` of an answer without a nonce: so long others may keep it.
+    pub valid: Duration,
 }
 
 /// Caps and deadlines of one server.

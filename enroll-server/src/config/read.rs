@@ -5,6 +5,7 @@ use core::time::Duration;
 use std::path::{Path, PathBuf};
 
 use appraisal::policy::{is_host, is_topic};
+use ca::CrlAddress;
 
 use crate::audit::RefusalLimits;
 
@@ -12,7 +13,10 @@ use super::brokers;
 use super::issuing_key;
 use super::reader::{Reader, Section, duration, flag, number, text, texts};
 use super::webhooks::webhooks;
-use super::{Broker, CRL_VALID, Certificates, Config, ConfigError, Crl, Files, Limits, Listen, Log};
+use super::{
+    Broker, CRL_VALID, Certificates, Config, ConfigError, Crl, Files, Limits, Listen, Log, OCSP_VALID, Ocsp,
+    PARTITION_SIZE,
+};
 use crate::store::RecordLimits;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -52,6 +56,7 @@ impl Config {
             brokers: list,
             assignment,
             crl: crl(&mut reader, &mut root, folder),
+            ocsp: ocsp(&mut reader, &mut root),
             nonce_lifetime: top(&mut reader, &mut root, "nonce_lifetime", 5 * 60, 10, HOUR),
             approval_retry: top(&mut reader, &mut root, "approval_retry", 60, 1, DAY),
             busy_retry: top(&mut reader, &mut root, "busy_retry", 5, 1, HOUR),
@@ -66,7 +71,7 @@ impl Config {
             root,
             "tenant, nonce_lifetime, approval_retry, busy_retry and the tables listen, files, issuing_key, \
              certificates, \
-             broker, assignment, crl, limits, records, admin, events, log and the lists of tables previous_ca, \
+             broker, assignment, crl, ocsp, limits, records, admin, events, log and the lists of tables previous_ca, \
              brokers and webhook",
         );
         let mistakes = reader.finish();
@@ -173,16 +178,22 @@ fn certificates<'t>(reader: &mut Reader<'t>, root: &mut Section<'t>) -> Certific
     let mut section = reader.section(root, "certificates");
     let pen = reader.field(&mut section, "pen", |value| number(value, 1, u64::from(u32::MAX)));
     let crl_url = reader.field(&mut section, "crl_url", |value| {
+        let expected =
+            "an http:// address without spaces; {issuer} and {partition} in it, each once, stand for numbers";
+        text(value, expected, |found| CrlAddress::parse(found).is_ok().then(|| found.to_owned()))
+    });
+    let ocsp_url = reader.field(&mut section, "ocsp_url", |value| {
         text(value, "an http:// address without spaces", |found| {
             let plain = found.bytes().all(|byte| byte.is_ascii_graphic());
             (found.starts_with("http://") && plain && found.len() <= 200).then(|| found.to_owned())
         })
     });
-    reader.close(section, "pen and crl_url");
+    reader.close(section, "pen, crl_url and ocsp_url");
     Certificates {
         // The number that RFC 5612 sets aside for documentation.
         pen: pen.and_then(|pen| u32::try_from(pen).ok()).unwrap_or(32473),
         crl_url,
+        ocsp_url,
     }
 }
 
@@ -222,8 +233,17 @@ fn crl<'t>(reader: &mut Reader<'t>, root: &mut Section<'t>, folder: &Path) -> Cr
     let pem = path(reader, &mut section, folder, "pem", "crl.pem");
     let valid = reader.field(&mut section, "valid", |value| duration(value, 60 * SECOND, 30 * DAY));
     let hook = reader.field(&mut section, "hook", texts);
-    reader.close(section, "der, pem, valid and hook");
-    Crl { der, pem, valid: valid.unwrap_or(CRL_VALID), hook: hook.unwrap_or_default() }
+    let partition_size = reader.field(&mut section, "partition_size", |value| number(value, 1, 1_000_000));
+    reader.close(section, "der, pem, valid, hook and partition_size");
+    let partition_size = partition_size.and_then(|n| u32::try_from(n).ok()).unwrap_or(PARTITION_SIZE);
+    Crl { der, pem, valid: valid.unwrap_or(CRL_VALID), hook: hook.unwrap_or_default(), partition_size }
+}
+
+fn ocsp<'t>(reader: &mut Reader<'t>, root: &mut Section<'t>) -> Ocsp {
+    let mut section = reader.section(root, "ocsp");
+    let valid = reader.field(&mut section, "valid", |value| duration(value, 10 * SECOND, 7 * DAY));
+    reader.close(section, "valid");
+    Ocsp { valid: valid.unwrap_or(OCSP_VALID) }
 }
 
 fn limits<'t>(reader: &mut Reader<'t>, root: &mut Section<'t>) -> Limits {

@@ -5,19 +5,22 @@ use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use ca::Issuer;
-use ca::crl::{CrlError, Issue, Revoked};
+use ca::crl::{CrlError, Entries, Issue, Scope};
+use shared::UnixTime;
 use tokio::process::Command;
 use tokio::sync::watch;
 
-use super::Revocations;
+use super::book::{Book, LINGER, Name, Page};
+use super::{List, Revocations};
 use crate::authorities::{Authorities, Authority, InOffice};
 use crate::clock::Clock;
 use crate::config::Crl;
 use crate::files;
 use crate::issuance::chain;
 use crate::serve::stopped;
-use crate::store::{IssuerNumber, RevokedList, Store, StoreError};
+use crate::store::{IssuerNumber, Store, StoreError};
 
 /// How often the store is asked whether something was revoked: by this process or by another one.
 const POLL: Duration = Duration::from_millis(100);
@@ -25,8 +28,8 @@ const POLL: Duration = Duration::from_millis(100);
 const RETRY: Duration = Duration::from_secs(1);
 /// How long a hook may run.
 const HOOK_LIMIT: Duration = Duration::from_secs(10);
-/// How long a certificate stays on the list after its end, for clocks that are behind.
-const LINGER: Duration = Duration::from_secs(86_400);
+/// Most lists that are signed at one go although nothing on them changed, so that a revocation does not wait for them.
+const RENEWED_AT_ONCE: usize = 32;
 
 /// Makes revocation lists.
 #[derive(Debug)]
@@ -36,8 +39,9 @@ pub struct Publisher {
     clock: Arc<dyn Clock>,
     settings: Crl,
     out: watch::Sender<Arc<Revocations>>,
-    /// Generation of what is revoked in the lists that are out, and whose lists they are; the first one issues.
-    published: Option<(u64, Vec<IssuerNumber>)>,
+    book: Option<Book>,
+    /// Whose lists are in the files; empty where the files have to be written.
+    in_files: Vec<IssuerNumber>,
 }
 
 /// Why no list was published.
@@ -62,6 +66,33 @@ pub enum PublishError {
     },
 }
 
+/// A list to be signed.
+struct Draft {
+    name: Name,
+    issuer: Arc<Issuer>,
+    url: Option<String>,
+    entries: Entries,
+}
+
+impl Draft {
+    fn of((issuer, partition): Name, page: &Page, signer: &Arc<Issuer>) -> Self {
+        Self {
+            name: (issuer, partition),
+            issuer: Arc::clone(signer),
+            url: page.url().map(str::to_owned),
+            entries: page.entries().clone(),
+        }
+    }
+}
+
+/// What is to be made now.
+#[derive(Default)]
+struct Due {
+    complete: Vec<Draft>,
+    /// What has changed comes first.
+    partitions: Vec<Draft>,
+}
+
 impl Publisher {
     /// Publishes into the files of `settings`.
     #[must_use]
@@ -72,10 +103,10 @@ impl Publisher {
         settings: Crl,
     ) -> Self {
         let (out, _) = watch::channel(Arc::default());
-        Self { store, authorities, clock, settings, out, published: None }
+        Self { store, authorities, clock, settings, out, book: None, in_files: Vec::new() }
     }
 
-    /// The list that is out, and every one after it.
+    /// The lists that are out, and all after them.
     #[must_use]
     pub fn subscribe(&self) -> watch::Receiver<Arc<Revocations>> {
         self.out.subscribe()
@@ -92,70 +123,162 @@ impl Publisher {
             pause = match self.publish_if_due().await {
                 Ok(_) => POLL,
                 Err(error) => {
-                    tracing::error!(error = chain(&error), "the revocation list was not published");
+                    tracing::error!(error = chain(&error), "a revocation list was not published");
                     RETRY
                 }
             };
         }
     }
 
-    /// Publishes if something was revoked since, half of the lists' time has passed, or other CAs are in force. Tells
-    /// whether it did.
+    /// Publishes the lists on which something changed since, those of which half of the time has passed, and those of
+    /// CAs that are newly in force. Tells whether there were any. Of lists on which nothing changed only some are made
+    /// at one call, the complete ones first.
     ///
     /// # Errors
-    /// Says what failed; the list before stays out.
+    /// Says what failed; the lists before stay out, and the next call tries again.
     pub async fn publish_if_due(&mut self) -> Result<bool, PublishError> {
-        let generation = self.store.generations().await?.revocations;
-        let (now, current) = (self.clock.now(), Arc::clone(&self.out.borrow()));
-        let renewal = current.this_update.after(self.settings.valid / 2);
-        let authorities = self.authorities.now();
-        let whose = whose(&authorities);
-        let changed = self.published.as_ref() != Some(&(generation, whose.clone()));
-        let due = changed || now >= renewal || now < current.this_update;
-        if due {
-            self.publish(&authorities, whose).await?;
+        let published = self.look().await;
+        let failing = published.is_err();
+        if failing != self.out.borrow().failing.is_some() {
+            let now = self.clock.now();
+            self.show(|out| out.failing = failing.then_some(now));
         }
-        Ok(due)
+        published
     }
 
-    async fn publish(
-        &mut self,
-        authorities: &Authorities,
-        whose: Vec<IssuerNumber>,
-    ) -> Result<(), PublishError> {
-        let now = self.clock.now();
-        let number = self.store.next_crl_number().await?;
-        let next_update = now.after(self.settings.valid);
-        let issue = Issue { number, this_update: now, next_update };
-        let (mut generation, mut serials, mut pem, mut lists) =
-            (u64::MAX, Vec::new(), String::new(), Vec::new());
-        for issuer in &whose {
-            let signer = authorities.get(*issuer).and_then(Authority::signer);
-            let list = self.store.revoked(*issuer, now.before(LINGER)).await?;
-            // What is revoked between two of these reads is published at the next look.
-            generation = generation.min(list.generation);
-            serials.extend(list.entries.iter().map(|entry| entry.serial.as_bytes().to_vec()));
-            if let Some(signer) = signer {
-                let der = make(Arc::clone(signer), issue, list).await?;
-                pem.push_str(&ca::pem::crl(&der));
-                lists.push(der);
-            }
+    async fn look(&mut self) -> Result<bool, PublishError> {
+        let (now, authorities) = (self.clock.now(), self.authorities.now());
+        let whose = whose(&authorities, now);
+        self.read(now).await?;
+        if let Some(book) = &mut self.book {
+            whose.iter().for_each(|issuer| book.open_page(*issuer));
+            book.drop_ended(now);
         }
-        serials.sort();
-        let der = lists.into_iter().next().unwrap_or_default();
-        self.write(&der, &pem).await?;
-        tracing::info!(number, revoked = serials.len(), %next_update, "revocation lists published");
-        self.published = Some((generation, whose));
-        let published = Revocations { number, this_update: now, next_update, der, pem, serials };
-        self.out.send_replace(Arc::new(published));
-        self.run_hook().await;
+        let Due { complete, partitions } = self.due(&authorities, &whose, now);
+        if complete.is_empty() && partitions.is_empty() && self.in_files == whose {
+            return Ok(false);
+        }
+        let issue = Issue {
+            number: self.store.next_crl_number().await?,
+            this_update: now,
+            next_update: now.after(self.settings.valid),
+        };
+        // The short lists do not wait for the long ones, and none for one that cannot be made.
+        let short = self.publish_partitions(partitions, issue).await;
+        let long = self.publish_complete(complete, issue, &whose).await;
+        let pages = self.book.iter().flat_map(Book::pages).filter(|((issuer, _), _)| whose.contains(issuer));
+        let out = Arc::clone(&self.out.borrow());
+        let missing = pages.filter(|(name, _)| out.list(name.0.get(), name.1).is_none()).count();
+        if missing != out.missing {
+            self.show(|out| out.missing = missing);
+        }
+        short.and(long).map(|()| true)
+    }
+
+    /// Takes in what changed in the store.
+    async fn read(&mut self, now: UnixTime) -> Result<(), PublishError> {
+        // So far back that what ended while no server ran is on one list more (RFC 5280, section 3.3).
+        let from = now.before(LINGER).before(self.settings.valid);
+        if let Some(book) = &mut self.book {
+            loop {
+                match self.store.revocations_since(book.upto(), from).await? {
+                    Some(changes) => {
+                        if !book.apply(changes, now)? {
+                            return Ok(());
+                        }
+                    }
+                    None => break,
+                }
+            }
+            tracing::warn!("so much was revoked elsewhere that all is read again");
+        }
+        self.book = Some(Book::open(self.store.revocations(from).await?)?);
         Ok(())
     }
 
-    async fn write(&self, der: &[u8], pem: &str) -> Result<(), PublishError> {
-        let files = [(self.settings.der.clone(), der.to_vec()), (self.settings.pem.clone(), pem.into())];
+    /// The lists that are to be made now.
+    fn due(&self, authorities: &Authorities, whose: &[IssuerNumber], now: UnixTime) -> Due {
+        let out = Arc::clone(&self.out.borrow());
+        let (mut due, mut quiet) = (Due::default(), Vec::new());
+        for (name, page) in self.book.iter().flat_map(Book::pages) {
+            let signer = authorities.get(name.0).and_then(Authority::signer);
+            let Some(signer) = signer.filter(|_| whose.contains(&name.0)) else { continue };
+            let list = out.list(name.0.get(), name.1);
+            let renewal = |list: &List| list.this_update.after(self.settings.valid / 2);
+            let fresh = list.is_some_and(|list| list.this_update <= now && now < renewal(list));
+            match page.url() {
+                _ if fresh && !page.is_changed() => {}
+                None => due.complete.push(Draft::of(name, page, signer)),
+                Some(_) if list.is_some() && page.is_changed() => {
+                    due.partitions.push(Draft::of(name, page, signer));
+                }
+                Some(_) => quiet.push((name, page, signer)),
+            }
+        }
+        // At the start the complete lists alone: the server waits for them.
+        if out.number > 0 {
+            let some = quiet.into_iter().take(RENEWED_AT_ONCE);
+            due.partitions.extend(some.map(|(name, page, signer)| Draft::of(name, page, signer)));
+        }
+        due
+    }
+
+    async fn publish_partitions(&mut self, drafts: Vec<Draft>, issue: Issue) -> Result<(), PublishError> {
+        if drafts.is_empty() {
+            return Ok(());
+        }
+        let (lists, failure) = sign(drafts, issue).await?;
+        tracing::info!(
+            number = issue.number,
+            lists = lists.len(),
+            "revocation lists of partitions published"
+        );
+        self.enter(&lists, issue);
+        self.show(|out| out.put(lists));
+        failure.map_or(Ok(()), |error| Err(error.into()))
+    }
+
+    async fn publish_complete(
+        &mut self,
+        drafts: Vec<Draft>,
+        issue: Issue,
+        whose: &[IssuerNumber],
+    ) -> Result<(), PublishError> {
+        if drafts.is_empty() && self.in_files == whose {
+            return Ok(());
+        }
+        let (lists, failure) = sign(drafts, issue).await?;
+        let mut next = Revocations::clone(&self.out.borrow());
+        next.put(lists.clone());
+        if next.issue_of(whose) {
+            self.write(next.der.clone(), next.pem.clone()).await?;
+            let revoked = next.len();
+            tracing::info!(number = issue.number, revoked, until = %issue.next_update, "revocation list published");
+            self.in_files = whose.to_vec();
+            self.enter(&lists, issue);
+            self.out.send_replace(Arc::new(next));
+            self.run_hook().await;
+        }
+        failure.map_or(Ok(()), |error| Err(error.into()))
+    }
+
+    /// Notes that these lists are signed, with everything that is in the book.
+    fn enter(&mut self, lists: &[(Name, Arc<List>)], issue: Issue) {
+        if let Some(book) = &mut self.book {
+            lists.iter().for_each(|(name, _)| book.signed(*name, issue.this_update));
+        }
+    }
+
+    fn show(&self, change: impl FnOnce(&mut Revocations)) {
+        let mut out = Revocations::clone(&self.out.borrow());
+        change(&mut out);
+        self.out.send_replace(Arc::new(out));
+    }
+
+    async fn write(&self, der: Bytes, pem: Bytes) -> Result<(), PublishError> {
+        let (der_path, pem_path) = (self.settings.der.clone(), self.settings.pem.clone());
         let written = tokio::task::spawn_blocking(move || {
-            for (path, content) in files {
+            for (path, content) in [(der_path, der), (pem_path, pem)] {
                 // Brokers that run as another user read it.
                 files::replace(&path, &content, 0o644)
                     .map_err(|source| PublishError::Unwritable { path, source })?;
@@ -180,21 +303,34 @@ impl Publisher {
     }
 }
 
-/// Whose lists are published: the CA that issues comes first.
-fn whose(authorities: &Authorities) -> Vec<IssuerNumber> {
+/// Whose lists are published: the CA that issues comes first. One whose life is over signs none any more, and nobody
+/// believes its certificates.
+fn whose(authorities: &Authorities, now: UnixTime) -> Vec<IssuerNumber> {
     let active = authorities.active();
-    let others = authorities.signers().map(|(number, _)| number).filter(|number| *number != active);
-    core::iter::once(active).chain(others).collect()
+    let lives = |issuer: &Issuer| issuer.certificate().check_valid_at(now).is_ok();
+    let others = authorities.signers().filter(|(number, issuer)| *number != active && lives(issuer));
+    core::iter::once(active).chain(others.map(|(number, _)| number)).collect()
 }
 
-async fn make(issuer: Arc<Issuer>, issue: Issue, list: RevokedList) -> Result<Vec<u8>, PublishError> {
+/// Signs lists; gives those that came about, and the first failure.
+async fn sign(
+    drafts: Vec<Draft>,
+    issue: Issue,
+) -> Result<(Vec<(Name, Arc<List>)>, Option<CrlError>), PublishError> {
     let made = tokio::task::spawn_blocking(move || {
-        let revoked = list.entries.iter().map(|entry| Revoked {
-            serial: entry.serial,
-            at: entry.revocation.at,
-            reason: entry.revocation.reason,
-        });
-        ca::crl::make(&issuer, issue, revoked)
+        let (mut lists, mut failure) = (Vec::with_capacity(drafts.len()), None);
+        for Draft { name, issuer, url, entries } in drafts {
+            let scope = url.as_deref().map_or(Scope::Complete, Scope::Point);
+            match ca::crl::sign(&issuer, issue, scope, &entries) {
+                Ok(der) => {
+                    let Issue { number, this_update, next_update } = issue;
+                    let der = Bytes::from(der);
+                    lists.push((name, Arc::new(List { number, this_update, next_update, der, entries })));
+                }
+                Err(error) => failure = failure.or(Some(error)),
+            }
+        }
+        (lists, failure)
     });
-    Ok(made.await.map_err(|_| PublishError::SignerGone)??)
+    made.await.map_err(|_| PublishError::SignerGone)
 }

@@ -170,6 +170,9 @@ pub(super) fn load(config: &Config) -> Result<Loaded, LoadError> {
     if let Some(url) = &config.certificates.crl_url {
         profile = profile.with_crl_url(url)?;
     }
+    if let Some(url) = &config.certificates.ocsp_url {
+        profile = profile.with_ocsp_url(url)?;
+    }
     Ok(Loaded {
         profile,
         nonces: NonceKey::load(&files.nonce_key)?,

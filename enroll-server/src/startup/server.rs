@@ -4,6 +4,7 @@ use core::net::SocketAddr;
 use core::time::Duration;
 use std::sync::Arc;
 
+use ca::CrlAddress;
 use ca::Issuer;
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, watch};
@@ -23,7 +24,7 @@ use crate::issuance::{Denied, Issuance, Journal, Parts, Recovered, chain};
 use crate::policies;
 use crate::revocation::{PublishError, Publisher, Revocations};
 use crate::serve::{Site, serve, stopped};
-use crate::store::{SqliteOptions, SqliteStore, Store, StoreError};
+use crate::store::{Partitioning, SqliteOptions, SqliteStore, Store, StoreError};
 use crate::telemetry::Metrics;
 use crate::webhook::{Courier, Sender, WebhookError};
 
@@ -330,6 +331,10 @@ pub(crate) fn open_store(config: &Config) -> Result<Arc<dyn Store>, StoreError> 
     let mut options = SqliteOptions::new(&config.files.store);
     options.max_mib = config.limits.store_mib;
     options.records = config.records;
+    let address = config.certificates.crl_url.as_deref().and_then(|url| CrlAddress::parse(url).ok());
+    options.partitioning = address
+        .filter(CrlAddress::is_partitioned)
+        .map(|address| Partitioning { address, size: config.crl.partition_size });
     Ok(Arc::new(SqliteStore::open(&options)?))
 }
 

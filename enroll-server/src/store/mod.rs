@@ -19,6 +19,7 @@ mod model;
 mod outbox;
 mod outcome;
 mod reference;
+mod revocation;
 mod sqlite;
 mod state;
 mod tag;
@@ -59,6 +60,9 @@ pub use outcome::{Completed, CrlStored, RecordOutcome, Recorded};
 pub use reference::{
     ImportTerms, KeyAdded, ReferenceSetRow, ReferenceState, ReferenceStore, ReleaseOutcome, SetChange,
     SetImport, SetRefused, StoredKey,
+};
+pub use revocation::{
+    CertificateStatus, Listing, Partition, Partitioning, RevocationChanges, RevocationState,
 };
 pub use sqlite::{SqliteOptions, SqliteStore};
 pub use state::{DeviceState, IllegalMove, Move, Standing, Step};
@@ -109,6 +113,16 @@ pub trait Store: LogStore + Outbox + ReferenceStore + core::fmt::Debug {
 
     /// All revoked certificates of one CA that have not ended before `ended_before`.
     fn revoked(&self, issuer: IssuerNumber, ended_before: UnixTime) -> Reply<'_, RevokedList>;
+
+    /// What lists are made of, of all CAs, without certificates that ended before `ended_before`.
+    fn revocations(&self, ended_before: UnixTime) -> Reply<'_, RevocationState>;
+
+    /// The next changes of that after the one with the number `after`, some thousands at most. `None` where so old
+    /// changes are not known any more, and everything has to be read again.
+    fn revocations_since(&self, after: u64, ended_before: UnixTime) -> Reply<'_, Option<RevocationChanges>>;
+
+    /// How certificates stand that were issued; `None` for every serial number that was not.
+    fn statuses(&self, serials: Vec<Serial>) -> Reply<'_, Vec<Option<CertificateStatus>>>;
 
     /// The number of the next revocation list; each is given once.
     fn next_crl_number(&self) -> Reply<'_, u64>;

@@ -1,6 +1,6 @@
 //! What becomes of a request in the store. The types say what is durable.
 
-use ca::{RecordedIntent, Serial, Validity};
+use ca::{DistributionPoint, RecordedIntent, Serial, Validity};
 use shared::DeviceId;
 
 use super::issuer::IssuerNumber;
@@ -15,18 +15,19 @@ pub struct Recorded {
     point: [u8; 65],
     validity: Validity,
     issuer: IssuerNumber,
+    partition: u32,
 }
 
 impl Recorded {
-    /// To be called by a store, with what it has committed.
+    /// To be called by a store, with what it has committed: at the end the CA, and the list that the certificate names.
     pub(in crate::store) const fn committed(
         serial: Serial,
         device: DeviceId,
         point: [u8; 65],
         validity: Validity,
-        issuer: IssuerNumber,
+        (issuer, partition): (IssuerNumber, u32),
     ) -> Self {
-        Self { serial, device, point, validity, issuer }
+        Self { serial, device, point, validity, issuer, partition }
     }
 
     /// The CA that it was recorded for.
@@ -41,7 +42,8 @@ impl Recorded {
         let basis = request.basis();
         let point = *request.appraised().csr().point();
         let device = request.device().clone();
-        Self { serial: basis.serial, device, point, validity: basis.validity, issuer: basis.issuer }
+        let (serial, validity, issuer) = (basis.serial, basis.validity, basis.issuer);
+        Self { serial, device, point, validity, issuer, partition: 0 }
     }
 }
 
@@ -60,6 +62,10 @@ impl RecordedIntent for Recorded {
 
     fn validity(&self) -> Validity {
         self.validity
+    }
+
+    fn distribution_point(&self) -> DistributionPoint {
+        DistributionPoint { issuer: self.issuer.get(), partition: self.partition }
     }
 }
 

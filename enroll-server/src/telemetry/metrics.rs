@@ -187,7 +187,14 @@ impl Metrics {
 fn render_gauges(page: &mut Page, gauges: &Gauges) {
     let list = &gauges.revocations;
     page.single("enroll_crl_number", "gauge", "Number of the revocation list that is out.", list.number);
-    page.single("enroll_crl_revoked", "gauge", "Certificates on the revocation list.", list.serials.len());
+    page.single("enroll_crl_revoked", "gauge", "Certificates on the complete revocation lists.", list.len());
+    page.single("enroll_crl_lists", "gauge", "Revocation lists that are out.", list.lists());
+    let help = "Revocation lists that are still to be made for the first time.";
+    page.single("enroll_crl_lists_missing", "gauge", help, list.missing);
+    let help = "1 while revocation lists that are due cannot be made or written.";
+    page.single("enroll_crl_failing", "gauge", help, u8::from(list.failing.is_some()));
+    let help = "When the first of all revocation lists runs out, in seconds since 1970.";
+    page.single("enroll_crl_first_end_seconds", "gauge", help, list.first_end().as_secs());
     let age = gauges.now.since(list.this_update).as_secs();
     page.single("enroll_crl_age_seconds", "gauge", "Age of the revocation list.", age);
     let help = "When the revocation list runs out, in seconds since 1970.";

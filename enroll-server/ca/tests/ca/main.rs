@@ -6,5 +6,6 @@ mod bundle;
 mod crl;
 mod hostile_csrs;
 mod limits;
+mod ocsp;
 mod openssl;
 mod support;

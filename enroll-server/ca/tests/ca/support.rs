@@ -43,6 +43,7 @@ impl Hierarchy {
             device: DeviceId::new(id).unwrap(),
             point: *FileKey::generate().unwrap().public_point(),
             validity: Validity::of_ldevid(NOW, DAY * 90, self.issuing.certificate()).unwrap(),
+            point_of_list: ca::DistributionPoint { issuer: 1, partition: 0 },
         }
     }
 }
@@ -59,6 +60,7 @@ pub(crate) struct Intent {
     pub(crate) device: DeviceId,
     pub(crate) point: [u8; 65],
     pub(crate) validity: Validity,
+    pub(crate) point_of_list: ca::DistributionPoint,
 }
 
 impl RecordedIntent for Intent {
@@ -76,6 +78,10 @@ impl RecordedIntent for Intent {
 
     fn validity(&self) -> Validity {
         self.validity
+    }
+
+    fn distribution_point(&self) -> ca::DistributionPoint {
+        self.point_of_list
     }
 }
 

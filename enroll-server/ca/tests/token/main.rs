@@ -210,4 +210,8 @@ impl RecordedIntent for Intent {
     fn validity(&self) -> Validity {
         self.validity
     }
+
+    fn distribution_point(&self) -> ca::DistributionPoint {
+        ca::DistributionPoint { issuer: 1, partition: 0 }
+    }
 }

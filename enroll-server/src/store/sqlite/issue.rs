@@ -8,20 +8,21 @@ use shared::message::latest::EvidenceKind;
 use shared::{DeviceId, UnixTime};
 
 use super::convert::{certificate_state, device as device_column, lift, optional, secs, serial, validity};
-use super::{actions, appraisals, credentials, events, issuers, log, read, revoke, tokens};
+use super::{actions, appraisals, credentials, crl, events, issuers, log, read, revoke, tokens};
 use crate::audit::changes::LastClaims;
 use crate::audit::{Actor, EventKind};
 use crate::authorization::{Authorized, CredentialFacts, Decision, Facts, decide};
 use crate::store::held;
 use crate::store::{
     Binding, Certificate, CertificateState, Completed, DeviceState, Move, NewAppraisal, NewEvent, Observed,
-    RecordLimits, RecordOutcome, Recorded, Ruled, Sha256, StoreError,
+    Partitioning, RecordLimits, RecordOutcome, Recorded, Ruled, Sha256, StoreError,
 };
 
 pub(super) fn record(
     c: &Connection,
     request: &Authorized,
     limits: &RecordLimits,
+    partitioning: Option<&Partitioning>,
 ) -> Result<RecordOutcome, StoreError> {
     match decide(request, &facts(c, request)?) {
         Decision::Record => {
@@ -30,7 +31,7 @@ pub(super) fn record(
             if !request.appraised().is_renewal() {
                 use_up_approval(c, request.device())?;
             }
-            insert(c, request, CertificateState::Intent)?;
+            insert(c, request, CertificateState::Intent, partitioning)?;
             settle(c, request.device(), Move::Issue, request.basis().now)?;
             if let Some(observed) = observed(request) {
                 events::accepted(c, &observed)?;
@@ -41,7 +42,7 @@ pub(super) fn record(
         }
         Decision::Hold => {
             note_device(c, request)?;
-            insert(c, request, CertificateState::Held)?;
+            insert(c, request, CertificateState::Held, partitioning)?;
             settle(c, request.device(), Move::Hold, request.basis().now)?;
             note_appraisal(c, request, Ruled::Held, limits)?;
             let detail = format!("key {}", hex::encode(request.appraised().csr().spki_sha256()));
@@ -53,7 +54,7 @@ pub(super) fn record(
         }
         Decision::Release(serial) => {
             let quota = quota(c, request)?;
-            release(c, request, serial)?;
+            release(c, request, serial, partitioning)?;
             if let Some(observed) = observed(request) {
                 events::accepted(c, &observed)?;
             }
@@ -214,7 +215,12 @@ fn use_up_approval(c: &Connection, device: &DeviceId) -> Result<(), StoreError> 
     Ok(())
 }
 
-fn insert(c: &Connection, request: &Authorized, state: CertificateState) -> Result<(), StoreError> {
+fn insert(
+    c: &Connection,
+    request: &Authorized,
+    state: CertificateState,
+    partitioning: Option<&Partitioning>,
+) -> Result<(), StoreError> {
     let (basis, csr) = (request.basis(), request.appraised().csr());
     // One held request a device: a new one takes the place of the last. A renewal has nothing to do with it.
     if !request.appraised().is_renewal() {
@@ -225,9 +231,14 @@ fn insert(c: &Connection, request: &Authorized, state: CertificateState) -> Resu
         tokens::use_up(c, token, request.device(), csr.spki_sha256())?;
     }
     let (nonce, _) = binding(&basis.binding);
+    // What waits is placed when it is released: only then is it certain that there will be a certificate.
+    let partition = match state {
+        CertificateState::Held => 0,
+        _ => crl::place(c, basis.issuer, basis.validity.not_after, partitioning)?,
+    };
     let sql = "INSERT INTO certificates (serial, device, state, point, key_sha256, nonce, parent, not_before, \
-               not_after, recorded, evidence_kind, evidence, shown, issuer) \
-               VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+               not_after, recorded, evidence_kind, evidence, shown, issuer, crl_partition) \
+               VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
     let evidence = basis.evidence.as_ref();
     let kind = evidence.map(|evidence| i64::try_from(evidence.kind.code()).unwrap_or(i64::MAX));
     c.prepare_cached(sql)?.execute(params![
@@ -245,21 +256,29 @@ fn insert(c: &Connection, request: &Authorized, state: CertificateState) -> Resu
         evidence.map(|evidence| &evidence.body),
         (state == CertificateState::Held).then(|| held::shown(request.appraised()).to_string()),
         basis.issuer.get(),
+        partition,
     ])?;
     Ok(())
 }
 
 /// A held request that was approved: its life begins now, not when it was first sent, and the CA that is active now
 /// signs it.
-fn release(c: &Connection, request: &Authorized, serial: Serial) -> Result<(), StoreError> {
+fn release(
+    c: &Connection,
+    request: &Authorized,
+    serial: Serial,
+    partitioning: Option<&Partitioning>,
+) -> Result<(), StoreError> {
     let basis = request.basis();
-    let sql = "UPDATE certificates SET state = 'intent', not_before = ?, not_after = ?, recorded = ?, issuer = ? \
-               WHERE serial = ? AND state = 'held'";
+    let partition = crl::place(c, basis.issuer, basis.validity.not_after, partitioning)?;
+    let sql = "UPDATE certificates SET state = 'intent', not_before = ?, not_after = ?, recorded = ?, issuer = ?, \
+               crl_partition = ? WHERE serial = ? AND state = 'held'";
     c.prepare_cached(sql)?.execute(params![
         secs(basis.validity.not_before),
         secs(basis.validity.not_after),
         secs(basis.now),
         basis.issuer.get(),
+        partition,
         serial.as_bytes()
     ])?;
     if of_batch(request) {
@@ -301,7 +320,9 @@ fn recorded_row(row: &Row<'_>) -> Result<Recorded, StoreError> {
     let point: Vec<u8> = row.get("point")?;
     let point = point.try_into().map_err(|_| StoreError::Damaged { field: "point" })?;
     let issuer = issuers::number(row, "issuer")?;
-    Ok(Recorded::committed(serial(row)?, device_column(row, "device")?, point, validity(row)?, issuer))
+    let partition = row.get("crl_partition")?;
+    let (serial, device) = (serial(row)?, device_column(row, "device")?);
+    Ok(Recorded::committed(serial, device, point, validity(row)?, (issuer, partition)))
 }
 
 pub(super) fn open_intents(c: &Connection) -> Result<Vec<Recorded>, StoreError> {

@@ -9,6 +9,7 @@ mod appraisals;
 mod attestation_keys;
 mod convert;
 mod credentials;
+mod crl;
 mod events;
 mod import;
 mod inventory;
@@ -55,6 +56,7 @@ use super::{
     RowOutcome, Selection, Sha256, Snapshot, Store, StoreError, Token,
 };
 use super::{AttestationKey, KeysAdded, NewAttestationKey};
+use super::{CertificateStatus, Partitioning, RevocationChanges, RevocationState};
 use super::{CrlStored, IssuerNumber, KnownIssuer, StoredCrl};
 use crate::audit::Caller;
 use crate::authorization::{Authorized, Decision};
@@ -72,6 +74,8 @@ pub struct SqliteOptions {
     pub busy_timeout: Duration,
     /// What is kept of appraisals.
     pub records: RecordLimits,
+    /// How new certificates are put on revocation lists of their own; `None` where all name the complete one.
+    pub partitioning: Option<Partitioning>,
 }
 
 impl SqliteOptions {
@@ -83,6 +87,7 @@ impl SqliteOptions {
             max_mib: None,
             busy_timeout: Duration::from_secs(2),
             records: RecordLimits::default(),
+            partitioning: None,
         }
     }
 }
@@ -95,6 +100,7 @@ pub struct SqliteStore {
     /// Who causes what is written through this handle.
     caller: Caller,
     records: RecordLimits,
+    partitioning: Option<Partitioning>,
 }
 
 /// Most records that go in one transaction, so that requests do not wait for it.
@@ -117,6 +123,7 @@ impl SqliteStore {
             readers: Arc::new(Readers::start(readers)?),
             caller: Caller::default(),
             records: options.records,
+            partitioning: options.partitioning.clone(),
         })
     }
 
@@ -210,8 +217,8 @@ impl Store for SqliteStore {
     }
 
     fn record(&self, request: Authorized) -> Reply<'_, RecordOutcome> {
-        let limits = self.records;
-        self.write(move |c| issue::record(c, &request, &limits))
+        let (limits, partitioning) = (self.records, self.partitioning.clone());
+        self.write(move |c| issue::record(c, &request, &limits, partitioning.as_ref()))
     }
 
     fn would(&self, request: Authorized) -> Reply<'_, Decision> {
@@ -264,6 +271,18 @@ impl Store for SqliteStore {
 
     fn revoked(&self, issuer: IssuerNumber, ended_before: UnixTime) -> Reply<'_, RevokedList> {
         self.read(move |c| read::revoked(c, issuer, ended_before))
+    }
+
+    fn revocations(&self, ended_before: UnixTime) -> Reply<'_, RevocationState> {
+        self.read(move |c| crl::state(c, ended_before))
+    }
+
+    fn revocations_since(&self, after: u64, ended_before: UnixTime) -> Reply<'_, Option<RevocationChanges>> {
+        self.read(move |c| crl::changes(c, after, ended_before))
+    }
+
+    fn statuses(&self, serials: Vec<Serial>) -> Reply<'_, Vec<Option<CertificateStatus>>> {
+        self.read(move |c| serials.into_iter().map(|serial| crl::status(c, serial)).collect())
     }
 
     fn next_crl_number(&self) -> Reply<'_, u64> {

@@ -154,7 +154,7 @@ fn certificate_row(row: &Row<'_>) -> Result<Certificate, StoreError> {
     })
 }
 
-fn revocation(row: &Row<'_>) -> Result<Option<Revocation>, StoreError> {
+pub(super) fn revocation(row: &Row<'_>) -> Result<Option<Revocation>, StoreError> {
     let Some(at) = optional_time(row, "revoked")? else { return Ok(None) };
     let name: String = row.get("reason")?;
     let reason = Reason::from_name(&name).ok_or(StoreError::Damaged { field: "reason" })?;

@@ -1,18 +1,25 @@
-//! Revocation lists: version 2 (RFC 5280, section 5), complete, with number, reasons and next update.
+//! Revocation lists: version 2 (RFC 5280, section 5), with number, reasons and next update; complete, or for one
+//! distribution point.
 //!
-//! What is revoked is the store's to know, and that an entry stays until its certificate has ended.
+//! The list is written here and not by the library that signs certificates, which would build every entry anew: one
+//! more entry would cost as much as all. What is revoked is the store's to know, and that an entry stays until its
+//! certificate has ended.
 
-use rcgen::{CertificateRevocationListParams, KeyIdMethod, RevocationReason, RevokedCertParams};
+mod entries;
+
 use shared::UnixTime;
 use x509_parser::prelude::{FromDer as _, ParsedExtension};
 use x509_parser::revocation_list::CertificateRevocationList;
 
 use crate::certificate::time;
+use crate::der::{self, context, context_constructed, tlv};
 use crate::issuer::{IssueError, Issuer};
 use crate::lint::LintError;
 use crate::parse_back::{Mismatch, check_algorithm, check_signature, same};
 use crate::serial::Serial;
-use crate::template::date;
+use crate::template::{AUTHORITY_KEY_ID, ECDSA_WITH_SHA256, der_time};
+
+pub use entries::Entries;
 
 /// One revoked certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,18 +108,6 @@ impl Reason {
     pub const fn is_final(self) -> bool {
         !matches!(self, Self::CertificateHold)
     }
-
-    const fn rcgen(self) -> Option<RevocationReason> {
-        match self {
-            Self::Unspecified => None,
-            Self::KeyCompromise => Some(RevocationReason::KeyCompromise),
-            Self::AffiliationChanged => Some(RevocationReason::AffiliationChanged),
-            Self::Superseded => Some(RevocationReason::Superseded),
-            Self::CessationOfOperation => Some(RevocationReason::CessationOfOperation),
-            Self::CertificateHold => Some(RevocationReason::CertificateHold),
-            Self::PrivilegeWithdrawn => Some(RevocationReason::PrivilegeWithdrawn),
-        }
-    }
 }
 
 /// Number and dates of a list.
@@ -126,49 +121,102 @@ pub struct Issue {
     pub next_update: UnixTime,
 }
 
-/// Makes and signs the list of what `issuer` revoked; gives it in DER. The order of `revoked` does not matter,
-/// and of several entries for one certificate the earliest counts, so that the same set gives the same list
+/// Which certificates of its CA a list is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope<'a> {
+    /// All of them.
+    Complete,
+    /// Those that name this distribution point, and nothing but end entities (RFC 5280, section 5.2.5).
+    Point(&'a str),
+}
+
+/// Makes and signs the complete list of what `issuer` revoked; gives it in DER. The order of `revoked` does not
+/// matter, and of several entries for one certificate the earliest counts, so that the same set gives the same list
 /// (its signature apart).
 ///
 /// # Errors
-/// Where the CA is not valid now, the dates are out of order, or the key does not sign.
+/// As [`sign`].
 pub fn make(
     issuer: &Issuer,
     issue: Issue,
     revoked: impl IntoIterator<Item = Revoked>,
 ) -> Result<Vec<u8>, CrlError> {
+    let mut sorted: Vec<Revoked> = revoked.into_iter().collect();
+    sorted.sort_by_key(|entry| (entry.serial, entry.at, entry.reason));
+    sorted.dedup_by_key(|entry| entry.serial);
+    let mut entries = Entries::default();
+    sorted.into_iter().try_for_each(|entry| entries.insert(entry))?;
+    sign(issuer, issue, Scope::Complete, &entries)
+}
+
+/// Signs the list of `entries`; gives it in DER. The entries stand as they were written when they were put in.
+///
+/// # Errors
+/// Where the CA is not valid now, the dates are out of order, or the key does not sign.
+pub fn sign(issuer: &Issuer, issue: Issue, scope: Scope<'_>, entries: &Entries) -> Result<Vec<u8>, CrlError> {
     issuer.certificate().check_valid_at(issue.this_update)?;
     if issue.next_update <= issue.this_update {
         return Err(CrlError::NextUpdate(issue));
     }
-    let mut entries: Vec<Revoked> = revoked.into_iter().collect();
-    entries.sort_by_key(|entry| (entry.serial, entry.at, entry.reason));
-    entries.dedup_by_key(|entry| entry.serial);
-    let revoked_certs = entries
-        .iter()
-        .map(|entry| {
-            Ok(RevokedCertParams {
-                serial_number: entry.serial.as_bytes().to_vec().into(),
-                revocation_time: date(entry.at)?,
-                reason_code: entry.reason.rcgen(),
-                invalidity_date: None,
-            })
-        })
-        .collect::<Result<_, rcgen::Error>>()
-        .map_err(IssueError::Library)?;
-    let params = CertificateRevocationListParams {
-        this_update: date(issue.this_update).map_err(IssueError::Library)?,
-        next_update: date(issue.next_update).map_err(IssueError::Library)?,
-        crl_number: issue.number.into(),
-        issuing_distribution_point: None,
-        revoked_certs,
-        key_identifier_method: KeyIdMethod::PreSpecified(issuer.certificate().key_id().to_vec()),
-    };
-    let ca = issuer.rcgen()?;
-    let der = params.signed_by(&ca).map_err(|error| ca.key().blame(error))?.der().to_vec();
-    check(&der, issuer, issue, &entries).map_err(IssueError::Differs)?;
+    let signed = tbs_cert_list(issuer, issue, scope, entries)?;
+    let signature = issuer.sign(&signed)?;
+    let der = tlv(der::SEQUENCE, &[&signed, &algorithm(), &tlv(der::BIT_STRING, &[&[0], &signature])]);
+    check(&der, issuer, issue, scope, entries).map_err(IssueError::Differs)?;
     Ok(der)
 }
+
+/// RFC 5280, section 5.1.
+fn tbs_cert_list(
+    issuer: &Issuer,
+    issue: Issue,
+    scope: Scope<'_>,
+    entries: &Entries,
+) -> Result<Vec<u8>, CrlError> {
+    let written = |at| der_time(at).map_err(IssueError::Library);
+    // Section 5.1.2.6: where nothing is revoked, the list is absent.
+    let revoked = if entries.is_empty() { Vec::new() } else { tlv(der::SEQUENCE, &entries.ders()) };
+    let extensions = extensions(issuer.certificate().key_id(), issue.number, scope);
+    Ok(tlv(
+        der::SEQUENCE,
+        &[
+            &tlv(der::INTEGER, &[&[1]]),
+            &algorithm(),
+            issuer.certificate().subject_der(),
+            &written(issue.this_update)?,
+            &written(issue.next_update)?,
+            &revoked,
+            &tlv(context_constructed(0), &[&tlv(der::SEQUENCE, &[&extensions])]),
+        ],
+    ))
+}
+
+fn algorithm() -> Vec<u8> {
+    tlv(der::SEQUENCE, &[&tlv(der::OID, &[ECDSA_WITH_SHA256])])
+}
+
+fn extensions(key_id: &[u8], number: u64, scope: Scope<'_>) -> Vec<u8> {
+    let extension = |oid: &[u8], critical: &[u8], value: &[u8]| {
+        tlv(der::SEQUENCE, &[&tlv(der::OID, &[oid]), critical, &tlv(der::OCTET_STRING, &[value])])
+    };
+    let authority = tlv(der::SEQUENCE, &[&tlv(context(0), &[key_id])]);
+    let mut list = extension(AUTHORITY_KEY_ID, &[], &authority);
+    list.extend(extension(CRL_NUMBER, &[], &der::unsigned(&number.to_be_bytes())));
+    if let Scope::Point(url) = scope {
+        // Section 5.2.5: critical, and the same name as in the certificates.
+        let critical = tlv(der::BOOLEAN, &[&[0xff]]);
+        list.extend(extension(ISSUING_DISTRIBUTION_POINT, &critical, &issuing_distribution_point(url)));
+    }
+    list
+}
+
+fn issuing_distribution_point(url: &str) -> Vec<u8> {
+    let name = tlv(context_constructed(0), &[&tlv(context(6), &[url.as_bytes()])]);
+    tlv(der::SEQUENCE, &[&tlv(context_constructed(0), &[&name]), &tlv(context(1), &[&[0xff]])])
+}
+
+// RFC 5280, sections 5.2.3 and 5.2.5: 2.5.29.20 and 2.5.29.28.
+const CRL_NUMBER: &[u8] = &[0x55, 0x1d, 20];
+const ISSUING_DISTRIBUTION_POINT: &[u8] = &[0x55, 0x1d, 28];
 
 /// Why no list was made.
 #[derive(Debug, thiserror::Error)]
@@ -184,8 +232,14 @@ pub enum CrlError {
     Issue(#[from] IssueError),
 }
 
-/// Compares a signed list with what was to be signed.
-fn check(der: &[u8], issuer: &Issuer, issue: Issue, entries: &[Revoked]) -> Result<(), Mismatch> {
+/// Compares a signed list with what was to be signed, as a reader that did not write it sees it.
+fn check(
+    der: &[u8],
+    issuer: &Issuer,
+    issue: Issue,
+    scope: Scope<'_>,
+    entries: &Entries,
+) -> Result<(), Mismatch> {
     let (rest, list) = CertificateRevocationList::from_der(der).map_err(|_| Mismatch::Malformed)?;
     let tbs = &list.tbs_cert_list;
     same(rest.is_empty(), Mismatch::Malformed)?;
@@ -201,16 +255,19 @@ fn check(der: &[u8], issuer: &Issuer, issue: Issue, entries: &[Revoked]) -> Resu
         let reason = found.reason_code().map(|(_, code)| code.0);
         (Serial::from_der_value(found.raw_serial()), time(found.revocation_date.timestamp()), reason)
     });
-    let wanted = entries.iter().map(|entry| {
-        let reason = entry.reason.rcgen().map(|reason| reason as u8);
-        (Some(entry.serial), entry.at, reason)
-    });
+    let wanted = entries.iter().map(|entry| (Some(entry.serial), entry.at, entry.reason.code()));
     same(found.eq(wanted), Mismatch::Entries)?;
     let authority = tbs.extensions().iter().find_map(|e| match e.parsed_extension() {
         ParsedExtension::AuthorityKeyIdentifier(id) => id.key_identifier.as_ref().map(|id| id.0),
         _ => None,
     });
     same(authority == Some(issuer.certificate().key_id()), Mismatch::Extensions)?;
-    same(tbs.extensions().len() == 2, Mismatch::Extensions)?;
+    let point = tbs.extensions().iter().find(|e| e.oid.as_bytes() == ISSUING_DISTRIBUTION_POINT);
+    let (count, wanted) = match scope {
+        Scope::Complete => (2, None),
+        Scope::Point(url) => (3, Some(issuing_distribution_point(url))),
+    };
+    same(point.map(|e| e.value) == wanted.as_deref(), Mismatch::Extensions)?;
+    same(point.is_none_or(|e| e.critical) && tbs.extensions().len() == count, Mismatch::Extensions)?;
     check_signature(der, tbs.as_ref(), &list.signature_value.data, issuer.certificate().public_point())
 }

@@ -1,0 +1,182 @@
+//! The entries of a list, each written in DER once, and kept for the next list.
+//!
+//! They lie in 256 parts by the first byte of the serial number. A copy shares all parts, and a change touches one of
+//! them: of 50,000 entries some 200. So whoever signs or looks up has a copy of its own, for next to nothing.
+
+use core::fmt;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::{CrlError, Reason, Revoked};
+use crate::der::{self, tlv};
+use crate::issuer::IssueError;
+use crate::serial::Serial;
+use crate::template::der_time;
+
+/// What a list says of its certificates, by serial number.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Entries {
+    parts: BTreeMap<u8, Arc<BTreeMap<Serial, Entry>>>,
+    len: usize,
+}
+
+/// One entry, and how it stands in the list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Entry {
+    revoked: Revoked,
+    der: Box<[u8]>,
+}
+
+impl Entries {
+    /// Puts an entry in, in place of an older one for the same certificate.
+    ///
+    /// # Errors
+    /// Where its time has no form in DER, which is so after the year 9999.
+    pub fn insert(&mut self, revoked: Revoked) -> Result<(), CrlError> {
+        let entry = Entry { revoked, der: encode(revoked)? };
+        let [first, ..] = *revoked.serial.as_bytes();
+        let part = Arc::make_mut(self.parts.entry(first).or_default());
+        if part.insert(revoked.serial, entry).is_none() {
+            self.len += 1;
+        }
+        Ok(())
+    }
+
+    /// Takes an entry off; tells whether it was there.
+    pub fn remove(&mut self, serial: Serial) -> bool {
+        let [first, ..] = *serial.as_bytes();
+        let Some(part) = self.parts.get_mut(&first).filter(|part| part.contains_key(&serial)) else {
+            return false;
+        };
+        Arc::make_mut(part).remove(&serial);
+        if part.is_empty() {
+            self.parts.remove(&first);
+        }
+        self.len -= 1;
+        true
+    }
+
+    /// The entry for a certificate.
+    #[must_use]
+    pub fn get(&self, serial: Serial) -> Option<Revoked> {
+        let [first, ..] = *serial.as_bytes();
+        Some(self.parts.get(&first)?.get(&serial)?.revoked)
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// All of them, by serial number.
+    pub fn iter(&self) -> impl Iterator<Item = Revoked> + '_ {
+        self.each().map(|entry| entry.revoked)
+    }
+
+    /// How they stand in the list.
+    pub(super) fn ders(&self) -> Vec<&[u8]> {
+        self.each().map(|entry| &*entry.der).collect()
+    }
+
+    fn each(&self) -> impl Iterator<Item = &Entry> {
+        self.parts.values().flat_map(|part| part.values())
+    }
+}
+
+impl fmt::Debug for Entries {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Entries({})", self.len)
+    }
+}
+
+/// An element of revokedCertificates (RFC 5280, section 5.1).
+fn encode(revoked: Revoked) -> Result<Box<[u8]>, CrlError> {
+    let serial = tlv(der::INTEGER, &[&revoked.serial.to_der_value()]);
+    let at = der_time(revoked.at).map_err(IssueError::Library)?;
+    let reason = revoked.reason.code().map(|code| {
+        let value = tlv(der::OCTET_STRING, &[&tlv(der::ENUMERATED, &[&[code]])]);
+        let extension = tlv(der::SEQUENCE, &[&tlv(der::OID, &[REASON_CODE]), &value]);
+        tlv(der::SEQUENCE, &[&extension])
+    });
+    let reason = reason.as_deref().unwrap_or_default();
+    Ok(tlv(der::SEQUENCE, &[&serial, &at, reason]).into())
+}
+
+impl Reason {
+    /// The CRLReason (RFC 5280, section 5.3.1); `None` for the one that is left out of lists.
+    #[must_use]
+    pub const fn code(self) -> Option<u8> {
+        match self {
+            Self::Unspecified => None,
+            Self::KeyCompromise => Some(1),
+            Self::AffiliationChanged => Some(3),
+            Self::Superseded => Some(4),
+            Self::CessationOfOperation => Some(5),
+            Self::CertificateHold => Some(6),
+            Self::PrivilegeWithdrawn => Some(9),
+        }
+    }
+}
+
+/// 2.5.29.21 (RFC 5280, section 5.3.1).
+const REASON_CODE: &[u8] = &[0x55, 0x1d, 21];
+
+#[cfg(test)]
+mod tests {
+    use super::{Entries, Reason, Revoked};
+    use crate::serial::Serial;
+    use proptest::prelude::*;
+    use shared::UnixTime;
+    use std::collections::BTreeMap;
+
+    fn revoked(first: u8, second: u8, at: u64) -> Revoked {
+        let mut bytes = [7; 16];
+        (bytes[0], bytes[1]) = (first, second);
+        let serial = Serial::from_bytes(bytes).unwrap();
+        Revoked { serial, at: UnixTime::from_secs(at), reason: Reason::KeyCompromise }
+    }
+
+    #[test]
+    fn a_copy_stays_as_it_was() {
+        let mut entries = Entries::default();
+        entries.insert(revoked(1, 1, 5)).unwrap();
+        let copy = entries.clone();
+        entries.insert(revoked(1, 2, 5)).unwrap();
+        assert!(entries.remove(revoked(1, 1, 0).serial));
+        assert_eq!(copy.iter().collect::<Vec<_>>(), [revoked(1, 1, 5)]);
+        assert_eq!(entries.iter().collect::<Vec<_>>(), [revoked(1, 2, 5)]);
+    }
+
+    #[test]
+    fn a_time_that_der_cannot_write_is_refused() {
+        assert!(Entries::default().insert(revoked(1, 1, u64::MAX)).is_err());
+    }
+
+    proptest! {
+        /// The same as a plain map, whatever is put in and taken off.
+        #[test]
+        fn it_is_a_map(steps in proptest::collection::vec((any::<bool>(), 1_u8..4, 0_u8..4, 0_u64..9), 0..60)) {
+            let (mut entries, mut model) = (Entries::default(), BTreeMap::new());
+            for (put, first, second, at) in steps {
+                let entry = revoked(first, second, at);
+                if put {
+                    entries.insert(entry).unwrap();
+                    model.insert(entry.serial, entry);
+                } else {
+                    prop_assert_eq!(entries.remove(entry.serial), model.remove(&entry.serial).is_some());
+                }
+                prop_assert_eq!(entries.len(), model.len());
+                prop_assert_eq!(entries.get(entry.serial), model.get(&entry.serial).copied());
+            }
+            prop_assert_eq!(entries.iter().collect::<Vec<_>>(), model.into_values().collect::<Vec<_>>());
+            prop_assert_eq!(entries.is_empty(), entries.len() == 0);
+        }
+    }
+}

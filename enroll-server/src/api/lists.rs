@@ -1,0 +1,93 @@
+//! Revocation lists over HTTP (RFC 5280, section 4.2.1.13; RFC 2585).
+//!
+//! Caches may keep them, and have to ask whether there is a newer one: most answers are then a few bytes.
+
+use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
+
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::http::header::{CACHE_CONTROL, ETAG, EXPIRES, IF_NONE_MATCH, LAST_MODIFIED};
+use axum::http::{HeaderMap, HeaderValue, Response, StatusCode};
+use shared::UnixTime;
+
+use super::Shared;
+use super::error::Problem;
+use super::public::typed;
+use crate::revocation::List;
+
+/// RFC 2585, section 4.2.
+const PKIX_CRL: &str = "application/pkix-crl";
+
+/// The complete list of the CA that issues, in DER.
+pub(super) async fn der(State(api): Shared, headers: HeaderMap) -> Response<Body> {
+    let out = Arc::clone(&api.revocations.borrow());
+    if out.number == 0 {
+        return api.refuse("crl", None, &Problem::NoCrl);
+    }
+    let response = typed(StatusCode::OK, PKIX_CRL, out.der.clone());
+    let tag = format!("\"{}\"", out.number);
+    cacheable(response, &headers, &tag, out.this_update, out.next_update)
+}
+
+/// The complete lists of all CAs, in PEM.
+pub(super) async fn pem(State(api): Shared) -> Response<Body> {
+    let out = Arc::clone(&api.revocations.borrow());
+    if out.number == 0 {
+        return api.refuse("crl", None, &Problem::NoCrl);
+    }
+    typed(StatusCode::OK, "application/x-pem-file", out.pem.clone())
+}
+
+/// One list by its CA and its number, as in `7.crl`; 0 is the complete one.
+pub(super) async fn one(
+    State(api): Shared,
+    Path((issuer, list)): Path<(String, String)>,
+    headers: HeaderMap,
+) -> Response<Body> {
+    let out = Arc::clone(&api.revocations.borrow());
+    let number = |text: &str| text.parse::<u32>().ok().filter(|number| number.to_string() == text);
+    let named = number(&issuer).zip(list.strip_suffix(".crl").and_then(number));
+    let Some(list) = named.and_then(|(issuer, partition)| out.list(issuer, partition)) else {
+        // A list that is about to be made: it is there in a moment, and no verifier may take it for empty.
+        let problem = if out.missing > 0 { Problem::NoCrl } else { Problem::NoSuchEndpoint };
+        return api.refuse("crl", None, &problem);
+    };
+    let List { number, this_update, next_update, der, .. } = &**list;
+    let response = typed(StatusCode::OK, PKIX_CRL, der.clone());
+    cacheable(response, &headers, &format!("\"{number}\""), *this_update, *next_update)
+}
+
+/// Adds what caches want to know; nothing but that where the client has this very thing.
+fn cacheable(
+    mut response: Response<Body>,
+    request: &HeaderMap,
+    tag: &str,
+    made: UnixTime,
+    ends: UnixTime,
+) -> Response<Body> {
+    let has = |value: &HeaderValue| {
+        let tags = value.to_str().unwrap_or_default();
+        tags.split(',').map(str::trim).any(|known| known == "*" || known.trim_start_matches("W/") == tag)
+    };
+    if request.get_all(IF_NONE_MATCH).iter().any(has) {
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+        *response.body_mut() = Body::empty();
+    }
+    let headers = response.headers_mut();
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("public, no-cache"));
+    for (name, value) in
+        [(ETAG, tag.to_owned()), (LAST_MODIFIED, http_date(made)), (EXPIRES, http_date(ends))]
+    {
+        if let Ok(value) = HeaderValue::from_str(&value) {
+            headers.insert(name, value);
+        }
+    }
+    response
+}
+
+/// A date as HTTP writes it; no later than the year 9999, after which there is no form.
+pub(super) fn http_date(at: UnixTime) -> String {
+    const LAST: u64 = 253_402_300_799;
+    httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(at.as_secs().min(LAST)))
+}

@@ -1,0 +1,147 @@
+//! What stands on which list: kept from one list to the next, so that a revocation costs the work of one entry.
+//!
+//! No I/O, no signing.
+
+use core::time::Duration;
+use std::collections::{BTreeMap, BTreeSet};
+
+use ca::Serial;
+use ca::crl::{CrlError, Entries, Revoked};
+use shared::UnixTime;
+
+use crate::store::{IssuerNumber, Listing, Partition, RevocationChanges, RevocationState};
+
+/// How long a certificate stays on the list after its end, for clocks that are behind.
+pub(super) const LINGER: Duration = Duration::from_secs(86_400);
+
+/// Names a list: its CA and its partition, 0 for the complete one.
+pub(super) type Name = (IssuerNumber, u32);
+
+/// All lists.
+#[derive(Debug)]
+pub(super) struct Book {
+    upto: u64,
+    pages: BTreeMap<Name, Page>,
+}
+
+/// One list.
+#[derive(Debug, Default)]
+pub(super) struct Page {
+    entries: Entries,
+    /// The same by the end of the certificates' lives.
+    ends: BTreeSet<(UnixTime, Serial)>,
+    /// What came since the list that is out was signed.
+    changed: bool,
+    /// The address in its certificates, and when the last of them ends; `None` for the complete list.
+    partition: Option<(String, UnixTime)>,
+}
+
+impl Book {
+    /// Begins with what the store says.
+    pub(super) fn open(state: RevocationState) -> Result<Self, CrlError> {
+        let mut book = Self { upto: state.upto, pages: BTreeMap::new() };
+        book.add(state.partitions);
+        for listing in state.entries {
+            book.list(listing)?;
+        }
+        // Lists that were made of an older book may differ.
+        book.pages.values_mut().for_each(|page| page.changed = true);
+        Ok(book)
+    }
+
+    /// The number of the last change in it.
+    pub(super) const fn upto(&self) -> u64 {
+        self.upto
+    }
+
+    /// Takes in what changed; tells whether there was anything.
+    pub(super) fn apply(&mut self, changes: RevocationChanges, now: UnixTime) -> Result<bool, CrlError> {
+        let any = changes.upto != self.upto;
+        self.add(changes.partitions);
+        for listing in changes.changes {
+            // What ended long ago is on no list any more.
+            if listing.not_after >= now.before(LINGER) {
+                self.list(listing)?;
+            }
+        }
+        self.upto = changes.upto;
+        Ok(any)
+    }
+
+    /// All lists by name.
+    pub(super) fn pages(&self) -> impl Iterator<Item = (Name, &Page)> {
+        self.pages.iter().map(|(name, page)| (*name, page))
+    }
+
+    /// Makes sure that this CA has a complete list.
+    pub(super) fn open_page(&mut self, issuer: IssuerNumber) {
+        let _there = self.pages.entry((issuer, 0)).or_default();
+    }
+
+    /// A list with everything that is in it was signed at `at`. What ended long enough before has now been on a list
+    /// made after its end (RFC 5280, section 3.3), and is left out of the next one.
+    pub(super) fn signed(&mut self, name: Name, at: UnixTime) {
+        let Some(page) = self.pages.get_mut(&name) else { return };
+        page.changed = false;
+        while let Some((end, serial)) = page.ends.first().copied()
+            && end < at.before(LINGER)
+        {
+            page.ends.remove(&(end, serial));
+            page.entries.remove(serial);
+        }
+    }
+
+    /// Drops lists that no certificate names any more which could be valid anywhere.
+    pub(super) fn drop_ended(&mut self, now: UnixTime) {
+        let over = |page: &Page| page.partition.as_ref().is_some_and(|(_, ends)| *ends < now.before(LINGER));
+        self.pages.retain(|_, page| !over(page) || !page.entries.is_empty());
+    }
+
+    fn add(&mut self, partitions: Vec<Partition>) {
+        for Partition { issuer, number, url, ends } in partitions {
+            self.pages.entry((issuer, number)).or_default().partition = Some((url, ends));
+        }
+    }
+
+    fn list(&mut self, listing: Listing) -> Result<(), CrlError> {
+        let Listing { serial, issuer, partition, not_after, revocation } = listing;
+        let both = [(issuer, 0), (issuer, partition)];
+        let names = if partition == 0 { both.get(..1) } else { both.get(..) };
+        for name in names.into_iter().flatten() {
+            // A partition that the store does not name has no address, and so no list.
+            if name.1 != 0 && !self.pages.contains_key(name) {
+                continue;
+            }
+            let page = self.pages.entry(*name).or_default();
+            match revocation {
+                Some(revocation) => {
+                    page.entries.insert(Revoked { serial, at: revocation.at, reason: revocation.reason })?;
+                    page.ends.insert((not_after, serial));
+                }
+                None => {
+                    page.entries.remove(serial);
+                    page.ends.remove(&(not_after, serial));
+                }
+            }
+            page.changed = true;
+        }
+        Ok(())
+    }
+}
+
+impl Page {
+    /// What it says.
+    pub(super) const fn entries(&self) -> &Entries {
+        &self.entries
+    }
+
+    /// Whether something came since it was signed.
+    pub(super) const fn is_changed(&self) -> bool {
+        self.changed
+    }
+
+    /// The address in its certificates; `None` for the complete list.
+    pub(super) fn url(&self) -> Option<&str> {
+        self.partition.as_ref().map(|(url, _)| url.as_str())
+    }
+}
