@@ -25,6 +25,7 @@ pub mod inventory;
 pub mod issuance;
 pub mod maker_crls;
 pub mod nonce;
+pub mod ocsp;
 pub mod outgoing;
 pub mod policies;
 pub mod revocation;

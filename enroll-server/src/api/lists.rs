@@ -2,8 +2,9 @@
 //!
 //! Caches may keep them, and have to ask whether there is a newer one: most answers are then a few bytes.
 
+use core::time::Duration;
 use std::sync::Arc;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::UNIX_EPOCH;
 
 use axum::body::Body;
 use axum::extract::{Path, State};
@@ -18,6 +19,8 @@ use crate::revocation::List;
 
 /// RFC 2585, section 4.2.
 const PKIX_CRL: &str = "application/pkix-crl";
+/// A list may change at any moment.
+const ASK: &str = "public, no-cache";
 
 /// The complete list of the CA that issues, in DER.
 pub(super) async fn der(State(api): Shared, headers: HeaderMap) -> Response<Body> {
@@ -26,8 +29,8 @@ pub(super) async fn der(State(api): Shared, headers: HeaderMap) -> Response<Body
         return api.refuse("crl", None, &Problem::NoCrl);
     }
     let response = typed(StatusCode::OK, PKIX_CRL, out.der.clone());
-    let tag = format!("\"{}\"", out.number);
-    cacheable(response, &headers, &tag, out.this_update, out.next_update)
+    let (tag, made, ends) = (out.number.to_string(), out.this_update, out.next_update);
+    cacheable(response, &headers, Cached { tag: &tag, rule: ASK, made, ends })
 }
 
 /// The complete lists of all CAs, in PEM.
@@ -55,17 +58,30 @@ pub(super) async fn one(
     };
     let List { number, this_update, next_update, der, .. } = &**list;
     let response = typed(StatusCode::OK, PKIX_CRL, der.clone());
-    cacheable(response, &headers, &format!("\"{number}\""), *this_update, *next_update)
+    let (tag, made, ends) = (number.to_string(), *this_update, *next_update);
+    cacheable(response, &headers, Cached { tag: &tag, rule: ASK, made, ends })
+}
+
+/// What caches are told.
+pub(super) struct Cached<'a> {
+    /// Names this very content.
+    pub(super) tag: &'a str,
+    /// Value of Cache-Control.
+    pub(super) rule: &'a str,
+    /// When it was made.
+    pub(super) made: UnixTime,
+    /// When it runs out.
+    pub(super) ends: UnixTime,
 }
 
 /// Adds what caches want to know; nothing but that where the client has this very thing.
-fn cacheable(
+pub(super) fn cacheable(
     mut response: Response<Body>,
     request: &HeaderMap,
-    tag: &str,
-    made: UnixTime,
-    ends: UnixTime,
+    cached: Cached<'_>,
 ) -> Response<Body> {
+    let Cached { rule, made, ends, .. } = cached;
+    let tag = format!("\"{}\"", cached.tag);
     let has = |value: &HeaderValue| {
         let tags = value.to_str().unwrap_or_default();
         tags.split(',').map(str::trim).any(|known| known == "*" || known.trim_start_matches("W/") == tag)
@@ -75,10 +91,8 @@ fn cacheable(
         *response.body_mut() = Body::empty();
     }
     let headers = response.headers_mut();
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("public, no-cache"));
-    for (name, value) in
-        [(ETAG, tag.to_owned()), (LAST_MODIFIED, http_date(made)), (EXPIRES, http_date(ends))]
-    {
+    let dates = [(LAST_MODIFIED, http_date(made)), (EXPIRES, http_date(ends))];
+    for (name, value) in [(ETAG, tag), (CACHE_CONTROL, rule.to_owned())].into_iter().chain(dates) {
         if let Ok(value) = HeaderValue::from_str(&value) {
             headers.insert(name, value);
         }
@@ -87,7 +101,7 @@ fn cacheable(
 }
 
 /// A date as HTTP writes it; no later than the year 9999, after which there is no form.
-pub(super) fn http_date(at: UnixTime) -> String {
+fn http_date(at: UnixTime) -> String {
     const LAST: u64 = 253_402_300_799;
     httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(at.as_secs().min(LAST)))
 }

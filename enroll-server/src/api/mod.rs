@@ -9,6 +9,7 @@ mod enroll;
 mod error;
 mod events;
 mod lists;
+mod ocsp;
 mod public;
 pub mod routes;
 
@@ -28,6 +29,7 @@ use crate::audit::{Refusals, Repeated};
 use crate::brokers::Brokers;
 use crate::config::Limits;
 use crate::issuance::Issuance;
+use crate::ocsp::Ocsp;
 use crate::revocation::Revocations;
 use crate::telemetry::Metrics;
 use crate::webhook::Webhook;
@@ -56,6 +58,8 @@ pub struct Api {
     pub limits: Limits,
     /// The revocation list that is out.
     pub revocations: watch::Receiver<Arc<Revocations>>,
+    /// Answers for single certificates.
+    pub ocsp: Ocsp,
     /// Counters.
     pub metrics: Arc<Metrics>,
     /// Refusals to be written to the audit trail.

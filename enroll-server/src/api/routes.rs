@@ -10,7 +10,7 @@ use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodRouter, get, post};
 use shared::endpoint;
 
-use super::{Api, admin, devices, enroll, events, lists, public};
+use super::{Api, admin, devices, enroll, events, lists, ocsp, public};
 
 /// Who may call a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,7 +65,8 @@ pub const HTTPS: &[Route] = &[
     Route::post("/admin/v1/tokens", Access::Operator, || post(admin::create_token)),
 ];
 
-/// All routes of the listener without TLS: nothing there is secret, and nothing changes anything.
+/// All routes of the listener without TLS: nothing there is secret, and nothing changes anything. What comes in the
+/// body of a POST is a question (RFC 6960, appendix A).
 pub const HTTP: &[Route] = &[
     Route::get("/healthz", Access::Anyone, || get(public::healthz)),
     Route::get("/readyz", Access::Anyone, || get(public::readyz)),
@@ -74,6 +75,8 @@ pub const HTTP: &[Route] = &[
     CRL[1],
     CRL[2],
     CRL[3],
+    Route::get("/ocsp/{*request}", Access::Anyone, || get(ocsp::get)),
+    Route::post("/ocsp", Access::Anyone, || post(ocsp::post)),
 ];
 
 const CRL: [Route; 4] = [

@@ -180,14 +180,9 @@ impl Publisher {
         // So far back that what ended while no server ran is on one list more (RFC 5280, section 3.3).
         let from = now.before(LINGER).before(self.settings.valid);
         if let Some(book) = &mut self.book {
-            loop {
-                match self.store.revocations_since(book.upto(), from).await? {
-                    Some(changes) => {
-                        if !book.apply(changes, now)? {
-                            return Ok(());
-                        }
-                    }
-                    None => break,
+            while let Some(changes) = self.store.revocations_since(book.upto(), from).await? {
+                if !book.apply(changes, now)? {
+                    return Ok(());
                 }
             }
             tracing::warn!("so much was revoked elsewhere that all is read again");

@@ -21,6 +21,7 @@ use crate::clock::Clock;
 use crate::config::{Config, ConfigError};
 use crate::failpoint::Hook;
 use crate::issuance::{Denied, Issuance, Journal, Parts, Recovered, chain};
+use crate::ocsp::Ocsp;
 use crate::policies;
 use crate::revocation::{PublishError, Publisher, Revocations};
 use crate::serve::{Site, serve, stopped};
@@ -149,6 +150,12 @@ impl Server {
         let reload = Arc::new(Notify::new());
         let (metrics, refusals) = (Arc::new(Metrics::default()), Arc::new(Refusals::default()));
         let repeated = Arc::new(Repeated::new(config.repeated_refusals));
+        let ocsp = Ocsp::new(
+            Arc::clone(&store),
+            Arc::clone(issuance.in_office()),
+            Arc::clone(&clock),
+            config.ocsp.valid,
+        );
         let api = Arc::new(Api {
             issuance,
             admin: admin.acting_as(Actor::AdminApi(ADMIN_TOKEN.to_owned())),
@@ -159,6 +166,7 @@ impl Server {
             busy_retry: config.busy_retry,
             limits: config.limits,
             revocations: revocations.clone(),
+            ocsp,
             metrics: Arc::clone(&metrics),
             refusals: Arc::clone(&refusals),
             repeated: Arc::clone(&repeated),

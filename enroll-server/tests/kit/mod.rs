@@ -2,6 +2,7 @@
 
 pub(crate) mod client;
 pub(crate) mod device;
+pub(crate) mod ocsp;
 pub(crate) mod receiver;
 
 use std::sync::Arc;

@@ -16,5 +16,6 @@ mod policies;
 mod policy_cli;
 mod protocol;
 mod reference;
+mod revocation;
 mod routes;
 mod webhooks;

@@ -255,7 +255,7 @@ fn check(
         let reason = found.reason_code().map(|(_, code)| code.0);
         (Serial::from_der_value(found.raw_serial()), time(found.revocation_date.timestamp()), reason)
     });
-    let wanted = entries.iter().map(|entry| (Some(entry.serial), entry.at, entry.reason.code()));
+    let wanted = entries.iter().map(|entry| (Some(entry.serial), entry.at, entry.reason.written()));
     same(found.eq(wanted), Mismatch::Entries)?;
     let authority = tbs.extensions().iter().find_map(|e| match e.parsed_extension() {
         ParsedExtension::AuthorityKeyIdentifier(id) => id.key_identifier.as_ref().map(|id| id.0),

@@ -22,11 +22,7 @@ pub enum Status {
         /// Why.
         reason: Reason,
     },
-    /// The CA never issued a certificate with this serial number. The answer is "revoked" since 1970 and on hold, as RFC
-    /// 6960, section 2.2, has it: whoever shows such a certificate has forged it, and "unknown" lets clients pass that
-    /// fail open.
-    NeverIssued,
-    /// A certificate of another CA than the responder's.
+    /// Not known to the responder: of another CA, or not among those that it knows.
     Unknown,
 }
 
@@ -106,7 +102,7 @@ impl Responder {
                 &tlv(context_constructed(2), &[&tlv(der::OCTET_STRING, &[self.key_hash()])]),
                 &written(produced.at)?,
                 &tlv(der::SEQUENCE, &singles),
-                &extensions(answers, query.nonce()),
+                &extensions(query.nonce()),
             ],
         );
         let signature = self.key().sign(&data)?;
@@ -137,7 +133,6 @@ fn single(answer: &Answer<'_>, produced: Produced) -> Result<Vec<u8>, OcspError>
     let status = match answer.status {
         Status::Good => tlv(context(0), &[]),
         Status::Revoked { at, reason } => revoked(at, reason)?,
-        Status::NeverIssued => revoked(UnixTime::from_secs(0), Reason::CertificateHold)?,
         Status::Unknown => tlv(context(2), &[]),
     };
     let next = tlv(context_constructed(0), &[&written(produced.next_update)?]);
@@ -146,29 +141,20 @@ fn single(answer: &Answer<'_>, produced: Produced) -> Result<Vec<u8>, OcspError>
 
 fn revoked(at: UnixTime, reason: Reason) -> Result<Vec<u8>, OcspError> {
     let reason = reason
-        .code()
+        .written()
         .map(|code| tlv(context_constructed(0), &[&tlv(der::ENUMERATED, &[&[code]])]))
         .unwrap_or_default();
     Ok(tlv(context_constructed(1), &[&written(at)?, &reason]))
 }
 
-/// The responseExtensions; absent where there are none.
-fn extensions(answers: &[Answer<'_>], nonce: Option<&[u8]>) -> Vec<u8> {
-    let extension = |oid: &[u8], value: &[u8]| {
-        tlv(der::SEQUENCE, &[&tlv(der::OID, &[oid]), &tlv(der::OCTET_STRING, &[value])])
-    };
-    let mut list = nonce.map(|nonce| extension(NONCE, &tlv(der::OCTET_STRING, &[nonce]))).unwrap_or_default();
-    if answers.iter().any(|answer| answer.status == Status::NeverIssued) {
-        // RFC 6960, section 4.4.8: so that the client knows that "revoked" includes what was never issued.
-        list.extend(extension(EXTENDED_REVOKE, &tlv(der::NULL, &[])));
-    }
-    if list.is_empty() {
-        return list;
-    }
-    tlv(context_constructed(1), &[&tlv(der::SEQUENCE, &[&list])])
+/// The responseExtensions: the nonce, as it came (RFC 9654, section 2.1); absent without one.
+fn extensions(nonce: Option<&[u8]>) -> Vec<u8> {
+    let Some(nonce) = nonce else { return Vec::new() };
+    let value = tlv(der::OCTET_STRING, &[&tlv(der::OCTET_STRING, &[nonce])]);
+    let extension = tlv(der::SEQUENCE, &[&tlv(der::OID, &[NONCE]), &value]);
+    tlv(context_constructed(1), &[&tlv(der::SEQUENCE, &[&extension])])
 }
 
-// RFC 6960, sections 4.2.1, 4.4.1 and 4.4.8: 1.3.6.1.5.5.7.48.1.x.
+// RFC 6960, sections 4.2.1 and 4.4.1: 1.3.6.1.5.5.7.48.1.x.
 const BASIC_RESPONSE: &[u8] = &[0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x30, 0x01, 0x01];
 const NONCE: &[u8] = &[0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x30, 0x01, 0x02];
-const EXTENDED_REVOKE: &[u8] = &[0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x30, 0x01, 0x09];

@@ -1,0 +1,109 @@
+//! OCSP over HTTP (RFC 6960, appendix A; RFC 5019, sections 5 and 6).
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use axum::http::{HeaderValue, Response, StatusCode};
+use base64::Engine as _;
+use base64::alphabet::STANDARD;
+use base64::engine::DecodePaddingMode;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
+use ca::ocsp::{MAX_REQUEST, Produced};
+
+use super::lists::{Cached, cacheable};
+use super::public::typed;
+use super::{Api, Shared, read_body};
+use crate::issuance::sha256;
+use crate::ocsp::Answered;
+
+/// The path under which GET requests begin.
+const PREFIX: &str = "/ocsp/";
+/// Some clients leave the padding out.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
+/// A request in the body.
+pub(super) async fn post(State(api): Shared, request: Request) -> Response<Body> {
+    let kind = request.headers().get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
+    let is_request = kind.eq_ignore_ascii_case(b"application/ocsp-request");
+    // What is no request is answered as such: a client of OCSP understands nothing else.
+    let body = match read_body(&api, request, MAX_REQUEST).await {
+        Ok(body) if is_request => body,
+        _ => bytes::Bytes::new(),
+    };
+    respond(answer(&api, &body).await)
+}
+
+/// A request in the path: base64, with what is special in a path as %XX or not.
+pub(super) async fn get(State(api): Shared, request: Request) -> Response<Body> {
+    let path = request.uri().path();
+    let text = path.strip_prefix(PREFIX).unwrap_or_default().trim_start_matches('/');
+    let der = unescape(text).and_then(|text| BASE64.decode(text).ok()).unwrap_or_default();
+    let answered = answer(&api, &der).await;
+    let (keep, tag) = (answered.keep, sha256(&answered.der));
+    let response = respond(answered);
+    let Some(Produced { at, next_update }) = keep else { return response };
+    let rule = format!(
+        "max-age={}, public, no-transform, must-revalidate",
+        next_update.since(api.issuance.now()).as_secs()
+    );
+    // RFC 5019, section 6.2: Last-Modified and Expires are thisUpdate and nextUpdate, the tag a hash of the answer.
+    let tag = hex::encode(tag.get(..16).unwrap_or_default());
+    cacheable(response, request.headers(), Cached { tag: &tag, rule: &rule, made: at, ends: next_update })
+}
+
+async fn answer(api: &Arc<Api>, der: &[u8]) -> Answered {
+    let timer = api.metrics.time("ocsp");
+    let answered = api.ocsp.answer(der).await;
+    api.metrics.served("ocsp", answered.outcome);
+    timer.done();
+    answered
+}
+
+fn respond(answered: Answered) -> Response<Body> {
+    let mut response = typed(StatusCode::OK, "application/ocsp-response", answered.der);
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+/// Undoes percent-encoding (RFC 3986, section 2.1); `None` where a percent sign begins nothing.
+fn unescape(text: &str) -> Option<Vec<u8>> {
+    let mut bytes = text.bytes();
+    let mut plain = Vec::with_capacity(text.len());
+    while let Some(byte) = bytes.next() {
+        plain.push(match byte {
+            b'%' => {
+                let mut digit =
+                    || char::from(bytes.next()?).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+                let (high, low) = (digit()?, digit()?);
+                high << 4 | low
+            }
+            other => other,
+        });
+    }
+    Some(plain)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::unescape;
+
+    #[test]
+    fn percent_encoding_is_undone() {
+        for (text, plain) in [
+            ("MEQ+w/0=", Some(&b"MEQ+w/0="[..])),
+            ("MEQ%2Bw%2f0%3D", Some(b"MEQ+w/0=")),
+            ("", Some(b"")),
+            ("%", None),
+            ("%2", None),
+            ("%zz", None),
+            ("%+1", None),
+        ] {
+            assert_eq!(unescape(text).as_deref(), plain, "{text}");
+        }
+    }
+}
