@@ -9,7 +9,7 @@ use ca::{Serial, Validity};
 use shared::message::latest::EvidenceKind;
 use shared::{DeviceId, Reject, UnixTime};
 
-use crate::store::{Binding, CertificateState, IssuerNumber, NewAppraisal, Sha256, StoredEvidence};
+use crate::store::{Binding, CertificateState, IssuerNumber, NewAppraisal, Sha256, StoredEvidence, Via};
 
 /// A request that was appraised, with all that has to be checked again when it is recorded.
 #[derive(Clone, Debug)]
@@ -38,6 +38,8 @@ pub(crate) struct Basis {
     /// Serial number and life of the certificate, if this request is a new one.
     pub(crate) serial: Serial,
     pub(crate) validity: Validity,
+    /// By which protocol and authentication it came.
+    pub(crate) via: Via,
     /// The CA that signs it.
     pub(crate) issuer: IssuerNumber,
     pub(crate) now: UnixTime,

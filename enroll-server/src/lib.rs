@@ -18,6 +18,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod credential;
+pub mod est;
 pub mod explanation;
 pub mod failpoint;
 pub mod files;

@@ -20,6 +20,7 @@ use tower::ServiceExt as _;
 
 use crate::api::{Peer, PeerAddress};
 use crate::config::Limits;
+use crate::est;
 use crate::issuance::ClientIdentity;
 use crate::telemetry::Metrics;
 
@@ -28,9 +29,25 @@ use crate::telemetry::Metrics;
 pub(crate) struct Site {
     pub(crate) router: Router,
     /// `None` for the listener without TLS.
-    pub(crate) tls: Option<TlsAcceptor>,
+    pub(crate) tls: Option<Tls>,
     pub(crate) limits: Limits,
     pub(crate) metrics: Arc<Metrics>,
+}
+
+/// How a listener speaks TLS, and so what a client certificate means there.
+#[derive(Clone)]
+pub(crate) enum Tls {
+    /// The native protocol: the handshake has verified an LDevID of ours.
+    Native(TlsAcceptor),
+    /// EST: the handshake has verified that the client has the key of its certificate, whosever that is.
+    Est(TlsAcceptor),
+}
+
+/// What requests are told of the client of their connection. One of EST is never taken for one of the native protocol.
+#[derive(Clone)]
+enum Seen {
+    Native(Peer),
+    Est(Arc<est::Connection>),
 }
 
 /// Pause after an accept that failed, for example for want of descriptors.
@@ -90,13 +107,20 @@ async fn connection((stream, from): (TcpStream, PeerAddress), site: Site, stop: 
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "no TCP_NODELAY");
     }
-    let Some(acceptor) = &site.tls else { return exchange(stream, (None, from), &site, stop).await };
+    let Some(tls) = &site.tls else { return exchange(stream, (Seen::Native(None), from), &site, stop).await };
+    let (Tls::Native(acceptor) | Tls::Est(acceptor)) = tls;
     match tokio::time::timeout(site.limits.handshake, acceptor.accept(stream)).await {
         Ok(Ok(stream)) => {
-            let certificate = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
-            // The verifier has read it already; a certificate that cannot be read counts as none.
-            let peer = certificate.and_then(|der| ClientIdentity::from_der(der).ok());
-            exchange(stream, (peer, from), &site, stop).await;
+            let session = stream.get_ref().1;
+            let seen = match tls {
+                Tls::Native(_) => {
+                    let certificate = session.peer_certificates().and_then(<[_]>::first);
+                    // The verifier has read it already; a certificate that cannot be read counts as none.
+                    Seen::Native(certificate.and_then(|der| ClientIdentity::from_der(der).ok()))
+                }
+                Tls::Est(_) => Seen::Est(Arc::new(est::Connection::new(session))),
+            };
+            exchange(stream, (seen, from), &site, stop).await;
         }
         Ok(Err(error)) => {
             site.metrics.handshake_failed();
@@ -112,7 +136,7 @@ async fn connection((stream, from): (TcpStream, PeerAddress), site: Site, stop: 
 /// HTTP/1.1 over one connection.
 async fn exchange<S>(
     stream: S,
-    (peer, from): (Peer, PeerAddress),
+    (seen, from): (Seen, PeerAddress),
     site: &Site,
     mut stop: watch::Receiver<bool>,
 ) where
@@ -121,7 +145,10 @@ async fn exchange<S>(
     let service = hyper::service::service_fn(|request: Request<Incoming>| {
         let router = site.router.clone();
         let mut request = request.map(Body::new);
-        request.extensions_mut().insert(peer.clone());
+        match seen.clone() {
+            Seen::Native(peer) => drop(request.extensions_mut().insert(peer)),
+            Seen::Est(connection) => drop(request.extensions_mut().insert(connection)),
+        }
         request.extensions_mut().insert(from);
         router.oneshot(request)
     });

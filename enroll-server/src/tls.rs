@@ -15,6 +15,8 @@ use rustls::{
     CertificateError, DigitallySignedStruct, DistinguishedName, ServerConfig, SignatureScheme, version,
 };
 
+use shared::UnixTime;
+
 use crate::clock::Clock;
 use crate::issuance::ClientIdentity;
 
@@ -108,21 +110,7 @@ impl ClientCertVerifier for LdevidVerifier {
     ) -> Result<ClientCertVerified, rustls::Error> {
         let identity = ClientIdentity::from_der(end_entity)
             .map_err(|error| CertificateError::Other(rustls::OtherError(Arc::new(error))))?;
-        // An LDevID that has ended is verified as of its last second.
-        let time = self.clock.now().min(identity.not_after());
-        let time = PkiTime::since_unix_epoch(core::time::Duration::from_secs(time.as_secs()));
-        // Intermediates are left out: our issuing CAs sign LDevIDs themselves.
-        let certificate = webpki::EndEntityCert::try_from(end_entity).map_err(certificate_error)?;
-        let verified = certificate.verify_for_usage(
-            ALGORITHMS.all,
-            &self.anchors,
-            &[],
-            time,
-            webpki::KeyUsage::client_auth(),
-            None,
-            None,
-        );
-        verified.map_err(certificate_error)?;
+        verify_ldevid(end_entity, &identity, &self.anchors, self.clock.now()).map_err(certificate_error)?;
         Ok(ClientCertVerified::assertion())
     }
 
@@ -147,6 +135,23 @@ impl ClientCertVerifier for LdevidVerifier {
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         ALGORITHMS.supported_schemes()
     }
+}
+
+/// Verifies that one of `issuing_cas` has signed an LDevID. Its end is left open, as is its revocation.
+pub(crate) fn verify_ldevid(
+    end_entity: &CertificateDer<'_>,
+    identity: &ClientIdentity,
+    issuing_cas: &[TrustAnchor<'_>],
+    now: UnixTime,
+) -> Result<(), webpki::Error> {
+    // An LDevID that has ended is verified as of its last second.
+    let time = now.min(identity.not_after());
+    let time = PkiTime::since_unix_epoch(core::time::Duration::from_secs(time.as_secs()));
+    // Intermediates are left out: our issuing CAs sign LDevIDs themselves.
+    let certificate = webpki::EndEntityCert::try_from(end_entity)?;
+    let usage = webpki::KeyUsage::client_auth();
+    certificate.verify_for_usage(ALGORITHMS.all, issuing_cas, &[], time, usage, None, None)?;
+    Ok(())
 }
 
 /// So that the client gets the alert that fits.

@@ -46,7 +46,7 @@ macro_rules! reads_as {
 proptest! {
     #[test]
     fn challenge_request(device in seed().prop_map(|s| s.5), kinds in vec(any::<bool>(), 0..=8)) {
-        let kinds = kinds.into_iter().map(|b| EvidenceKind::ALL[usize::from(b)]).collect();
+        let kinds = kinds.into_iter().map(|b| EvidenceKind::NATIVE[usize::from(b)]).collect();
         let message = ChallengeRequest { device: DeviceId::new(&device).unwrap(), kinds, introduction: None };
         let bytes = written(|out| message.encode(out));
         reads_as!(ChallengeRequest, bytes, message);
@@ -57,7 +57,7 @@ proptest! {
     #[test]
     fn challenge((_, _, nonce, a, b, _) in seed(), kind in 0_usize..7) {
         let message = Challenge {
-            server_time: UnixTime::from_secs(a), nonce, valid_until: UnixTime::from_secs(b), kind: EvidenceKind::ALL[kind], credential: None,
+            server_time: UnixTime::from_secs(a), nonce, valid_until: UnixTime::from_secs(b), kind: EvidenceKind::NATIVE[kind], credential: None,
         };
         let bytes = written(|out| message.encode(out));
         reads_as!(Challenge, bytes, message);
@@ -69,7 +69,7 @@ proptest! {
     fn enroll_and_renew_request((csr, chain, nonce, _, _, device) in seed(), body in vec(any::<u8>(), 1..2048), kind in 0_usize..7, with_chain: bool, with_evidence: bool) {
         let chain: Vec<&[u8]> = chain.iter().map(Vec::as_slice).collect();
         let evidence = FreshEvidence {
-            nonce, kind: EvidenceKind::ALL[kind], body: &body,
+            nonce, kind: EvidenceKind::NATIVE[kind], body: &body,
             endorsements: if with_chain { heapless_list(&chain) } else { heapless::Vec::new() },
         };
         let device = DeviceId::new(&device).unwrap();

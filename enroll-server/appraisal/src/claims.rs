@@ -111,6 +111,21 @@ pub(crate) fn check(
     }
 }
 
+/// Judges evidence that claims nothing: by the maker, where one vouches for the device, and by the model.
+pub(crate) fn check_silent(
+    model: Option<&str>,
+    registered: Option<&str>,
+    maker: Option<&Maker>,
+    policy: &Policy,
+    trail: &mut Trail,
+) -> Result<(), Refusal> {
+    if maker.is_some() {
+        check_maker(maker, policy, trail)?;
+    }
+    check_model(model, registered, maker, None, policy, trail)?;
+    Ok(())
+}
+
 /// Gives the model, claimed or by the policy's rules for the make of root of trust; where there are such rules, the
 /// model has to be one of theirs.
 fn check_implementation<'c>(

@@ -3,7 +3,9 @@
 //! It takes the public key and nothing else. Names, attributes and requested extensions are read only as far
 //! as the form demands; what they say never reaches a certificate.
 
+mod asked;
 mod evidence;
+mod nonce;
 
 use shared::{Reject, limits};
 use x509_parser::certification_request::X509CertificationRequest;
@@ -13,6 +15,7 @@ use x509_parser::x509::X509Version;
 use crate::key::{PublicKey, SPKI_LENGTH, SpkiHash};
 use crate::oid;
 
+pub use asked::{Asked, asked};
 pub use evidence::{CsrEvidenceError, EvidenceInCsr, MAX_CSR_WITH_EVIDENCE, evidence, statement_type};
 
 /// Proof that a CSR was signed with the private half of the key in it.

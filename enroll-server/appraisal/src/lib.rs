@@ -27,6 +27,7 @@ mod device;
 mod eat;
 mod group;
 mod idevid_eat;
+mod idevid_tls;
 mod lifecycle;
 mod oid;
 mod path;
@@ -57,6 +58,7 @@ pub use device::{Approval, Decision, DeviceState, KnownDevice};
 pub use dice::Dice;
 pub use group::{GroupName, GroupNameError};
 pub use idevid_eat::{IdevidEat, ueid};
+pub use idevid_tls::IdevidTls;
 pub use lifecycle::Lifecycle;
 pub use maker::{Endorsements, Maker, MakerCa};
 pub use maker_crl::{CrlError, MakerCrl};
@@ -96,6 +98,8 @@ pub enum Proof<'a> {
     Tpm2(Tpm2<'a>),
     /// [`EvidenceKind::ClaimCertificate`].
     ClaimCertificate(Box<ClaimEat<'a>>),
+    /// [`EvidenceKind::IdevidTls`].
+    IdevidTls(IdevidTls<'a>),
 }
 
 impl Proof<'_> {
@@ -110,13 +114,16 @@ impl Proof<'_> {
             Self::SymmetricKey(_) => EvidenceKind::SymmetricKey,
             Self::Tpm2(_) => EvidenceKind::Tpm2,
             Self::ClaimCertificate(_) => EvidenceKind::ClaimCertificate,
+            Self::IdevidTls(_) => EvidenceKind::IdevidTls,
         }
     }
 
     /// The group that the token or credential puts its devices into, where it names one. Not verified yet.
     fn group(&self) -> Option<&GroupName> {
         match self {
-            Self::IdevidEat(_) | Self::PsaToken(_) | Self::Dice(_) | Self::Tpm2(_) => None,
+            Self::IdevidEat(_) | Self::PsaToken(_) | Self::Dice(_) | Self::Tpm2(_) | Self::IdevidTls(_) => {
+                None
+            }
             Self::OneTimeToken(grant) => grant.group.as_ref(),
             Self::SymmetricKey(evidence) => evidence.credential.as_ref()?.grant.group.as_ref(),
             Self::ClaimCertificate(evidence) => evidence.batch.as_ref()?.grant.group.as_ref(),
@@ -155,8 +162,35 @@ pub fn appraise(
     known: Option<&KnownDevice>,
     now: UnixTime,
 ) -> Result<Appraised, Refusal> {
-    let Presented { device, csr, proof } = *presented;
+    appraise_on(Trail::default(), presented, basis, known, now)
+}
+
+/// As [`appraise`], for evidence inside a CSR that came over a TLS connection: first the client of that connection
+/// has to be this device by its IDevID, whatever else the evidence proves.
+///
+/// # Errors
+/// Says why the device gets no certificate.
+pub fn appraise_over_tls(
+    presented: &Presented<'_>,
+    client: &IdevidTls<'_>,
+    basis: &Basis<'_>,
+    known: Option<&KnownDevice>,
+    now: UnixTime,
+) -> Result<Appraised, Refusal> {
     let mut trail = Trail::default();
+    let client = idevid_tls::verify(presented.device, client, basis.makers, now, &mut trail)?;
+    revocation::check(&client.revocation, basis.policy, &mut trail)?;
+    appraise_on(trail, presented, basis, known, now)
+}
+
+fn appraise_on(
+    mut trail: Trail,
+    presented: &Presented<'_>,
+    basis: &Basis<'_>,
+    known: Option<&KnownDevice>,
+    now: UnixTime,
+) -> Result<Appraised, Refusal> {
+    let Presented { device, csr, proof } = *presented;
     let outcome = appraise_proof(device, csr, proof, basis, known, now, &mut trail)?;
     let decision = device::decide(known, csr.spki_sha256(), outcome.shown(), basis.policy, &mut trail)?;
     Ok(outcome.appraised(device, csr, decision, basis.policy, trail))
@@ -333,6 +367,7 @@ fn appraise_proof(
         Proof::ClaimCertificate(evidence) => {
             claim::verify(device, csr, evidence, basis.makers, known, now, trail)?
         }
+        Proof::IdevidTls(client) => idevid_tls::verify(device, client, basis.makers, now, trail)?,
     };
     trail.keep(&verified);
     judge_verified(device, &verified, known, basis.policy, basis.reference_values, now, trail)?;
@@ -389,8 +424,10 @@ fn judge_verified(
             claims::check(claims, &subject, policy, reference, trail)
         }
         None => {
-            claims::check_model(verified.model.as_deref(), registered_model, None, None, policy, trail)?;
-            trail.note(Verdict::Skipped, rule::MEASUREMENTS, "a token", "evidence about the firmware");
+            let maker = verified.maker.as_ref();
+            claims::check_silent(verified.model.as_deref(), registered_model, maker, policy, trail)?;
+            let found = if verified.token.is_some() { "a token" } else { "no claims" };
+            trail.note(Verdict::Skipped, rule::MEASUREMENTS, found, "evidence about the firmware");
             Ok(())
         }
     }

@@ -72,7 +72,8 @@ impl MakerCa {
         if usage.is_some_and(|u| !u.value.key_cert_sign()) {
             return Err(MakerError::KeyUsage);
         }
-        // What a CA signs with is looked at where a path is verified: RSA counts for TPMs only.
+        // What a CA signs with is looked at where a path is verified: RSA counts for TPMs and for TLS client
+        // authentication only.
         let algorithm = certificate.public_key().algorithm.algorithm.as_bytes();
         if algorithm != oid::EC_PUBLIC_KEY && algorithm != oid::RSA_ENCRYPTION {
             return Err(MakerError::Key);

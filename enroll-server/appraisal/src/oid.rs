@@ -7,6 +7,10 @@ pub(crate) const ALGORITHM_ECDSA_WITH_SHA256: &[u8] =
     &[0x30, 0x0a, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x02];
 /// id-at-serialNumber, 2.5.4.5 (RFC 5280, appendix A.1).
 pub(crate) const SERIAL_NUMBER: &[u8] = &[0x55, 0x04, 0x05];
+/// id-at-commonName, 2.5.4.3 (RFC 5280, appendix A.1).
+pub(crate) const COMMON_NAME: &[u8] = &[0x55, 0x04, 0x03];
+/// challengePassword, 1.2.840.113549.1.9.7 (RFC 2985, section 5.4.1).
+pub(crate) const CHALLENGE_PASSWORD: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x09, 0x07];
 /// id-ecPublicKey (RFC 5480, section 2.1.1).
 pub(crate) const EC_PUBLIC_KEY: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01];
 /// id-on-hardwareModuleName, 1.3.6.1.5.5.7.8.4 (RFC 4108, section 5).

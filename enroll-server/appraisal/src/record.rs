@@ -61,6 +61,10 @@ pub mod rule {
     pub const GROUP_POLICY: &str = "group-policy";
     /// The CSR is PKCS#10 with a P-256 key and proves possession.
     pub const CSR: &str = "csr";
+    /// What the CSR asks for is what its sender may ask for.
+    pub const CSR_NAMES: &str = "csr-names";
+    /// Who sent the request, as the connection it came over says.
+    pub const CLIENT_AUTHENTICATION: &str = "client-authentication";
     /// The policy accepts this kind of evidence.
     pub const EVIDENCE_KIND: &str = "evidence-kind";
     /// The key that attests leads to a maker the server knows, or is registered.

@@ -7,6 +7,8 @@ mod answer;
 mod devices;
 mod enroll;
 mod error;
+mod est;
+mod est_error;
 mod events;
 mod lists;
 mod ocsp;
@@ -84,6 +86,16 @@ pub fn https(api: Arc<Api>) -> Router {
 /// The router of the listener without TLS.
 pub fn http(api: Arc<Api>) -> Router {
     finish(routes::router(routes::HTTP, &api), api)
+}
+
+/// The router of the EST listener.
+pub fn est(api: Arc<Api>) -> Router {
+    let deadline = axum::middleware::from_fn_with_state(Arc::clone(&api), est::with_deadline);
+    routes::router(routes::EST, &api)
+        .fallback(est::nothing_here)
+        .method_not_allowed_fallback(est::nothing_here)
+        .layer(deadline)
+        .with_state(api)
 }
 
 fn finish(routes: Router<Arc<Api>>, api: Arc<Api>) -> Router {

@@ -10,7 +10,7 @@ use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodRouter, get, post};
 use shared::endpoint;
 
-use super::{Api, admin, devices, enroll, events, lists, ocsp, public};
+use super::{Api, admin, devices, enroll, est, events, lists, ocsp, public};
 
 /// Who may call a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +21,8 @@ pub enum Access {
     Evidence,
     /// Only with a client certificate, whose device alone counts.
     ClientCertificate,
+    /// Only with a client certificate that leads to a maker or to us, or a one-time token.
+    EstClient,
     /// Only with the operator's bearer token.
     Operator,
 }
@@ -65,6 +67,22 @@ pub const HTTPS: &[Route] = &[
     Route::post("/admin/v1/tokens", Access::Operator, || post(admin::create_token)),
 ];
 
+/// All routes of the EST listener (RFC 7030, section 3.2.2); `{label}` stands for a group.
+pub const EST: &[Route] = &[
+    Route::get("/.well-known/est/cacerts", Access::Anyone, || get(est::cacerts)),
+    Route::get("/.well-known/est/{label}/cacerts", Access::Anyone, || get(est::cacerts)),
+    Route::get("/.well-known/est/csrattrs", Access::Anyone, || get(est::csrattrs)),
+    Route::get("/.well-known/est/{label}/csrattrs", Access::Anyone, || get(est::csrattrs)),
+    Route::get("/.well-known/est/nonce", Access::EstClient, || get(est::nonce)),
+    Route::get("/.well-known/est/{label}/nonce", Access::EstClient, || get(est::nonce)),
+    Route::post("/.well-known/est/simpleenroll", Access::EstClient, || post(est::simpleenroll)),
+    Route::post("/.well-known/est/{label}/simpleenroll", Access::EstClient, || post(est::simpleenroll)),
+    Route::post("/.well-known/est/simplereenroll", Access::ClientCertificate, || post(est::simplereenroll)),
+    Route::post("/.well-known/est/{label}/simplereenroll", Access::ClientCertificate, || {
+        post(est::simplereenroll)
+    }),
+];
+
 /// All routes of the listener without TLS: nothing there is secret, and nothing changes anything. What comes in the
 /// body of a POST is a question (RFC 6960, appendix A).
 pub const HTTP: &[Route] = &[
@@ -103,7 +121,7 @@ pub(super) fn router(table: &[Route], api: &Arc<Api>) -> Router<Arc<Api>> {
         let answer = match route.access {
             Access::Operator => answer.layer(from_fn_with_state(Arc::clone(api), admin::authenticated)),
             // The issuance asks for the proof: without it there is no type that could be recorded or signed.
-            Access::Anyone | Access::Evidence | Access::ClientCertificate => answer,
+            Access::Anyone | Access::Evidence | Access::ClientCertificate | Access::EstClient => answer,
         };
         router.route(route.path, answer)
     })

@@ -37,6 +37,7 @@ pub(super) fn readable(evidence: &StoredEvidence) -> Json {
             Some(claims) => json!({ "kind": kind, "claims": named(claims) }),
             None => json!({ "kind": kind, "unreadable": hex::encode(&evidence.body) }),
         },
+        EvidenceKind::IdevidTls => json!({ "kind": kind, "client_certificate": hex::encode(&evidence.body) }),
         EvidenceKind::Tpm2 => tpm(kind, &evidence.body),
         _ => json!({ "kind": kind }),
     }

@@ -54,6 +54,8 @@ pub struct Config {
     pub previous_cas: Vec<PreviousCa>,
     /// What is put into certificates.
     pub certificates: Certificates,
+    /// Enrollment over Secure Transport; `None` is off.
+    pub est: Option<Est>,
     /// What devices are told about the MQTT broker.
     pub broker: Broker,
     /// The brokers, where there are several; what one does not say is as in `broker`.
@@ -91,6 +93,13 @@ pub struct Listen {
     pub https: SocketAddr,
     /// Health, metrics and the revocation list, without TLS; `None` turns the listener off.
     pub http: Option<SocketAddr>,
+}
+
+/// Enrollment over Secure Transport (RFC 7030).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Est {
+    /// Where it listens: a listener of its own, over TLS 1.2 and 1.3.
+    pub listen: SocketAddr,
 }
 
 /// Files the server reads and writes.

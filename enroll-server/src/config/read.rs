@@ -14,8 +14,8 @@ use super::issuing_key;
 use super::reader::{Reader, Section, duration, flag, number, text, texts};
 use super::webhooks::webhooks;
 use super::{
-    Broker, CRL_VALID, Certificates, Config, ConfigError, Crl, Files, Limits, Listen, Log, OCSP_VALID, Ocsp,
-    PARTITION_SIZE,
+    Broker, CRL_VALID, Certificates, Config, ConfigError, Crl, Est, Files, Limits, Listen, Log, OCSP_VALID,
+    Ocsp, PARTITION_SIZE,
 };
 use crate::store::RecordLimits;
 
@@ -52,6 +52,7 @@ impl Config {
             issuing_key: issuing_key::read(&mut reader, &mut root, folder),
             previous_cas: issuing_key::previous(&mut reader, &mut root, folder),
             certificates: certificates(&mut reader, &mut root),
+            est: est(&mut reader, &mut root),
             broker,
             brokers: list,
             assignment,
@@ -70,7 +71,7 @@ impl Config {
         reader.close(
             root,
             "tenant, nonce_lifetime, approval_retry, busy_retry and the tables listen, files, issuing_key, \
-             certificates, \
+             certificates, est, \
              broker, assignment, crl, ocsp, limits, records, admin, events, log and the lists of tables previous_ca, \
              brokers and webhook",
         );
@@ -131,6 +132,17 @@ fn listen<'t>(reader: &mut Reader<'t>, root: &mut Section<'t>) -> Listen {
         https: https.unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 8443))),
         http: http.unwrap_or_else(|| Some(SocketAddr::from(([127, 0, 0, 1], 8080)))),
     }
+}
+
+fn est<'t>(reader: &mut Reader<'t>, root: &mut Section<'t>) -> Option<Est> {
+    let mut section = reader.section(root, "est");
+    let listen = reader.field(&mut section, "listen", |value| {
+        text(value, "an address with a port, or \"off\"", |found| {
+            if found == "off" { Some(None) } else { found.parse::<SocketAddr>().ok().map(Some) }
+        })
+    });
+    reader.close(section, "listen");
+    listen.flatten().map(|listen| Est { listen })
 }
 
 fn path<'t>(

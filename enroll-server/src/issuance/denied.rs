@@ -1,10 +1,12 @@
 //! Why a request gets no certificate: one type over all steps, and what the device is told for each.
 
 use appraisal::GroupName;
+use appraisal::idevid::EndorsementError;
 use appraisal::record::rule;
 use ca::IssueError;
 use shared::Reject;
 use shared::codec::DecodeError;
+use shared::message::latest::EvidenceKind;
 
 use super::identity::IdentityError;
 use crate::authorization::Refused;
@@ -22,6 +24,25 @@ pub enum Denied {
     /// The device's group has no policy.
     #[error("the device's group '{0}' has no policy; nothing says what it has to show")]
     NoPolicy(GroupName),
+    /// The client says that the device is in a group that it is not in.
+    #[error("the request was sent to the group '{label}', and the device is in the group '{group}'")]
+    OtherGroup {
+        /// The group that the client named.
+        label: GroupName,
+        /// The group that the device is in, or that its token puts it into.
+        group: GroupName,
+    },
+    /// Evidence of a kind that needs more than a CSR can carry.
+    #[error("evidence of kind {} in the CSR; it cannot travel there", .0.name())]
+    NotInCsr(EvidenceKind),
+    /// Two proofs at once, of which one would be passed over.
+    #[error(
+        "evidence in the CSR of a client that is authenticated by a token; it needs TLS client authentication"
+    )]
+    EvidenceWithToken,
+    /// The certificate of the TLS client leads to no maker.
+    #[error("the client's certificate is no IDevID of a maker this server knows")]
+    Client(#[from] EndorsementError),
     /// No credential can be made for the TPM.
     #[error("the TPM cannot be challenged")]
     Credential(#[from] CredentialError),
@@ -77,8 +98,11 @@ impl Denied {
     #[must_use]
     pub const fn reject(&self) -> Reject {
         match self {
-            Self::NoKind => Reject::NoAcceptedEvidenceKind,
+            Self::NoKind | Self::NotInCsr(_) => Reject::NoAcceptedEvidenceKind,
+            Self::EvidenceWithToken => Reject::BadEvidence,
+            Self::Client(error) => error.reject(),
             Self::NoPolicy(_) => Reject::GroupWithoutPolicy,
+            Self::OtherGroup { .. } => Reject::NotInInventory,
             Self::Credential(CredentialError::Random) => Reject::Unavailable,
             Self::Credential(_) => Reject::BadEvidence,
             Self::Nonce(UnknownNonce) => Reject::UnknownNonce,
@@ -110,6 +134,7 @@ impl Denied {
     pub fn rule(&self) -> &'static str {
         match self {
             Self::Appraisal(refusal) => refusal.rule,
+            Self::OtherGroup { .. } => rule::GROUP_POLICY,
             Self::Withdrawn(_) | Self::Contended => rule::UNCHANGED,
             _ => rule_of(self.reject()),
         }

@@ -10,12 +10,12 @@ use appraisal::policy::{BrokerOverride, GroupPolicy, Ruling};
 use appraisal::record::rule;
 use appraisal::{
     Appraised, CheckedCsr, Decision, Endorsements, GroupName, KnownDevice, Policy, Proof, ReferenceValues,
-    Refusal, TlsIdentity, Verdict,
+    Refusal, RuleRecord, TlsIdentity, Verdict,
 };
-use shared::message::latest::{EvidenceKind, FreshEvidence};
+use shared::message::latest::EvidenceKind;
 use shared::{DeviceId, Reject, UnixTime};
 
-use super::{Denied, stored, token_hash};
+use super::{Denied, Evidence, stored, token_hash};
 use crate::policies::InForce;
 use crate::store::{Asked, NewAppraisal, Opinion, Ruled};
 
@@ -26,6 +26,8 @@ pub(super) struct Draft {
     /// What is known to be good: by the files, and by what was imported.
     reference_values: ReferenceValues,
     broker: BrokerOverride,
+    /// What was looked at before the appraisal.
+    before: Vec<RuleRecord>,
     record: NewAppraisal,
     evidence: Option<crate::store::StoredEvidence>,
 }
@@ -38,7 +40,7 @@ impl Draft {
         in_force: Arc<InForce>,
         asked: Asked,
         device: &DeviceId,
-        evidence: Option<&FreshEvidence<'_>>,
+        evidence: Option<Evidence<'_>>,
         now: UnixTime,
     ) -> Self {
         let record = NewAppraisal {
@@ -55,7 +57,7 @@ impl Draft {
             other: None,
             rules: Vec::new(),
             case: None,
-            nonce: evidence.map(|evidence| evidence.nonce),
+            nonce: evidence.and_then(|evidence| evidence.nonce.copied()),
             evidence_sha256: evidence
                 .filter(|evidence| evidence.kind != EvidenceKind::OneTimeToken)
                 .map(|evidence| token_hash(evidence.body)),
@@ -64,7 +66,9 @@ impl Draft {
         };
         let reference_values = in_force.reference_values.clone();
         let broker = BrokerOverride::default();
-        let mut draft = Self { in_force, reference_values, broker, record, evidence: evidence.map(stored) };
+        let before = Vec::new();
+        let stored = evidence.as_ref().map(stored);
+        let mut draft = Self { in_force, reference_values, broker, before, record, evidence: stored };
         if let Some(evidence) = evidence {
             draft.record.endorsements = evidence.endorsements.iter().map(|der| der.to_vec()).collect();
         }
@@ -92,8 +96,14 @@ impl Draft {
     }
 
     /// Puts a rule that was looked at before the appraisal in front.
-    pub(super) fn put_first(&mut self, rule: appraisal::RuleRecord) {
+    pub(super) fn put_first(&mut self, rule: RuleRecord) {
         self.record.rules.insert(0, rule);
+    }
+
+    /// Notes a rule that was looked at before the appraisal.
+    pub(super) fn noted(&mut self, rule: RuleRecord) {
+        self.record.rules.push(rule.clone());
+        self.before.push(rule);
     }
 
     /// What would be recorded, whoever is at fault.
@@ -183,7 +193,7 @@ impl Draft {
             Ok(appraised) => (appraised.rules(), appraised.verified()),
             Err(refusal) => (refusal.rules.as_slice(), refusal.verified.as_deref()),
         };
-        self.record.rules = rules.to_vec();
+        self.record.rules = [self.before.as_slice(), rules].concat();
         // The rule by which it is held, if it is.
         self.record.rule =
             rules.iter().rfind(|rule| rule.verdict == Verdict::Held).map(|rule| rule.rule.to_owned());
@@ -254,7 +264,7 @@ impl Draft {
 }
 
 /// How a judgement ends, and by which rule where it does not accept.
-fn end(judged: Result<(Decision, Vec<appraisal::RuleRecord>), Refusal>) -> (Ruled, Option<&'static str>) {
+fn end(judged: Result<(Decision, Vec<RuleRecord>), Refusal>) -> (Ruled, Option<&'static str>) {
     match judged {
         Ok((Decision::Accept, _)) => (Ruled::Accepted, None),
         Ok((Decision::Hold, rules)) => {

@@ -10,12 +10,12 @@ use shared::message::latest::EnrollRequest;
 
 use super::denied::reject_of_message;
 use super::draft::Draft;
-use super::{Ask, Denied, Issuance};
+use super::{Ask, Denied, Evidence, Issuance};
 use crate::authorization::Decision;
 use crate::explanation::Explanation;
 use crate::nonce::Freshness;
 use crate::policies::InForce;
-use crate::store::{Asked, Ruled};
+use crate::store::{Asked, Ruled, Via};
 
 /// Under which circumstances a request is looked at.
 #[derive(Clone, Debug, Default)]
@@ -43,7 +43,8 @@ impl Issuance {
             }
         };
         let in_force = under.policies.clone().unwrap_or_else(|| self.parts.policies.current());
-        let mut draft = Draft::new(in_force, Asked::Enroll, &request.device, Some(&request.evidence), now);
+        let evidence = Evidence::from(&request.evidence);
+        let mut draft = Draft::new(in_force, Asked::Enroll, &request.device, Some(evidence), now);
         let freshness = self.parts.nonces.check(&request.evidence.nonce, &request.device, now);
         let done =
             self.retrace(&request, under, &mut draft, freshness.unwrap_or(Freshness::Fresh), now).await;
@@ -88,7 +89,8 @@ impl Issuance {
         let known = snapshot.known.clone();
         let known = known.as_ref();
         draft.facts(&csr, Some(request.evidence.kind), known, None);
-        let (proof, token) = self.proof(&request.device, &request.evidence, &csr).await?;
+        let evidence = Evidence::from(&request.evidence);
+        let (proof, token) = self.proof(&request.device, &evidence, &csr).await?;
         let group = match &under.group {
             Some(group) => draft.as_group(group.clone())?,
             None => draft.group(known, Some(&proof))?,
@@ -98,13 +100,14 @@ impl Issuance {
         draft.know(self.imported.get(self.parts.store.as_ref(), snapshot.reference).await?);
         let appraise = |basis: &appraisal::Basis<'_>| appraisal::appraise(&presented, basis, known, now);
         let appraised = draft.appraise(&group, &makers, appraise)?;
-        let evidence = Some(&request.evidence);
         // The store compares with what it has: a group that is only supposed is none of it.
         if under.group.is_some() {
             snapshot = self.parts.store.snapshot(&request.device, now).await?;
         }
         let record = draft.record();
-        let ask = Ask { snapshot, evidence, token, presented: None, freshness, group, record, now };
+        let via = Via::Native;
+        let evidence = Some(evidence);
+        let ask = Ask { snapshot, evidence, token, presented: None, freshness, group, record, via, now };
         match self.parts.store.would(self.authorize(appraised, ask)?).await? {
             Decision::Record | Decision::Release(_) | Decision::Known(..) => Ok(Ruled::Accepted),
             Decision::Hold => Ok(Ruled::Held),

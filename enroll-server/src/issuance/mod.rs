@@ -3,11 +3,13 @@
 //! Each step takes what only the step before can make ([`Appraised`], [`Authorized`], [`Recorded`],
 //! `ca::Linted`, `ca::Issued`, [`Granted`]), so that none can be left out. Speaks neither HTTP nor SQL.
 
+mod application;
 mod basis;
 mod challenge;
 mod credential;
 mod denied;
 mod draft;
+mod est;
 mod evidence;
 mod explain;
 mod identity;
@@ -30,9 +32,9 @@ use core::time::Duration;
 use std::sync::Arc;
 
 use appraisal::policy::BrokerOverride;
-use appraisal::{Appraised, GroupName, Presented, RenewalPresented};
+use appraisal::{Appraised, GroupName, RenewalPresented};
 use ca::{IssueError, LdevidProfile, RecordedIntent as _, Serial, Validity};
-use shared::message::latest::{ChallengeRequest, EnrollRequest, EvidenceKind, FreshEvidence, RenewRequest};
+use shared::message::latest::{ChallengeRequest, EnrollRequest, EvidenceKind, RenewRequest};
 use shared::{DeviceId, Reject, UnixTime};
 
 use crate::audit::changes::LastClaims;
@@ -46,18 +48,20 @@ use crate::nonce::{Freshness, NonceKey};
 use crate::policies::Policies;
 use crate::store::{
     Asked, Binding, Completed, IssuerNumber, NewAppraisal, NewEvent, Observed, RecordOutcome, Recorded,
-    Sha256, Snapshot, Store,
+    Sha256, Snapshot, Store, Via,
 };
 
+use application::Application;
 pub(crate) use basis::endorsements;
 use basis::{Imported, Makers};
 pub use challenge::Challenged;
 pub(crate) use denied::chain;
 pub use denied::{Denied, reject_of_message, rule_of};
 use draft::Draft;
+pub use est::{EstClient, EstEnroll, EstReenroll};
 pub(crate) use evidence::sha256;
 pub use evidence::token_hash;
-use evidence::{evidence_hash, stored};
+use evidence::{Evidence, evidence_hash, stored};
 pub use explain::Circumstances;
 pub use identity::{ClientIdentity, IdentityError};
 pub use journal::Journal;
@@ -231,36 +235,50 @@ impl Issuance {
     /// Says why not.
     pub async fn enroll(&self, request: &EnrollRequest<'_>) -> Result<Outcome, Denied> {
         let now = self.now();
-        let mut draft = self.draft(Asked::Enroll, &request.device, Some(&request.evidence), now);
-        let enrolled = self.do_enroll(request, &mut draft, now).await;
+        let evidence = Evidence::from(&request.evidence);
+        let mut draft = self.draft(Asked::Enroll, &request.device, Some(evidence), now);
+        let enrolled = self.do_enroll(request, evidence, &mut draft, now).await;
         self.closed(draft, enrolled)
     }
 
     async fn do_enroll(
         &self,
         request: &EnrollRequest<'_>,
+        evidence: Evidence<'_>,
         draft: &mut Draft,
         now: UnixTime,
     ) -> Result<Outcome, Denied> {
         // First what costs little: whoever has no nonce of ours costs us no signature check.
         let freshness = self.parts.nonces.check(&request.evidence.nonce, &request.device, now)?;
         let csr = appraisal::csr::check(request.csr).map_err(appraisal::Refusal::from)?;
+        let application = Application::native(&request.device, csr, Some(evidence), freshness);
+        self.enroll_as(&application, evidence, draft, now).await
+    }
+
+    /// Enrolls by `evidence`, whatever protocol the application came by.
+    async fn enroll_as(
+        &self,
+        application: &Application<'_>,
+        evidence: Evidence<'_>,
+        draft: &mut Draft,
+        now: UnixTime,
+    ) -> Result<Outcome, Denied> {
+        let Application { device, csr, freshness, via, .. } = application;
+        application.note_way(draft);
         for _ in 0..ATTEMPTS {
-            let snapshot = self.parts.store.snapshot(&request.device, now).await?;
+            let snapshot = self.parts.store.snapshot(device, now).await?;
             let known = snapshot.known.as_ref();
-            draft.facts(&csr, Some(request.evidence.kind), known, None);
-            let (proof, token) = self.proof(&request.device, &request.evidence, &csr).await?;
-            let group = draft.group(known, Some(&proof))?;
-            let presented = Presented { device: &request.device, csr: &csr, proof: &proof };
+            draft.facts(csr, Some(evidence.kind), known, None);
+            let (proof, token) = self.proof(device, &evidence, csr).await?;
+            let group = application.group(draft, known, Some(&proof))?;
             let makers = self.makers.get(self.parts.store.as_ref(), snapshot.makers).await?;
             draft.know(self.imported.get(self.parts.store.as_ref(), snapshot.reference).await?);
             let appraised =
-                draft.appraise(&group, &makers, |basis| appraisal::appraise(&presented, basis, known, now));
-            let appraised =
-                self.noted(&request.device, appraised, (Some(&request.evidence), &snapshot), now).await?;
-            let evidence = Some(&request.evidence);
-            let record = draft.record();
-            let ask = Ask { snapshot, evidence, token, presented: None, freshness, group, record, now };
+                draft.appraise(&group, &makers, |basis| application.appraise(&proof, basis, known, now));
+            let evidence = Some(evidence);
+            let appraised = self.noted(device, appraised, (evidence, &snapshot), now).await?;
+            let (record, freshness, via) = (draft.record(), *freshness, *via);
+            let ask = Ask { snapshot, evidence, token, presented: None, freshness, group, record, via, now };
             if let Some(outcome) = self.issue(appraised, ask).await? {
                 return Ok(outcome.told(draft.broker()));
             }
@@ -278,14 +296,16 @@ impl Issuance {
         identity: Option<&ClientIdentity>,
     ) -> Result<Outcome, Denied> {
         let now = self.now();
-        let mut draft = self.draft(Asked::Renew, &request.device, request.evidence.as_ref(), now);
-        let renewed = self.do_renew(request, identity, &mut draft, now).await;
+        let evidence = request.evidence.as_ref().map(Evidence::from);
+        let mut draft = self.draft(Asked::Renew, &request.device, evidence, now);
+        let renewed = self.do_renew(request, evidence, identity, &mut draft, now).await;
         self.closed(draft, renewed)
     }
 
     async fn do_renew(
         &self,
         request: &RenewRequest<'_>,
+        evidence: Option<Evidence<'_>>,
         identity: Option<&ClientIdentity>,
         draft: &mut Draft,
         now: UnixTime,
@@ -296,36 +316,44 @@ impl Issuance {
             Some(evidence) => self.parts.nonces.check(&evidence.nonce, &request.device, now)?,
             None => Freshness::Fresh,
         };
+        let application = Application::native(&request.device, csr, evidence, freshness);
+        self.renew_as(&application, identity, draft, now).await
+    }
+
+    /// Renews the certificate of `identity`, whatever protocol the application came by.
+    async fn renew_as(
+        &self,
+        application: &Application<'_>,
+        identity: &ClientIdentity,
+        draft: &mut Draft,
+        now: UnixTime,
+    ) -> Result<Outcome, Denied> {
+        let Application { device, csr, evidence, freshness, via, .. } = application;
+        application.note_way(draft);
         for _ in 0..ATTEMPTS {
             let tls = identity.as_stored(self.parts.store.as_ref()).await?;
-            let snapshot = self.parts.store.snapshot(&request.device, now).await?;
+            let snapshot = self.parts.store.snapshot(device, now).await?;
             let known = snapshot.known.as_ref();
-            let kind = request.evidence.as_ref().map(|evidence| evidence.kind);
-            draft.facts(&csr, kind, known, Some(&tls));
-            let (proof, token) = match &request.evidence {
+            let kind = evidence.as_ref().map(|evidence| evidence.kind);
+            draft.facts(csr, kind, known, Some(&tls));
+            let (proof, token) = match evidence {
                 Some(evidence) => {
-                    let (proof, token) = self.proof(&request.device, evidence, &csr).await?;
+                    let (proof, token) = self.proof(device, evidence, csr).await?;
                     (Some(proof), token)
                 }
                 None => (None, None),
             };
-            let presented = RenewalPresented {
-                device: &request.device,
-                csr: &csr,
-                identity: &tls,
-                proof: proof.as_ref(),
-            };
-            let group = draft.group(known, proof.as_ref())?;
+            let presented = RenewalPresented { device, csr, identity: &tls, proof: proof.as_ref() };
+            let group = application.group(draft, known, proof.as_ref())?;
             let makers = self.makers.get(self.parts.store.as_ref(), snapshot.makers).await?;
             draft.know(self.imported.get(self.parts.store.as_ref(), snapshot.reference).await?);
             let appraised = draft.appraise(&group, &makers, |basis| {
                 appraisal::appraise_renewal(&presented, basis, known, now)
             });
-            let evidence = request.evidence.as_ref();
-            let appraised = self.noted(&request.device, appraised, (evidence, &snapshot), now).await?;
+            let appraised = self.noted(device, appraised, (*evidence, &snapshot), now).await?;
             let presented = Some(identity.serial());
-            let record = draft.record();
-            let ask = Ask { snapshot, evidence, token, presented, freshness, group, record, now };
+            let (evidence, freshness, record, via) = (*evidence, *freshness, draft.record(), *via);
+            let ask = Ask { snapshot, evidence, token, presented, freshness, group, record, via, now };
             if let Some(outcome) = self.issue(appraised, ask).await? {
                 return Ok(outcome.told(draft.broker()));
             }
@@ -367,7 +395,7 @@ impl Issuance {
         self.parts.hook.at(Failpoint::Appraised);
         let now = ask.now;
         let device = appraised.device().clone();
-        let evidence = ask.evidence.and_then(evidence_hash);
+        let evidence = ask.evidence.as_ref().and_then(evidence_hash);
         let authorized = self.authorize(appraised, ask)?;
         #[cfg(test)]
         if self.parts.hook.signs_before_recording() {
@@ -395,11 +423,13 @@ impl Issuance {
     }
 
     fn authorize(&self, appraised: Appraised, ask: Ask<'_>) -> Result<Authorized, Denied> {
-        let Ask { snapshot, evidence, token, presented, freshness, group, record, now } = ask;
-        let binding = match (evidence, presented) {
-            (Some(evidence), _) => Binding::Nonce(evidence.nonce),
-            (None, Some(serial)) => Binding::Certificate(serial),
-            (None, None) => return Err(Denied::NoClientCertificate),
+        let Ask { snapshot, evidence, token, presented, freshness, group, record, via, now } = ask;
+        let nonce = evidence.and_then(|evidence| evidence.nonce.copied());
+        let binding = match (nonce, presented, evidence) {
+            (Some(nonce), ..) => Binding::Nonce(nonce),
+            (None, Some(serial), _) => Binding::Certificate(serial),
+            (None, None, Some(_)) => Binding::Key,
+            (None, None, None) => return Err(Denied::NoClientCertificate),
         };
         let authorities = self.authorities();
         let ca = authorities.issuer().certificate();
@@ -409,7 +439,8 @@ impl Issuance {
             must_be_known: freshness == Freshness::Stale,
             token,
             presented,
-            evidence: evidence.map(stored),
+            evidence: evidence.as_ref().map(stored),
+            via,
             group,
             record: Some(record),
             serial: Serial::random().map_err(|_| Denied::Random)?,
@@ -448,13 +479,7 @@ impl Issuance {
     }
 
     /// Begins the record of a request, and pins the policies it is judged by.
-    fn draft(
-        &self,
-        asked: Asked,
-        device: &DeviceId,
-        evidence: Option<&FreshEvidence<'_>>,
-        now: UnixTime,
-    ) -> Draft {
+    fn draft(&self, asked: Asked, device: &DeviceId, evidence: Option<Evidence<'_>>, now: UnixTime) -> Draft {
         Draft::new(self.parts.policies.current(), asked, device, evidence, now)
     }
 
@@ -491,11 +516,11 @@ impl Issuance {
         &self,
         device: &DeviceId,
         appraised: Result<Appraised, Denied>,
-        (evidence, snapshot): (Option<&FreshEvidence<'_>>, &Snapshot),
+        (evidence, snapshot): (Option<Evidence<'_>>, &Snapshot),
         now: UnixTime,
     ) -> Result<Appraised, Denied> {
         if let Err(Denied::Appraisal(refusal)) = &appraised {
-            let evidence_sha256 = evidence.and_then(evidence_hash);
+            let evidence_sha256 = evidence.as_ref().and_then(evidence_hash);
             if refusal.reject == Reject::IdentityConflict {
                 let event = NewEvent::new(now, EventKind::CloneSuspected, refusal.explanation.as_str());
                 self.suspect(event.about(device).because(refusal.rule).on(evidence_sha256)).await;
@@ -535,11 +560,12 @@ pub struct Recovered {
 /// A request as far as it is needed after its appraisal.
 struct Ask<'a> {
     snapshot: Snapshot,
-    evidence: Option<&'a FreshEvidence<'a>>,
+    evidence: Option<Evidence<'a>>,
     token: Option<Sha256>,
     presented: Option<Serial>,
     freshness: Freshness,
     group: GroupName,
     record: Box<NewAppraisal>,
+    via: Via,
     now: UnixTime,
 }

@@ -18,13 +18,13 @@ use crate::audit::{ADMIN_TOKEN, Actor, Caller, Refusals, Repeated};
 use crate::authorities::{Authorities, InOffice};
 use crate::brokers::Brokers;
 use crate::clock::Clock;
-use crate::config::{Config, ConfigError};
+use crate::config::{Config, ConfigError, Est};
 use crate::failpoint::Hook;
 use crate::issuance::{Denied, Issuance, Journal, Parts, Recovered, chain};
 use crate::ocsp::Ocsp;
 use crate::policies;
 use crate::revocation::{PublishError, Publisher, Revocations};
-use crate::serve::{Site, serve, stopped};
+use crate::serve::{Site, Tls, serve, stopped};
 use crate::store::{Partitioning, SqliteOptions, SqliteStore, Store, StoreError};
 use crate::telemetry::Metrics;
 use crate::webhook::{Courier, Sender, WebhookError};
@@ -74,6 +74,8 @@ pub struct Bound {
     pub https: SocketAddr,
     /// Health, metrics and the revocation list, where that listener is on.
     pub http: Option<SocketAddr>,
+    /// Enrollment over Secure Transport, where that listener is on.
+    pub est: Option<SocketAddr>,
 }
 
 /// A running server. Dropping it without [`stop`](Self::stop) stops it too, but waits for nothing.
@@ -132,6 +134,10 @@ impl Server {
             Some(address) => Some(listen(address).await?),
             None => None,
         };
+        let est = match config.est {
+            Some(Est { listen: address }) => Some((listen(address).await?, est_tls(&tls)?)),
+            None => None,
+        };
         let recovered = issuance.recover().await.map_err(StartError::Recovery)?;
         if recovered != Recovered::default() {
             let Recovered { finished, voided, left } = recovered;
@@ -172,9 +178,13 @@ impl Server {
             repeated: Arc::clone(&repeated),
             webhooks: config.webhooks,
         });
-        let bound = Bound { https: https.1, http: http.as_ref().map(|(_, address)| *address) };
+        let bound = Bound {
+            https: https.1,
+            http: http.as_ref().map(|(_, address)| *address),
+            est: est.as_ref().map(|((_, address), _)| *address),
+        };
         let (stop, ending) = watch::channel(false);
-        let (limits, tls) = (config.limits, Some(TlsAcceptor::from(tls)));
+        let (limits, tls) = (config.limits, Some(Tls::Native(TlsAcceptor::from(tls))));
         let site = Site { router: api::https(Arc::clone(&api)), tls, limits, metrics: Arc::clone(&metrics) };
         let mut tasks = vec![
             tokio::spawn(serve(https.0, site, ending.clone())),
@@ -204,11 +214,16 @@ impl Server {
             let courier = Courier::new(sender, Arc::clone(&store), Arc::clone(&clock));
             tasks.push(tokio::spawn(courier.run(ending.clone())));
         }
+        if let Some(((listener, _), tls)) = est {
+            let (router, metrics) = (api::est(Arc::clone(&api)), Arc::clone(&metrics));
+            let site = Site { router, tls: Some(Tls::Est(tls)), limits, metrics };
+            tasks.push(tokio::spawn(serve(listener, site, ending.clone())));
+        }
         if let Some((listener, _)) = http {
             let site = Site { router: api::http(api), tls: None, limits, metrics };
             tasks.push(tokio::spawn(serve(listener, site, ending)));
         }
-        tracing::info!(https = %bound.https, http = ?bound.http, "the server is ready");
+        tracing::info!(https = %bound.https, http = ?bound.http, est = ?bound.est, "the server is ready");
         Ok(Self {
             bound,
             admin,
@@ -344,6 +359,12 @@ pub(crate) fn open_store(config: &Config) -> Result<Arc<dyn Store>, StoreError> 
         .filter(CrlAddress::is_partitioned)
         .map(|address| Partitioning { address, size: config.crl.partition_size });
     Ok(Arc::new(SqliteStore::open(&options)?))
+}
+
+/// The TLS of the EST listener.
+fn est_tls(native: &rustls::ServerConfig) -> Result<TlsAcceptor, LoadError> {
+    let tls = crate::est::server_config(native)?;
+    Ok(TlsAcceptor::from(Arc::new(tls)))
 }
 
 async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {

@@ -51,7 +51,7 @@ pub use label::{Label, Labelled};
 pub use log::{CertificateRow, LeafRow, LogHead, LogStore};
 pub use model::{
     Binding, Certificate, CertificateState, Device, ImportReport, InventoryEntry, Maker, Revocation,
-    RevokedEntry, RevokedList, Sha256, StoredCrl, StoredEvidence, Token,
+    RevokedEntry, RevokedList, Sha256, StoredCrl, StoredEvidence, Token, Via,
 };
 pub use outbox::{
     CursorStep, Failure, Lag, Lease, MAX_PARKED, Outbox, Parked, Parking, Pending, Replay, WebhookState,

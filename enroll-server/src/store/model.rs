@@ -127,6 +127,8 @@ pub struct Certificate {
     pub not_after: UnixTime,
     /// When it was revoked and why, or since when it is on hold because its device is suspended.
     pub revoked: Option<Revocation>,
+    /// How the request for it came.
+    pub via: Via,
     /// The evidence it was issued on, as it came.
     #[serde(skip)]
     pub evidence: Option<StoredEvidence>,
@@ -164,6 +166,55 @@ pub enum Binding {
     Nonce(Nonce),
     /// The certificate it was sent with, where there was no evidence.
     Certificate(Serial),
+    /// The key in its CSR alone, where the protocol has no nonce: a key stands for one request.
+    Key,
+}
+
+/// By which protocol, and by what authentication there, a request came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Via {
+    /// The native protocol.
+    Native,
+    /// EST (RFC 7030), TLS client authentication with the IDevID.
+    EstIdevid,
+    /// EST, HTTP Basic authentication with a one-time token.
+    EstToken,
+    /// EST, TLS client authentication with the LDevID.
+    EstLdevid,
+}
+
+impl Via {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Native, Self::EstIdevid, Self::EstToken, Self::EstLdevid];
+
+    /// The stable name, as in the database and in JSON.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Native => "native",
+            Self::EstIdevid => "est-idevid",
+            Self::EstToken => "est-token",
+            Self::EstLdevid => "est-ldevid",
+        }
+    }
+
+    /// The way of this name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|via| via.name() == name)
+    }
+
+    /// In words, as in the audit trail.
+    #[must_use]
+    pub const fn phrase(self) -> &'static str {
+        match self {
+            Self::Native => "by the native protocol",
+            Self::EstIdevid => "by EST, TLS client authentication with the IDevID",
+            Self::EstToken => "by EST, HTTP Basic authentication with a one-time token",
+            Self::EstLdevid => "by EST, TLS client authentication with the LDevID",
+        }
+    }
 }
 
 /// A maker whose IDevIDs are believed.

@@ -113,7 +113,7 @@ impl Site {
     }
 
     pub(crate) async fn nonce(&self, device: &DeviceId) -> Nonce {
-        let kinds = shared::message::latest::EvidenceKind::ALL.iter().copied().collect();
+        let kinds = shared::message::latest::EvidenceKind::NATIVE.iter().copied().collect();
         let mut body = vec![0; 256];
         let length =
             ChallengeRequest { device: device.clone(), kinds, introduction: None }.encode(&mut body).unwrap();

@@ -5,6 +5,7 @@
 #![expect(clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 mod cli;
+mod est;
 mod events;
 mod faults;
 mod hostile;

@@ -34,6 +34,7 @@ async fn without_credentials_only_public_things_are_given() {
                     }
                     Access::ClientCertificate => assert_refused(&reply, Reject::NotAuthenticated),
                     Access::Operator => assert_eq!(reply.status, 401, "{what}"),
+                    Access::EstClient => panic!("{what}: EST has a listener of its own"),
                 }
             }
         }

@@ -124,6 +124,11 @@ pub fn exchange(mut stream: impl Read + Write, path: &str, body: Option<&[u8]>) 
     };
     stream.write_all(&[head.as_bytes(), body.unwrap_or_default()].concat())?;
     stream.flush()?;
+    Ok(parse(&read_answer(&mut stream)?))
+}
+
+/// Reads an answer to the end of its connection.
+pub(super) fn read_answer(stream: &mut impl Read) -> std::io::Result<Vec<u8>> {
     let mut answer = Vec::new();
     if let Err(error) = stream.read_to_end(&mut answer) {
         // A server that closes without close_notify has still said all that its Content-Length promises.
@@ -131,10 +136,10 @@ pub fn exchange(mut stream: impl Read + Write, path: &str, body: Option<&[u8]>) 
             return Err(error);
         }
     }
-    Ok(parse(&answer))
+    Ok(answer)
 }
 
-fn parse(answer: &[u8]) -> Reply {
+pub(super) fn parse(answer: &[u8]) -> Reply {
     let end = answer.windows(4).position(|w| w == b"\r\n\r\n").expect("an HTTP head");
     let head = String::from_utf8_lossy(&answer[..end]).to_lowercase();
     let status = head.split(' ').nth(1).and_then(|code| code.parse().ok()).expect("an HTTP status");

@@ -5,6 +5,7 @@
 
 mod binaries;
 pub mod device;
+pub mod est;
 pub mod hand_tpm;
 mod https;
 mod issue;

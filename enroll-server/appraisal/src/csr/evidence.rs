@@ -181,7 +181,7 @@ fn read_statement<'b>(statements: &mut Reader<'b>) -> Result<Option<(EvidenceKin
         return Ok(if form == tag::OCTET_STRING { from_cmw(content)? } else { None });
     }
     let Some([number]) = kind.strip_prefix(oid::EVIDENCE_KINDS) else { return Ok(None) };
-    match EvidenceKind::from_code(u64::from(*number)) {
+    match EvidenceKind::from_wire(u64::from(*number)) {
         Some(kind) if form == tag::OCTET_STRING => Ok(Some((kind, content))),
         Some(_) => Err(Malformed),
         None => Ok(None),

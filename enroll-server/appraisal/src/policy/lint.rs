@@ -125,10 +125,14 @@ impl Found {
 const fn needs_maker(kind: EvidenceKind) -> bool {
     matches!(
         kind,
-        EvidenceKind::IdevidEat | EvidenceKind::Tpm2 | EvidenceKind::Dice | EvidenceKind::ClaimCertificate
+        EvidenceKind::IdevidEat
+            | EvidenceKind::Tpm2
+            | EvidenceKind::Dice
+            | EvidenceKind::ClaimCertificate
+            | EvidenceKind::IdevidTls
     )
 }
 
 const fn speaks_of_firmware(kind: EvidenceKind) -> bool {
-    !matches!(kind, EvidenceKind::OneTimeToken)
+    !matches!(kind, EvidenceKind::OneTimeToken | EvidenceKind::IdevidTls)
 }

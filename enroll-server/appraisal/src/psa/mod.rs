@@ -71,6 +71,13 @@ pub fn claimed_instance(token: &[u8]) -> Option<InstanceId> {
     PsaClaims::decode(token.unverified_payload()).ok().map(|claims| claims.instance)
 }
 
+/// The nonce at the head of the challenge that a token answers; nothing is verified.
+pub(crate) fn claimed_nonce(token: &[u8]) -> Option<Nonce> {
+    let token = Token::parse(token).ok()?;
+    let claims = PsaClaims::decode(token.unverified_payload()).ok()?;
+    claims.nonce.first_chunk().copied()
+}
+
 /// Everything around the evidence.
 #[derive(Clone, Copy)]
 pub(crate) struct Request<'a> {

@@ -75,7 +75,7 @@ const CMW: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 1, 35];
 
 #[test]
 fn every_kind_has_a_type_of_its_own() {
-    for kind in EvidenceKind::ALL {
+    for kind in EvidenceKind::NATIVE {
         let value = bundle(&[statement(&statement_type(*kind), b"body")], &[]);
         let wanted = EvidenceInCsr { kind: *kind, body: b"body".to_vec(), endorsements: vec![] };
         assert_eq!(found(value), Ok(Some(wanted)));
@@ -192,7 +192,7 @@ fn what_is_too_much_or_twice_is_refused() {
 proptest! {
     #[test]
     fn what_was_written_is_read(
-        kind in proptest::sample::select(EvidenceKind::ALL.to_vec()),
+        kind in proptest::sample::select(EvidenceKind::NATIVE.to_vec()),
         body in proptest::collection::vec(any::<u8>(), 0..2048),
         before in 0_usize..7,
     ) {

@@ -4,7 +4,7 @@ use appraisal::record::rule;
 use appraisal::{GroupName, Verdict};
 use ca::{RecordedIntent as _, Serial};
 use rusqlite::{Connection, Row, params};
-use shared::message::latest::EvidenceKind;
+use shared::message::latest::{EvidenceKind, Nonce};
 use shared::{DeviceId, UnixTime};
 
 use super::convert::{certificate_state, device as device_column, lift, optional, secs, serial, validity};
@@ -12,10 +12,11 @@ use super::{actions, appraisals, credentials, crl, events, issuers, log, read, r
 use crate::audit::changes::LastClaims;
 use crate::audit::{Actor, EventKind};
 use crate::authorization::{Authorized, CredentialFacts, Decision, Facts, decide};
+use crate::issuance::sha256;
 use crate::store::held;
 use crate::store::{
     Binding, Certificate, CertificateState, Completed, DeviceState, Move, NewAppraisal, NewEvent, Observed,
-    Partitioning, RecordLimits, RecordOutcome, Recorded, Ruled, Sha256, StoreError,
+    Partitioning, RecordLimits, RecordOutcome, Recorded, Ruled, Sha256, StoreError, Via,
 };
 
 pub(super) fn record(
@@ -124,7 +125,8 @@ fn note_quota(c: &Connection, request: &Authorized, quota: Option<u32>) -> Resul
 fn facts(c: &Connection, request: &Authorized) -> Result<Facts, StoreError> {
     let basis = request.basis();
     let key = request.appraised().csr().spki_sha256();
-    let (nonce, parent) = binding(&basis.binding);
+    let bound = bound(request);
+    let (nonce, parent) = bound.columns();
     let idevid = request.appraised().idevid_spki_sha256();
     let exists = |sql: &str, values: &[&dyn rusqlite::ToSql]| -> Result<bool, StoreError> {
         Ok(c.prepare_cached(sql)?.exists(values)?)
@@ -173,10 +175,31 @@ fn facts(c: &Connection, request: &Authorized) -> Result<Facts, StoreError> {
     })
 }
 
-const fn binding(binding: &Binding) -> (Option<&[u8; 32]>, Option<&[u8; 16]>) {
-    match binding {
-        Binding::Nonce(nonce) => (Some(nonce), None),
-        Binding::Certificate(serial) => (None, Some(serial.as_bytes())),
+/// What a request is bound to, as it stands in the database.
+enum Bound {
+    Nonce(Nonce),
+    Parent(Serial),
+}
+
+impl Bound {
+    const fn columns(&self) -> (Option<&Nonce>, Option<&[u8; 16]>) {
+        match self {
+            Self::Nonce(nonce) => (Some(nonce), None),
+            Self::Parent(serial) => (None, Some(serial.as_bytes())),
+        }
+    }
+}
+
+fn bound(request: &Authorized) -> Bound {
+    match request.basis().binding {
+        Binding::Nonce(nonce) => Bound::Nonce(nonce),
+        Binding::Certificate(serial) => Bound::Parent(serial),
+        // In the place of a nonce: no nonce of ours, which is authenticated, is ever the same.
+        Binding::Key => {
+            let key = request.appraised().csr().spki_sha256().as_slice();
+            let device = request.device().as_str().as_bytes();
+            Bound::Nonce(sha256(&[b"bound to its key\0".as_slice(), key, device].concat()))
+        }
     }
 }
 
@@ -230,15 +253,16 @@ fn insert(
     if let Some(token) = &basis.token {
         tokens::use_up(c, token, request.device(), csr.spki_sha256())?;
     }
-    let (nonce, _) = binding(&basis.binding);
+    let bound = bound(request);
+    let (nonce, _) = bound.columns();
     // What waits is placed when it is released: only then is it certain that there will be a certificate.
     let partition = match state {
         CertificateState::Held => 0,
         _ => crl::place(c, basis.issuer, basis.validity.not_after, partitioning)?,
     };
     let sql = "INSERT INTO certificates (serial, device, state, point, key_sha256, nonce, parent, not_before, \
-               not_after, recorded, evidence_kind, evidence, shown, issuer, crl_partition) \
-               VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+               not_after, recorded, evidence_kind, evidence, shown, issuer, crl_partition, via) \
+               VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
     let evidence = basis.evidence.as_ref();
     let kind = evidence.map(|evidence| i64::try_from(evidence.kind.code()).unwrap_or(i64::MAX));
     c.prepare_cached(sql)?.execute(params![
@@ -257,6 +281,7 @@ fn insert(
         (state == CertificateState::Held).then(|| held::shown(request.appraised()).to_string()),
         basis.issuer.get(),
         partition,
+        basis.via.name(),
     ])?;
     Ok(())
 }
@@ -340,8 +365,8 @@ pub(super) fn complete(
 ) -> Result<Completed, StoreError> {
     let (serial, device) = (intent.serial(), intent.device());
     let from = actions::state(c, device)?.ok_or(StoreError::Damaged { field: "device" })?;
-    let evidence = match read::certificate(c, serial)? {
-        Some(found) if found.state == CertificateState::Intent => found.evidence,
+    let (evidence, via) = match read::certificate(c, serial)? {
+        Some(found) if found.state == CertificateState::Intent => (found.evidence, found.via),
         Some(Certificate { state: CertificateState::Issued, der: Some(first), .. }) => {
             return Ok(Completed::Issued(first));
         }
@@ -364,7 +389,10 @@ pub(super) fn complete(
     log::issued(c, serial, intent.issuer(), &der, now)?;
     revoke::superseded(c, device, serial, now)?;
     actions::settle(c, device, step, now)?;
-    let detail = format!("serial {serial} until {}", intent.validity().not_after);
+    let mut detail = format!("serial {serial} until {}", intent.validity().not_after);
+    if via != Via::Native {
+        detail = format!("{detail}, {}", via.phrase());
+    }
     let event = NewEvent::new(now, EventKind::Issued, detail).about(device).by(Actor::Device);
     events::add(c, &event.on(evidence.and_then(|evidence| events::hash(&evidence.body))))?;
     Ok(Completed::Issued(der))

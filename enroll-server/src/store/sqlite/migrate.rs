@@ -21,6 +21,7 @@ pub(super) const STEPS: &[&str] = &[
     include_str!("../migrations/0013_issuers.sql"),
     include_str!("../migrations/0014_log.sql"),
     include_str!("../migrations/0015_revocation.sql"),
+    include_str!("../migrations/0016_via.sql"),
 ];
 
 /// Runs the steps the database has not seen.

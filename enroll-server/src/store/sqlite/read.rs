@@ -14,7 +14,7 @@ use super::convert::{
 use super::issuers;
 use crate::store::{
     Certificate, CertificateState, Counts, Device, DeviceState, IssuerNumber, Revocation, RevokedEntry,
-    RevokedList, StoreError, StoredEvidence, Tag,
+    RevokedList, StoreError, StoredEvidence, Tag, Via,
 };
 
 pub(super) fn counter(c: &Connection, name: &str) -> Result<u64, StoreError> {
@@ -148,6 +148,7 @@ fn certificate_row(row: &Row<'_>) -> Result<Certificate, StoreError> {
         not_before: life.not_before,
         not_after: life.not_after,
         revoked: revocation(row)?.or(held),
+        via: via(row)?,
         evidence: evidence(row)?,
         der: row.get("der")?,
         issuer: issuers::number(row, "issuer")?,
@@ -159,6 +160,11 @@ pub(super) fn revocation(row: &Row<'_>) -> Result<Option<Revocation>, StoreError
     let name: String = row.get("reason")?;
     let reason = Reason::from_name(&name).ok_or(StoreError::Damaged { field: "reason" })?;
     Ok(Some(Revocation { at, reason }))
+}
+
+fn via(row: &Row<'_>) -> Result<Via, StoreError> {
+    let name: String = row.get("via")?;
+    Via::from_name(&name).ok_or(StoreError::Damaged { field: "via" })
 }
 
 fn evidence(row: &Row<'_>) -> Result<Option<StoredEvidence>, StoreError> {

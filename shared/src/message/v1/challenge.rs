@@ -26,6 +26,9 @@ pub enum EvidenceKind {
     SymmetricKey,
     /// An EAT signed with the key of a claim certificate that a whole batch of devices shares.
     ClaimCertificate,
+    /// TLS client authentication with the IDevID key, in the connection that the CSR came over: EST only, never a part
+    /// of a message of this protocol.
+    IdevidTls,
 }
 
 impl EvidenceKind {
@@ -38,9 +41,21 @@ impl EvidenceKind {
         Self::Dice,
         Self::SymmetricKey,
         Self::ClaimCertificate,
+        Self::IdevidTls,
     ];
 
-    /// The number on the wire.
+    /// The kinds that a message of this protocol can name.
+    pub const NATIVE: &'static [Self] = &[
+        Self::IdevidEat,
+        Self::OneTimeToken,
+        Self::PsaToken,
+        Self::Tpm2,
+        Self::Dice,
+        Self::SymmetricKey,
+        Self::ClaimCertificate,
+    ];
+
+    /// The number on the wire, in records and in object identifiers.
     #[must_use]
     pub const fn code(self) -> u64 {
         match self {
@@ -51,6 +66,7 @@ impl EvidenceKind {
             Self::Dice => 5,
             Self::SymmetricKey => 6,
             Self::ClaimCertificate => 7,
+            Self::IdevidTls => 8,
         }
     }
 
@@ -69,6 +85,12 @@ impl EvidenceKind {
         Self::ALL.iter().copied().find(|kind| kind.code() == code)
     }
 
+    /// The kind with this number, if this build knows it and a message of this protocol can name it.
+    #[must_use]
+    pub fn from_wire(code: u64) -> Option<Self> {
+        Self::NATIVE.iter().copied().find(|kind| kind.code() == code)
+    }
+
     /// The stable name, as in policies, logs and metrics.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -80,6 +102,7 @@ impl EvidenceKind {
             Self::Dice => "dice",
             Self::SymmetricKey => "symmetric-key",
             Self::ClaimCertificate => "claim-certificate",
+            Self::IdevidTls => "idevid-tls",
         }
     }
 }
@@ -134,7 +157,7 @@ impl<'a> ChallengeRequest<'a> {
         let kinds = map.required(KINDS, "kinds", |d| {
             let mut kinds = Kinds::new();
             for _ in 0..d.array()?.unwrap_or(0) {
-                if let Some(kind) = EvidenceKind::from_code(d.u64()?) {
+                if let Some(kind) = EvidenceKind::from_wire(d.u64()?) {
                     kinds.push(kind).map_err(|_| minicbor::decode::Error::message("too many"))?;
                 }
             }
@@ -198,7 +221,7 @@ impl<'a> Challenge<'a> {
             server_time: UnixTime::from_secs(map.required(SERVER_TIME, "server time", |d| d.u64())?),
             nonce: nonce(map.required(NONCE_KEY, "nonce", |d| d.bytes())?)?,
             valid_until: UnixTime::from_secs(map.required(VALID_UNTIL, "valid until", |d| d.u64())?),
-            kind: EvidenceKind::from_code(map.required(KIND, "kind", |d| d.u64())?)
+            kind: EvidenceKind::from_wire(map.required(KIND, "kind", |d| d.u64())?)
                 .ok_or(DecodeError::Invalid { field: "kind" })?,
             credential: map.optional(CREDENTIAL, "credential", |d| match d.bytes()? {
                 bytes if (1..=MAX_CREDENTIAL).contains(&bytes.len()) => Ok(bytes),

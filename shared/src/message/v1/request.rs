@@ -95,7 +95,7 @@ impl<'a> RenewRequest<'a> {
 
 impl<'a> FreshEvidence<'a> {
     fn decode(nonce: Nonce, map: &mut MapReader<'a>) -> Result<Self, DecodeError> {
-        let kind = EvidenceKind::from_code(map.required(KIND, "kind", |d| d.u64())?)
+        let kind = EvidenceKind::from_wire(map.required(KIND, "kind", |d| d.u64())?)
             .ok_or(DecodeError::Invalid { field: "kind" })?;
         let body = bounded(map.required(BODY, "evidence", |d| d.bytes())?, kind.max_body(), "evidence")?;
         let endorsements = map.optional(ENDORSEMENTS, "endorsements", certificates)?.unwrap_or_default();
