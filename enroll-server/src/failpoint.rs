@@ -1,4 +1,4 @@
-//! Named places in the issuance where a test can look on, or kill the process.
+//! Named places in the issuance and in the keeping of the log where a test can look on, or kill the process.
 //!
 //! Nothing in a configuration, the environment or the command line reaches this: a program that runs the server
 //! inside itself hands a hook over, or there is none.
@@ -18,6 +18,12 @@ pub enum Failpoint {
     Signed(Serial),
     /// The certificate is durable; the answer is not sent.
     Completed(Serial),
+    /// The tiles of so many leaves are durable; no checkpoint over them is signed.
+    LogTiles(u64),
+    /// The checkpoint over so many leaves is durable in the store; it is not published.
+    LogSigned(u64),
+    /// The checkpoint over so many leaves is out.
+    LogPublished(u64),
 }
 
 /// Called at every [`Failpoint`].

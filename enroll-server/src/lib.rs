@@ -36,6 +36,7 @@ pub mod store;
 pub mod telemetry;
 pub mod tls;
 pub mod tpm_credential;
+pub mod transparency_log;
 pub mod webhook;
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Outgoing HTTP: short bodies to services of the operator's own (webhooks), with one deadline over all of it.
+//! Outgoing HTTP: short bodies to services of the operator's own (webhooks), and the files of a log, with one deadline over all of it.
 //!
 //! HTTPS, or plain HTTP to this machine only. Follows no redirect, keeps no connection, repeats nothing: who
 //! calls decides what a failure means.
@@ -146,7 +146,7 @@ pub struct Reply {
     pub status: StatusCode,
     /// Its header fields.
     pub headers: HeaderMap,
-    /// Its body, at most [`MAX_REPLY`] bytes.
+    /// Its body: at most [`MAX_REPLY`] bytes after a post, what was asked for at most after a get.
     pub body: Bytes,
 }
 
@@ -182,8 +182,11 @@ pub enum SendError {
     #[error("the request cannot be written")]
     Request(#[from] axum::http::Error),
     /// The answer is too long.
-    #[error("the answer is longer than {MAX_REPLY} bytes")]
-    TooLong,
+    #[error("the answer is longer than {most} bytes")]
+    TooLong {
+        /// Most it may have.
+        most: usize,
+    },
     /// The answer's body broke off.
     #[error("the answer broke off")]
     Body,
@@ -221,18 +224,42 @@ impl Outgoing {
         tokio::time::timeout(limit, exchange).await.map_err(|_| SendError::TooSlow { limit })?
     }
 
+    /// Gets what is below the address of `target` at `path`, at most `most` bytes. Any status is an answer.
+    ///
+    /// # Errors
+    /// Where no whole answer came in time.
+    pub async fn get(&self, target: &Target, path: &str, most: usize) -> Result<Reply, SendError> {
+        let limit = self.limit;
+        let target =
+            Target { path: format!("{}/{path}", target.path.trim_end_matches('/')), ..target.clone() };
+        let exchange = async {
+            let mut request = request(&target, &HeaderMap::new(), Bytes::new())?;
+            *request.method_mut() = Method::GET;
+            self.send(&target, request, most).await
+        };
+        tokio::time::timeout(limit, exchange).await.map_err(|_| SendError::TooSlow { limit })?
+    }
+
     async fn exchange(&self, target: &Target, headers: &HeaderMap, body: Bytes) -> Result<Reply, SendError> {
+        self.send(target, request(target, headers, body)?, MAX_REPLY).await
+    }
+
+    async fn send(
+        &self,
+        target: &Target,
+        request: Request<Full<Bytes>>,
+        most: usize,
+    ) -> Result<Reply, SendError> {
         let unreachable = |source| SendError::Unreachable { host: target.host().to_owned(), source };
         let stream = TcpStream::connect((target.host(), target.port())).await.map_err(unreachable)?;
-        let request = request(target, headers, body)?;
         if !target.tls {
-            return converse(stream, request).await;
+            return converse(stream, request, most).await;
         }
         let name = ServerName::try_from(target.host().to_owned())
             .map_err(|source| SendError::Name { host: target.host().to_owned(), source })?;
         let connector = TlsConnector::from(Arc::clone(&self.tls));
         let stream = connector.connect(name, stream).await.map_err(unreachable)?;
-        converse(stream, request).await
+        converse(stream, request, most).await
     }
 }
 
@@ -252,7 +279,7 @@ fn request(
     Ok(request)
 }
 
-async fn converse<S>(stream: S, request: Request<Full<Bytes>>) -> Result<Reply, SendError>
+async fn converse<S>(stream: S, request: Request<Full<Bytes>>, most: usize) -> Result<Reply, SendError>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -261,8 +288,8 @@ where
     let (mut sender, connection) = client.handshake(TokioIo::new(stream)).await?;
     let answer = async {
         let (head, body) = sender.send_request(request).await?.into_parts();
-        let body = Limited::new(body, MAX_REPLY).collect().await.map_err(|error| {
-            if error.is::<LengthLimitError>() { SendError::TooLong } else { SendError::Body }
+        let body = Limited::new(body, most).collect().await.map_err(|error| {
+            if error.is::<LengthLimitError>() { SendError::TooLong { most } } else { SendError::Body }
         })?;
         Ok(Reply { status: head.status, headers: head.headers, body: body.to_bytes() })
     };

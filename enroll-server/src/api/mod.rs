@@ -11,6 +11,7 @@ mod est;
 mod est_error;
 mod events;
 mod lists;
+mod log;
 mod ocsp;
 mod public;
 pub mod routes;
@@ -34,6 +35,7 @@ use crate::issuance::Issuance;
 use crate::ocsp::Ocsp;
 use crate::revocation::Revocations;
 use crate::telemetry::Metrics;
+use crate::transparency_log::{Folder, Status};
 use crate::webhook::Webhook;
 
 pub(crate) use enroll::Peer;
@@ -70,6 +72,10 @@ pub struct Api {
     pub repeated: Arc<Repeated>,
     /// Where events are posted to.
     pub webhooks: Vec<Webhook>,
+    /// The files of the log of what was issued.
+    pub log: Arc<Folder>,
+    /// How that log stands.
+    pub log_status: watch::Receiver<Status>,
 }
 
 /// Where a request came from.

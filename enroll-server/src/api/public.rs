@@ -30,7 +30,12 @@ pub(super) async fn readyz(State(api): Shared) -> Response<Body> {
         api.issuance.authorities().issuer().certificate().check_valid_at(now).map_err(|error| chain(&error));
     let list = Arc::clone(&api.revocations.borrow());
     let crl = list.check(now);
-    let checks = [("store", store), ("issuing CA", ca), ("revocation list", crl)];
+    let checks = [
+        ("store", store),
+        ("issuing CA", ca),
+        ("revocation list", crl),
+        ("log", api.log_status.borrow().check()),
+    ];
     let mut text = String::new();
     for (name, check) in &checks {
         let found = check.as_ref().map_or_else(String::as_str, |()| "ok");
@@ -56,12 +61,13 @@ pub(super) async fn metrics(State(api): Shared) -> Response<Body> {
         counts,
         webhooks,
         revocations: Arc::clone(&api.revocations.borrow()),
+        log: api.log_status.borrow().clone(),
         ca_not_after: api.issuance.authorities().issuer().certificate().validity().not_after,
     };
     typed(StatusCode::OK, "text/plain; version=0.0.4", api.metrics.render(&gauges))
 }
 
-const TEXT: &str = "text/plain; charset=utf-8";
+pub(super) const TEXT: &str = "text/plain; charset=utf-8";
 
 pub(super) fn typed(status: StatusCode, kind: &'static str, body: impl Into<Body>) -> Response<Body> {
     let mut response = Response::new(body.into());

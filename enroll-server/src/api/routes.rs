@@ -10,7 +10,7 @@ use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodRouter, get, post};
 use shared::endpoint;
 
-use super::{Api, admin, devices, enroll, est, events, lists, ocsp, public};
+use super::{Api, admin, devices, enroll, est, events, lists, log, ocsp, public};
 
 /// Who may call a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,7 +32,8 @@ pub enum Access {
 pub struct Route {
     /// HTTP method.
     pub method: &'static str,
-    /// Path; `{device}` stands for a device identifier, `{issuer}` and `{list}` for a revocation list.
+    /// Path; `{device}` stands for a device identifier, `{issuer}` and `{list}` for a revocation list, `{*tile}` for
+    /// what follows.
     pub path: &'static str,
     /// Who may call it.
     pub access: Access,
@@ -49,6 +50,8 @@ pub const HTTPS: &[Route] = &[
     CRL[1],
     CRL[2],
     CRL[3],
+    LOG[0],
+    LOG[1],
     Route::get("/admin/v1/devices", Access::Operator, || get(devices::list)),
     Route::get("/admin/v1/devices/{device}", Access::Operator, || get(admin::device)),
     Route::post("/admin/v1/devices/{device}/approve", Access::Operator, || post(admin::approve)),
@@ -95,6 +98,8 @@ pub const HTTP: &[Route] = &[
     CRL[3],
     Route::get("/ocsp/{*request}", Access::Anyone, || get(ocsp::get)),
     Route::post("/ocsp", Access::Anyone, || post(ocsp::post)),
+    LOG[0],
+    LOG[1],
 ];
 
 const CRL: [Route; 4] = [
@@ -102,6 +107,11 @@ const CRL: [Route; 4] = [
     Route::get("/crl/issuing.crl", Access::Anyone, || get(lists::der)),
     Route::get("/crl.pem", Access::Anyone, || get(lists::pem)),
     Route::get("/crl/{issuer}/{list}", Access::Anyone, || get(lists::one)),
+];
+
+const LOG: [Route; 2] = [
+    Route::get("/log/checkpoint", Access::Anyone, || get(log::checkpoint)),
+    Route::get("/log/tile/{*tile}", Access::Anyone, || get(log::tile)),
 ];
 
 impl Route {

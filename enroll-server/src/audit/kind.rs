@@ -146,6 +146,8 @@ events! {
     PolicyReloaded = "policy-reloaded", Notice, "Nothing, if it was changed on purpose.";
     /// The policy's file has mistakes; the policy before stays in force.
     PolicyBroken = "policy-broken", Critical, "Mend the file; enroll-server policy check tells every mistake.";
+    /// The log and the database contradict each other; no checkpoint is signed any more.
+    LogDiverged = "log-diverged", Critical, "Find out who changed the database or the log: enroll-server audit verify. Put the newer one back.";
     /// A webhook's receiver refused an event for good; the event is parked.
     WebhookParked = "webhook-parked", Warning, "Mend the receiver, then: enroll-server webhook replay NAME --parked.";
 }

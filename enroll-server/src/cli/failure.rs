@@ -11,10 +11,11 @@ use crate::credential::WrappingKeyError;
 use crate::files::SecretError;
 use crate::inventory::ImportError;
 use crate::issuance::Denied;
-use crate::outgoing::SendError;
+use crate::outgoing::{SendError, TargetError};
 use crate::policies::PolicyFilesError;
 use crate::startup::{InitError, LoadError, StartError};
 use crate::store::StoreError;
+use crate::transparency_log::audit::{AuditError, ExportError, InclusionError};
 use crate::webhook::{WebhookError, WebhookSecretError};
 
 /// Why a command failed.
@@ -64,6 +65,16 @@ pub(super) enum Failure {
     Policy(#[from] PolicyFilesError),
     #[error("the request cannot be explained")]
     Explain(#[from] Denied),
+    #[error("{}: holds no public key of a log", path.display())]
+    LogKey { path: PathBuf, source: transparency::KeyError },
+    #[error("{address}: is no address of a log")]
+    Address { address: String, source: TargetError },
+    #[error(transparent)]
+    Audit(#[from] AuditError),
+    #[error(transparent)]
+    Export(#[from] ExportError),
+    #[error(transparent)]
+    Inclusion(#[from] InclusionError),
     #[error("there is no {what}")]
     Nothing { what: String },
     #[error("the result says it")]
@@ -80,6 +91,7 @@ impl Failure {
             ) => 3,
             Self::Policy(PolicyFilesError::Mistakes(_)) => 3,
             Self::Admin(AdminError::NotFound { .. }) | Self::Nothing { .. } => 4,
+            Self::Inclusion(InclusionError::Unknown { .. }) => 4,
             Self::Told(code) => *code,
             Self::Init(_)
             | Self::Start(_)
@@ -100,6 +112,11 @@ impl Failure {
             | Self::NotAPublicKey { .. }
             | Self::Policy(PolicyFilesError::Unreadable { .. })
             | Self::Explain(_)
+            | Self::LogKey { .. }
+            | Self::Address { .. }
+            | Self::Audit(_)
+            | Self::Export(_)
+            | Self::Inclusion(_)
             | Self::Runtime(_)
             | Self::Signals(_) => 1,
         }

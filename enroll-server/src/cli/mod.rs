@@ -3,6 +3,7 @@
 mod actions;
 mod args;
 mod attestation_keys;
+mod audit;
 mod batches;
 mod ca;
 mod certificates;
@@ -74,6 +75,7 @@ fn dispatch(args: Args, output: &Output) -> Result<(), Failure> {
         Command::Ca(command) => ca::run(command, output),
         Command::Cert(command) => with_admin(&global, |admin| certificates::run(admin, command, output)),
         Command::Webhook(command) => webhooks::run(&global, command, output),
+        Command::Audit(command) => audit::run(&global, command, output),
         Command::Event(command) => with_admin(&global, |admin| events::run(admin, command, output)),
     }
 }

@@ -82,8 +82,10 @@ pub struct Config {
     pub repeated_refusals: RefusalLimits,
     /// Where events are posted to.
     pub webhooks: Vec<Webhook>,
-    /// The log.
+    /// The program's own log.
     pub log: Log,
+    /// The log of what was issued and revoked.
+    pub transparency: Transparency,
 }
 
 /// Where the server listens. Port 0 takes any free port; the bound address is reported.
@@ -129,6 +131,8 @@ pub struct Files {
     pub reference_values: Option<PathBuf>,
     /// The SQLite database.
     pub store: PathBuf,
+    /// The key that signs the checkpoints of the log of what was issued.
+    pub log_key: PathBuf,
 }
 
 /// Where the issuing CA's key is.
@@ -240,7 +244,16 @@ pub struct Limits {
     pub store_mib: Option<u32>,
 }
 
-/// The log.
+/// The log of what was issued and revoked; its key is in [`Files::log_key`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Transparency {
+    /// The folder with its tiles and its checkpoint.
+    pub folder: PathBuf,
+    /// How often it is looked for leaves that wait.
+    pub interval: Duration,
+}
+
+/// The program's own log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Log {
     /// Filter in the syntax of `tracing`, for example `info` or `enroll_server=debug`.

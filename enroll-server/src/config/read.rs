@@ -15,7 +15,7 @@ use super::reader::{Reader, Section, duration, flag, number, text, texts};
 use super::webhooks::webhooks;
 use super::{
     Broker, CRL_VALID, Certificates, Config, ConfigError, Crl, Est, Files, Limits, Listen, Log, OCSP_VALID,
-    Ocsp, PARTITION_SIZE,
+    Ocsp, PARTITION_SIZE, Transparency,
 };
 use crate::store::RecordLimits;
 
@@ -67,12 +67,13 @@ impl Config {
             repeated_refusals: events(&mut reader, &mut root),
             webhooks: webhooks(&mut reader, &mut root, folder),
             log: log(&mut reader, &mut root),
+            transparency: transparency(&mut reader, &mut root, folder),
         };
         reader.close(
             root,
             "tenant, nonce_lifetime, approval_retry, busy_retry and the tables listen, files, issuing_key, \
              certificates, est, \
-             broker, assignment, crl, ocsp, limits, records, admin, events, log and the lists of tables previous_ca, \
+             broker, assignment, crl, ocsp, limits, records, admin, events, log, transparency and the lists of tables previous_ca, \
              brokers and webhook",
         );
         let mistakes = reader.finish();
@@ -174,6 +175,7 @@ fn files<'t>(reader: &mut Reader<'t>, root: &mut Section<'t>, folder: &Path) -> 
         policy_groups: file("policy_groups", "policy.d"),
         reference_values: None,
         store: file("store", "store.sqlite"),
+        log_key: file("log_key", "log.key"),
     };
     let reference_values = reader.field(&mut section, "reference_values", |value| {
         text(value, "a path", |found| (!found.is_empty()).then(|| folder.join(found)))
@@ -181,7 +183,7 @@ fn files<'t>(reader: &mut Reader<'t>, root: &mut Section<'t>, folder: &Path) -> 
     reader.close(
         section,
         "root_certificate, issuing_certificate, issuing_key, server_certificate, server_key, trust_bundle, \
-         nonce_key, credential_key, policy, policy_groups, reference_values and store",
+         nonce_key, credential_key, policy, policy_groups, reference_values, store and log_key",
     );
     Files { reference_values, ..files }
 }
@@ -335,4 +337,13 @@ fn log<'t>(reader: &mut Reader<'t>, root: &mut Section<'t>) -> Log {
     let json = reader.field(&mut section, "json", flag);
     reader.close(section, "filter and json");
     Log { filter: filter.unwrap_or_else(|| "info".to_owned()), json: json.unwrap_or(false) }
+}
+
+fn transparency<'t>(reader: &mut Reader<'t>, root: &mut Section<'t>, folder: &Path) -> Transparency {
+    let mut section = reader.section(root, "transparency");
+    let interval =
+        reader.field(&mut section, "interval", |value| duration(value, Duration::from_millis(100), HOUR));
+    let folder = path(reader, &mut section, folder, "folder", "log");
+    reader.close(section, "folder and interval");
+    Transparency { folder, interval: interval.unwrap_or(SECOND) }
 }

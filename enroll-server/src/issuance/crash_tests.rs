@@ -49,6 +49,7 @@ fn name(place: Failpoint) -> &'static str {
         Failpoint::Recorded(_) => "recorded",
         Failpoint::Signed(_) => "signed",
         Failpoint::Completed(_) => "completed",
+        Failpoint::LogTiles(_) | Failpoint::LogSigned(_) | Failpoint::LogPublished(_) => "log",
     }
 }
 

@@ -24,6 +24,8 @@ mod credential_tests;
 #[cfg(test)]
 mod event_tests;
 #[cfg(test)]
+mod log_tests;
+#[cfg(test)]
 mod outage_tests;
 #[cfg(test)]
 mod tests;

@@ -98,7 +98,7 @@ async fn what_is_slow_long_broken_or_absent_is_an_error_within_the_limit() {
     long.resize(long.len() + MAX_REPLY + 1, b'x');
     let (port, _) = serve(long, None).await;
     let found = post(&client, &format!("http://127.0.0.1:{port}/")).await;
-    assert!(matches!(found, Err(SendError::TooLong)), "{found:?}");
+    assert!(matches!(found, Err(SendError::TooLong { .. })), "{found:?}");
 
     let (port, _) = serve(b"220 mail.example ESMTP\r\n\r\n".to_vec(), None).await;
     let found = post(&client, &format!("http://127.0.0.1:{port}/")).await;

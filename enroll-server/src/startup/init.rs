@@ -21,6 +21,7 @@ use crate::config::{CRL_VALID, SAMPLE, is_tenant};
 use crate::files;
 use crate::nonce;
 use crate::store::{SqliteOptions, SqliteStore, StoreError};
+use crate::transparency_log::{LogKey, LogKeyError};
 
 /// What [`init`] is told.
 #[derive(Clone, Debug)]
@@ -95,6 +96,9 @@ pub enum InitError {
     /// The trust bundle cannot be made.
     #[error("the trust bundle cannot be made")]
     Bundle(#[from] BundleError),
+    /// The key of the log cannot be made.
+    #[error("the key of the log cannot be made")]
+    LogKey(#[from] LogKeyError),
     /// The random generator failed.
     #[error("the random generator failed")]
     Random,
@@ -104,7 +108,7 @@ pub enum InitError {
 }
 
 /// Makes a root CA, an issuing CA, the server's certificate, the signer of trust bundles and bundle number 1,
-/// an empty revocation list, the nonce key, the key that wraps symmetric keys, the admin token, a policy, a configuration and an empty database.
+/// an empty revocation list, the nonce key, the key that wraps symmetric keys, the key of the log, the admin token, a policy, a configuration and an empty database.
 /// Overwrites nothing; after
 /// a crash in the middle the folder is as if nothing had happened.
 ///
@@ -298,6 +302,7 @@ fn fill(folder: &Path, options: &InitOptions, guard: &Guard, now: UnixTime) -> R
 
     write("nonce.key", random_hex(nonce::KEY)?.as_bytes(), 0o600)?;
     write("credential.key", random_hex(32)?.as_bytes(), 0o600)?;
+    LogKey::create(&folder.join("log.key"), &log_origin(&options.hosts, &options.tenant))?;
     let token = random_hex(32)?;
     write("admin.token", token.as_bytes(), 0o600)?;
     write("policy.toml", appraisal::policy::SAMPLE.as_bytes(), 0o644)?;
@@ -305,6 +310,15 @@ fn fill(folder: &Path, options: &InitOptions, guard: &Guard, now: UnixTime) -> R
     DirBuilder::new().mode(0o755).create(&groups).map_err(unwritable(&groups))?;
     write("enroll-server.toml", settings(options, guard, token.trim_end())?.as_bytes(), 0o644)?;
     store(&folder.join("store.sqlite"))
+}
+
+/// The name of the log: where it is found, without the scheme, as C2SP tlog-tiles asks.
+fn log_origin(hosts: &[String], tenant: &str) -> String {
+    let local = |host: &&String| host.as_str() != "localhost" && host.parse::<core::net::IpAddr>().is_err();
+    match hosts.iter().find(local) {
+        Some(host) => format!("{host}/log"),
+        None => super::log_origin_of(tenant),
+    }
 }
 
 /// Random bytes in hexadecimal, with a line end.
@@ -425,6 +439,8 @@ mod tests {
                 "enroll-server.toml",
                 "issuing-ca.crt",
                 "issuing-ca.key",
+                "log.key",
+                "log.vkey",
                 "nonce.key",
                 "policy.d",
                 "policy.toml",

@@ -10,6 +10,11 @@ pub use issuing_key::{PASSPHRASE, passphrase};
 pub use load::LoadError;
 pub use server::{Bound, Options, Server, StartError, open_admin, open_to_explain};
 
+/// The name of a log of which no address is known.
+fn log_origin_of(tenant: &str) -> String {
+    format!("{}.enroll-server.local/log", tenant.to_ascii_lowercase())
+}
+
 #[cfg(test)]
 pub(crate) use server::open;
 pub(crate) use server::open_store;

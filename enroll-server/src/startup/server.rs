@@ -27,6 +27,7 @@ use crate::revocation::{PublishError, Publisher, Revocations};
 use crate::serve::{Site, Tls, serve, stopped};
 use crate::store::{Partitioning, SqliteOptions, SqliteStore, Store, StoreError};
 use crate::telemetry::Metrics;
+use crate::transparency_log::{Folder, Keeper, LogKey, LogKeyError};
 use crate::webhook::{Courier, Sender, WebhookError};
 
 /// What a program that runs the server inside itself can add.
@@ -62,6 +63,9 @@ pub enum StartError {
     /// A webhook cannot be used.
     #[error(transparent)]
     Webhook(#[from] WebhookError),
+    /// The key of the log cannot be used.
+    #[error(transparent)]
+    LogKey(#[from] LogKeyError),
     /// The revocation list cannot be published.
     #[error("the revocation list cannot be published")]
     Crl(#[from] PublishError),
@@ -89,6 +93,7 @@ pub struct Server {
     clock: Arc<dyn Clock>,
     revocations: watch::Receiver<Arc<Revocations>>,
     policies: Arc<Notify>,
+    log: Arc<Notify>,
     records: Arc<Journal>,
     stop: watch::Sender<bool>,
     tasks: Vec<JoinHandle<()>>,
@@ -121,7 +126,7 @@ impl Server {
         clock: Arc<dyn Clock>,
         options: Options,
     ) -> Result<Self, StartError> {
-        let Opened { issuance, trust_bundle, tls } = open(&config, &clock, options.hook).await?;
+        let Opened { issuance, trust_bundle, tls } = open(&config, &clock, options.hook.clone()).await?;
         let store = Arc::clone(issuance.store());
         let senders = config.webhooks.iter().cloned().map(Sender::new).collect::<Result<Vec<_>, _>>()?;
         for sender in &senders {
@@ -151,6 +156,9 @@ impl Server {
         );
         publisher.publish_if_due().await?;
         let revocations = publisher.subscribe();
+        let keeper = keeper(&config, &store, &clock, options.hook).await?;
+        let (log, log_status) =
+            (Arc::new(Folder::new(config.transparency.folder.clone())), keeper.subscribe());
         let admin = Admin::new(Arc::clone(&store), Arc::clone(&clock));
         let (policies, records) = (Arc::clone(issuance.policies()), Arc::clone(issuance.refusals()));
         let reload = Arc::new(Notify::new());
@@ -177,6 +185,8 @@ impl Server {
             refusals: Arc::clone(&refusals),
             repeated: Arc::clone(&repeated),
             webhooks: config.webhooks,
+            log,
+            log_status,
         });
         let bound = Bound {
             https: https.1,
@@ -210,6 +220,8 @@ impl Server {
                 ending.clone(),
             )),
         ];
+        let nudge = Arc::new(Notify::new());
+        tasks.push(tokio::spawn(keeper.run(Arc::clone(&nudge), ending.clone())));
         for sender in senders {
             let courier = Courier::new(sender, Arc::clone(&store), Arc::clone(&clock));
             tasks.push(tokio::spawn(courier.run(ending.clone())));
@@ -233,6 +245,7 @@ impl Server {
             clock,
             revocations,
             policies: reload,
+            log: nudge,
             records,
             stop,
             tasks,
@@ -261,6 +274,11 @@ impl Server {
     /// Has the policy files read at once, whether or not they changed. Changes are noticed without that.
     pub fn reload_policies(&self) {
         self.policies.notify_one();
+    }
+
+    /// Has what waits for the log logged at once. It is logged a moment later without that.
+    pub fn log_now(&self) {
+        self.log.notify_one();
     }
 
     /// Stops: takes no new connection, finishes the requests under way, closes the store.
@@ -365,6 +383,24 @@ pub(crate) fn open_store(config: &Config) -> Result<Arc<dyn Store>, StoreError> 
 fn est_tls(native: &rustls::ServerConfig) -> Result<TlsAcceptor, LoadError> {
     let tls = crate::est::server_config(native)?;
     Ok(TlsAcceptor::from(Arc::new(tls)))
+}
+
+/// The keeper of the log, after its first round. That the log is not as it should be stops no device; `readyz` says it.
+async fn keeper(
+    config: &Config,
+    store: &Arc<dyn Store>,
+    clock: &Arc<dyn Clock>,
+    hook: Hook,
+) -> Result<Keeper, StartError> {
+    let begun = store.log_head().await?.note.is_some();
+    let key = LogKey::open(&config.files.log_key, &super::log_origin_of(&config.tenant), begun)?;
+    let folder = Arc::new(Folder::new(config.transparency.folder.clone()));
+    let (store, clock, interval) = (Arc::clone(store), Arc::clone(clock), config.transparency.interval);
+    let mut keeper = Keeper::new(store, folder, Arc::new(key), clock, interval, hook);
+    if let Err(error) = keeper.round().await {
+        tracing::warn!(error = chain(&error), "the log got no checkpoint at the start");
+    }
+    Ok(keeper)
 }
 
 async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {

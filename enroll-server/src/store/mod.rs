@@ -64,6 +64,8 @@ pub use reference::{
 pub use revocation::{
     CertificateStatus, Listing, Partition, Partitioning, RevocationChanges, RevocationState,
 };
+#[cfg(test)]
+pub(crate) use sqlite::PLANT;
 pub use sqlite::{SqliteOptions, SqliteStore};
 pub use state::{DeviceState, IllegalMove, Move, Standing, Step};
 pub use tag::{MAX_TAG, MAX_TAGS, Tag, TagError};

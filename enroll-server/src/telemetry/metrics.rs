@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use super::webhooks;
 use crate::revocation::Revocations;
 use crate::store::Counts;
+use crate::transparency_log::Status;
 use crate::webhook::Standing;
 
 /// Everything that is counted.
@@ -41,6 +42,8 @@ pub struct Gauges {
     pub webhooks: Vec<Standing>,
     /// The revocation list that is out.
     pub revocations: Arc<Revocations>,
+    /// How the log of what was issued stands.
+    pub log: Status,
     /// The last second of the issuing CA.
     pub ca_not_after: UnixTime,
 }
@@ -201,6 +204,11 @@ fn render_gauges(page: &mut Page, gauges: &Gauges) {
     page.single("enroll_crl_next_update_seconds", "gauge", help, list.next_update.as_secs());
     let help = "When the issuing CA ends, in seconds since 1970.";
     page.single("enroll_ca_not_after_seconds", "gauge", help, gauges.ca_not_after.as_secs());
+    let help = "1 while the log of what was issued gets checkpoints as it should.";
+    page.single("enroll_log_good", "gauge", help, u8::from(gauges.log.check().is_ok()));
+    if let Status::Good { size } = gauges.log {
+        page.single("enroll_log_size", "gauge", "Leaves in the log's checkpoint that is out.", size);
+    }
     webhooks::render(page, &gauges.webhooks, gauges.now);
     let Some(counts) = &gauges.counts else { return };
     page.family("enroll_devices", "gauge", "Devices by state.");
@@ -243,7 +251,7 @@ impl Page {
 
 #[cfg(test)]
 mod tests {
-    use super::{Gauges, Metrics};
+    use super::{Gauges, Metrics, Status};
     use shared::{Reject, UnixTime};
     use std::sync::Arc;
 
@@ -259,6 +267,7 @@ mod tests {
             now,
             counts: None,
             webhooks: vec![],
+            log: Status::Good { size: 7 },
             revocations: Arc::default(),
             ca_not_after: now,
         });
@@ -268,6 +277,7 @@ mod tests {
         assert!(page.contains("enroll_request_seconds_bucket{endpoint=\"enroll\",le=\"+Inf\"} 1\n"));
         assert!(page.contains("enroll_request_seconds_bucket{endpoint=\"enroll\",le=\"0.001000\"} 1\n"));
         assert!(page.contains("enroll_connections_open 1\n"));
+        assert!(page.contains("enroll_log_good 1\n") && page.contains("enroll_log_size 7\n"));
         for line in page.lines().filter(|line| !line.starts_with('#')) {
             let (_, value) = line.rsplit_once(' ').unwrap();
             assert!(value.parse::<f64>().is_ok(), "{line}");

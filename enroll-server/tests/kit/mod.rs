@@ -105,6 +105,25 @@ impl Site {
         self.clock.set(self.clock.now().after(duration));
     }
 
+    /// Waits until all that happened until now is in the log's checkpoint, and gives the size of that.
+    pub(crate) async fn logged(&self) -> u64 {
+        let database = rusqlite::Connection::open(&self.config.files.store).unwrap();
+        let leaves: u64 = database
+            .query_row("SELECT count(*) FROM log_leaves", [], |row| row.get::<_, i64>(0))
+            .unwrap()
+            .try_into()
+            .unwrap();
+        let mut size = 0;
+        until("the log's checkpoint", async || {
+            self.server().log_now();
+            let note = std::fs::read_to_string(self.config.transparency.folder.join("checkpoint")).unwrap();
+            size = note.lines().nth(1).unwrap().parse().unwrap();
+            size >= leaves
+        })
+        .await;
+        size
+    }
+
     /// A device of the maker, in the inventory.
     pub(crate) async fn device(&self, id: &str) -> Device {
         let device = self.maker.device(id);

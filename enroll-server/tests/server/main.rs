@@ -12,6 +12,8 @@ mod hostile;
 mod inventory;
 #[path = "../kit/mod.rs"]
 mod kit;
+mod log;
+mod log_tampering;
 mod maker_crl;
 mod policies;
 mod policy_cli;

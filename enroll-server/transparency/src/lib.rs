@@ -9,6 +9,7 @@
 
 mod checkpoint;
 mod commitment;
+mod edge;
 mod hash;
 mod leaf;
 mod note;
@@ -20,6 +21,7 @@ mod tree;
 
 pub use checkpoint::{Checkpoint, CheckpointError};
 pub use commitment::{Field, commitment};
+pub use edge::{BadEdge, Edge, TileBytes};
 pub use hash::{Hash, leaf_hash, node_hash};
 pub use leaf::{Leaf, LeafError, MAX_CERTIFICATE};
 pub use note::{KeyError, MAX_NAME, MAX_NOTE, NoteError, SignedNote, SignerKey, VerifierKey};

@@ -1,5 +1,6 @@
 //! What can be written on the command line.
 
+mod audit;
 mod ca;
 mod credentials;
 mod device;
@@ -13,6 +14,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
+pub(super) use audit::{Audit, WhichLog};
 pub(super) use ca::{Ca, TpmCreate};
 pub(super) use credentials::{Batch, CreateToken, Key, Token};
 pub(super) use device::{Device, Format, TagCommand, Which, page};
@@ -39,7 +41,8 @@ Begin with:
   enroll-server --config server/enroll-server.toml serve
 
 Exit status: 0 done, 1 failed, 2 wrong arguments, 3 the configuration has mistakes, 4 there is no such thing,
-5 a new policy would decide otherwise (`policy replay`).";
+5 a new policy would decide otherwise (`policy replay`), 6 the log or the database is not what it should be
+(`audit verify`).";
 
 /// For every command.
 #[derive(Debug, clap::Args)]
@@ -97,6 +100,9 @@ pub(super) enum Command {
     /// The audit trail.
     #[command(subcommand)]
     Event(Event),
+    /// The log of what was issued and revoked: verify it against the database, export it, prove what is in it.
+    #[command(subcommand)]
+    Audit(Audit),
     /// Services that events are posted to.
     #[command(subcommand)]
     Webhook(Webhook),
@@ -181,6 +187,10 @@ mod tests {
             "enroll-server maker crl example list.pem --ca factory.pem --ca other.pem",
             "enroll-server webhook replay alarms --event 7",
             "enroll-server webhook status --json",
+            "enroll-server audit verify --from old.checkpoint --json",
+            "enroll-server audit verify --url https://ca.example/log --ca-file a.pem --vkey log.vkey --log-only",
+            "enroll-server audit export --out log.ndjson --no-proofs",
+            "enroll-server audit inclusion 5f6a7b8c5f6a7b8c5f6a7b8c5f6a7b8c",
             "enroll-server init --dir d --tenant Acme --tpm /dev/tpmrm0 --tpm-auth-file a",
             "enroll-server ca tpm-create --device /dev/tpmrm0 --auth-file a --out issuing-ca.tpm",
         ] {
@@ -208,6 +218,8 @@ mod tests {
             "enroll-server policy show --group ../lab",
             "enroll-server event follow --count 3",
             "enroll-server webhook replay alarms",
+            "enroll-server audit verify --ca-file a.pem",
+            "enroll-server audit inclusion 00",
             "enroll-server webhook replay alarms --parked --from 1",
             "enroll-server init --dir d --tenant Acme --tpm-auth-file a",
         ] {

@@ -19,7 +19,7 @@ pub(super) fn issued(
     now: UnixTime,
 ) -> Result<(), StoreError> {
     #[cfg(test)]
-    if plant::leaf_is_left_out() {
+    if super::actor::current().actor == crate::audit::Actor::Operator(PLANT.to_owned()) {
         return Ok(());
     }
     let at = now.as_secs();
@@ -141,7 +141,7 @@ fn older(c: &Connection, row: &LeafRow) -> Result<Vec<u8>, StoreError> {
     match (row.kind.as_str(), &row.serial, row.event) {
         ("event", None, Some(event)) => event_leaf(c, number(event)),
         (kind, Some(serial), None) => {
-            let sql = "SELECT recorded, revoked, reason, der, sha256 FROM certificates \
+            let sql = "SELECT recorded, revoked, reason, certificates.der AS der, sha256 FROM certificates \
                        JOIN issuers ON issuers.number = certificates.issuer WHERE serial = ?";
             let mut query = c.prepare_cached(sql)?;
             let leaf = query.query_row(
@@ -250,15 +250,6 @@ fn number(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }
 
-/// The planted bug that the audit has to find.
+/// Who leaves the leaf of a certificate out: the planted bug that the audit has to find.
 #[cfg(test)]
-pub(super) mod plant {
-    use core::sync::atomic::{AtomicBool, Ordering};
-
-    /// Set by a test whose process issues nothing else.
-    pub(crate) static LEAVE_OUT: AtomicBool = AtomicBool::new(false);
-
-    pub(super) fn leaf_is_left_out() -> bool {
-        LEAVE_OUT.load(Ordering::Relaxed)
-    }
-}
+pub(crate) const PLANT: &str = "plant";

@@ -60,6 +60,8 @@ use super::{CertificateStatus, Partitioning, RevocationChanges, RevocationState}
 use super::{CrlStored, IssuerNumber, KnownIssuer, StoredCrl};
 use crate::audit::Caller;
 use crate::authorization::{Authorized, Decision};
+#[cfg(test)]
+pub(crate) use log::PLANT;
 use reader::Readers;
 use writer::Writer;
 

@@ -1,0 +1,31 @@
+//! What a row says of its certificate, against what the certificate says.
+
+use x509_parser::prelude::FromDer as _;
+
+use crate::issuance::sha256;
+use crate::store::CertificateRow;
+
+/// The columns that do not say what the certificate in the row says, each with both.
+pub(super) fn differing(row: &CertificateRow) -> Vec<(&'static str, String)> {
+    let der = row.der.as_deref().unwrap_or_default();
+    let Ok((_, certificate)) = x509_parser::certificate::X509Certificate::from_der(der) else {
+        return vec![("der", "holds no certificate".to_owned())];
+    };
+    let device = certificate.subject().iter_common_name().next().and_then(|name| name.as_str().ok());
+    let validity = certificate.validity();
+    let key = sha256(certificate.public_key().raw);
+    let compare = |column, said: String, is: String| {
+        (said != is).then(|| (column, format!("says {said}, the certificate {is}")))
+    };
+    let serial = super::record::serial_of(der).map(hex::encode).unwrap_or_default();
+    [
+        compare("serial", hex::encode(&row.serial), serial),
+        compare("device", row.device.clone(), device.unwrap_or_default().to_owned()),
+        compare("not_before", row.not_before.to_string(), validity.not_before.timestamp().to_string()),
+        compare("not_after", row.not_after.to_string(), validity.not_after.timestamp().to_string()),
+        compare("key_sha256", hex::encode(&row.key_sha256), hex::encode(key)),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}

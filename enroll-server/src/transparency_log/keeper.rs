@@ -1,0 +1,396 @@
+//! Keeps the log: makes tiles of the leaves that wait, and signs a checkpoint over them.
+//!
+//! The order of the steps holds the log together. Tiles are durable before the checkpoint over them is signed; the
+//! checkpoint is durable in the store before it is published; so the published one is never ahead of the store's, and a
+//! database from a backup gives itself away. After a crash between any two steps the next round does the same again.
+//! Nothing is signed before the tiles have been found to be those of the last checkpoint.
+
+use core::time::Duration;
+use std::sync::Arc;
+
+use tokio::sync::{Notify, watch};
+use transparency::{
+    BadEdge, Checkpoint, CheckpointError, Edge, Hash, Nodes as _, OutOfTree, ReadTile, TILE_WIDTH, Tile,
+    TileKind, TileTree, decode_tile, root,
+};
+
+use super::folder::{Folder, FolderError};
+use super::key::LogKey;
+use crate::audit::EventKind;
+use crate::clock::Clock;
+use crate::failpoint::{Failpoint, Hook};
+use crate::issuance::chain;
+use crate::serve::stopped;
+use crate::store::{LogHead, NewEvent, Store, StoreError};
+
+/// Most leaves of one checkpoint: sixteen bundles.
+const BATCH: u32 = 4_096;
+/// Pause after a round that failed.
+const RETRY: Duration = Duration::from_secs(5);
+
+/// How the log stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// It was not looked at yet.
+    Unknown,
+    /// The checkpoint that is out has this size.
+    Good {
+        /// Its size.
+        size: u64,
+    },
+    /// A round failed and is tried again.
+    Failing(String),
+    /// Database and files contradict each other: no checkpoint is signed until an operator has put that right.
+    Diverged(String),
+}
+
+impl Status {
+    /// Whether checkpoints come as they should, and why not.
+    ///
+    /// # Errors
+    /// Says why not.
+    pub fn check(&self) -> Result<(), String> {
+        match self {
+            Self::Good { .. } => Ok(()),
+            Self::Unknown => Err("was not looked at yet".to_owned()),
+            Self::Failing(why) => Err(format!("no checkpoint, is tried again: {why}")),
+            Self::Diverged(why) => Err(format!("no checkpoint until this is put right: {why}")),
+        }
+    }
+}
+
+/// Database and files of the log contradict each other.
+#[derive(Debug, thiserror::Error)]
+pub enum Divergence {
+    /// The database does not know of a checkpoint that is out.
+    #[error(
+        "the checkpoint that is out has {published} leaves and the database knows of {known}: the database is an older \
+         one"
+    )]
+    OlderDatabase {
+        /// Size of the checkpoint that is out.
+        published: u64,
+        /// Size of the last one that the database knows of.
+        known: u64,
+    },
+    /// The database has another history.
+    #[error("the tree of {size} leaves that was published is not that of the database")]
+    OtherHistory {
+        /// Size of the checkpoint that is out.
+        size: u64,
+    },
+    /// The files are not those of the last checkpoint.
+    #[error("the tiles are not those of the checkpoint over {size} leaves")]
+    OtherTiles {
+        /// Its size.
+        size: u64,
+    },
+    /// A tile that never changes has changed, or belongs to other leaves.
+    #[error("a tile is not what it was")]
+    Tile(#[source] FolderError),
+    /// A tile is not made of the tiles below it.
+    #[error("{tile} does not have the hash that the tree has for it")]
+    Subtree {
+        /// Which.
+        tile: Tile,
+    },
+    /// A tile at the edge is broken.
+    #[error("a tile at the edge is broken")]
+    Edge(#[from] BadEdge),
+    /// The checkpoint that is out is not this log's.
+    #[error("the checkpoint that is out cannot be taken")]
+    Published(#[source] CheckpointError),
+    /// The checkpoint in the database is not this log's.
+    #[error("the checkpoint in the database cannot be taken")]
+    Stored(#[source] CheckpointError),
+    /// The database has fewer leaves than were logged.
+    #[error("the database has {leaves} leaves, and {logged} were logged")]
+    LeavesGone {
+        /// How many it has.
+        leaves: u64,
+        /// How many were logged.
+        logged: u64,
+    },
+}
+
+/// Why a round failed.
+#[derive(Debug, thiserror::Error)]
+pub enum KeepError {
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A file cannot be read or written.
+    #[error(transparent)]
+    Folder(FolderError),
+    /// The log contradicts itself.
+    #[error("the log contradicts itself")]
+    Diverged(#[from] Divergence),
+    /// A leaf is longer than the format allows.
+    #[error("a leaf cannot be logged")]
+    Leaf(#[source] transparency::BadBundle),
+    /// The tree has fewer leaves than its size says.
+    #[error(transparent)]
+    Tree(#[from] OutOfTree),
+    /// The writing task was lost.
+    #[error("the writing task ended without a result")]
+    Gone,
+}
+
+impl From<FolderError> for KeepError {
+    fn from(error: FolderError) -> Self {
+        // A tile that should be there and is not is as bad as another one.
+        if matches!(error, FolderError::Differs { .. } | FolderError::Long { .. }) || error.is_missing() {
+            Self::Diverged(Divergence::Tile(error))
+        } else {
+            Self::Folder(error)
+        }
+    }
+}
+
+impl From<BadEdge> for KeepError {
+    fn from(error: BadEdge) -> Self {
+        Self::Diverged(error.into())
+    }
+}
+
+/// Keeps one log.
+#[derive(Debug)]
+pub struct Keeper {
+    store: Arc<dyn Store>,
+    folder: Arc<Folder>,
+    key: Arc<LogKey>,
+    clock: Arc<dyn Clock>,
+    hook: Hook,
+    interval: Duration,
+    status: watch::Sender<Status>,
+    /// The edge that was found to be that of the last checkpoint.
+    edge: Option<Edge>,
+    /// Whether all tiles were looked at since the start.
+    looked_through: bool,
+}
+
+impl Keeper {
+    /// Keeps the log in `folder`, looking for leaves that wait every `interval`.
+    #[must_use]
+    pub fn new(
+        store: Arc<dyn Store>,
+        folder: Arc<Folder>,
+        key: Arc<LogKey>,
+        clock: Arc<dyn Clock>,
+        interval: Duration,
+        hook: Hook,
+    ) -> Self {
+        let (status, _) = watch::channel(Status::Unknown);
+        Self { store, folder, key, clock, hook, interval, status, edge: None, looked_through: false }
+    }
+
+    /// How the log stands, now and at every change.
+    #[must_use]
+    pub fn subscribe(&self) -> watch::Receiver<Status> {
+        self.status.subscribe()
+    }
+
+    /// Keeps the log until `stop`, or looks after it at once when it is `nudged`; what waits at the end is logged.
+    pub async fn run(mut self, nudged: Arc<Notify>, mut stop: watch::Receiver<bool>) {
+        loop {
+            let pause =
+                if self.status.borrow().check().is_ok() { self.interval } else { RETRY.max(self.interval) };
+            let ending = tokio::select! {
+                () = stopped(&mut stop) => true,
+                () = nudged.notified() => false,
+                () = tokio::time::sleep(pause) => false,
+            };
+            while self.round().await.is_ok_and(|more| more) {}
+            if ending {
+                return;
+            }
+        }
+    }
+
+    /// Logs what waits, one checkpoint's worth of it. Tells whether more waits.
+    ///
+    /// # Errors
+    /// Says what failed; the log is as it was, or as it would be after the next round.
+    pub async fn round(&mut self) -> Result<bool, KeepError> {
+        let done = self.attempt().await;
+        match &done {
+            Ok((size, _)) => {
+                let status = Status::Good { size: *size };
+                self.status.send_if_modified(|found| core::mem::replace(found, status.clone()) != status);
+            }
+            Err(error) => self.failed(error).await,
+        }
+        done.map(|(_, more)| more)
+    }
+
+    async fn failed(&mut self, error: &KeepError) {
+        self.edge = None;
+        let text = chain(error);
+        let diverged = matches!(error, KeepError::Diverged(_));
+        let status = if diverged { Status::Diverged(text.clone()) } else { Status::Failing(text.clone()) };
+        let is_new =
+            self.status.send_if_modified(|found| core::mem::replace(found, status.clone()) != status);
+        if !is_new {
+            return;
+        }
+        tracing::error!(error = text, "the log got no checkpoint");
+        if diverged {
+            let event = NewEvent::new(self.clock.now(), EventKind::LogDiverged, text);
+            if let Err(error) = self.store.add_event(event, Duration::ZERO).await {
+                tracing::error!(
+                    error = chain(&error),
+                    "that the log diverged could not be written to the audit trail"
+                );
+            }
+        }
+    }
+
+    /// The size of the checkpoint that is out afterwards, and whether more waits.
+    async fn attempt(&mut self) -> Result<(u64, bool), KeepError> {
+        let head = self.store.log_head().await?;
+        if head.leaves < head.size {
+            return Err(Divergence::LeavesGone { leaves: head.leaves, logged: head.size }.into());
+        }
+        let edge = match self.edge.take() {
+            Some(edge) if edge.size() == head.size => edge,
+            _ => self.open(&head).await?,
+        };
+        let leaves = if head.leaves > head.size {
+            self.store.waiting_leaves(head.size, BATCH).await?
+        } else {
+            Vec::new()
+        };
+        if leaves.is_empty() && head.note.is_some() {
+            let size = edge.size();
+            self.edge = Some(edge);
+            return Ok((size, false));
+        }
+        let (edge, full) = self.write_tiles(edge, leaves).await?;
+        let size = edge.size();
+        self.hook.at(Failpoint::LogTiles(size));
+        let origin = self.key.verifier().name().to_owned();
+        let note = Checkpoint { origin, size, root: edge.root() }.sign(self.key.signer());
+        if !self.store.advance_log(head.size, size, note.clone()).await? {
+            // Another process was faster; its leaves are the same.
+            return Ok((head.size, true));
+        }
+        self.hook.at(Failpoint::LogSigned(size));
+        let folder = Arc::clone(&self.folder);
+        let published = tokio::task::spawn_blocking(move || {
+            folder.publish(&note)?;
+            for tile in full {
+                folder.drop_partial(tile);
+            }
+            Ok::<_, KeepError>(())
+        });
+        published.await.map_err(|_| KeepError::Gone)??;
+        self.hook.at(Failpoint::LogPublished(size));
+        tracing::debug!(size, "checkpoint published");
+        self.edge = Some(edge);
+        Ok((size, size < head.leaves))
+    }
+
+    /// Adds leaves and writes the tiles that changed. Gives those that became full.
+    async fn write_tiles(
+        &self,
+        mut edge: Edge,
+        leaves: Vec<Vec<u8>>,
+    ) -> Result<(Edge, Vec<Tile>), KeepError> {
+        let folder = Arc::clone(&self.folder);
+        let written = tokio::task::spawn_blocking(move || {
+            let mut full = Vec::new();
+            for leaf in leaves {
+                for (tile, bytes) in edge.push(leaf).map_err(KeepError::Leaf)? {
+                    folder.write(tile, &bytes)?;
+                    full.push(tile);
+                }
+            }
+            for (tile, bytes) in edge.partial() {
+                folder.write(tile, &bytes)?;
+            }
+            Ok((edge, full))
+        });
+        written.await.map_err(|_| KeepError::Gone)?
+    }
+
+    /// Finds out whether the files and the database belong together, and reads the edge. What a crash left undone
+    /// after the signature is done.
+    async fn open(&mut self, head: &LogHead) -> Result<Edge, KeepError> {
+        let (folder, key, head) = (Arc::clone(&self.folder), Arc::clone(&self.key), head.clone());
+        let all = !self.looked_through;
+        let opened = tokio::task::spawn_blocking(move || open(&folder, &key, &head, all));
+        let edge = opened.await.map_err(|_| KeepError::Gone)??;
+        self.looked_through = true;
+        Ok(edge)
+    }
+}
+
+fn open(folder: &Folder, key: &LogKey, head: &LogHead, all: bool) -> Result<Edge, KeepError> {
+    let published = match folder.checkpoint()? {
+        Some(note) => Some(Checkpoint::open(&note, key.verifier()).map_err(Divergence::Published)?),
+        None => None,
+    };
+    if let Some(published) = published.as_ref().filter(|published| published.size > head.size) {
+        return Err(Divergence::OlderDatabase { published: published.size, known: head.size }.into());
+    }
+    let edge = Edge::load(head.size, |tile| folder.read(tile).map_err(KeepError::from))?;
+    if let Some(note) = &head.note {
+        let stored = Checkpoint::open(note.as_bytes(), key.verifier()).map_err(Divergence::Stored)?;
+        if stored.size != head.size || stored.root != edge.root() {
+            return Err(Divergence::OtherTiles { size: head.size }.into());
+        }
+        let before = published.as_ref().map(|published| (published.size, published.root));
+        if before != Some((stored.size, stored.root)) {
+            if let Some((size, before)) = before
+                && root(&TileTree::new(&Hashes(folder), size), size)? != before
+            {
+                return Err(Divergence::OtherHistory { size }.into());
+            }
+            folder.publish(note)?;
+        }
+    }
+    if all {
+        look_through(folder, head.size)?;
+    }
+    Ok(edge)
+}
+
+/// Compares every full tile of hashes with the hash that the level above has for it. Entries are for an audit.
+fn look_through(folder: &Folder, size: u64) -> Result<(), KeepError> {
+    let tiles = Hashes(folder);
+    for level in 0_u8.. {
+        let above = Tile::of_tree(TileKind::Hashes(level + 1), 0, size);
+        if above.is_none() {
+            return Ok(());
+        }
+        for index in 0.. {
+            let Some(tile) =
+                Tile::of_tree(TileKind::Hashes(level), index, size).filter(|tile| tile.is_full())
+            else {
+                break;
+            };
+            let place = usize::try_from(index % u64::from(TILE_WIDTH)).unwrap_or_default();
+            let parent = Tile::of_tree(TileKind::Hashes(level + 1), index / u64::from(TILE_WIDTH), size);
+            let expected = parent.map(|parent| tiles.hashes(parent)).transpose()?;
+            let expected = expected.as_ref().and_then(|row| row.get(place));
+            let mut subtree = transparency::MemoryTree::default();
+            tiles.hashes(tile)?.into_iter().for_each(|hash| subtree.push(hash));
+            if subtree.node(8, 0).ok().as_ref() != expected {
+                return Err(Divergence::Subtree { tile }.into());
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The hashes of the tiles of a folder.
+struct Hashes<'f>(&'f Folder);
+
+impl ReadTile for Hashes<'_> {
+    type Error = KeepError;
+
+    fn hashes(&self, tile: Tile) -> Result<Vec<Hash>, KeepError> {
+        let bytes = self.0.read(tile)?;
+        Ok(decode_tile(&bytes, tile.width()).map_err(|source| BadEdge::Tile { tile, source })?)
+    }
+}

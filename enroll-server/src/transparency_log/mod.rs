@@ -1,0 +1,16 @@
+//! The log of what was issued and revoked: keeps its tiles and checkpoints, and audits it.
+//!
+//! The store fixes the leaves and their order, in the transaction that a leaf tells of; here they become tiles
+//! (C2SP tlog-tiles) and a signed checkpoint, a moment later. The log's mathematics and formats are the crate
+//! [`transparency`]'s. docs/log.md says what the log proves and what it does not.
+
+pub mod audit;
+mod folder;
+mod keeper;
+mod key;
+mod source;
+
+pub use folder::{Folder, FolderError};
+pub use keeper::{Divergence, KeepError, Keeper, Status};
+pub use key::{LogKey, LogKeyError};
+pub use source::{HttpSource, Source, SourceError};
