@@ -105,6 +105,25 @@ impl CaCertificate {
         &self.subject
     }
 
+    /// The organisation (O) of the subject, where there is exactly one.
+    #[must_use]
+    pub fn organization(&self) -> Option<String> {
+        let (_, certificate) = X509Certificate::from_der(&self.der).ok()?;
+        let mut found = certificate.subject().iter_organization();
+        match (found.next(), found.next()) {
+            (Some(one), None) => one.as_str().ok().map(str::to_owned),
+            _ => None,
+        }
+    }
+
+    /// The serial number as it stands in DER, big-endian.
+    #[must_use]
+    pub fn serial(&self) -> Vec<u8> {
+        X509Certificate::from_der(&self.der)
+            .map(|(_, certificate)| certificate.raw_serial().to_vec())
+            .unwrap_or_default()
+    }
+
     /// Its key: an uncompressed point.
     #[must_use]
     pub const fn public_point(&self) -> &[u8; 65] {

@@ -174,7 +174,7 @@ pub(crate) struct Signing<'a> {
 }
 
 impl<'a> Signing<'a> {
-    fn new(key: &'a dyn IssuerKey) -> Self {
+    pub(crate) fn new(key: &'a dyn IssuerKey) -> Self {
         Self { key, failure: RefCell::new(None) }
     }
 

@@ -12,6 +12,7 @@ pub mod hierarchy;
 pub mod key;
 pub mod ocsp;
 pub mod pem;
+pub mod request;
 pub mod secret;
 
 mod certificate;
@@ -21,8 +22,10 @@ mod issuer;
 mod lint;
 mod parse_back;
 mod profile;
+mod root_list;
 mod serial;
 mod template;
+mod vouched;
 
 pub use certificate::{CaCertificate, CaCertificateError};
 pub use distribution::{CrlAddress, DistributionPoint};
@@ -31,4 +34,6 @@ pub use key::{FileKey, IssuerKey, KeyError};
 pub use lint::{LintError, Linted, RecordedIntent, lint};
 pub use parse_back::Mismatch;
 pub use profile::{BACKDATE, LdevidProfile, MAX_LIFETIME, ProfileError, Validity};
+pub use root_list::{MAX_ROOT_LIST, RootList, RootListError};
 pub use serial::{Serial, SerialError};
+pub use vouched::{Vouched, VouchedError, vouched};

@@ -22,6 +22,31 @@ pub fn crl(der: &[u8]) -> String {
     encode("X509 CRL", der).to_string()
 }
 
+/// A certification request in PEM.
+#[must_use]
+pub fn request(der: &[u8]) -> String {
+    encode(REQUEST, der).to_string()
+}
+
+/// Reads a file with one certification request in PEM, or in DER.
+///
+/// # Errors
+/// Where it is neither, or holds more than one.
+pub fn read_request(bytes: &[u8]) -> Result<Vec<u8>, NotPem> {
+    if bytes.first() == Some(&0x30) {
+        return Ok(bytes.to_vec());
+    }
+    let text = core::str::from_utf8(bytes).map_err(|_| NotPem)?;
+    // openssl once wrote the other label (RFC 7468, section 7).
+    read(REQUEST, text).or_else(|_| read("NEW CERTIFICATE REQUEST", text)).map(|der| der.to_vec())
+}
+
+/// A public key, SubjectPublicKeyInfo, in PEM.
+#[must_use]
+pub fn public_key(spki: &[u8]) -> String {
+    encode("PUBLIC KEY", spki).to_string()
+}
+
 /// A PKCS#8 key in PEM; wiped when dropped.
 #[must_use]
 pub fn private_key(pkcs8: &[u8]) -> Zeroizing<String> {
@@ -137,6 +162,7 @@ fn read(label: &str, text: &str) -> Result<Zeroizing<Vec<u8>>, NotPem> {
 pub struct NotPem;
 
 const PRIVATE_KEY: &str = "PRIVATE KEY";
+const REQUEST: &str = "CERTIFICATE REQUEST";
 const TPM_KEY: &str = "TPM2 KEY BLOB";
 const ENCRYPTED_PRIVATE_KEY: &str = "ENCRYPTED PRIVATE KEY";
 

@@ -42,6 +42,16 @@ pub(super) async fn pem(State(api): Shared) -> Response<Body> {
     typed(StatusCode::OK, "application/x-pem-file", out.pem.clone())
 }
 
+/// The root's list, in DER.
+pub(super) async fn root(State(api): Shared, headers: HeaderMap) -> Response<Body> {
+    let out = Arc::clone(&api.revocations.borrow());
+    let Some(root) = &out.root else { return api.refuse("crl", None, &Problem::NoSuchEndpoint) };
+    let response = typed(StatusCode::OK, PKIX_CRL, root.der.clone());
+    let (tag, made, ends) =
+        (root.list.number().to_string(), root.list.this_update(), root.list.next_update());
+    cacheable(response, &headers, Cached { tag: &tag, rule: ASK, made, ends })
+}
+
 /// One list by its CA and its number, as in `7.crl`; 0 is the complete one.
 pub(super) async fn one(
     State(api): Shared,

@@ -50,6 +50,7 @@ pub const HTTPS: &[Route] = &[
     CRL[1],
     CRL[2],
     CRL[3],
+    CRL[4],
     LOG[0],
     LOG[1],
     Route::get("/admin/v1/devices", Access::Operator, || get(devices::list)),
@@ -96,13 +97,15 @@ pub const HTTP: &[Route] = &[
     CRL[1],
     CRL[2],
     CRL[3],
+    CRL[4],
     Route::get("/ocsp/{*request}", Access::Anyone, || get(ocsp::get)),
     Route::post("/ocsp", Access::Anyone, || post(ocsp::post)),
     LOG[0],
     LOG[1],
 ];
 
-const CRL: [Route; 4] = [
+const CRL: [Route; 5] = [
+    Route::get("/crl/root.crl", Access::Anyone, || get(lists::root)),
     Route::get("/crl.der", Access::Anyone, || get(lists::der)),
     Route::get("/crl/issuing.crl", Access::Anyone, || get(lists::der)),
     Route::get("/crl.pem", Access::Anyone, || get(lists::pem)),

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use ca::KeyError;
 
 use crate::admin::AdminError;
+use crate::ceremony::CeremonyError;
 use crate::config::ConfigError;
 use crate::credential::WrappingKeyError;
 use crate::files::SecretError;
@@ -41,6 +42,8 @@ pub(super) enum Failure {
     Secret(#[from] SecretError),
     #[error(transparent)]
     Key(#[from] KeyError),
+    #[error(transparent)]
+    Ceremony(#[from] CeremonyError),
     #[error(transparent)]
     Import(#[from] ImportError),
     #[error("the store cannot be opened")]
@@ -102,6 +105,7 @@ impl Failure {
             | Self::Unwritable { .. }
             | Self::Secret(_)
             | Self::Key(_)
+            | Self::Ceremony(_)
             | Self::Store(_)
             | Self::Import(_)
             | Self::Webhook(_)

@@ -6,11 +6,16 @@ use super::args::Init;
 use super::failure::Failure;
 use super::output::Output;
 use crate::clock::SystemClock;
-use crate::startup::{Guard, InitError, InitOptions, TpmGuard, default_hosts, init_with, passphrase};
+use crate::startup::{
+    Guard, InitError, InitOptions, OfflineRoot, TpmGuard, default_hosts, init_with, new_passphrase,
+};
 
 pub(super) fn init(options: Init, output: &Output) -> Result<(), Failure> {
     let hosts = if options.hosts.is_empty() { default_hosts() } else { options.hosts };
     let (encrypt, passphrase_file) = (options.encrypt_keys, options.passphrase_file);
+    let offline_root =
+        options.offline_root.map(|certificate| OfflineRoot { certificate, list: options.root_crl });
+    let is_offline = offline_root.is_some();
     let tpm = options.tpm.map(|device| TpmGuard { device, auth_file: options.tpm_auth_file });
     let options = InitOptions {
         directory: options.dir,
@@ -22,12 +27,12 @@ pub(super) fn init(options: Init, output: &Output) -> Result<(), Failure> {
     };
     let passphrase = match encrypt {
         true => Some(
-            passphrase(passphrase_file.as_deref(), &options.directory.join("issuing-ca.key"))
+            new_passphrase(passphrase_file.as_deref(), &options.directory.join("issuing-ca.key"))
                 .map_err(InitError::from)?,
         ),
         false => None,
     };
-    let report = init_with(&options, &Guard { passphrase, tpm }, &SystemClock)?;
+    let report = init_with(&options, &Guard { passphrase, tpm, offline_root }, &SystemClock)?;
     let value = json!({
         "config": report.config,
         "trust_bundle": report.trust_bundle,
@@ -36,6 +41,16 @@ pub(super) fn init(options: Init, output: &Output) -> Result<(), Failure> {
         "hosts": options.hosts,
     });
     output.result(&value, || {
+        if is_offline {
+            return format!(
+                "Made a server for {tenant}, below the root that is kept elsewhere. It has no issuing CA yet.\n\
+                 Keep trust-signer.key somewhere else: the server does not need it.\n\
+                 Next:\n  \
+                 enroll-server --config {config} ca csr",
+                tenant = options.tenant,
+                config = report.config.display(),
+            );
+        }
         format!(
             "Made a server for {tenant}, reached as {hosts}.\n\
              Provision devices with {bundle}.\n\

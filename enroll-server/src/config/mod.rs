@@ -109,6 +109,8 @@ pub struct Est {
 pub struct Files {
     /// Certificate of the root CA, PEM.
     pub root_certificate: PathBuf,
+    /// Revocation list of the root CA, PEM; need not be there.
+    pub root_crl: PathBuf,
     /// Certificate of the issuing CA, PEM.
     pub issuing_certificate: PathBuf,
     /// Private key of the issuing CA, PEM; read only where [`IssuingKey::File`] says so.

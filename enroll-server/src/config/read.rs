@@ -164,6 +164,7 @@ fn files<'t>(reader: &mut Reader<'t>, root: &mut Section<'t>, folder: &Path) -> 
     let mut file = |name, default| path(reader, &mut section, folder, name, default);
     let files = Files {
         root_certificate: file("root_certificate", "root-ca.crt"),
+        root_crl: file("root_crl", "root-ca.crl.pem"),
         issuing_certificate: file("issuing_certificate", "issuing-ca.crt"),
         issuing_key: file("issuing_key", "issuing-ca.key"),
         server_certificate: file("server_certificate", "server.crt"),
@@ -182,7 +183,7 @@ fn files<'t>(reader: &mut Reader<'t>, root: &mut Section<'t>, folder: &Path) -> 
     });
     reader.close(
         section,
-        "root_certificate, issuing_certificate, issuing_key, server_certificate, server_key, trust_bundle, \
+        "root_certificate, root_crl, issuing_certificate, issuing_key, server_certificate, server_key, trust_bundle, \
          nonce_key, credential_key, policy, policy_groups, reference_values, store and log_key",
     );
     Files { reference_values, ..files }

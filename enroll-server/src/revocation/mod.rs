@@ -5,6 +5,7 @@
 
 mod book;
 mod publisher;
+mod root;
 
 use core::time::Duration;
 use std::collections::BTreeMap;
@@ -19,6 +20,7 @@ use crate::store::IssuerNumber;
 use book::Name;
 
 pub use publisher::{PublishError, Publisher};
+pub use root::{RootCrl, RootSource};
 
 /// How long lists may fail to be made before the server is not ready.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -34,8 +36,12 @@ pub struct Revocations {
     pub next_update: UnixTime,
     /// That list, in DER.
     pub der: Bytes,
-    /// The complete lists of all CAs that have a key, one after the other, in PEM.
+    /// The complete lists of all CAs that have a key, one after the other, then the root's, in PEM.
     pub pem: Bytes,
+    /// The root's list, where there is one.
+    pub root: Option<Arc<RootCrl>>,
+    /// Whether the root has revoked the CA that issues.
+    pub ca_revoked: bool,
     /// Since when lists that are due could not be made; `None` where all is well.
     pub failing: Option<UnixTime>,
     /// How many lists are still to be made for the first time.
@@ -95,6 +101,9 @@ impl Revocations {
         if self.number == 0 || now >= self.first_end() {
             return Err(format!("ran out at {}", self.first_end()));
         }
+        if self.ca_revoked {
+            return Err("the root has revoked the issuing CA".to_owned());
+        }
         if self.missing > 0 {
             return Err(format!("{} lists are still to be made", self.missing));
         }
@@ -135,7 +144,8 @@ impl Revocations {
         let Some(list) = own else { return false };
         (self.number, self.this_update, self.next_update) = (list.number, list.this_update, list.next_update);
         self.der = list.der.clone();
-        self.pem = lists.iter().map(|list| ca::pem::crl(&list.der)).collect::<String>().into();
+        let ders = lists.iter().map(|list| &list.der).chain(self.root.as_ref().map(|root| &root.der));
+        self.pem = ders.map(|der| ca::pem::crl(der)).collect::<String>().into();
         true
     }
 

@@ -13,7 +13,7 @@ use tokio::process::Command;
 use tokio::sync::watch;
 
 use super::book::{Book, LINGER, Name, Page};
-use super::{List, Revocations};
+use super::{List, Revocations, RootSource};
 use crate::authorities::{Authorities, Authority, InOffice};
 use crate::clock::Clock;
 use crate::config::Crl;
@@ -42,6 +42,7 @@ pub struct Publisher {
     book: Option<Book>,
     /// Whose lists are in the files; empty where the files have to be written.
     in_files: Vec<IssuerNumber>,
+    root: Option<RootSource>,
 }
 
 /// Why no list was published.
@@ -103,7 +104,13 @@ impl Publisher {
         settings: Crl,
     ) -> Self {
         let (out, _) = watch::channel(Arc::default());
-        Self { store, authorities, clock, settings, out, book: None, in_files: Vec::new() }
+        Self { store, authorities, clock, settings, out, book: None, in_files: Vec::new(), root: None }
+    }
+
+    /// With the list of a root.
+    #[must_use]
+    pub fn with_root(self, root: RootSource) -> Self {
+        Self { root: Some(root), ..self }
     }
 
     /// The lists that are out, and all after them.
@@ -149,6 +156,7 @@ impl Publisher {
     async fn look(&mut self) -> Result<bool, PublishError> {
         let (now, authorities) = (self.clock.now(), self.authorities.now());
         let whose = whose(&authorities, now);
+        self.look_at_root(&authorities, now);
         self.read(now).await?;
         if let Some(book) = &mut self.book {
             whose.iter().for_each(|issuer| book.open_page(*issuer));
@@ -173,6 +181,24 @@ impl Publisher {
             self.show(|out| out.missing = missing);
         }
         short.and(long).map(|()| true)
+    }
+
+    /// Takes in the root's list where there is another one; the files are written anew then.
+    fn look_at_root(&mut self, authorities: &Authorities, now: UnixTime) {
+        let Some(source) = &mut self.root else { return };
+        let held = source.look(now);
+        let serial = authorities.issuer().certificate().serial();
+        let ca_revoked = held.as_ref().is_some_and(|root| root.list.revokes(&serial));
+        let out = Arc::clone(&self.out.borrow());
+        if ca_revoked && !out.ca_revoked {
+            tracing::error!(
+                "the root has revoked the issuing CA: the server is not ready, and does not start again"
+            );
+        }
+        if held != out.root || ca_revoked != out.ca_revoked {
+            self.in_files.clear();
+            self.show(|out| (out.root, out.ca_revoked) = (held, ca_revoked));
+        }
     }
 
     /// Takes in what changed in the store.

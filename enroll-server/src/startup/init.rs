@@ -1,8 +1,6 @@
 //! Makes everything a new server needs: CAs, certificates, keys, settings, an empty database.
 
-use std::fs::{self, DirBuilder};
-use std::io;
-use std::os::unix::fs::DirBuilderExt as _;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use appraisal::policy::is_host;
@@ -12,13 +10,15 @@ use ca::bundle::{BundleError, TrustSigner};
 use ca::crl::{CrlError, Issue};
 use ca::hierarchy::{self, HierarchyError, ISSUING_LIFETIME, ROOT_LIFETIME, SERVER_LIFETIME};
 use ca::key::{Passphrase, TpmKey, TpmPlace, make_tpm_key};
-use ca::{FileKey, IssueError, Issuer, IssuerKey, KeyError};
+use ca::{CaCertificate, FileKey, IssueError, Issuer, IssuerKey, KeyError};
 use shared::UnixTime;
 use zeroize::Zeroizing;
 
+use crate::ceremony::{CeremonyError, ROOT_CERTIFICATE, ROOT_LIST, first_list, read_list, read_root};
 use crate::clock::Clock;
 use crate::config::{CRL_VALID, SAMPLE, is_tenant};
 use crate::files;
+use crate::new_folder::{FolderError, NewFolder, unwritable};
 use crate::nonce;
 use crate::store::{SqliteOptions, SqliteStore, StoreError};
 use crate::transparency_log::{LogKey, LogKeyError};
@@ -57,12 +57,12 @@ pub struct InitReport {
 /// Why nothing was set up.
 #[derive(Debug, thiserror::Error)]
 pub enum InitError {
-    /// The folder holds something already.
-    #[error("{}: is not empty; nothing was overwritten", directory.display())]
-    NotEmpty {
-        /// The folder.
-        directory: PathBuf,
-    },
+    /// The folder cannot be made.
+    #[error(transparent)]
+    Folder(#[from] FolderError),
+    /// The offline root cannot be used.
+    #[error(transparent)]
+    Root(#[from] CeremonyError),
     /// An option cannot be used.
     #[error("{option}: expected {expected}, found \"{found}\"")]
     Option {
@@ -72,14 +72,6 @@ pub enum InitError {
         expected: &'static str,
         /// What it holds.
         found: String,
-    },
-    /// A file or folder cannot be written.
-    #[error("{}: cannot be written", path.display())]
-    Unwritable {
-        /// The file.
-        path: PathBuf,
-        /// What the system says.
-        source: io::Error,
     },
     /// A CA or certificate cannot be made.
     #[error("the certificates cannot be made")]
@@ -126,6 +118,17 @@ pub struct Guard {
     pub passphrase: Option<Passphrase>,
     /// A TPM for the issuing CA's key.
     pub tpm: Option<TpmGuard>,
+    /// A root whose key is elsewhere. The server then has no issuing CA until its certificate was imported.
+    pub offline_root: Option<OfflineRoot>,
+}
+
+/// What an offline root gives to a server.
+#[derive(Clone, Debug)]
+pub struct OfflineRoot {
+    /// Its certificate, PEM or DER.
+    pub certificate: PathBuf,
+    /// Its revocation list, if it has one already.
+    pub list: Option<PathBuf>,
 }
 
 /// A TPM that makes the issuing CA's key.
@@ -143,22 +146,10 @@ pub struct TpmGuard {
 /// As [`init`], and where the TPM fails.
 pub fn init_with(options: &InitOptions, guard: &Guard, clock: &dyn Clock) -> Result<InitReport, InitError> {
     check(options)?;
-    let directory = absolute(&options.directory)?;
-    check_empty(&directory)?;
     // Everything is made beside the folder and moved there at the end, in one step.
-    let workshop = workshop(&directory)?;
-    make_folder(&workshop)?;
-    let made = fill(&workshop, options, guard, clock.now()).and_then(|()| {
-        files::sync_folder(&workshop.join("."))
-            .and_then(|()| fs::rename(&workshop, &directory))
-            .and_then(|()| files::sync_folder(&directory))
-            .map_err(unwritable(&directory))
-    });
-    if made.is_err() {
-        // What was made so far holds keys. The error that is told is the first one.
-        let _removed = fs::remove_dir_all(&workshop).is_ok();
-    }
-    made?;
+    let folder = NewFolder::begin(&options.directory)?;
+    fill(&folder, options, guard, clock.now())?;
+    let directory = folder.finish()?;
     Ok(InitReport {
         config: directory.join("enroll-server.toml"),
         trust_bundle: directory.join("trust.bundle"),
@@ -209,70 +200,83 @@ fn check(options: &InitOptions) -> Result<(), InitError> {
     Ok(())
 }
 
-fn absolute(directory: &Path) -> Result<PathBuf, InitError> {
-    // Without `.` and `..`, so that the folder has a name and a parent.
-    let path = std::path::absolute(directory).map_err(unwritable(directory))?;
-    if path.file_name().is_none() {
-        return Err(InitError::NotEmpty { directory: path });
-    }
-    Ok(path)
-}
-
-fn check_empty(directory: &Path) -> Result<(), InitError> {
-    match fs::read_dir(directory) {
-        Ok(mut entries) => match entries.next() {
-            None => Ok(()),
-            Some(_) => Err(InitError::NotEmpty { directory: directory.to_owned() }),
-        },
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
-            Err(InitError::NotEmpty { directory: directory.to_owned() })
-        }
-        Err(error) => Err(unwritable(directory)(error)),
+/// Writes a key of the CAs or of the trust bundle.
+fn save(key: &FileKey, folder: &NewFolder, name: &str, guard: &Guard) -> Result<(), KeyError> {
+    match &guard.passphrase {
+        Some(passphrase) => key.save_encrypted(&folder.path().join(name), passphrase),
+        None => key.save(&folder.path().join(name)),
     }
 }
 
-/// The folder in which everything is made; one that a crash left behind is emptied.
-fn workshop(directory: &Path) -> Result<PathBuf, InitError> {
-    let parent = directory.parent().unwrap_or_else(|| Path::new("/"));
-    fs::create_dir_all(parent).map_err(unwritable(parent))?;
-    let mut name = std::ffi::OsString::from(".");
-    name.push(directory.file_name().unwrap_or_default());
-    name.push(".incomplete");
-    let path = parent.join(name);
-    match fs::remove_dir_all(&path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(unwritable(&path)(error)),
-        _ => Ok(path),
-    }
-}
-
-fn make_folder(path: &Path) -> Result<(), InitError> {
-    DirBuilder::new().mode(0o700).create(path).map_err(unwritable(path))
-}
-
-fn unwritable(path: &Path) -> impl FnOnce(io::Error) -> InitError {
-    move |source| InitError::Unwritable { path: path.to_owned(), source }
-}
-
-fn fill(folder: &Path, options: &InitOptions, guard: &Guard, now: UnixTime) -> Result<(), InitError> {
-    let save = |key: &FileKey, name: &str| match &guard.passphrase {
-        Some(passphrase) => key.save_encrypted(&folder.join(name), passphrase),
-        None => key.save(&folder.join(name)),
+fn fill(folder: &NewFolder, options: &InitOptions, guard: &Guard, now: UnixTime) -> Result<(), InitError> {
+    let write = |name: &str, content: &[u8], mode| folder.write(name, content, mode);
+    let root = match &guard.offline_root {
+        Some(root) => take_root(folder, root, options, now)?,
+        None => make_cas(folder, options, guard, now)?,
     };
-    let write = |name: &str, content: &[u8], mode| {
-        let path = folder.join(name);
-        files::create(&path, content, mode).map_err(unwritable(&path))
-    };
+
+    let signer_key = FileKey::generate()?;
+    let signer = TrustSigner::new(&signer_key)?;
+    let bundle = signer.sign(1, now, &[&root], signer.public_point())?;
+    save(&signer_key, folder, "trust-signer.key", guard)?;
+    write("trust.bundle", &bundle, 0o644)?;
+
+    write("nonce.key", random_hex(nonce::KEY)?.as_bytes(), 0o600)?;
+    write("credential.key", random_hex(32)?.as_bytes(), 0o600)?;
+    LogKey::create(&folder.path().join("log.key"), &log_origin(&options.hosts, &options.tenant))?;
+    let token = random_hex(32)?;
+    write("admin.token", token.as_bytes(), 0o600)?;
+    write("policy.toml", appraisal::policy::SAMPLE.as_bytes(), 0o644)?;
+    folder.folder("policy.d", 0o755)?;
+    write("enroll-server.toml", settings(options, guard, token.trim_end())?.as_bytes(), 0o644)?;
+    store(&folder.path().join("store.sqlite"))
+}
+
+/// Takes the certificate and the list of a root that is kept elsewhere.
+fn take_root(
+    folder: &NewFolder,
+    offline: &OfflineRoot,
+    options: &InitOptions,
+    now: UnixTime,
+) -> Result<CaCertificate, InitError> {
+    let root = read_root(&offline.certificate)?;
+    root.check_valid_at(now).map_err(IssueError::from)?;
+    if root.organization().as_deref() != Some(options.tenant.as_str()) {
+        let found = root.organization().unwrap_or_default();
+        return Err(InitError::Option {
+            option: "--tenant",
+            expected: "the organisation of the root",
+            found,
+        });
+    }
+    folder.write(ROOT_CERTIFICATE, ca::pem::certificate(root.der()).as_bytes(), 0o644)?;
+    if let Some(path) = &offline.list {
+        let missing = || CeremonyError::ListMissing { path: path.clone() };
+        let (_, der) = read_list(path, &root)?.ok_or_else(missing)?;
+        folder.write(ROOT_LIST, ca::pem::crl(&der).as_bytes(), 0o644)?;
+    }
+    Ok(root)
+}
+
+/// Makes root and issuing CA with what hangs on them; gives the root.
+fn make_cas(
+    folder: &NewFolder,
+    options: &InitOptions,
+    guard: &Guard,
+    now: UnixTime,
+) -> Result<CaCertificate, InitError> {
+    let write = |name: &str, content: &[u8], mode| folder.write(name, content, mode);
     let (root, root_key) = hierarchy::root_ca(&options.tenant, ROOT_LIFETIME, now)?;
-    save(&root_key, "root-ca.key")?;
-    write("root-ca.crt", ca::pem::certificate(root.der()).as_bytes(), 0o644)?;
+    save(&root_key, folder, "root-ca.key", guard)?;
+    write(ROOT_CERTIFICATE, ca::pem::certificate(root.der()).as_bytes(), 0o644)?;
     let root_issuer = Issuer::new(root.clone(), Box::new(root_key))?;
+    write(ROOT_LIST, ca::pem::crl(&first_list(&root_issuer, now)?).as_bytes(), 0o644)?;
 
     let issuing_key: Box<dyn IssuerKey> = match &guard.tpm {
-        Some(tpm) => Box::new(tpm.make(&folder.join(TPM_KEY))?),
+        Some(tpm) => Box::new(tpm.make(&folder.path().join(TPM_KEY))?),
         None => {
             let key = FileKey::generate()?;
-            save(&key, "issuing-ca.key")?;
+            save(&key, folder, "issuing-ca.key", guard)?;
             Box::new(key)
         }
     };
@@ -284,7 +288,7 @@ fn fill(folder: &Path, options: &InitOptions, guard: &Guard, now: UnixTime) -> R
     let server_key = FileKey::generate()?;
     let hosts: Vec<&str> = options.hosts.iter().map(String::as_str).collect();
     let server = hierarchy::server_certificate(&hosts, &server_key, &issuer, SERVER_LIFETIME, now)?;
-    server_key.save(&folder.join("server.key"))?;
+    server_key.save(&folder.path().join("server.key"))?;
     write("server.crt", ca::pem::chain([server.der(), issuing.der()]).as_bytes(), 0o644)?;
 
     // What a broker reads: it can be started before the server. The server's own lists count from 1.
@@ -293,23 +297,7 @@ fn fill(folder: &Path, options: &InitOptions, guard: &Guard, now: UnixTime) -> R
     let crl = ca::crl::make(&issuer, crl, [])?;
     write("crl.der", &crl, 0o644)?;
     write("crl.pem", ca::pem::crl(&crl).as_bytes(), 0o644)?;
-
-    let signer_key = FileKey::generate()?;
-    let signer = TrustSigner::new(&signer_key)?;
-    let bundle = signer.sign(1, now, &[&root], signer.public_point())?;
-    save(&signer_key, "trust-signer.key")?;
-    write("trust.bundle", &bundle, 0o644)?;
-
-    write("nonce.key", random_hex(nonce::KEY)?.as_bytes(), 0o600)?;
-    write("credential.key", random_hex(32)?.as_bytes(), 0o600)?;
-    LogKey::create(&folder.join("log.key"), &log_origin(&options.hosts, &options.tenant))?;
-    let token = random_hex(32)?;
-    write("admin.token", token.as_bytes(), 0o600)?;
-    write("policy.toml", appraisal::policy::SAMPLE.as_bytes(), 0o644)?;
-    let groups = folder.join("policy.d");
-    DirBuilder::new().mode(0o755).create(&groups).map_err(unwritable(&groups))?;
-    write("enroll-server.toml", settings(options, guard, token.trim_end())?.as_bytes(), 0o644)?;
-    store(&folder.join("store.sqlite"))
+    Ok(root)
 }
 
 /// The name of the log: where it is found, without the scheme, as C2SP tlog-tiles asks.
@@ -394,6 +382,7 @@ mod tests {
     use super::{InitError, InitOptions, default_hosts, init};
     use crate::clock::SystemClock;
     use crate::config::Config;
+    use crate::new_folder::FolderError;
     use std::os::unix::fs::PermissionsExt as _;
     use std::path::Path;
 
@@ -444,6 +433,7 @@ mod tests {
                 "nonce.key",
                 "policy.d",
                 "policy.toml",
+                "root-ca.crl.pem",
                 "root-ca.crt",
                 "root-ca.key",
                 "server.crt",
@@ -465,7 +455,10 @@ mod tests {
         std::fs::write(folder.path().join(".server.incomplete/root-ca.key"), "left by a crash").unwrap();
         init(&options(&directory), &SystemClock).unwrap();
         let before = std::fs::read(directory.join("root-ca.key")).unwrap();
-        assert!(matches!(init(&options(&directory), &SystemClock), Err(InitError::NotEmpty { .. })));
+        assert!(matches!(
+            init(&options(&directory), &SystemClock),
+            Err(InitError::Folder(FolderError::NotEmpty { .. }))
+        ));
         assert_eq!(std::fs::read(directory.join("root-ca.key")).unwrap(), before);
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is left beside the folder");
     }

@@ -16,7 +16,7 @@ use crate::config::IssuingKey;
 pub const PASSPHRASE: &str = "ENROLL_SERVER_PASSPHRASE";
 
 /// Opens the key of an issuing CA, whose certificate is `certificate`. `path` is its file, where it is in a file.
-pub(super) fn open(
+pub(crate) fn open(
     key: &IssuingKey,
     path: &Path,
     certificate: &CaCertificate,
@@ -50,7 +50,23 @@ pub fn passphrase(file: Option<&Path>, key: &Path) -> Result<Passphrase, KeyErro
     if !std::io::stdin().is_terminal() {
         return Err(KeyError::Locked { path: key.to_owned() });
     }
-    let prompt = format!("Passphrase of {} (at most {MAX_PASSPHRASE} bytes): ", key.display());
+    ask(&format!("Passphrase of {} (at most {MAX_PASSPHRASE} bytes): ", key.display()), key)
+}
+
+/// As [`passphrase`], for a key that is being made: at the terminal it is asked for twice.
+///
+/// # Errors
+/// As [`passphrase`], and where the two are not the same.
+pub fn new_passphrase(file: Option<&Path>, key: &Path) -> Result<Passphrase, KeyError> {
+    let first = passphrase(file, key)?;
+    if file.is_some() || std::env::var_os(PASSPHRASE).is_some() {
+        return Ok(first);
+    }
+    let again = ask("The same once more: ", key)?;
+    if first.is_same(&again) { Ok(first) } else { Err(KeyError::PassphrasesDiffer) }
+}
+
+fn ask(prompt: &str, key: &Path) -> Result<Passphrase, KeyError> {
     let typed =
         rpassword::prompt_password(prompt).map_err(|source| KeyError::Io { path: key.to_owned(), source })?;
     Passphrase::new(Zeroizing::new(typed.into_bytes()))

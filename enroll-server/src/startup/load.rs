@@ -19,12 +19,14 @@ use shared::message::latest::TrustBundle;
 
 use super::issuing_key;
 use crate::authorities::{Authorities, AuthoritiesError, Authority};
+use crate::ceremony::CeremonyError;
 use crate::clock::Clock;
 use crate::config::{Config, Files, PreviousCa};
 use crate::credential::{WrappingFile, WrappingKeyError};
 use crate::nonce::{NonceKey, NonceKeyError};
 use crate::outgoing::AnchorsError;
 use crate::policies::{Policies, PolicyFiles, PolicyFilesError};
+use crate::revocation::RootSource;
 use crate::tls::{TlsError, server_config};
 
 /// Why a file cannot be used.
@@ -91,6 +93,24 @@ pub enum LoadError {
         /// The root CA's certificate.
         root: PathBuf,
     },
+    /// The root's certificate or list cannot be used.
+    #[error(transparent)]
+    Root(#[from] CeremonyError),
+    /// The root has revoked the issuing CA.
+    #[error("{}: the root has revoked this issuing CA; it issues nothing any more: make another one", path.display())]
+    Revoked {
+        /// The CA's certificate.
+        path: PathBuf,
+    },
+    /// There is no issuing CA yet.
+    #[error(
+        "{}: there is no issuing CA yet: make its request by `ca csr`, have the root sign it, and give the certificate \
+         to `ca import`", path.display()
+    )]
+    NoIssuingCa {
+        /// Where its certificate would be.
+        path: PathBuf,
+    },
     /// The CA certificates for a webhook cannot be used.
     #[error(transparent)]
     Anchors(#[from] AnchorsError),
@@ -117,9 +137,23 @@ pub(super) struct Front {
 
 /// The issuing CA with its key.
 pub(super) fn issuer(config: &Config) -> Result<Issuer, LoadError> {
-    let certificate = ca_certificate(&config.files.issuing_certificate)?;
+    let path = &config.files.issuing_certificate;
+    if path.try_exists().is_ok_and(|exists| !exists) {
+        return Err(LoadError::NoIssuingCa { path: path.clone() });
+    }
+    let certificate = ca_certificate(path)?;
+    let held = root_source(config)?.read()?;
+    if held.is_some_and(|root| root.list.revokes(&certificate.serial())) {
+        return Err(LoadError::Revoked { path: path.clone() });
+    }
     let key = issuing_key::open(&config.issuing_key, &config.files.issuing_key, &certificate)?;
     Ok(Issuer::new(certificate, key)?)
+}
+
+/// Where the root's revocation list comes from.
+pub(super) fn root_source(config: &Config) -> Result<RootSource, LoadError> {
+    let root = ca_certificate(&config.files.root_certificate)?;
+    Ok(RootSource::new(config.files.root_crl.clone(), root))
 }
 
 /// The issuing CAs that signed before, with their keys.

@@ -5,8 +5,11 @@ mod issuing_key;
 mod load;
 mod server;
 
-pub use init::{Guard, InitError, InitOptions, InitReport, TpmGuard, default_hosts, init, init_with};
-pub use issuing_key::{PASSPHRASE, passphrase};
+pub use init::{
+    Guard, InitError, InitOptions, InitReport, OfflineRoot, TpmGuard, default_hosts, init, init_with,
+};
+pub(crate) use issuing_key::open as open_issuing_key;
+pub use issuing_key::{PASSPHRASE, new_passphrase, passphrase};
 pub use load::LoadError;
 pub use server::{Bound, Options, Server, StartError, open_admin, open_to_explain};
 

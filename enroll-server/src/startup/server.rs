@@ -11,7 +11,7 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 
-use super::load::{Front, LoadError, front, issuer, issuer_without_key, load, previous};
+use super::load::{Front, LoadError, front, issuer, issuer_without_key, load, previous, root_source};
 use crate::admin::Admin;
 use crate::api::{self, Api};
 use crate::audit::{ADMIN_TOKEN, Actor, Caller, Refusals, Repeated};
@@ -148,12 +148,14 @@ impl Server {
             let Recovered { finished, voided, left } = recovered;
             tracing::info!(finished, voided, left, "looked after what the last run left open");
         }
+        let root_source = root_source(&config)?;
         let mut publisher = Publisher::new(
             Arc::clone(&store),
             Arc::clone(issuance.in_office()),
             Arc::clone(&clock),
             config.crl.clone(),
-        );
+        )
+        .with_root(root_source);
         publisher.publish_if_due().await?;
         let revocations = publisher.subscribe();
         let keeper = keeper(&config, &store, &clock, options.hook).await?;

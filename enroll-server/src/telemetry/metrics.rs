@@ -189,6 +189,10 @@ impl Metrics {
 
 fn render_gauges(page: &mut Page, gauges: &Gauges) {
     let list = &gauges.revocations;
+    if let Some(root) = &list.root {
+        let help = "When the root's revocation list runs out, in seconds since 1970.";
+        page.single("enroll_root_crl_next_update_seconds", "gauge", help, root.list.next_update().as_secs());
+    }
     page.single("enroll_crl_number", "gauge", "Number of the revocation list that is out.", list.number);
     page.single("enroll_crl_revoked", "gauge", "Certificates on the complete revocation lists.", list.len());
     page.single("enroll_crl_lists", "gauge", "Revocation lists that are out.", list.lists());

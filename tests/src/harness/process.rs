@@ -188,6 +188,12 @@ impl Finished {
         self.stdout
     }
 
+    /// Both streams where it failed, else nothing.
+    #[must_use]
+    pub fn failure_or_empty(self) -> String {
+        if self.status.success() { String::new() } else { format!("{}\n{}", self.stdout, self.stderr) }
+    }
+
     /// Both streams.
     ///
     /// # Panics

@@ -73,9 +73,19 @@ impl World {
     /// As [`new`](Self::new).
     #[must_use]
     pub fn with_init(wishes: Wishes, more: impl FnOnce(&mut Command)) -> Self {
+        Self::with_steps(wishes, more, |_| {})
+    }
+
+    /// As [`with_init`](Self::with_init), with what is to be done between that and the making of the lot.
+    ///
+    /// # Panics
+    /// As [`new`](Self::new).
+    #[must_use]
+    pub fn with_steps(wishes: Wishes, more: impl FnOnce(&mut Command), steps: impl FnOnce(&Self)) -> Self {
         let folder = TempDir::with_prefix("world-").expect("a temporary folder");
         let mut world = Self { folder, https_port: free_port(), http_port: free_port(), devices: Vec::new() };
         world.init(&wishes, more);
+        steps(&world);
         world.make_lot(&wishes);
         world
     }

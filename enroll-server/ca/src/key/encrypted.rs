@@ -50,6 +50,12 @@ impl Passphrase {
         Self::new(Zeroizing::new(text.as_bytes().to_vec()))
     }
 
+    /// Whether the other one is the same; in constant time but for the length.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        aws_lc_rs::constant_time::verify_slices_are_equal(&self.0, &other.0).is_ok()
+    }
+
     pub(super) fn as_bytes(&self) -> &[u8] {
         &self.0
     }

@@ -81,6 +81,9 @@ pub enum KeyError {
     /// No passphrase, or one that is too long.
     #[error("a passphrase has 1 to {} bytes", MAX_PASSPHRASE)]
     Passphrase,
+    /// A new passphrase was typed in differently the second time.
+    #[error("the two passphrases are not the same; no key was made")]
+    PassphrasesDiffer,
     /// The token or the key is not there.
     #[error("there is no {what} \"{name}\" that can be used")]
     NotThere {

@@ -253,7 +253,7 @@ fn device_state(text: &str) -> Result<DeviceState, String> {
     DeviceState::from_name(text).ok_or_else(|| format!("expected one of {}", names()))
 }
 
-fn reason(text: &str) -> Result<Reason, String> {
+pub(super) fn reason(text: &str) -> Result<Reason, String> {
     let names = || {
         let names = Reason::ALL.into_iter().filter(|reason| reason.is_final()).map(Reason::name);
         names.collect::<Vec<_>>().join(", ")

@@ -15,7 +15,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 pub(super) use audit::{Audit, WhichLog};
-pub(super) use ca::{Ca, TpmCreate};
+pub(super) use ca::{Ca, Csr, Import, RootCeremony, RootCrl, Sign, TpmCreate};
 pub(super) use credentials::{Batch, CreateToken, Key, Token};
 pub(super) use device::{Device, Format, TagCommand, Which, page};
 pub(super) use makers::{AttestationKey, Maker, Reference, ReferenceFile};
@@ -135,6 +135,13 @@ pub(super) struct Init {
     /// File with the passphrase, mode 0600.
     #[arg(long, requires = "encrypt_keys", value_name = "FILE")]
     pub(super) passphrase_file: Option<PathBuf>,
+    /// Make no root: take this certificate of one that `ca root-ceremony` made elsewhere. The issuing CA follows by
+    /// `ca csr`, `ca sign` there, and `ca import`.
+    #[arg(long, value_name = "CERTIFICATE")]
+    pub(super) offline_root: Option<PathBuf>,
+    /// The revocation list of that root.
+    #[arg(long, requires = "offline_root", value_name = "FILE")]
+    pub(super) root_crl: Option<PathBuf>,
     /// Have this TPM 2.0 make the issuing CA's key, which then never leaves it; such as /dev/tpmrm0.
     #[arg(long, value_name = "DEVICE")]
     pub(super) tpm: Option<PathBuf>,
@@ -193,6 +200,12 @@ mod tests {
             "enroll-server audit inclusion 5f6a7b8c5f6a7b8c5f6a7b8c5f6a7b8c",
             "enroll-server init --dir d --tenant Acme --tpm /dev/tpmrm0 --tpm-auth-file a",
             "enroll-server ca tpm-create --device /dev/tpmrm0 --auth-file a --out issuing-ca.tpm",
+            "enroll-server ca root-ceremony --dir root --tenant Acme",
+            "enroll-server init --dir d --tenant Acme --offline-root r.crt --root-crl r.pem",
+            "enroll-server ca csr --out a.csr",
+            "enroll-server ca sign --root root a.csr --out a.crt --days 700",
+            "enroll-server ca import a.crt --host a --host b",
+            "enroll-server ca root-crl --root root --revoke a.crt --reason key-compromise",
         ] {
             Args::try_parse_from(line.split(' ')).unwrap();
         }
@@ -222,6 +235,9 @@ mod tests {
             "enroll-server audit inclusion 00",
             "enroll-server webhook replay alarms --parked --from 1",
             "enroll-server init --dir d --tenant Acme --tpm-auth-file a",
+            "enroll-server ca sign --root root a.csr --days 4000",
+            "enroll-server ca root-ceremony --dir root --tenant Acme --years 21",
+            "enroll-server ca root-crl --root root --reason key-compromise",
         ] {
             Args::try_parse_from(line.split(' ')).unwrap_err();
         }
