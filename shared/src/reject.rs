@@ -100,6 +100,8 @@ rejects! {
     EvidenceKey = 33, "evidence-key", 403, Stop, "Someone between device and server exchanges the CSR; examine the network.";
     /// The evidence names another device than the request.
     EvidenceDevice = 34, "evidence-device", 403, Stop, "Someone presents another device's evidence; examine both devices.";
+    /// The policy wants fresh evidence with a renewal, and none came.
+    EvidenceWanted = 35, "evidence-wanted", 403, RetryFresh, "Nothing; the device comes again with evidence.";
     /// The IDevID does not lead to a maker this server knows.
     UnknownMaker = 40, "unknown-maker", 403, Stop, "If the device is yours, add its maker's CA: enroll-server maker add.";
     /// The IDevID chain is broken: a signature, a date, a usage.

@@ -55,9 +55,9 @@ proptest! {
     }
 
     #[test]
-    fn challenge((_, _, nonce, a, b, _) in seed(), kind in 0_usize..7) {
+    fn challenge((_, _, nonce, a, b, _) in seed(), kind in 0_usize..7, renewal_wanted: bool) {
         let message = Challenge {
-            server_time: UnixTime::from_secs(a), nonce, valid_until: UnixTime::from_secs(b), kind: EvidenceKind::NATIVE[kind], credential: None,
+            server_time: UnixTime::from_secs(a), nonce, valid_until: UnixTime::from_secs(b), kind: EvidenceKind::NATIVE[kind], credential: None, renewal_wanted,
         };
         let bytes = written(|out| message.encode(out));
         reads_as!(Challenge, bytes, message);

@@ -58,8 +58,14 @@ fn main() {
     file.bytes("challenge_request", &written(|out| request.encode(out)));
     let nonce = core::array::from_fn(|i| u8::try_from(i).unwrap() ^ 0xa5);
     let valid_until = NOW.after(Duration::from_secs(300));
-    let challenge =
-        Challenge { server_time: NOW, nonce, valid_until, kind: EvidenceKind::IdevidEat, credential: None };
+    let challenge = Challenge {
+        server_time: NOW,
+        nonce,
+        valid_until,
+        kind: EvidenceKind::IdevidEat,
+        credential: None,
+        renewal_wanted: false,
+    };
     file.bytes("challenge", &written(|out| challenge.encode(out)));
 
     let first = Csr::new();

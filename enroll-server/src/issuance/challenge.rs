@@ -14,6 +14,7 @@ pub struct Challenged {
     pub(super) valid_until: UnixTime,
     pub(super) kind: EvidenceKind,
     pub(super) credential: Option<Vec<u8>>,
+    pub(super) renewal_wanted: bool,
 }
 
 impl Challenged {
@@ -26,6 +27,7 @@ impl Challenged {
             valid_until: self.valid_until,
             kind: self.kind,
             credential: self.credential.as_deref(),
+            renewal_wanted: self.renewal_wanted,
         }
     }
 }

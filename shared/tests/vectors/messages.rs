@@ -71,10 +71,13 @@ pub(crate) fn read(kind: &str, bytes: &[u8]) -> Result<Read, DecodeError> {
         }
         "challenge" => {
             let m = Challenge::decode(bytes)?;
-            let fields = json!({
+            let mut fields = json!({
                 "version": VERSION, "server_time": m.server_time.as_secs(), "nonce": h(&m.nonce),
                 "valid_until": m.valid_until.as_secs(), "kind": m.kind.code(),
             });
+            if m.renewal_wanted {
+                fields["renewal_wanted"] = json!(true);
+            }
             (fields, m.encode(&mut out))
         }
         "enroll-request" => {

@@ -45,13 +45,13 @@ impl<W: World, const REQUEST: usize, const ANSWER: usize> Agent<'_, W, REQUEST, 
         match Challenge::decode(challenge) {
             Ok(challenge) if attester.kinds().contains(&challenge.kind) => {
                 observer.notice(&Notice::Challenged { kind: challenge.kind });
-                let Challenge { server_time, nonce, kind, credential, .. } = challenge;
+                let Challenge { server_time, nonce, kind, credential, renewal_wanted, .. } = challenge;
                 if let Some(credential) = credential
                     && let Err(error) = attester.take_credential(&nonce, credential)
                 {
                     return self.no_request(run, errand, error.into());
                 }
-                self.tell(run, Event::Challenged { server_time, nonce, kind, validity });
+                self.tell(run, Event::Challenged { server_time, nonce, kind, renewal_wanted, validity });
             }
             Ok(_) => self.bad_answer(run, errand, AnswerError::Kind),
             Err(error) => self.bad_answer(run, errand, error.into()),

@@ -42,6 +42,8 @@ pub enum Event {
         nonce: Nonce,
         /// The evidence the server wants.
         kind: EvidenceKind,
+        /// Whether an operator wants the device to renew.
+        renewal_wanted: bool,
         /// See above.
         validity: Validity,
     },
@@ -123,8 +125,11 @@ pub enum Errand {
 pub enum Asker {
     /// Someone at the device: at once, whatever the server said before.
     Local,
-    /// A command through the broker, which may have gone to all devices at once: with jitter, and not before
-    /// the time the server asked for.
+    /// The enrollment server, with an answer about something else: with jitter, and not before the time that it
+    /// asked for.
+    Server,
+    /// A command through the broker, which nobody signed, and which may have gone to all devices at once: with
+    /// jitter, and ever less often.
     Broker,
 }
 

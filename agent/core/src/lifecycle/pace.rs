@@ -21,6 +21,9 @@ pub struct Pace {
     pub final_retry: Duration,
     /// A connection to the broker that lasted this long counts as good.
     pub settled: Duration,
+    /// About how often a device that has nothing to ask comes to the enrollment server all the same: the time of
+    /// day, and whether an operator wants a renewal. Zero: never.
+    pub check_in: Duration,
     /// Failed logins in a row that may be the identity's fault, before that is believed.
     pub patience: u32,
 }
@@ -35,6 +38,7 @@ impl Pace {
         suspicion: Duration::from_secs(3600),
         final_retry: Duration::from_secs(24 * 3600),
         settled: Duration::from_secs(60),
+        check_in: Duration::from_secs(7 * 24 * 3600),
         patience: 3,
     };
 }

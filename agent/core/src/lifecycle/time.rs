@@ -73,7 +73,11 @@ impl Time {
 
     /// A peer was verified against `validity`.
     pub fn succeeded(&mut self, validity: Validity, now: &Now) {
-        self.wall_doubts = 0;
+        // What was held against the floor alone says nothing for the clock: believed again, it would lead the next
+        // question into the same failure, and a broker that is reached in between would hide that for ever.
+        if let Validity::At(_) = validity {
+            self.wall_doubts = 0;
+        }
         // Where the server's time is known, nothing else is held against a certificate.
         if let (Validity::At(at), Some(time)) = (validity, self.authenticated(now)) {
             self.floor = self.floor.max(at.min(time));

@@ -75,6 +75,12 @@ pub struct Office {
     /// Paths asked for, in order.
     pub log: Vec<&'static str>,
     pub wants_token: Option<String>,
+    /// An operator wants the device to renew.
+    pub renewal_wanted: bool,
+    /// The policy wants fresh evidence with renewals.
+    pub wants_evidence: bool,
+    /// Renewals that came with evidence.
+    pub with_evidence: usize,
 }
 
 impl Office {
@@ -98,6 +104,9 @@ impl Office {
             bundle,
             log: Vec::new(),
             wants_token: None,
+            renewal_wanted: false,
+            wants_evidence: false,
+            with_evidence: 0,
         }
     }
 
@@ -131,6 +140,7 @@ impl Office {
                 EvidenceKind::IdevidEat
             },
             credential: None,
+            renewal_wanted: self.renewal_wanted,
         };
         Reply { status: 200, length: challenge.encode(out).unwrap() }
     }
@@ -174,6 +184,10 @@ impl Office {
             if !known {
                 return Err(Reject::NotAuthenticated);
             }
+            if self.wants_evidence && request.evidence.is_none() {
+                return Err(Reject::EvidenceWanted);
+            }
+            self.with_evidence += usize::from(request.evidence.is_some());
         } else if request.evidence.is_none() {
             return Err(Reject::MalformedMessage);
         }
@@ -188,6 +202,7 @@ impl Office {
             let serial = self.issued.len() as u64 + 1;
             let leaf = self.certificate(&point, serial, now, fault);
             self.issued.push(point);
+            self.renewal_wanted = false;
             (now.as_secs(), leaf)
         });
         self.answers.insert(known, (issued_at, leaf.clone()));

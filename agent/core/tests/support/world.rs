@@ -150,6 +150,8 @@ pub struct World {
     pub diary: Diary,
     pub wall: Option<i64>,
     pub seed: u64,
+    /// How often the device comes to the server with nothing to ask; never, where a test does not say so.
+    pub check_in: Duration,
     idevid: Vec<u8>,
     provisioned: Vec<u8>,
     boots: Cell<u64>,
@@ -185,6 +187,7 @@ impl World {
             diary: Diary::default(),
             wall: Some(0),
             seed: 1,
+            check_in: Duration::ZERO,
             idevid,
             provisioned,
             boots: Cell::new(0),
@@ -197,6 +200,7 @@ impl World {
         settings.telemetry_interval = Duration::from_secs(3600);
         settings.poll = Duration::from_secs(3600);
         settings.software_version = "1.2.0";
+        settings.pace.check_in = self.check_in;
         settings
     }
 

@@ -148,8 +148,14 @@ impl Shared {
                 let request = ChallengeRequest::decode(body).unwrap();
                 let valid_until = now.after(core::time::Duration::from_secs(300));
                 let kind = request.kinds[0];
-                let challenge =
-                    Challenge { server_time: now, nonce: [9; 32], valid_until, kind, credential: None };
+                let challenge = Challenge {
+                    server_time: now,
+                    nonce: [9; 32],
+                    valid_until,
+                    kind,
+                    credential: None,
+                    renewal_wanted: false,
+                };
                 let length = challenge.encode(&mut out).unwrap();
                 (200, out[..length].to_vec())
             }

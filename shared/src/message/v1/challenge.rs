@@ -185,6 +185,8 @@ pub struct Challenge<'a> {
     /// A secret that only the introduced TPM can open (TPM 2.0 Library, part 1, section 24): the encrypted
     /// credential.
     pub credential: Option<&'a [u8]>,
+    /// Whether an operator wants the device to renew: a device that asked for another reason does so soon.
+    pub renewal_wanted: bool,
 }
 
 const SERVER_TIME: i64 = 1;
@@ -192,6 +194,7 @@ const NONCE_KEY: i64 = 2;
 const VALID_UNTIL: i64 = 3;
 const KIND: i64 = 4;
 const CREDENTIAL: i64 = 5;
+const RENEWAL_WANTED: i64 = 6;
 
 impl<'a> Challenge<'a> {
     /// Writes the message to `out`; returns its length.
@@ -200,13 +203,16 @@ impl<'a> Challenge<'a> {
     /// Where `out` is too short.
     pub fn encode(&self, out: &mut [u8]) -> Result<usize, EncodeError> {
         let mut w = Writer::new(out);
-        w.map(5 + u64::from(self.credential.is_some()))?
+        w.map(5 + u64::from(self.credential.is_some()) + u64::from(self.renewal_wanted))?
             .uint(KEY_VERSION, VERSION)?
             .uint(SERVER_TIME, self.server_time.as_secs())?;
         w.bytes(NONCE_KEY, &self.nonce)?.uint(VALID_UNTIL, self.valid_until.as_secs())?;
         w.uint(KIND, self.kind.code())?;
         if let Some(credential) = self.credential {
             w.bytes(CREDENTIAL, credential)?;
+        }
+        if self.renewal_wanted {
+            w.put(|e| e.i64(RENEWAL_WANTED)?.bool(true)?.ok())?;
         }
         Ok(w.finish())
     }
@@ -227,6 +233,7 @@ impl<'a> Challenge<'a> {
                 bytes if (1..=MAX_CREDENTIAL).contains(&bytes.len()) => Ok(bytes),
                 _ => Err(minicbor::decode::Error::message("credential length")),
             })?,
+            renewal_wanted: map.optional(RENEWAL_WANTED, "renewal wanted", |d| d.bool())?.unwrap_or(false),
         })
     }
 }

@@ -25,7 +25,7 @@ impl Machine {
 
     /// A renewal that needs no nonce is ready as soon as there is a key.
     pub(super) fn prepare(&mut self, now: &Now) {
-        let bare = self.purpose() == Purpose::Renew && !self.evidence_lasts;
+        let bare = self.purpose() == Purpose::Renew && !self.evidence_lasts && !self.evidence_asked;
         if bare && self.key_ready && self.cause(now).is_some() && !self.has_good_request(Purpose::Renew) {
             self.request(Asked::bare_renewal());
         }
@@ -94,6 +94,13 @@ impl Machine {
         }
         match action {
             DeviceAction::RetrySame => self.retry(retry_after, now, random),
+            // The policy wants evidence with renewals; the next attempt begins with a challenge, at once.
+            DeviceAction::RetryFresh if code == Reject::EvidenceWanted.code() && !self.evidence_asked => {
+                self.evidence_asked = true;
+                self.request_stale = true;
+                let jitter = fraction(self.pace.server_first, random);
+                self.server.succeed(now.uptime.saturating_add(jitter));
+            }
             DeviceAction::RetryFresh => {
                 if code == Reject::KeyReused.code() {
                     self.drop_request();
@@ -120,7 +127,7 @@ impl Machine {
                 self.request_stale = true;
                 // The next attempt, a day later, begins with the gentler way again.
                 self.fall_back = false;
-                self.commanded = false;
+                self.commanded = None;
                 let jitter = fraction(self.pace.final_retry / 12, random);
                 self.server.succeed(now.uptime.saturating_add(self.pace.final_retry).saturating_add(jitter));
             }
@@ -194,11 +201,12 @@ impl Machine {
         }
     }
 
-    fn end_acquisition(&mut self, now: &Now) {
+    pub(super) fn end_acquisition(&mut self, now: &Now) {
         self.key_ready = false;
         self.request_stale = false;
+        self.evidence_asked = false;
         self.fall_back = false;
-        self.commanded = false;
+        self.commanded = None;
         self.suspicious = false;
         self.pending = false;
         self.server.succeed(now.uptime);

@@ -3,6 +3,8 @@
 mod acquire;
 mod broker;
 #[cfg(test)]
+mod renewal_tests;
+#[cfg(test)]
 mod tests;
 
 use core::time::Duration;
@@ -35,9 +37,12 @@ pub struct Machine {
     key_ready: bool,
     /// The request under way is known to be of no use any more; the next one needs a new nonce.
     request_stale: bool,
+    /// The server wants evidence with this renewal, though the device does not give it unasked.
+    evidence_asked: bool,
     /// The identity in use is not good enough to renew with.
     fall_back: bool,
-    commanded: bool,
+    /// Uptime from which a renewal that somebody asked for is due.
+    commanded: Option<Duration>,
     suspicious: bool,
     pending: bool,
     trust_wanted: bool,
@@ -54,7 +59,9 @@ pub struct Machine {
     broker: Retry,
     suspicion: Retry,
     trial: Retry,
+    /// How soon a command of the broker counts again.
     command: Retry,
+    check_in: Retry,
 }
 
 impl Machine {
@@ -75,8 +82,9 @@ impl Machine {
             dates: records.dates,
             key_ready: state.asked().is_some(),
             request_stale: false,
+            evidence_asked: false,
             fall_back: state.asked().is_some_and(|asked| asked.purpose == Purpose::Enroll),
-            commanded: false,
+            commanded: None,
             suspicious: false,
             pending: false,
             trust_wanted: false,
@@ -92,6 +100,9 @@ impl Machine {
             suspicion: Retry::at(now.uptime),
             trial: Retry::at(now.uptime),
             command: Retry::at(now.uptime),
+            check_in: Retry::at(
+                begin.saturating_add(pace.settled).saturating_add(fraction(pace.check_in, random)),
+            ),
             pace,
             evidence_lasts,
             state,
@@ -128,7 +139,7 @@ impl Machine {
         if self.trust_wanted && self.trust.is_due(now.uptime) {
             return Action::FetchTrust { validity };
         }
-        if self.needs_time(now) && self.learn.is_due(now.uptime) {
+        if self.until_question(now).is_some_and(|left| left.is_zero()) {
             return Action::Challenge { errand: Errand::Time, validity };
         }
         match self.login_slot(now) {
@@ -161,6 +172,11 @@ impl Machine {
             }
             if self.cause(now).is_some() {
                 add(self.server.due());
+            } else if let Some(at) = self.commanded.filter(|_| self.state.candidate().is_none()) {
+                add(at.max(self.server.due()));
+                if let Some(until) = self.until_renewal(now) {
+                    add(self.server.due().max(now.uptime.saturating_add(until)));
+                }
             } else if self.state.candidate().is_some() {
                 // It became durable while the identity in use was connected, as where its write failed at first:
                 // that connection may last for ever, and the candidate is not tried before it ends.
@@ -172,8 +188,8 @@ impl Machine {
         if self.trust_wanted {
             add(self.trust.due());
         }
-        if self.needs_time(now) {
-            add(self.learn.due());
+        if let Some(left) = self.until_question(now) {
+            add(now.uptime.saturating_add(left));
         }
         first
     }
@@ -214,8 +230,13 @@ impl Machine {
                 self.leftovers = false;
             }
             Event::KeyFailed => self.key_failed(&now, random),
-            Event::Challenged { server_time, nonce, kind, validity } => {
+            Event::Challenged { server_time, nonce, kind, renewal_wanted, validity } => {
                 self.time.learn(server_time, validity, &now);
+                self.checked_in(&now, random);
+                // Where a renewal is under way already, that is the one.
+                if renewal_wanted && self.cause(&now).is_none() {
+                    self.renew_asked(Asker::Server, &now, random);
+                }
                 self.challenged(nonce, kind, &now);
             }
             Event::Answered { errand, server_time, answer, validity } => {
@@ -298,7 +319,7 @@ impl Machine {
         if self.state.candidate().is_some() {
             return None;
         }
-        if self.commanded {
+        if self.commanded.is_some_and(|at| at <= now.uptime) {
             return Some(Cause::Commanded);
         }
         if self.suspicious {
@@ -318,6 +339,26 @@ impl Machine {
     /// Whether the server has to be asked for the time: no one will know when to renew otherwise.
     fn needs_time(&self, now: &Now) -> bool {
         self.state.current().is_some() && self.time.known(now).is_none()
+    }
+
+    /// How long until the enrollment server is asked a question that can wait: for the time, where nobody would know
+    /// when to renew otherwise, or whether there is something to do.
+    fn until_question(&self, now: &Now) -> Option<Duration> {
+        let due = if self.needs_time(now) {
+            self.learn.due()
+        } else if self.state.current().is_some() && !self.pace.check_in.is_zero() {
+            self.check_in.due().max(self.learn.due())
+        } else {
+            return None;
+        };
+        Some(due.saturating_sub(now.uptime))
+    }
+
+    /// The server was there and said what there is to say.
+    fn checked_in(&mut self, now: &Now, random: u64) {
+        let half = self.pace.check_in / 2;
+        let next = now.uptime.saturating_add(half).saturating_add(fraction(self.pace.check_in, random));
+        self.check_in.succeed(next);
     }
 
     /// Which identity to show to the broker: a candidate, or else the one in use unless it has certainly ended.
@@ -365,18 +406,38 @@ impl Machine {
             self.broker.set(now.uptime);
             return;
         }
-        self.commanded = self.state.current().is_some();
-        match by {
-            Asker::Local => self.server.set(now.uptime),
-            Asker::Broker => {
-                if now.uptime >= self.command.due().saturating_add(self.pace.suspicion) {
-                    self.command.succeed(now.uptime);
-                }
-                let jitter = now.uptime.saturating_add(fraction(self.pace.server_first, random));
-                self.server.set(self.server.due().max(self.command.due()).max(jitter));
-                self.command.fail(now.uptime, Duration::ZERO, self.pace.settled, self.pace.suspicion, random);
+        if self.state.current().is_none() {
+            // An enrollment is under way, at its own pace.
+            if by == Asker::Local {
+                self.server.set(now.uptime);
             }
+            return;
         }
+        let jitter = now.uptime.saturating_add(fraction(self.pace.server_first, random));
+        match by {
+            Asker::Local => {
+                self.commanded = Some(now.uptime);
+                self.server.set(now.uptime);
+            }
+            Asker::Server => self.commanded = Some(self.commanded.map_or(jitter, |at| at.min(jitter))),
+            // One is on its way: another command neither hastens nor delays it.
+            Asker::Broker if self.commanded.is_some() || self.cause(now).is_some() => {}
+            Asker::Broker => self.commanded = Some(self.broker_command(now, jitter, random)),
+        }
+    }
+
+    /// When a command of the broker takes effect. The broker could say the same to all devices without end: each
+    /// command that counts makes the next one wait longer, up to a day on average, and only a long quiet makes up
+    /// for it. What is due anyway is not delayed.
+    fn broker_command(&mut self, now: &Now, jitter: Duration, random: u64) -> Duration {
+        let most = self.pace.final_retry;
+        if now.uptime >= self.command.due().saturating_add(most) {
+            self.command.succeed(now.uptime);
+        }
+        let at = self.command.due().max(jitter);
+        let least = self.pace.settled;
+        self.command.fail(at, least, least, most.saturating_mul(2), random);
+        at
     }
 
     fn identity_unusable(&mut self, slot: Slot, now: &Now, random: u64) {

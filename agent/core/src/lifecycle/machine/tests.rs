@@ -193,6 +193,7 @@ impl Model {
                     server_time,
                     nonce: [kind; 32],
                     kind: EvidenceKind::IdevidEat,
+                    renewal_wanted: dice & 0x700 == 0,
                     validity,
                 };
                 self.tell(event, dice);

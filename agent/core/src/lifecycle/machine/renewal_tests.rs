@@ -1,0 +1,162 @@
+//! Renewals that somebody asks for, and what the server wants to see with them.
+
+use core::time::Duration;
+
+use shared::message::latest::EvidenceKind;
+use shared::{Reject, UnixTime};
+
+use super::Machine;
+use crate::flow::BrokerAccepted;
+use crate::lifecycle::{Action, Asker, Cause, Errand, Event, Now, Pace, Phase, Verdict};
+use crate::platform::Slot;
+use crate::slots::{Asked, Dates, Inspection, Purpose, State};
+use crate::x509::Validity;
+
+const START: UnixTime = UnixTime::from_secs(1_800_000_000);
+const DAY: Duration = Duration::from_secs(86_400);
+
+fn now(uptime: Duration) -> Now {
+    Now { uptime, wall: Some(START.after(uptime)) }
+}
+
+/// A device in service; its certificate began at the start and is renewed after 65 days.
+fn in_service(evidence_lasts: bool) -> Machine {
+    let mut state = State::blank(START);
+    state.request(Asked::bare_renewal());
+    state.issued();
+    state.accept(&BrokerAccepted::for_test(Slot::A));
+    let dates = Dates { not_after: START.after(DAY * 90), renew_at: START.after(DAY * 65), order: 1 };
+    let records =
+        Inspection { state, dates: [Some(dates), None], leftovers: false, repaired: false, changed: false };
+    let pace = Pace { check_in: Duration::ZERO, ..Pace::DEFAULT };
+    Machine::new(&records, pace, evidence_lasts, now(Duration::ZERO), 0)
+}
+
+/// How often a device renews within `days` whose broker says so every `pause`, and each renewal of which goes well.
+fn renewals(days: u32, pause: Duration) -> u32 {
+    let mut machine = in_service(true);
+    let (mut time, mut count) = (Duration::ZERO, 0);
+    let mut random = 0x9e37_79b9_7f4a_7c15_u64;
+    while time < DAY * days {
+        time += pause;
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        machine.handle(Event::RenewAsked { by: Asker::Broker }, now(time), random);
+        if machine.cause(&now(time)) == Some(Cause::Commanded) {
+            count += 1;
+            machine.end_acquisition(&now(time));
+        }
+    }
+    count
+}
+
+/// A broker can have a device renew, and so cost it wear and the CA signatures: a few times a day, whatever it says
+/// and however cleverly it waits in between.
+#[test]
+fn no_broker_makes_a_storm_of_renewals() {
+    for minutes in [1, 5, 30, 60, 6 * 60, 24 * 60, 25 * 60, 48 * 60] {
+        let count = renewals(60, Duration::from_secs(minutes * 60));
+        assert!(count <= 60 * 4, "{count} renewals in 60 days, with a command every {minutes} minutes");
+        assert!(count >= 10, "{count}: an operator's command is obeyed");
+    }
+}
+
+/// Nor can it keep a device from renewing by saying so again and again.
+#[test]
+fn no_broker_delays_a_renewal() {
+    let mut machine = in_service(true);
+    let mut time = DAY * 60;
+    while time < DAY * 65 {
+        machine.handle(Event::RenewAsked { by: Asker::Broker }, now(time), u64::MAX);
+        if machine.cause(&now(time)).is_some() {
+            machine.end_acquisition(&now(time));
+        }
+        time += Duration::from_secs(600);
+    }
+    for _ in 0..100 {
+        machine.handle(Event::RenewAsked { by: Asker::Broker }, now(time), u64::MAX);
+    }
+    assert!(machine.cause(&now(time)).is_some(), "its time has come");
+    assert_eq!(machine.errand(&now(time)), Some(Duration::ZERO), "and nothing holds it up");
+}
+
+/// Who is at the device does not wait for what the broker has used up.
+#[test]
+fn someone_at_the_device_is_heard_at_once() {
+    let mut machine = in_service(true);
+    for minute in 0..600 {
+        let time = Duration::from_secs(minute * 60);
+        machine.handle(Event::RenewAsked { by: Asker::Broker }, now(time), u64::MAX);
+        if machine.cause(&now(time)).is_some() {
+            machine.end_acquisition(&now(time));
+        }
+    }
+    let time = now(Duration::from_secs(36_000));
+    machine.handle(Event::RenewAsked { by: Asker::Local }, time, u64::MAX);
+    assert_eq!(machine.cause(&time), Some(Cause::Commanded));
+    assert_eq!(machine.phase(&time), Phase::Renewing);
+}
+
+/// A device that gives evidence only where it is asked to: a refused renewal without it is followed by one with it,
+/// after a challenge and within seconds; the next renewal begins without again.
+#[test]
+fn evidence_is_given_where_the_policy_wants_it() {
+    let mut machine = in_service(false);
+    let at = now(Duration::from_secs(60));
+    let validity = Validity::At(START);
+    machine.handle(Event::RenewAsked { by: Asker::Local }, at, 0);
+    assert!(matches!(machine.next_action(&at), Action::MakeKey { cause: Cause::Commanded }));
+    machine.handle(Event::KeyMade, at, 0);
+    assert!(matches!(machine.next_action(&at), Action::Save(_)));
+    machine.handle(Event::Saved, at, 0);
+    assert!(matches!(machine.next_action(&at), Action::Request { purpose: Purpose::Renew, .. }));
+    assert_eq!(machine.state().asked().and_then(|asked| asked.evidence()), None);
+
+    let (code, status) = (Reject::EvidenceWanted.code(), Reject::EvidenceWanted.http_status());
+    let answer = Verdict::Rejected { code, status, retry_after: None };
+    let refused = Event::Answered { errand: Errand::Identity, server_time: START, answer, validity };
+    machine.handle(refused, at, u64::MAX);
+    machine.handle(Event::Saved, at, 0);
+    let at = now(at.uptime + Pace::DEFAULT.server_first);
+    let action = machine.next_action(&at);
+    assert!(matches!(action, Action::Challenge { errand: Errand::Identity, .. }), "{action:?}");
+    let (nonce, kind) = ([7; 32], EvidenceKind::Dice);
+    let challenged = Event::Challenged { server_time: START, nonce, kind, renewal_wanted: true, validity };
+    machine.handle(challenged, at, 0);
+    assert!(matches!(machine.next_action(&at), Action::Save(_)));
+    machine.handle(Event::Saved, at, 0);
+    assert!(matches!(machine.next_action(&at), Action::Request { purpose: Purpose::Renew, .. }));
+    assert_eq!(machine.state().asked().and_then(|asked| asked.evidence()), Some((nonce, kind)));
+
+    let dates = Dates { not_after: START.after(DAY * 90), renew_at: START.after(DAY * 65), order: 2 };
+    let answer = Verdict::Issued { dates };
+    machine.handle(Event::Answered { errand: Errand::Identity, server_time: START, answer, validity }, at, 0);
+    assert!(!machine.evidence_asked);
+    assert_eq!(machine.cause(&at), None, "what the server wanted is done");
+}
+
+/// The server asks for a renewal with its answer to a question about the time.
+#[test]
+fn the_next_answer_tells_of_a_renewal() {
+    let mut machine = in_service(true);
+    machine.pace.check_in = DAY;
+    let due = machine.errand(&now(Duration::ZERO)).unwrap();
+    assert!(due <= DAY + Pace::DEFAULT.settled + Pace::DEFAULT.broker_first, "{due:?}");
+    let at = now(due);
+    let action = machine.next_action(&at);
+    assert!(matches!(action, Action::Challenge { errand: Errand::Time, .. }), "{action:?}");
+    let answered = |renewal_wanted| Event::Challenged {
+        server_time: at.wall.unwrap(),
+        nonce: [1; 32],
+        kind: EvidenceKind::IdevidEat,
+        renewal_wanted,
+        validity: Validity::At(at.wall.unwrap()),
+    };
+    let mut calm = machine.clone();
+    calm.handle(answered(false), at, 0);
+    assert_eq!(calm.commanded, None);
+    machine.handle(answered(true), at, u64::MAX);
+    let soon = now(at.uptime + Pace::DEFAULT.server_first);
+    assert_eq!(machine.cause(&soon), Some(Cause::Commanded));
+    let left = machine.errand(&at).unwrap();
+    assert!(left <= Pace::DEFAULT.server_first, "{left:?}");
+}
