@@ -31,7 +31,10 @@ fn a_device_lives_from_the_factory_to_its_revocation() {
     let first_key = world.exported_identity(device).key;
 
     // No broker is there to try the new identity: it is kept as a candidate, and the old one stays in use.
-    let renewed = world.agent(device, &["renew"]);
+    let idle = world.agent(device, &["renew"]).success();
+    assert!(idle.contains("not due"), "{idle}");
+    assert_eq!(serials(&world, device), [first.as_str()]);
+    let renewed = world.agent(device, &["renew", "--force"]);
     assert_eq!(renewed.status.code(), Some(1), "{renewed:?}");
     assert!(renewed.stderr.contains("could not be tried at the broker"));
     let status = world.agent_status(device);
@@ -111,8 +114,8 @@ fn secrets_are_readable_by_their_owner_only_and_never_logged() {
     let device = world.devices[0].as_str();
     let token = world.server_json(&["token", "create"])["token"].as_str().unwrap().to_owned();
     let mut logs = String::new();
-    for command in ["enroll", "renew", "status"] {
-        let finished = world.agent(device, &[command]);
+    for command in [&["enroll"][..], &["renew", "--force"], &["status"]] {
+        let finished = world.agent(device, command);
         logs += &finished.stdout;
         logs += &finished.stderr;
     }

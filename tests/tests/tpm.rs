@@ -55,7 +55,7 @@ fn a_device_with_a_tpm_enrolls_logs_in_and_renews() {
     let serial = || status(&site.world, &fleet)["identity"]["serial"].clone();
     let first = until("a certificate", || Some(serial()).filter(Json::is_string));
 
-    let renewed = run(&mut fleet.agent(&site.world, 0, &["renew"]));
+    let renewed = run(&mut fleet.agent(&site.world, 0, &["renew", "--force"]));
     assert!(renewed.status.success(), "{}{}\n{}", renewed.stdout, renewed.stderr, agent.output());
     let second = until("another certificate", || Some(serial()).filter(|found| *found != first));
     assert!(second.is_string(), "{second}");

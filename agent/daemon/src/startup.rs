@@ -262,7 +262,7 @@ fn assemble<'p>(
         Settings::new(&config.server.host, config.server.port, provision.trust_bundle(), BUILT);
     settings.software_version = &config.firmware.version;
     settings.telemetry_interval = config.telemetry_interval;
-    settings.pace = pace;
+    settings.pace = Pace { check_in: config.check_in, ..pace };
     Ok((Box::new(Agent::new(world, settings)), worker))
 }
 

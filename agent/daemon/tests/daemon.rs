@@ -189,7 +189,12 @@ fn a_device_from_blank_to_reset() {
 
     // One agent at a time; a renewal goes through the one that runs.
     assert!(world.ends(&["run"], 4).1.contains("another agent uses"));
-    assert!(world.ends(&["renew"], 0).0.contains("renewed by the running agent"));
+    // It does nothing that is not due, unless it is told to.
+    assert!(world.ends(&["renew"], 0).0.contains("not due"));
+    let told: serde_json::Value = serde_json::from_str(&world.ends(&["renew", "--json"], 0).0).unwrap();
+    assert_eq!((&told["outcome"], &told["renew_at"]), (&"not-due".into(), &first["identity"]["renew_at"]));
+    assert_eq!((serial(&world.status()), world.seen().len()), (serial(&first), 1));
+    assert!(world.ends(&["renew", "--force"], 0).0.contains("renewed by the running agent"));
     let second = world.status();
     assert_ne!(serial(&first), serial(&second));
     assert_eq!(world.seen()[1].path, "/v1/renew");
@@ -198,7 +203,10 @@ fn a_device_from_blank_to_reset() {
     assert!(exported("key.pem") != key && exported("cert.pem") != certificate);
 
     world.set(Verdict::Refuse(61));
-    assert!(world.ends(&["renew"], 3).1.contains("device-revoked"));
+    assert!(world.ends(&["renew", "--force"], 3).1.contains("device-revoked"));
+    let told: serde_json::Value =
+        serde_json::from_str(&world.ends(&["renew", "--force", "--json"], 3).0).unwrap();
+    assert_eq!((&told["outcome"], &told["code"]), (&"refused".into(), &61.into()));
     world.until("refused durably", |world| world.status()["last_refusal"]["name"] == "device-revoked");
     world.set(Verdict::Issue);
 
@@ -208,7 +216,11 @@ fn a_device_from_blank_to_reset() {
     assert!(!world.path("state/control.sock").exists());
 
     world.ends(&["renew"], 0);
+    assert_eq!(serial(&world.status()), serial(&second), "not due");
+    let told: serde_json::Value =
+        serde_json::from_str(&world.ends(&["renew", "--force", "--json"], 0).0).unwrap();
     assert_ne!(serial(&world.status()), serial(&second));
+    assert_eq!((&told["outcome"], &told["serial"]), (&"renewed".into(), &serial(&world.status()).into()));
 
     world.ends(&["reset"], 2);
     world.ends(&["reset", "--yes"], 0);
@@ -252,6 +264,7 @@ fn a_token_enrolls_a_device_without_an_idevid() {
 fn each_outcome_has_its_exit_status() {
     let world = World::new();
     world.ends(&["renew"], 5);
+    assert!(world.ends(&["renew", "--force", "--json"], 5).0.contains("not-enrolled"));
     world.set(Verdict::Hold);
     world.ends(&["enroll"], 6);
     world.set(Verdict::Refuse(60));

@@ -61,6 +61,7 @@ fn config(spec: &DeviceSpec, behaviour: &Behaviour) -> Result<Config, DeviceErro
             measurements,
         },
         telemetry_interval: behaviour.telemetry_interval,
+        check_in: behaviour.pace.check_in,
         export: Some(Export { directory: spec.file("pem"), group_readable: false }),
         hook: None,
         network: Timeouts::default(),

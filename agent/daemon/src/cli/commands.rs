@@ -8,11 +8,11 @@ use agent_core::flow::{Control, OnceError, Status};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::Command;
+use super::renew::{How, renew};
 use super::report::{chain, failure, refusal_text, say, status_json, status_text};
 use crate::config::Config;
 use crate::control::{Answer, Question, ask};
 use crate::exit::Exit;
-use crate::live::Renewal;
 use crate::startup::{self, StartError, Surroundings};
 use crate::state_dir::StateDir;
 
@@ -27,7 +27,7 @@ pub(super) async fn carry_out(
         Command::Run => run(config, control, environment).await,
         Command::Enroll => enroll(config, control).await,
         Command::Status { json } => status(config, *json).await,
-        Command::Renew => renew(config, control).await,
+        Command::Renew { force, json } => renew(config, control, How { force: *force, json: *json }).await,
         Command::Reset { yes } => reset(config, *yes).await,
         // Needs no configuration, and was carried out before one was read.
         Command::Sample => Ok(Exit::Done),
@@ -77,42 +77,6 @@ async fn status(config: &Config, json: bool) -> Result<Exit, StartError> {
     Ok(if has_valid_identity(&status) { Exit::Done } else { Exit::NotEnrolled })
 }
 
-async fn renew(config: &Config, control: Arc<Control>) -> Result<Exit, StartError> {
-    let dir = StateDir::open(&config.state_dir)?;
-    let asked = ask(&dir, Question::Renew).await.map_err(StartError::Control)?;
-    let Some(answer) = asked else {
-        let status = until_signalled(&control, startup::renew(config, &control)).await?;
-        say(&status_text(&status, None));
-        return Ok(Exit::Done);
-    };
-    Ok(match answer {
-        Answer::Renewal(Renewal::Renewed) => {
-            say("renewed by the running agent");
-            Exit::Done
-        }
-        Answer::Renewal(Renewal::Pending) => {
-            failure("the server holds the request for an operator's approval");
-            Exit::Pending
-        }
-        Answer::Renewal(Renewal::Refused { code }) => {
-            failure(&format!("the server refused: {}", refusal_text(code)));
-            Exit::Refused
-        }
-        Answer::Renewal(Renewal::Failed { reason }) => {
-            failure(&format!("not renewed: {reason}; the running agent tries again"));
-            Exit::Later
-        }
-        Answer::StillRenewing | Answer::Status(_) => {
-            failure("the running agent was asked and is not done yet; see: agent status");
-            Exit::Later
-        }
-        Answer::BadQuestion(reason) => {
-            failure(&format!("the running agent did not understand, is it of another version? {reason}"));
-            Exit::Later
-        }
-    })
-}
-
 async fn reset(config: &Config, yes: bool) -> Result<Exit, StartError> {
     if !yes && !confirmed(config) {
         return Ok(Exit::Usage);
@@ -142,7 +106,7 @@ fn confirmed(config: &Config) -> bool {
 
 /// Runs `work`; the first SIGTERM or SIGINT asks it to stop in order, the second one drops it. Dropping is safe
 /// at any point: a write to the state directory never yields half-way.
-async fn until_signalled<T>(
+pub(super) async fn until_signalled<T>(
     control: &Control,
     work: impl Future<Output = Result<T, StartError>>,
 ) -> Result<T, StartError> {
@@ -166,7 +130,7 @@ fn has_valid_identity(status: &Status) -> bool {
     status.identity.as_ref().is_some_and(|identity| identity.not_after >= now)
 }
 
-fn exit_of(error: &StartError) -> Exit {
+pub(super) fn exit_of(error: &StartError) -> Exit {
     match error {
         StartError::StateDir(_) | StartError::Provision(_) | StartError::Export(_) => Exit::Files,
         StartError::Run(_) | StartError::Once(OnceError::Run(_) | OnceError::Storage(_)) => Exit::Files,

@@ -2,6 +2,7 @@
 
 mod commands;
 mod flags;
+mod renew;
 mod report;
 
 use std::collections::BTreeMap;
@@ -63,8 +64,20 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Get the next certificate now; asks the running agent, or does it itself where none runs
-    Renew,
+    /// Get the next certificate if it is due; asks the running agent, or does it itself where none runs
+    ///
+    /// An agent that runs renews by itself, at a random point between two thirds and five sixths of the certificate's
+    /// life. Where that point has not come, this command says when it will, and does nothing. The new certificate
+    /// is tried at the broker before the old one is given up.
+    Renew {
+        /// Renew now, whether or not it is due
+        #[arg(long)]
+        force: bool,
+        /// Print one JSON object; its member "outcome" is renewed, not-due, pending, refused, under-way, failed or
+        /// not-enrolled
+        #[arg(long)]
+        json: bool,
+    },
     /// Erase keys, certificates and exported files; the agent must not run. Trust and time floor stay
     Reset {
         /// Do not ask

@@ -159,7 +159,7 @@ fn identity_json(identity: &IdentityStatus) -> IdentityJson {
 }
 
 /// The serial number as the enrollment server prints it and takes it: hexadecimal, without a leading zero octet.
-fn serial(identity: &IdentityStatus) -> String {
+pub(super) fn serial(identity: &IdentityStatus) -> String {
     let octets = identity.serial.as_slice();
     let octets = octets.strip_prefix(&[0]).filter(|rest| !rest.is_empty()).unwrap_or(octets);
     octets.iter().map(|octet| format!("{octet:02x}")).collect()

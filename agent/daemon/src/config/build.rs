@@ -60,6 +60,7 @@ impl Reader {
             handshake: self.duration("network.handshake_timeout", 10, 1..=60),
             exchange: self.duration("network.exchange_timeout", 30, 1..=60),
         };
+        let check_in = self.duration("network.check_in", 86_400, 0..=30 * 86_400);
         let log = self.log();
         Some(Config {
             state_dir: state_dir?,
@@ -71,6 +72,7 @@ impl Reader {
             export,
             hook,
             network,
+            check_in,
             log,
         })
     }

@@ -213,6 +213,10 @@ fields! {
         "Longest time for one whole request to the server, connection included, and for one acknowledgement \
          of the broker.";
 
+    "network.check_in": Kind::Duration, Default "\"24h\"",
+        "About how often the enrollment server is asked whether an operator wants a renewal, where nothing else \
+         leads there; 0 for never. The broker is left for that moment.";
+
     "log.format": Kind::Choice(LOG_FORMATS), Default "\"text\"",
         "text for people, json for collectors: one object a line.";
     "log.level": Kind::Choice(LOG_LEVELS), Default "\"info\"",

@@ -46,6 +46,8 @@ pub struct Config {
     pub hook: Option<Hook>,
     /// Limits in time of everything that goes over the network.
     pub network: Timeouts,
+    /// About how often the enrollment server is asked whether there is something to do; zero for never.
+    pub check_in: Duration,
     /// How to log.
     pub log: Log,
 }
