@@ -6,6 +6,7 @@
 
 mod attestation_keys;
 mod reference;
+mod renewals;
 
 use core::ops::ControlFlow;
 use core::time::Duration;
@@ -24,9 +25,9 @@ use crate::credential::TokenRequest;
 use crate::inventory::{self, ImportError, ImportOptions, ImportSummary, Progress};
 use crate::maker_crls::{self, CrlFile, HeldCrl, ImportCrlError};
 use crate::store::{
-    Action, Appraisal, AppraisalFilter, Carried, Certificate, Device, DeviceFilter, DevicePage, Difference,
-    Event, EventQuery, HeldPage, IllegalMove, ImportReport, Label, Labelled, MAX_TAGS, Maker, Page,
-    Selection, Store, StoreError, Token,
+    Action, Appraisal, AppraisalFilter, Carried, Certificate, Device, DeviceFilter, DevicePage, DeviceState,
+    Difference, Event, EventQuery, HeldPage, IllegalMove, ImportReport, Label, Labelled, MAX_TAGS, Maker,
+    Page, Selection, Store, StoreError, Token,
 };
 
 pub use reference::{ReferenceError, ReferenceImport, ReferenceReport};
@@ -77,6 +78,14 @@ pub enum AdminError {
     TooManyTags {
         /// The device.
         device: DeviceId,
+    },
+    /// The device has no certificate in force that could be renewed.
+    #[error("{device} is {}: it has no certificate in force to renew", state.name())]
+    NothingToRenew {
+        /// The device.
+        device: DeviceId,
+        /// How it stands.
+        state: DeviceState,
     },
     /// A revocation is for good, and this reason is not.
     #[error("certificate-hold is no reason to revoke: suspend the device instead")]
@@ -246,7 +255,7 @@ impl Admin {
     ) -> Result<Labelled, AdminError> {
         let one = match &selection {
             Selection::One(device) => Some(device.clone()),
-            Selection::Group(_) | Selection::Tag(_) => None,
+            Selection::Group(_) | Selection::Tag(_) | Selection::All => None,
         };
         let labelled = self.store.label(selection, label, page, self.clock.now()).await?;
         match one {

@@ -99,6 +99,8 @@ pub mod rule {
     pub const QUOTA: &str = "quota";
     /// The TLS identity may renew, now.
     pub const TLS_IDENTITY: &str = "tls-identity";
+    /// A certificate that has ended renews within the grace of the policy.
+    pub const RENEWAL_GRACE: &str = "renewal-grace";
     /// The key is new.
     pub const NEW_KEY: &str = "new-key";
     /// The device is neither revoked nor retired.

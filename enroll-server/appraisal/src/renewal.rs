@@ -76,7 +76,7 @@ pub fn appraise_renewal(
 pub(crate) fn check_without_evidence(policy: &Policy, trail: &mut Trail) -> Result<(), Refusal> {
     let wanted = if policy.renewal_evidence { "fresh evidence (renewal.evidence = true)" } else { "none" };
     let found = "a renewal without evidence";
-    trail.require(!policy.renewal_evidence, rule::RENEWAL_EVIDENCE, Reject::BadEvidence, found, wanted)
+    trail.require(!policy.renewal_evidence, rule::RENEWAL_EVIDENCE, Reject::EvidenceWanted, found, wanted)
 }
 
 pub(crate) fn check_identity(
@@ -100,11 +100,14 @@ pub(crate) fn check_identity(
         if identity.revoked { "a revoked certificate" } else { "a certificate that is not revoked" },
         "one that is not revoked",
     )?;
+    // The rule says whether grace was needed, so that the record of a renewal shows it.
+    let (rule, ends) =
+        if now <= identity.not_after { (rule::TLS_IDENTITY, "ends") } else { (rule::RENEWAL_GRACE, "ended") };
     trail.require(
         now <= identity.not_after.after(grace),
-        rule::TLS_IDENTITY,
+        rule,
         Reject::CertificateExpired,
-        format!("a certificate that ends {}, at {now}", identity.not_after),
-        format!("one that ended {} days ago at most", grace.as_secs() / 86_400),
+        format!("a certificate that {ends} {}, at {now}", identity.not_after),
+        format!("one that ended {} days ago at most (renewal.grace_days)", grace.as_secs() / 86_400),
     )
 }

@@ -132,7 +132,9 @@ pub(super) fn reply(done: Result<impl serde::Serialize, AdminError>) -> Response
         Err(error) => {
             let status = match &error {
                 AdminError::NotFound { .. } => StatusCode::NOT_FOUND,
-                AdminError::Illegal(_) | AdminError::TooManyTags { .. } => StatusCode::CONFLICT,
+                AdminError::Illegal(_)
+                | AdminError::TooManyTags { .. }
+                | AdminError::NothingToRenew { .. } => StatusCode::CONFLICT,
                 AdminError::NotAMaker { .. }
                 | AdminError::NotABatch { .. }
                 | AdminError::Crl(_)

@@ -20,7 +20,7 @@ const PAGE: u32 = 100;
 /// Longest reason of a denial, in bytes.
 const MAX_REASON: usize = 200;
 
-type Asked<T> = Result<Query<T>, QueryRejection>;
+pub(super) type Asked<T> = Result<Query<T>, QueryRejection>;
 
 /// What can be looked for. A field that is not one of these is a mistake and not ignored: a filter that is
 /// misspelt would find everything.
@@ -224,7 +224,7 @@ fn wanted<'b>(body: &'b Value, name: &str) -> Result<&'b str, String> {
     body.get(name).and_then(Value::as_str).ok_or_else(|| format!("{name} is missing, or no text"))
 }
 
-fn selection(group: Option<&str>, tag: Option<&str>) -> Result<Selection, String> {
+pub(super) fn selection(group: Option<&str>, tag: Option<&str>) -> Result<Selection, String> {
     match (parsed("group", group)?, parsed("tag", tag)?) {
         (Some(group), None) => Ok(Selection::Group(group)),
         (None, Some(tag)) => Ok(Selection::Tag(tag)),
@@ -232,7 +232,7 @@ fn selection(group: Option<&str>, tag: Option<&str>) -> Result<Selection, String
     }
 }
 
-fn page(after: Option<&str>, limit: Option<u32>) -> Result<Page, String> {
+pub(super) fn page(after: Option<&str>, limit: Option<u32>) -> Result<Page, String> {
     let limit = limit.unwrap_or(PAGE);
     if !(1..=MAX_PAGE).contains(&limit) {
         return Err(format!("limit is a whole number from 1 to {MAX_PAGE}"));
@@ -241,7 +241,7 @@ fn page(after: Option<&str>, limit: Option<u32>) -> Result<Page, String> {
     Ok(Page { after, limit })
 }
 
-fn parsed<T: core::str::FromStr<Err: core::fmt::Display>>(
+pub(super) fn parsed<T: core::str::FromStr<Err: core::fmt::Display>>(
     name: &str,
     text: Option<&str>,
 ) -> Result<Option<T>, String> {

@@ -10,7 +10,7 @@ use shared::{DeviceId, limits};
 use super::answer::cbor;
 use super::error::Problem;
 use super::{Api, Shared, read_body};
-use crate::issuance::ClientIdentity;
+use crate::issuance::{ClientIdentity, Outcome};
 use crate::store::Asked;
 
 /// The client certificate of the connection, if one came.
@@ -87,6 +87,10 @@ async fn do_renew(
     let timer = api.metrics.time("renew");
     let outcome = api.issuance.renew(&request, peer.as_ref()).await?;
     timer.done();
+    let ended = peer.as_ref().is_some_and(|peer| peer.not_after() < api.issuance.now());
+    if ended && matches!(outcome, Outcome::Granted(_)) {
+        api.metrics.renewed_in_grace();
+    }
     Ok((api.outcome(&request.device, &outcome).await?, outcome.name()))
 }
 

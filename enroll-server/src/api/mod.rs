@@ -14,6 +14,7 @@ mod lists;
 mod log;
 mod ocsp;
 mod public;
+mod renewals;
 pub mod routes;
 
 use core::time::Duration;

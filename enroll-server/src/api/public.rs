@@ -49,6 +49,7 @@ pub(super) async fn readyz(State(api): Shared) -> Response<Body> {
 pub(super) async fn metrics(State(api): Shared) -> Response<Body> {
     let store = api.issuance.store();
     let counts = store.counts().await.ok();
+    let renewals = store.count_wanted_renewals().await.ok();
     let mut webhooks = Vec::new();
     for webhook in &api.webhooks {
         // One that cannot be read is left out, as the counts are.
@@ -59,6 +60,7 @@ pub(super) async fn metrics(State(api): Shared) -> Response<Body> {
     let gauges = Gauges {
         now: api.issuance.now(),
         counts,
+        renewals,
         webhooks,
         revocations: Arc::clone(&api.revocations.borrow()),
         log: api.log_status.borrow().clone(),

@@ -10,7 +10,7 @@ use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodRouter, get, post};
 use shared::endpoint;
 
-use super::{Api, admin, devices, enroll, est, events, lists, log, ocsp, public};
+use super::{Api, admin, devices, enroll, est, events, lists, log, ocsp, public, renewals};
 
 /// Who may call a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +65,9 @@ pub const HTTPS: &[Route] = &[
     Route::post("/admin/v1/devices/{device}/transfer", Access::Operator, || post(devices::transfer)),
     Route::post("/admin/v1/devices/{device}/group", Access::Operator, || post(devices::group)),
     Route::post("/admin/v1/devices/{device}/tags", Access::Operator, || post(devices::tag)),
+    Route::post("/admin/v1/devices/{device}/renew", Access::Operator, || post(renewals::one)),
+    Route::get("/admin/v1/renewals", Access::Operator, || get(renewals::list)),
+    Route::post("/admin/v1/renewals", Access::Operator, || post(renewals::many)),
     Route::post("/admin/v1/bulk", Access::Operator, || post(devices::bulk)),
     Route::get("/admin/v1/approvals", Access::Operator, || get(devices::approvals)),
     Route::get("/admin/v1/events", Access::Operator, || get(events::events)),

@@ -86,6 +86,12 @@ macro_rules! events {
 events! {
     /// A certificate was issued.
     Issued = "issued", Info, "Nothing.";
+    /// A device renewed with a certificate that had ended, within the grace of its policy.
+    RenewedInGrace = "renewed-in-grace", Notice, "Nothing, if it had been off; else find out why it did not renew in time.";
+    /// An operator wants a device to renew.
+    RenewalWanted = "renewal-wanted", Notice, "Nothing, if it is wanted on purpose.";
+    /// An operator does not want a device to renew any more.
+    RenewalUnwanted = "renewal-unwanted", Notice, "Nothing, if it was on purpose.";
     /// Certificates were revoked because a newer one took their place.
     Superseded = "superseded", Info, "Nothing.";
     /// A device was revoked.

@@ -6,12 +6,12 @@ use super::actions::{act, label};
 use super::args::{Device, TagCommand, page};
 use super::failure::Failure;
 use super::output::{Output, or_dash};
-use super::{export, import};
+use super::{export, import, renewals};
 use crate::admin::Admin;
 use crate::inventory::{CHUNK, ImportOptions};
 use crate::store::{Action, Certificate, Device as Row, DevicePage, HeldPage, Label, Selection, Tag};
 
-pub(super) async fn run(admin: Admin, command: Device, output: &Output) -> Result<(), Failure> {
+pub(super) async fn run(admin: Admin, command: Device, tells: bool, output: &Output) -> Result<(), Failure> {
     match command {
         Device::Import { file, dry_run, skip_bad, resume, report } => {
             let options = ImportOptions { dry_run, skip_bad, resume, report, chunk: CHUNK };
@@ -40,6 +40,12 @@ pub(super) async fn run(admin: Admin, command: Device, output: &Output) -> Resul
         Device::Retire { which } => act(&admin, which, Action::Retire, output).await?,
         Device::Return { which } => act(&admin, which, Action::Return, output).await?,
         Device::Transfer { which, to } => act(&admin, which, Action::Transfer(to), output).await?,
+        Device::Renew(order) => renewals::renew(&admin, order, tells, output).await?,
+        Device::Renewals { group, tag, after, limit } => {
+            let selection = group.map(Selection::Group).or_else(|| tag.map(Selection::Tag));
+            let wanted = admin.wanted_renewals(selection, page(after, limit)).await?;
+            renewals::list(&wanted, admin.now(), output);
+        }
         Device::SetGroup { into, which } => label(&admin, which, Label::Group(into), output).await?,
         Device::Tag(TagCommand::Add { tags, which }) => {
             label(&admin, which, Label::Add(tags.0), output).await?;

@@ -19,6 +19,7 @@ mod output;
 mod policy;
 mod qr;
 mod reference;
+mod renewals;
 mod serve;
 mod setup;
 mod tokens;
@@ -63,7 +64,10 @@ fn dispatch(args: Args, output: &Output) -> Result<(), Failure> {
         Command::Init(options) => setup::init(options, output),
         Command::Serve => serve::serve(&global),
         Command::Maker(command) => with_admin(&global, |admin| makers::run(admin, command, output)),
-        Command::Device(command) => with_admin(&global, |admin| devices::run(admin, command, output)),
+        Command::Device(command) => with_config(&global, |admin, config| {
+            let tells = config.mqtt.is_some();
+            devices::run(admin, command, tells, output)
+        }),
         Command::AttestationKey(command) => {
             with_admin(&global, |admin| attestation_keys::run(admin, command, output))
         }

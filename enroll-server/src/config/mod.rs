@@ -7,6 +7,7 @@
 mod brokers;
 mod error;
 mod issuing_key;
+mod mqtt;
 mod read;
 mod reader;
 mod webhooks;
@@ -23,6 +24,7 @@ use crate::webhook::Webhook;
 
 pub use brokers::{Assignment, AssignmentService, Choice, NamedBroker, Rule};
 pub use error::{ConfigError, Mistake};
+pub use mqtt::Mqtt;
 pub(crate) use read::is_tenant;
 pub(crate) use reader::parse_duration;
 
@@ -62,6 +64,8 @@ pub struct Config {
     pub brokers: Vec<NamedBroker>,
     /// Who gets which.
     pub assignment: Assignment,
+    /// How devices are told of what is wanted of them, if they are.
+    pub mqtt: Option<Mqtt>,
     /// The revocation list.
     pub crl: Crl,
     /// The OCSP responder.

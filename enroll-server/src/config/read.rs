@@ -11,6 +11,7 @@ use crate::audit::RefusalLimits;
 
 use super::brokers;
 use super::issuing_key;
+use super::mqtt;
 use super::reader::{Reader, Section, duration, flag, number, text, texts};
 use super::webhooks::webhooks;
 use super::{
@@ -56,6 +57,7 @@ impl Config {
             broker,
             brokers: list,
             assignment,
+            mqtt: mqtt::read(&mut reader, &mut root, folder),
             crl: crl(&mut reader, &mut root, folder),
             ocsp: ocsp(&mut reader, &mut root),
             nonce_lifetime: top(&mut reader, &mut root, "nonce_lifetime", 5 * 60, 10, HOUR),
@@ -73,8 +75,8 @@ impl Config {
             root,
             "tenant, nonce_lifetime, approval_retry, busy_retry and the tables listen, files, issuing_key, \
              certificates, est, \
-             broker, assignment, crl, ocsp, limits, records, admin, events, log, transparency and the lists of tables previous_ca, \
-             brokers and webhook",
+             broker, assignment, mqtt, crl, ocsp, limits, records, admin, events, log, transparency and the lists of \
+             tables previous_ca, brokers and webhook",
         );
         let mistakes = reader.finish();
         if mistakes.is_empty() {

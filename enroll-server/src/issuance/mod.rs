@@ -28,6 +28,8 @@ mod log_tests;
 #[cfg(test)]
 mod outage_tests;
 #[cfg(test)]
+mod renewal_tests;
+#[cfg(test)]
 mod tests;
 
 use core::time::Duration;
@@ -221,14 +223,14 @@ impl Issuance {
         let now = self.now();
         let mut draft = self.draft(Asked::Challenge, &request.device, None, now);
         let kind = self.kind_for(request, &mut draft, now).await;
-        let kind = self.closed(draft, kind)?;
+        let (kind, renewal_wanted) = self.closed(draft, kind)?;
         let made = self.parts.nonces.make(&request.device, now, self.parts.nonce_lifetime);
         let (nonce, valid_until) = made.ok_or(Denied::Random)?;
         let credential = match kind {
             EvidenceKind::Tpm2 => Some(self.tpm_credential(request.introduction, &nonce)?),
             _ => None,
         };
-        Ok(Challenged { server_time: now, nonce, valid_until, kind, credential })
+        Ok(Challenged { server_time: now, nonce, valid_until, kind, credential, renewal_wanted })
     }
 
     /// Enrolls a device by its evidence.
@@ -507,9 +509,9 @@ impl Issuance {
         request: &ChallengeRequest<'_>,
         draft: &mut Draft,
         now: UnixTime,
-    ) -> Result<EvidenceKind, Denied> {
+    ) -> Result<(EvidenceKind, bool), Denied> {
         let snapshot = self.parts.store.snapshot(&request.device, now).await?;
-        draft.kind_for(&request.kinds, snapshot.known.as_ref())
+        Ok((draft.kind_for(&request.kinds, snapshot.known.as_ref())?, snapshot.renewal_wanted))
     }
 
     /// Passes an appraisal on. A refusal may be an event of its own: a suspected clone, or a device whose genuine

@@ -84,12 +84,12 @@ impl Bench {
         self.issuance.enroll(&EnrollRequest::decode(body).unwrap()).await
     }
 
-    async fn renew(&self, identity: &Identity) -> Result<Identity, Denied> {
+    pub(super) async fn renew(&self, identity: &Identity) -> Result<Identity, Denied> {
         let key = Operational::new();
         self.renew_with(identity, &key.csr).await
     }
 
-    async fn renew_with(&self, identity: &Identity, csr: &[u8]) -> Result<Identity, Denied> {
+    pub(super) async fn renew_with(&self, identity: &Identity, csr: &[u8]) -> Result<Identity, Denied> {
         let body = Device::renew(identity.0.device(), csr);
         let request = RenewRequest::decode(&body).unwrap();
         self.issuance.renew(&request, Some(&identity.0)).await.map(|outcome| Identity::of(&outcome))
@@ -128,7 +128,7 @@ fn refused<T: core::fmt::Debug>(outcome: Result<T, Denied>) -> Reject {
     outcome.unwrap_err().reject()
 }
 
-const DAY: Duration = Duration::from_secs(86_400);
+pub(super) const DAY: Duration = Duration::from_secs(86_400);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_thousand_replays_give_one_certificate() {

@@ -16,6 +16,8 @@ pub enum Selection {
     Group(GroupName),
     /// All with a tag.
     Tag(Tag),
+    /// All there are.
+    All,
 }
 
 /// What an operator does to a device.

@@ -19,6 +19,7 @@ mod model;
 mod outbox;
 mod outcome;
 mod reference;
+mod renewal;
 mod revocation;
 mod sqlite;
 mod state;
@@ -61,6 +62,10 @@ pub use reference::{
     ImportTerms, KeyAdded, ReferenceSetRow, ReferenceState, ReferenceStore, ReleaseOutcome, SetChange,
     SetImport, SetRefused, StoredKey,
 };
+pub use renewal::{
+    DueRenewal, Rate, RateError, Renewals, TOLD_QUIET, TellOutcome, Told, Turns, Wanted, WantedCounts,
+    WantedPage, WantedRenewal,
+};
 pub use revocation::{
     CertificateStatus, Listing, Partition, Partitioning, RevocationChanges, RevocationState,
 };
@@ -76,7 +81,7 @@ pub type Reply<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Sen
 /// Everything the server asks of a database.
 ///
 /// To implement: a call that changes something is durable when it returns `Ok`. Each call is atomic.
-pub trait Store: LogStore + Outbox + ReferenceStore + core::fmt::Debug {
+pub trait Store: LogStore + Outbox + ReferenceStore + Renewals + core::fmt::Debug {
     /// Reads what an appraisal needs.
     fn snapshot<'a>(&'a self, device: &'a DeviceId, now: UnixTime) -> Reply<'a, Snapshot>;
 
@@ -262,6 +267,8 @@ pub struct Snapshot {
     pub makers: u64,
     /// Number of the set of reference values that were imported; it is read anew when it has risen.
     pub reference: u64,
+    /// Whether an operator wants it to renew, and its turn has come.
+    pub renewal_wanted: bool,
 }
 
 /// A token that was found.

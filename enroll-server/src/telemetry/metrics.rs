@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use super::webhooks;
 use crate::revocation::Revocations;
-use crate::store::Counts;
+use crate::store::{Counts, WantedCounts};
 use crate::transparency_log::Status;
 use crate::webhook::Standing;
 
@@ -26,6 +26,7 @@ pub struct Metrics {
     accepted: AtomicU64,
     turned_away: AtomicU64,
     handshakes_failed: AtomicU64,
+    renewed_in_grace: AtomicU64,
     policies_taken: AtomicU64,
     policies_broken: AtomicU64,
     policies_are_broken: AtomicBool,
@@ -38,6 +39,8 @@ pub struct Gauges {
     pub now: UnixTime,
     /// Devices and certificates by state; `None` where the store does not answer.
     pub counts: Option<Counts>,
+    /// Renewals that are wanted; `None` where the store does not answer.
+    pub renewals: Option<WantedCounts>,
     /// How the webhooks stand.
     pub webhooks: Vec<Standing>,
     /// The revocation list that is out.
@@ -118,6 +121,11 @@ impl Metrics {
         self.policies_are_broken.store(!taken, Ordering::Relaxed);
     }
 
+    /// Counts a renewal with a certificate that had ended.
+    pub(crate) fn renewed_in_grace(&self) {
+        self.renewed_in_grace.fetch_add(1, Ordering::Relaxed);
+    }
+
     pub(crate) fn connected(self: &Arc<Self>) -> OpenConnection {
         self.open.fetch_add(1, Ordering::Relaxed);
         self.accepted.fetch_add(1, Ordering::Relaxed);
@@ -155,6 +163,8 @@ impl Metrics {
         page.single("enroll_connections_turned_away_total", "counter", help, load(&self.turned_away));
         let failed = load(&self.handshakes_failed);
         page.single("enroll_tls_handshakes_failed_total", "counter", "TLS handshakes that failed.", failed);
+        let help = "Renewals with a certificate that had ended, within the policy's grace.";
+        page.single("enroll_renewals_in_grace_total", "counter", help, load(&self.renewed_in_grace));
         self.render_policies(&mut page);
         render_gauges(&mut page, gauges);
         page.0
@@ -214,6 +224,12 @@ fn render_gauges(page: &mut Page, gauges: &Gauges) {
         page.single("enroll_log_size", "gauge", "Leaves in the log's checkpoint that is out.", size);
     }
     webhooks::render(page, &gauges.webhooks, gauges.now);
+    if let Some(renewals) = gauges.renewals {
+        let help = "Renewals that an operator wants and that did not take place yet.";
+        page.single("enroll_renewals_wanted", "gauge", help, renewals.wanted);
+        let help = "Those of them whose device was not told through its broker.";
+        page.single("enroll_renewals_untold", "gauge", help, renewals.untold);
+    }
     let Some(counts) = &gauges.counts else { return };
     page.family("enroll_devices", "gauge", "Devices by state.");
     for (state, count) in &counts.devices {
@@ -270,6 +286,7 @@ mod tests {
         let page = metrics.render(&Gauges {
             now,
             counts: None,
+            renewals: None,
             webhooks: vec![],
             log: Status::Good { size: 7 },
             revocations: Arc::default(),

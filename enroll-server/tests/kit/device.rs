@@ -180,6 +180,19 @@ impl Device {
         written(|out| EnrollRequest { device: id.clone(), csr, evidence }.encode(out).unwrap())
     }
 
+    /// The body of a renewal with fresh evidence.
+    #[allow(dead_code, reason = "not every test target needs it")]
+    pub(crate) fn renew_with_evidence(&self, nonce: Nonce, csr: &[u8]) -> Vec<u8> {
+        let eat = self.evidence(&nonce, csr);
+        let evidence = Some(FreshEvidence {
+            nonce,
+            kind: EvidenceKind::IdevidEat,
+            body: &eat,
+            endorsements: [self.idevid.as_slice()].into_iter().collect(),
+        });
+        written(|out| RenewRequest { device: self.id.clone(), csr, evidence }.encode(out).unwrap())
+    }
+
     /// The body of a renewal without evidence.
     pub(crate) fn renew(id: &DeviceId, csr: &[u8]) -> Vec<u8> {
         written(|out| RenewRequest { device: id.clone(), csr, evidence: None }.encode(out).unwrap())

@@ -1,5 +1,6 @@
 //! What can be written behind `device`.
 
+use core::time::Duration;
 use std::path::PathBuf;
 
 use appraisal::GroupName;
@@ -7,7 +8,7 @@ use ca::crl::Reason;
 use clap::{Args, Subcommand, ValueEnum};
 use shared::DeviceId;
 
-use crate::store::{DeviceFilter, DeviceState, Find, Page, Selection, Tag};
+use crate::store::{DeviceFilter, DeviceState, Find, Page, Rate, Selection, Tag};
 
 #[derive(Debug, Subcommand)]
 pub(in crate::cli) enum Device {
@@ -129,6 +130,27 @@ pub(in crate::cli) enum Device {
         #[arg(long, value_name = "GROUP")]
         to: GroupName,
     },
+    /// Have devices renew their certificates, with new keys, before it is due.
+    ///
+    /// What is wanted stays so until the device has a newer certificate. Devices are told through their MQTT broker,
+    /// where [mqtt] in the settings says so, and with the next answer that they get from this server. Devices
+    /// without a certificate in force are left out.
+    Renew(Renew),
+    /// List the renewals that are wanted and did not take place yet: who was told, and what stands in the way.
+    Renewals {
+        /// Only those of this group.
+        #[arg(long)]
+        group: Option<GroupName>,
+        /// Only those with this tag.
+        #[arg(long, conflicts_with = "group")]
+        tag: Option<Tag>,
+        /// Begin behind this device: the last of the page before.
+        #[arg(long, value_name = "DEVICE")]
+        after: Option<DeviceId>,
+        /// Most devices.
+        #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1000))]
+        limit: u32,
+    },
     /// Put devices into a group, which decides the policy and the broker they get.
     SetGroup {
         /// The group.
@@ -140,6 +162,48 @@ pub(in crate::cli) enum Device {
     /// Add tags to devices, or take them away.
     #[command(subcommand)]
     Tag(TagCommand),
+}
+
+/// Whose certificates are to be renewed, and how fast.
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("renewed").required(true).multiple(false))]
+pub(in crate::cli) struct Renew {
+    /// The device.
+    #[arg(group = "renewed")]
+    device: Option<DeviceId>,
+    /// All of this group.
+    #[arg(long, group = "renewed")]
+    group: Option<GroupName>,
+    /// All with this tag.
+    #[arg(long = "tag", value_name = "TAG", group = "renewed")]
+    tagged: Option<Tag>,
+    /// All there are.
+    #[arg(long, group = "renewed")]
+    all: bool,
+    /// How many are told in a time, such as 5/s, 300/m or 1000/h. The server's own limit holds besides ([mqtt] rate).
+    #[arg(long, value_name = "N/s", default_value = "10/s")]
+    pub(in crate::cli) rate: Rate,
+    /// Do not ask whether all devices are meant.
+    #[arg(long)]
+    pub(in crate::cli) yes: bool,
+    /// Want no renewal any more.
+    #[arg(long, conflicts_with_all = ["rate", "wait"])]
+    pub(in crate::cli) cancel: bool,
+    /// Wait until all have renewed, this long at most, such as 10m; the exit status is 1 if some have not by then.
+    #[arg(long, value_name = "TIME", value_parser = super::values::duration)]
+    pub(in crate::cli) wait: Option<Duration>,
+}
+
+impl Renew {
+    pub(in crate::cli) fn selection(&self) -> Selection {
+        match self {
+            Self { device: Some(device), .. } => Selection::One(device.clone()),
+            Self { group: Some(group), .. } => Selection::Group(group.clone()),
+            Self { tagged: Some(tag), .. } => Selection::Tag(tag.clone()),
+            // clap has seen to it that one is given.
+            Self { .. } => Selection::All,
+        }
+    }
 }
 
 #[derive(Debug, Subcommand)]

@@ -17,7 +17,7 @@ use clap::{Parser, Subcommand};
 pub(super) use audit::{Audit, WhichLog};
 pub(super) use ca::{Ca, Csr, Import, RootCeremony, RootCrl, Sign, TpmCreate};
 pub(super) use credentials::{Batch, CreateToken, Key, Token};
-pub(super) use device::{Device, Format, TagCommand, Which, page};
+pub(super) use device::{Device, Format, Renew, TagCommand, Which, page};
 pub(super) use makers::{AttestationKey, Maker, Reference, ReferenceFile};
 pub(super) use policy::Policy;
 pub(super) use records::{Cert, Event, EventFilter};
@@ -174,6 +174,11 @@ mod tests {
             "enroll-server device retire --tag old",
             "enroll-server device deny SN-1 --reason unknown",
             "enroll-server device transfer SN-1 --to lot-7",
+            "enroll-server device renew SN-1 --wait 5m",
+            "enroll-server device renew --group lot-7 --rate 300/m --json",
+            "enroll-server device renew --all --yes",
+            "enroll-server device renew --tag old --cancel",
+            "enroll-server device renewals --group lot-7 --after SN-1",
             "enroll-server device set-group lot-8 --group lot-7",
             "enroll-server device tag add site:berlin,env=prod SN-1",
             "enroll-server device export --format jsonl --state enrolled",
@@ -217,6 +222,10 @@ mod tests {
             "enroll-server device suspend",
             "enroll-server device suspend SN-1 --group lot-7",
             "enroll-server device transfer SN-1",
+            "enroll-server device renew",
+            "enroll-server device renew SN-1 --all",
+            "enroll-server device renew SN-1 --rate 0/s",
+            "enroll-server device renew SN-1 --cancel --rate 5/s",
             "enroll-server device tag add a,,b SN-1",
             "enroll-server cert show 00",
             "enroll-server reference import a.csv --signature a.sig --unsigned",

@@ -5,7 +5,7 @@ use rusqlite::{Connection, params};
 use shared::{DeviceId, UnixTime};
 
 use super::convert::{device_state, lift, optional, secs};
-use super::{events, revoke, search};
+use super::{events, renewals, revoke, search};
 use crate::audit::EventKind;
 use crate::store::{
     Action, Carried, DeviceState, IllegalMove, NewEvent, Page, Selection, Standing, Step, StoreError,
@@ -154,6 +154,7 @@ impl Hand<'_> {
     fn end(&self, reason: Reason) -> Result<usize, StoreError> {
         self.void()?;
         self.set("approval = NULL")?;
+        renewals::forget(self.c, self.device)?;
         let revoked = revoke::all(self.c, self.device, reason, self.now)?;
         revoke::raise(self.c, "revocations")?;
         Ok(revoked)

@@ -7,8 +7,10 @@ use rusqlite::{Connection, Row, params};
 use shared::message::latest::{EvidenceKind, Nonce};
 use shared::{DeviceId, UnixTime};
 
-use super::convert::{certificate_state, device as device_column, lift, optional, secs, serial, validity};
-use super::{actions, appraisals, credentials, crl, events, issuers, log, read, revoke, tokens};
+use super::convert::{
+    certificate_state, device as device_column, lift, optional, secs, serial, time, validity,
+};
+use super::{actions, appraisals, credentials, crl, events, issuers, log, read, renewals, revoke, tokens};
 use crate::audit::changes::LastClaims;
 use crate::audit::{Actor, EventKind};
 use crate::authorization::{Authorized, CredentialFacts, Decision, Facts, decide};
@@ -393,9 +395,32 @@ pub(super) fn complete(
     if via != Via::Native {
         detail = format!("{detail}, {}", via.phrase());
     }
-    let event = NewEvent::new(now, EventKind::Issued, detail).about(device).by(Actor::Device);
+    let mut event = NewEvent::new(now, EventKind::Issued, detail).about(device).by(Actor::Device);
+    if renewals::forget(c, device)? {
+        event = event.because(EventKind::RenewalWanted.name());
+    }
     events::add(c, &event.on(evidence.and_then(|evidence| events::hash(&evidence.body))))?;
+    note_grace(c, device, serial, now)?;
     Ok(Completed::Issued(der))
+}
+
+/// Says in the trail that a certificate was renewed after its end: the policy's grace allowed it.
+fn note_grace(c: &Connection, device: &DeviceId, serial: Serial, now: UnixTime) -> Result<(), StoreError> {
+    let sql = "SELECT old.serial AS serial, old.not_after AS ended, new.recorded AS renewed \
+               FROM certificates new JOIN certificates old ON old.serial = new.parent \
+               WHERE new.serial = ? AND old.not_after < new.recorded";
+    let mut query = c.prepare_cached(sql)?;
+    let row = query.query_row(
+        [serial.as_bytes()],
+        lift(|row| Ok((super::convert::serial(row)?, time(row, "ended")?, time(row, "renewed")?))),
+    );
+    if let Some((old, ended, renewed)) = optional(row)? {
+        let late = renewed.since(ended).as_secs();
+        let detail = format!("serial {serial} for {old}, {late} s after its end at {ended}");
+        let event = NewEvent::new(now, EventKind::RenewedInGrace, detail).about(device).by(Actor::Device);
+        events::add(c, &event.because(rule::RENEWAL_GRACE))?;
+    }
+    Ok(())
 }
 
 pub(super) fn void(c: &Connection, serial: Serial, reason: &str, now: UnixTime) -> Result<(), StoreError> {

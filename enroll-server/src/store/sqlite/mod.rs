@@ -25,12 +25,15 @@ mod read;
 mod reader;
 mod reference_plan;
 mod references;
+mod renewals;
 mod revoke;
 mod search;
 mod tokens;
 mod webhooks;
 mod writer;
 
+#[cfg(test)]
+mod renewal_tests;
 #[cfg(test)]
 mod search_tests;
 #[cfg(test)]
@@ -197,6 +200,7 @@ impl Store for SqliteStore {
                 known: read::known(c, &device, now)?,
                 makers: read::counter(c, "makers")?,
                 reference: read::counter(c, "reference")?,
+                renewal_wanted: renewals::is_wanted(c, &device, now)?,
             })
         })
     }

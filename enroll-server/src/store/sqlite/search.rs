@@ -11,11 +11,11 @@ use crate::store::{
 };
 
 /// Most rows of a page.
-const MAX_PAGE: u32 = 1_000;
+pub(super) const MAX_PAGE: u32 = 1_000;
 
 /// A condition with its values. The text is made of this file's own words; what a caller gives is bound.
 #[derive(Default)]
-struct Conditions {
+pub(super) struct Conditions {
     text: String,
     values: Vec<Box<dyn ToSql>>,
 }
@@ -31,7 +31,26 @@ impl Conditions {
         self.and(condition, [Box::new(value.into()) as Box<dyn ToSql>]);
     }
 
-    fn select<T>(
+    /// The devices of a selection; the query has the columns of `devices`.
+    pub(super) fn selection(&mut self, selection: &Selection) {
+        match selection {
+            Selection::One(device) => self.text("device = ?", device.as_str()),
+            Selection::Group(group) => self.text("device_group = ?", group.as_str()),
+            Selection::Tag(tag) => {
+                self.text("device IN (SELECT device FROM device_tags WHERE tag = ?)", tag.as_str());
+            }
+            Selection::All => {}
+        }
+    }
+
+    /// Those behind the page before.
+    pub(super) fn after(&mut self, page: &Page) {
+        if let Some(after) = &page.after {
+            self.text("device > ?", after.as_str());
+        }
+    }
+
+    pub(super) fn select<T>(
         mut self,
         c: &Connection,
         from: &str,
@@ -125,17 +144,10 @@ pub(super) fn held(
     let limit = page.limit.clamp(1, MAX_PAGE);
     let mut conditions = Conditions::default();
     conditions.and("certificates.state = 'held'", []);
-    match selection {
-        None => {}
-        Some(Selection::One(device)) => conditions.text("device = ?", device.as_str()),
-        Some(Selection::Group(group)) => conditions.text("device_group = ?", group.as_str()),
-        Some(Selection::Tag(tag)) => {
-            conditions.text("device IN (SELECT device FROM device_tags WHERE tag = ?)", tag.as_str());
-        }
+    if let Some(selection) = selection {
+        conditions.selection(selection);
     }
-    if let Some(after) = &page.after {
-        conditions.text("device > ?", after.as_str());
-    }
+    conditions.after(page);
     let from = "SELECT device, device_group, serial, key_sha256, recorded, shown, approval, denied \
                 FROM certificates JOIN devices USING (device)";
     let mut requests = conditions.select(c, from, "device", limit + 1, request)?;
@@ -171,19 +183,11 @@ pub(super) fn select(
 ) -> Result<Selected, StoreError> {
     let limit = page.limit.clamp(1, MAX_PAGE);
     let mut conditions = Conditions::default();
-    match selection {
-        Selection::One(device) => conditions.text("device = ?", device.as_str()),
-        Selection::Group(group) => conditions.text("device_group = ?", group.as_str()),
-        Selection::Tag(tag) => {
-            conditions.text("device IN (SELECT device FROM device_tags WHERE tag = ?)", tag.as_str());
-        }
-    }
+    conditions.selection(selection);
     if let Some(state) = only {
         conditions.text("state = ?", state.name());
     }
-    if let Some(after) = &page.after {
-        conditions.text("device > ?", after.as_str());
-    }
+    conditions.after(page);
     let from = "SELECT device, state FROM devices";
     let mut selected = conditions.select(c, from, "device", limit + 1, |row| {
         Ok((device_column(row, "device")?, super::convert::device_state(row)?))
