@@ -80,7 +80,7 @@ fn want(
             continue;
         }
         let turn = turns.of(wanted.done);
-        let actor = actor::current().to_string();
+        let actor = actor::current().actor.to_string();
         c.prepare_cached(sql)?.execute(params![device.as_str(), secs(now), actor, secs(turn)])?;
         let detail = format!("told from {turn} on");
         events::add(c, &NewEvent::new(now, EventKind::RenewalWanted, detail).about(&device))?;
