@@ -26,6 +26,7 @@ pub mod files;
 pub mod inventory;
 pub mod issuance;
 pub mod maker_crls;
+pub mod mqtt;
 pub mod new_folder;
 pub mod nonce;
 pub mod ocsp;

@@ -1,8 +1,5 @@
 //! Renewal over the whole flow, in virtual time: when it takes place, who may ask for it, and what a broker cannot do.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-#![expect(clippy::indexing_slicing, reason = "a test fails by panicking")]
-
 mod support;
 
 use core::time::Duration;

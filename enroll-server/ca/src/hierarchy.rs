@@ -106,6 +106,33 @@ pub fn server_certificate(
     Ok(issuer.issue(linted, now)?)
 }
 
+/// Certifies the key of a TLS client that is no device, such as this server at a broker: `organization` and `name` are
+/// its subject, and it has no subjectAltName. It lives `lifetime`, [`SERVER_LIFETIME`] at most, and never beyond the CA.
+///
+/// # Errors
+/// Where the names do not fit a subject, or the CA cannot sign it.
+pub fn client_certificate(
+    organization: &str,
+    name: &str,
+    key: &dyn IssuerKey,
+    issuer: &Issuer,
+    lifetime: Duration,
+    now: UnixTime,
+) -> Result<Issued, HierarchyError> {
+    let template = Template {
+        serial: Serial::random()?,
+        validity: Validity::clamped(now, lifetime.min(SERVER_LIFETIME), issuer.certificate().validity()),
+        subject: vec![(Attribute::Organization, organization.into()), (Attribute::CommonName, name.into())],
+        point: *key.public_point(),
+        names: vec![],
+        usage: Usage::Client,
+        crl_url: None,
+        ocsp_url: None,
+    };
+    let linted = lint_template(template, issuer.certificate(), SERVER_LIFETIME, now)?;
+    Ok(issuer.issue(linted, now)?)
+}
+
 /// Why a part of a hierarchy was not made.
 #[derive(Debug, thiserror::Error)]
 pub enum HierarchyError {

@@ -61,6 +61,11 @@ impl Brokers {
         }
     }
 
+    /// All of them.
+    pub fn all(&self) -> impl Iterator<Item = &Broker> {
+        self.list.iter().map(|named| &named.broker)
+    }
+
     /// The broker of a device.
     pub async fn assign(&self, device: &DeviceId, group: &GroupName) -> Option<&NamedBroker> {
         let assigner = self.groups.get(group).unwrap_or(&self.default);

@@ -3,12 +3,13 @@
 use core::time::Duration;
 use std::path::{Path, PathBuf};
 
-use super::reader::{Reader, Section, duration, number, text};
+use super::reader::{Reader, Section, duration, flag, number, text};
 
 /// How devices are told of what is wanted of them: by commands through their brokers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mqtt {
-    /// The server's client certificate at the brokers, PEM, with the certificates above it.
+    /// The server's client certificate at the brokers, PEM, with the certificates above it. The server makes it, and
+    /// renews it, unless there is one under another name.
     pub certificate: PathBuf,
     /// Its private key, PEM.
     pub key: PathBuf,
@@ -22,12 +23,12 @@ pub struct Mqtt {
     pub timeout: Duration,
 }
 
-const FIELDS: &str = "certificate, key, ca_file, rate, again and timeout";
+const FIELDS: &str = "enabled, certificate, key, ca_file, rate, again and timeout";
 
-/// Off where neither certificate nor key is named.
+/// Off unless it is switched on.
 pub(super) fn read<'t>(reader: &mut Reader<'t>, root: &mut Section<'t>, folder: &Path) -> Option<Mqtt> {
     let mut section = reader.section(root, "mqtt");
-    let wanted = !section.names().is_empty();
+    let enabled = reader.field(&mut section, "enabled", flag).unwrap_or(false);
     let path = |value: &_| text(value, "a path", |found| (!found.is_empty()).then(|| folder.join(found)));
     let certificate = reader.field(&mut section, "certificate", path);
     let key = reader.field(&mut section, "key", path);
@@ -37,17 +38,10 @@ pub(super) fn read<'t>(reader: &mut Reader<'t>, root: &mut Section<'t>, folder: 
     let again =
         reader.field(&mut section, "again", |value| duration(value, second, Duration::from_secs(86_400)));
     let timeout = reader.field(&mut section, "timeout", |value| duration(value, second, 60 * second));
-    if wanted {
-        for (name, found) in [("certificate", &certificate), ("key", &key)] {
-            if found.is_none() {
-                reader.missing(&section, name, "a path");
-            }
-        }
-    }
     reader.close(section, FIELDS);
-    Some(Mqtt {
-        certificate: certificate?,
-        key: key?,
+    enabled.then(|| Mqtt {
+        certificate: certificate.unwrap_or_else(|| folder.join("mqtt-client.crt")),
+        key: key.unwrap_or_else(|| folder.join("mqtt-client.key")),
         ca_file,
         rate: rate.and_then(|rate| u32::try_from(rate).ok()).unwrap_or(50),
         again: again.unwrap_or(Duration::from_secs(900)),

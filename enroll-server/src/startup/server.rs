@@ -21,6 +21,7 @@ use crate::clock::Clock;
 use crate::config::{Config, ConfigError, Est};
 use crate::failpoint::Hook;
 use crate::issuance::{Denied, Issuance, Journal, Parts, Recovered, chain};
+use crate::mqtt::{Identity, IdentityError, Teller, TellerParts};
 use crate::ocsp::Ocsp;
 use crate::policies;
 use crate::revocation::{PublishError, Publisher, Revocations};
@@ -66,6 +67,9 @@ pub enum StartError {
     /// The key of the log cannot be used.
     #[error(transparent)]
     LogKey(#[from] LogKeyError),
+    /// The server cannot show itself at the brokers.
+    #[error("[mqtt] cannot be used")]
+    Mqtt(#[from] IdentityError),
     /// The revocation list cannot be published.
     #[error("the revocation list cannot be published")]
     Crl(#[from] PublishError),
@@ -133,6 +137,12 @@ impl Server {
             // Before anything happens, so that nothing is missed.
             store.open_webhook(sender.webhook().name.clone()).await?;
         }
+        let identity = config.mqtt.as_ref().map(|mqtt| (mqtt.clone(), Identity::new(&config, mqtt)));
+        if let Some((_, identity)) = &identity {
+            identity.keep(issuance.authorities().issuer(), clock.now())?;
+            // Whatever is wrong with the files is told now.
+            identity.check()?;
+        }
         // Bound before anything is published, so that a second server on the same address does no harm.
         let https = listen(config.listen.https).await?;
         let http = match config.listen.http {
@@ -172,6 +182,19 @@ impl Server {
             Arc::clone(&clock),
             config.ocsp.valid,
         );
+        let teller = match identity {
+            Some((settings, identity)) => Some(Teller::new(TellerParts {
+                settings,
+                identity,
+                store: Arc::clone(&store),
+                clock: Arc::clone(&clock),
+                brokers: Brokers::new(&config).map_err(LoadError::from)?,
+                policies: Arc::clone(&policies),
+                in_office: Arc::clone(issuance.in_office()),
+                metrics: Arc::clone(&metrics),
+            })),
+            None => None,
+        };
         let api = Arc::new(Api {
             issuance,
             admin: admin.acting_as(Actor::AdminApi(ADMIN_TOKEN.to_owned())),
@@ -232,6 +255,9 @@ impl Server {
             let (router, metrics) = (api::est(Arc::clone(&api)), Arc::clone(&metrics));
             let site = Site { router, tls: Some(Tls::Est(tls)), limits, metrics };
             tasks.push(tokio::spawn(serve(listener, site, ending.clone())));
+        }
+        if let Some(teller) = teller {
+            tasks.push(tokio::spawn(teller.run(ending.clone())));
         }
         if let Some((listener, _)) = http {
             let site = Site { router: api::http(api), tls: None, limits, metrics };

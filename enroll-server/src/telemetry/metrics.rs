@@ -27,6 +27,10 @@ pub struct Metrics {
     turned_away: AtomicU64,
     handshakes_failed: AtomicU64,
     renewed_in_grace: AtomicU64,
+    mqtt_taken: AtomicU64,
+    mqtt_failed: AtomicU64,
+    /// By broker. Their names come from the settings and the policies, so there are few.
+    mqtt_connected: Mutex<BTreeMap<String, bool>>,
     policies_taken: AtomicU64,
     policies_broken: AtomicU64,
     policies_are_broken: AtomicBool,
@@ -126,6 +130,21 @@ impl Metrics {
         self.renewed_in_grace.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Counts a command that a broker took for a device, or did not.
+    pub(crate) fn mqtt_command(&self, taken: bool) {
+        let counter = if taken { &self.mqtt_taken } else { &self.mqtt_failed };
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Notes whether this server is connected to a broker; `None`: it is none of its business.
+    pub(crate) fn mqtt_connected(&self, broker: &str, connected: Option<bool>) {
+        let mut brokers = self.mqtt_connected.lock().unwrap_or_else(PoisonError::into_inner);
+        match connected {
+            Some(connected) => drop(brokers.insert(broker.to_owned(), connected)),
+            None => drop(brokers.remove(broker)),
+        }
+    }
+
     pub(crate) fn connected(self: &Arc<Self>) -> OpenConnection {
         self.open.fetch_add(1, Ordering::Relaxed);
         self.accepted.fetch_add(1, Ordering::Relaxed);
@@ -165,9 +184,27 @@ impl Metrics {
         page.single("enroll_tls_handshakes_failed_total", "counter", "TLS handshakes that failed.", failed);
         let help = "Renewals with a certificate that had ended, within the policy's grace.";
         page.single("enroll_renewals_in_grace_total", "counter", help, load(&self.renewed_in_grace));
+        self.render_mqtt(&mut page);
         self.render_policies(&mut page);
         render_gauges(&mut page, gauges);
         page.0
+    }
+
+    fn render_mqtt(&self, page: &mut Page) {
+        let brokers = self.mqtt_connected.lock().unwrap_or_else(PoisonError::into_inner);
+        if brokers.is_empty() {
+            return;
+        }
+        let name = "enroll_mqtt_connected";
+        page.family(name, "gauge", "Whether this server is connected to a broker, to tell devices.");
+        for (broker, connected) in &*brokers {
+            page.sample(name, &[("broker", broker)], u8::from(*connected));
+        }
+        let name = "enroll_mqtt_commands_total";
+        page.family(name, "counter", "Commands for devices, by whether the broker has whom to hand them to.");
+        for (outcome, counter) in [("taken", &self.mqtt_taken), ("failed", &self.mqtt_failed)] {
+            page.sample(name, &[("outcome", outcome)], counter.load(Ordering::Relaxed));
+        }
     }
 
     fn render_policies(&self, page: &mut Page) {

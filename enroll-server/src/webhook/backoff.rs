@@ -37,7 +37,7 @@ impl Backoff {
 }
 
 /// A random number. Where the generator fails, the longest pause.
-pub(super) fn random() -> u64 {
+pub(crate) fn random() -> u64 {
     let mut bytes = [0; 8];
     SystemRandom::new().fill(&mut bytes).map_or(u64::MAX, |()| u64::from_le_bytes(bytes))
 }

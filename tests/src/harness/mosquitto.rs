@@ -144,12 +144,6 @@ impl Mosquitto {
     }
 }
 
-/// A device writes and reads below its own name; the operator everywhere.
-const ACL: &str = "\
-pattern write devices/%u/telemetry
-pattern write devices/%u/status
-pattern read devices/%u/command
-
-user operator
-topic readwrite devices/#
-";
+/// The rights that operators are told to give, and those of somebody who sees everything.
+const ACL: &str =
+    concat!(include_str!("../../../examples/mosquitto.acl"), "\nuser operator\ntopic readwrite devices/#\n");

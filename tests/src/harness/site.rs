@@ -14,7 +14,7 @@ use super::world::{Wishes, World};
 pub struct Site {
     /// The broker.
     pub broker: Mosquitto,
-    _server: Process,
+    server: Process,
     /// Files, devices and programs.
     pub world: World,
 }
@@ -62,7 +62,18 @@ impl Site {
         let crl = world.path("server/crl.pem");
         let files = Files { authorities: &authorities, certificate: &chain, key: &key, crl: &crl };
         let broker = Mosquitto::start(&folder, broker_port, files, weakness);
-        Self { broker, _server: server, world }
+        Self { broker, server, world }
+    }
+
+    /// Kills the server, as a crash would, and starts it again after `change`.
+    ///
+    /// # Panics
+    /// Where it does not become ready again.
+    pub fn crash_server(&mut self, change: impl FnOnce(&World)) {
+        self.server.signal(rustix::process::Signal::KILL);
+        let _killed = self.server.wait();
+        change(&self.world);
+        self.server = self.world.serve();
     }
 
     /// Logs in as a client would.

@@ -118,7 +118,7 @@ fn a_renewal_is_judged_by_its_identity_and_its_time() {
         Case { kind: None, renewal: Some(identity.clone()), ..case_of(&world, &world.appraise(|_| ())) };
     for (policy, rule) in [
         ("", None),
-        ("[renewal]\ngrace_days = 19", Some(rule::TLS_IDENTITY)),
+        ("[renewal]\ngrace_days = 19", Some(rule::RENEWAL_GRACE)),
         ("[renewal]\nevidence = true", Some(rule::RENEWAL_EVIDENCE)),
         ("[enrollment]\nfirst = \"hold\"\nsecond = \"refuse\"", None),
     ] {
