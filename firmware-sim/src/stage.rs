@@ -110,6 +110,12 @@ impl Stage {
             },
             &SystemClock,
         )?;
+        // The server tells devices, through the broker, when an operator wants them to renew.
+        let settings = read(&report.config)?;
+        if let Some((before, after)) = settings.split_once("[mqtt]\n") {
+            let after = after.replacen("enabled = false", "enabled = true", 1);
+            write(&report.config, &format!("{before}[mqtt]\n{after}"))?;
+        }
         let mut config = Config::load(&report.config).map_err(enroll_server::startup::StartError::from)?;
         config.listen.https = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         config.listen.http = Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));

@@ -1,13 +1,15 @@
-//! Who may say what: the rules for one device's packets, without I/O.
+//! Who may say what: the rules for one client's packets, without I/O. A device reaches what is below its own name; the
+//! enrollment server writes commands, and hears who comes online.
 
 use rumqttc::mqttbytes::v5::{Connect, DisconnectReasonCode, LastWill, Packet, Publish};
 use shared::DeviceId;
 
-/// The rules for the device whose certificate was verified.
+use super::peer::Who;
+
+/// The rules for the client whose certificate was verified.
 #[derive(Debug)]
 pub(super) struct Acl {
-    id: DeviceId,
-    prefix: String,
+    who: Who,
 }
 
 /// Why a packet does not go on.
@@ -16,7 +18,7 @@ pub(super) enum Violation {
     /// The client identifier is not the certificate's common name.
     #[error("the client identifier is not the name in the certificate")]
     ForeignClientId,
-    /// A topic, filter or last will outside the device's own.
+    /// A topic, filter or last will that is not the client's.
     #[error("a topic outside the device's own")]
     ForeignTopic,
     /// A topic alias, which would hide the topic.
@@ -43,20 +45,19 @@ impl Violation {
 }
 
 impl Acl {
-    /// The rules for `id`.
-    pub(super) fn new(id: DeviceId) -> Self {
-        let prefix = format!("devices/{id}/");
-        Self { id, prefix }
+    /// The rules for `who`.
+    pub(super) const fn new(who: Who) -> Self {
+        Self { who }
     }
 
     /// Whose rules these are.
-    pub(super) const fn id(&self) -> &DeviceId {
-        &self.id
+    pub(super) const fn who(&self) -> &Who {
+        &self.who
     }
 
     /// Checks the first packet of a session.
     pub(super) fn connect(&self, connect: &Connect, will: Option<&LastWill>) -> Result<(), Violation> {
-        if connect.client_id != self.id.as_str() {
+        if connect.client_id != self.who.name() {
             return Err(Violation::ForeignClientId);
         }
         match will {
@@ -103,22 +104,40 @@ impl Acl {
         if topic.contains(['+', '#']) {
             return Err(Violation::ForeignTopic);
         }
-        self.filter(topic)
+        allow(match &self.who {
+            Who::Device(id) => is_own(topic, id),
+            Who::Server => is_of_a_device(topic, "/command"),
+        })
     }
 
-    /// A filter may have wildcards behind the prefix: they reach the device's own topics only. Shared
-    /// subscriptions begin with `$share` and so never have the prefix.
     fn filter(&self, filter: &str) -> Result<(), Violation> {
-        match filter.strip_prefix(&self.prefix) {
-            Some(rest) if !rest.is_empty() => Ok(()),
-            _ => Err(Violation::ForeignTopic),
-        }
+        allow(match &self.who {
+            Who::Device(id) => is_own(filter, id),
+            Who::Server => filter == "devices/+/status" || is_of_a_device(filter, "/status"),
+        })
     }
+}
+
+/// Below the device's own prefix. A filter may have wildcards behind it: they reach the device's own topics only. Shared
+/// subscriptions begin with `$share` and so never have the prefix.
+fn is_own(topic: &str, id: &DeviceId) -> bool {
+    let below = topic.strip_prefix("devices/").and_then(|rest| rest.strip_prefix(id.as_str()));
+    below.and_then(|rest| rest.strip_prefix('/')).is_some_and(|rest| !rest.is_empty())
+}
+
+/// The topic of one device that ends so.
+fn is_of_a_device(topic: &str, end: &str) -> bool {
+    let name = topic.strip_prefix("devices/").and_then(|rest| rest.strip_suffix(end));
+    name.is_some_and(|name| DeviceId::new(name).is_ok())
+}
+
+const fn allow(allowed: bool) -> Result<(), Violation> {
+    if allowed { Ok(()) } else { Err(Violation::ForeignTopic) }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Acl, Violation};
+    use super::{Acl, Violation, Who};
     use rumqttc::mqttbytes::QoS;
     use rumqttc::mqttbytes::v5::{
         Packet, Publish, PublishProperties, Subscribe, SubscribeFilter, Unsubscribe,
@@ -126,7 +145,7 @@ mod tests {
     use shared::DeviceId;
 
     fn acl() -> Acl {
-        Acl::new(DeviceId::new("SN-1").unwrap())
+        Acl::new(Who::Device(DeviceId::new("SN-1").unwrap()))
     }
 
     fn publish(topic: &str) -> Packet {
@@ -180,5 +199,29 @@ mod tests {
         let packet =
             Packet::Publish(Publish::new("devices/SN-1/telemetry", QoS::AtLeastOnce, "x", Some(properties)));
         assert_eq!(acl().packet(&packet), Err(Violation::TopicAlias));
+    }
+
+    #[test]
+    fn the_server_writes_commands_and_hears_statuses() {
+        let acl = Acl::new(Who::Server);
+        assert_eq!(acl.packet(&publish("devices/SN-1/command")), Ok(()));
+        for filter in ["devices/+/status", "devices/SN-1/status"] {
+            assert_eq!(acl.packet(&subscribe(filter)), Ok(()), "{filter}");
+        }
+        for topic in [
+            "devices/SN-1/status",
+            "devices/SN-1/telemetry",
+            "devices/+/command",
+            "devices//command",
+            "x",
+            "",
+        ] {
+            assert_eq!(acl.packet(&publish(topic)), Err(Violation::ForeignTopic), "{topic}");
+        }
+        for filter in
+            ["#", "devices/#", "devices/+/command", "devices/+/telemetry", "$share/g/devices/+/status"]
+        {
+            assert_eq!(acl.packet(&subscribe(filter)), Err(Violation::ForeignTopic), "{filter}");
+        }
     }
 }

@@ -1,16 +1,16 @@
-//! One session per device: a new one waits until the one before has ended.
+//! One session per client: a new one waits until the one before has ended.
 
 use core::time::Duration;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use shared::DeviceId;
+use enroll_server::mqtt::CLIENT_NAME;
 use tokio::sync::oneshot;
 
-/// The sessions that are open, by device.
+/// The sessions that are open, by client.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Registry {
-    open: Arc<Mutex<HashMap<DeviceId, Entry>>>,
+    open: Arc<Mutex<HashMap<String, Entry>>>,
 }
 
 #[derive(Debug)]
@@ -27,7 +27,7 @@ struct Entry {
 #[derive(Debug)]
 pub(super) struct Place {
     registry: Registry,
-    id: DeviceId,
+    id: String,
     number: u64,
     _ended: oneshot::Sender<()>,
 }
@@ -35,15 +35,15 @@ pub(super) struct Place {
 impl Registry {
     /// Takes the place of `id`, after its session before has ended (MQTT 5, section 3.1.4, step 3). The receiver
     /// resolves when the next session wants the place.
-    pub(super) async fn enter(&self, id: &DeviceId) -> (Place, oneshot::Receiver<()>) {
+    pub(super) async fn enter(&self, id: &str) -> (Place, oneshot::Receiver<()>) {
         let (take_over, taken_over) = oneshot::channel();
         let (ended_sender, ended) = oneshot::channel();
         let (number, before) = {
             let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
             let number = open.get(id).map_or(0, |entry| entry.number.wrapping_add(1));
-            (number, open.insert(id.clone(), Entry { take_over, ended, number }))
+            (number, open.insert(id.to_owned(), Entry { take_over, ended, number }))
         };
-        let place = Place { registry: self.clone(), id: id.clone(), number, _ended: ended_sender };
+        let place = Place { registry: self.clone(), id: id.to_owned(), number, _ended: ended_sender };
         if let Some(before) = before
             && before.take_over.send(()).is_ok()
         {
@@ -53,9 +53,10 @@ impl Registry {
         (place, taken_over)
     }
 
-    /// Number of sessions that are open.
+    /// Number of devices' sessions that are open.
     pub(super) fn count(&self) -> usize {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner).len()
+        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        open.keys().filter(|name| *name != CLIENT_NAME).count()
     }
 }
 

@@ -101,7 +101,7 @@ pub(super) async fn serve(stream: TcpStream, context: Context) {
     let mut device = None;
     let why = match admit(stream, &context).await {
         Ok((tls, peer)) => {
-            device = Some(peer.id.clone());
+            device = peer.who.device().cloned();
             session(tls, peer, &context).await
         }
         Err(why) => why,
@@ -125,7 +125,7 @@ async fn admit(stream: TcpStream, context: &Context) -> Result<(TlsStream<TcpStr
 
 async fn session(tls: TlsStream<TcpStream>, peer: Peer, context: &Context) -> Ended {
     let (mut reader, mut writer) = tokio::io::split(tls);
-    let acl = Acl::new(peer.id.clone());
+    let acl = Acl::new(peer.who.clone());
     let mut frames = Frames::default();
     let reading = first_packet(&mut frames, &mut reader, &acl);
     let login = match timeout(context.limits.connect, reading).await {
@@ -136,7 +136,7 @@ async fn session(tls: TlsStream<TcpStream>, peer: Peer, context: &Context) -> En
         }
         Err(_) => return Ended::TooSlow,
     };
-    let (place, mut taken_over) = context.registry.enter(&peer.id).await;
+    let (place, mut taken_over) = context.registry.enter(peer.who.name()).await;
     let mut gate = context.gate.clone();
     let lifetime = peer.not_after.since(SystemClock.now());
     let why = tokio::select! {
@@ -176,7 +176,8 @@ async fn relay(
         return Ended::ByRouter;
     }
     let connected = || {
-        let _listeners = context.events.send(Event::Connected(acl.id().clone()));
+        let device = acl.who().device().cloned();
+        let _listeners = device.map(|device| context.events.send(Event::Connected(device)));
     };
     let why = tokio::select! {
         biased;

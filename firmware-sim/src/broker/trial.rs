@@ -7,12 +7,13 @@ use shared::DeviceId;
 
 use super::acl::Acl;
 use super::packets::Frames;
+use super::peer::Who;
 
 /// Topics and filters that the guard lets `device` use with these bytes, up to the first packet that it refuses or
 /// that is not complete.
 #[must_use]
 pub fn admitted_topics(device: &DeviceId, bytes: &[u8]) -> Vec<String> {
-    let acl = Acl::new(device.clone());
+    let acl = Acl::new(Who::Device(device.clone()));
     let mut frames = Frames::of(bytes);
     let mut topics = Vec::new();
     while let Ok(Some(packet)) = frames.next() {

@@ -196,6 +196,7 @@ pub(super) fn how_to_connect(stage: &Stage, options: &DemoOptions, story: &mut d
     writeln!(story, "Ask the enrollment server's operator:")?;
     let config = stage.dir.join("server").join("enroll-server.toml");
     writeln!(story, "  enroll-server device list --config {}", config.display())?;
+    writeln!(story, "  enroll-server device renew {id} --wait 1m --config {}", config.display())?;
     if options.stack == Stack::Linux {
         let pem = stage.lot.dir.join("devices").join(&id).join("pem").join("current");
         writeln!(story, "The first device's key and certificate for other programs: {}", pem.display())?;
