@@ -4,7 +4,6 @@
 //! stand in the commented sample, [`SAMPLE`].
 
 mod broker;
-mod file;
 mod index;
 mod lint;
 mod read;
@@ -23,13 +22,14 @@ use crate::lifecycle::Lifecycle;
 use crate::maker::{Fingerprint, Maker};
 
 pub use broker::{BrokerOverride, is_host, is_topic};
-pub use file::{FileError, FilesError, Problem};
 pub use index::ReferenceValues;
 pub use lint::{Surroundings, Warning};
 pub use reference::{KnownGood, ReferenceSet, Subject};
 pub use render::PolicyDigest;
 pub use rollout::{Mode, Rollout};
 pub use set::{Candidate, GroupPolicy, PolicySet, Ruling, Source, Sources, group_of};
+use toml_places as file;
+pub use toml_places::{FileError, FilesError, Problem};
 pub use version::{Version, VersionError};
 
 /// A policy file with every field, its default and what it means; a new server starts from it.
