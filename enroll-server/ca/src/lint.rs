@@ -200,9 +200,6 @@ pub enum LintError {
     /// The CA may not have this certificate below it.
     #[error("the CA's path length does not allow another CA below it")]
     PathLength,
-    /// A subject attribute or a name is empty, too long, or has characters that do not belong there.
-    #[error("a subject attribute or a name is empty, too long, or has characters that do not belong there")]
-    Name,
 }
 
 /// Lints any certificate that `ca` is to sign.
@@ -304,22 +301,6 @@ fn lint_content(template: &Template, longest: Duration, now: UnixTime) -> Result
     let on_curve = UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, &template.point).parse().is_ok();
     if template.point.first() != Some(&4) || !on_curve {
         return Err(LintError::Key);
-    }
-    // RFC 5280, appendix A.1: ub-common-name, ub-organization-name and ub-serial-number are 64.
-    let attribute =
-        |text: &String| (1..=64).contains(&text.chars().count()) && !text.contains(char::is_control);
-    if template.subject.is_empty() || !template.subject.iter().all(|(_, text)| attribute(text)) {
-        return Err(LintError::Name);
-    }
-    // RFC 5280, section 4.2.1.6: alternative names are IA5Strings.
-    let name = |name: &crate::template::Name| match name {
-        crate::template::Name::Dns(text) | crate::template::Name::Uri(text) => {
-            (1..=253).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic())
-        }
-        crate::template::Name::Ip(_) => true,
-    };
-    if !template.names.iter().all(name) {
-        return Err(LintError::Name);
     }
     Ok(())
 }
