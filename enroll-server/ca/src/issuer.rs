@@ -74,12 +74,6 @@ impl Issuer {
     pub(crate) fn sign(&self, message: &[u8]) -> Result<Vec<u8>, IssueError> {
         Ok(self.key.sign(message)?)
     }
-
-    /// The same CA for rcgen.
-    pub(crate) fn rcgen(&self) -> Result<rcgen::Issuer<'static, Signing<'_>>, IssueError> {
-        let signing = Signing::new(self.key.as_ref());
-        Ok(rcgen::Issuer::from_ca_cert_der(&self.certificate.to_pki(), signing)?)
-    }
 }
 
 /// Signs a linted certificate with the key in it.

@@ -43,7 +43,9 @@ pub trait RecordedIntent {
     /// The life of the certificate, from [`Validity::of_ldevid`].
     fn validity(&self) -> Validity;
 
-use crate::distribution::DistributionPoint;
+    /// The revocation list that the certificate names, where the profile has an address for it.
+    fn distribution_point(&self) -> DistributionPoint;
+
     /// What it is to contain besides, as it was recorded; without one, what [`LdevidProfile::unrecorded`] says.
     fn profile(&self) -> Option<&Bound> {
         None

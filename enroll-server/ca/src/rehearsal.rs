@@ -6,6 +6,7 @@
 use shared::limits::{MAX_CLAIM_TEXT, MAX_DEVICE_ID};
 use shared::{DeviceId, UnixTime};
 
+use crate::distribution::DistributionPoint;
 use crate::hierarchy::{HierarchyError, ROOT_LIFETIME, root_ca};
 use crate::issuer::{IssueError, Issuer};
 use crate::key::{FileKey, IssuerKey as _};
@@ -130,6 +131,10 @@ impl RecordedIntent for Intent<'_> {
 
     fn validity(&self) -> Validity {
         self.validity
+    }
+
+    fn distribution_point(&self) -> DistributionPoint {
+        DistributionPoint { issuer: 1, partition: 0 }
     }
 
     fn profile(&self) -> Option<&Bound> {

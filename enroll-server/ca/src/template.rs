@@ -188,7 +188,9 @@ impl Template {
             .collect();
         if self.usage == Usage::OcspResponder {
             let nothing = tlv(der::NULL, &[]);
-            params.custom_extensions.push(rcgen::CustomExtension::from_oid_content(OCSP_NOCHECK_ARCS, nothing));
+            params
+                .custom_extensions
+                .push(rcgen::CustomExtension::from_oid_content(OCSP_NOCHECK_ARCS, nothing));
         }
         if !self.extra.policies.is_empty() {
             let value = policies(&self.extra.policies);
@@ -374,7 +376,7 @@ pub(crate) const CPS: &[u8] = &[0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x02, 0x01];
 const AUTHORITY_INFO_ACCESS_ARCS: &[u64] = &[1, 3, 6, 1, 5, 5, 7, 1, 1];
 pub(crate) const OCSP: &[u8] = &[0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x30, 0x01];
 // id-pkix-ocsp-nocheck (RFC 6960, section 4.2.2.2.1): the certificate lives for days, and is not asked about.
-const OCSP_NOCHECK: &[u8] = &[0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x30, 0x01, 0x05];
+pub(crate) const OCSP_NOCHECK: &[u8] = &[0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x30, 0x01, 0x05];
 const OCSP_NOCHECK_ARCS: &[u64] = &[1, 3, 6, 1, 5, 5, 7, 48, 1, 5];
 
 fn ocsp_access(url: &str) -> Vec<u8> {

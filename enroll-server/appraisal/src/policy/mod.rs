@@ -38,6 +38,9 @@ pub const SAMPLE: &str = include_str!("../../policy.sample.toml");
 /// Longest life of a certificate that any policy may ask for, in days.
 pub const MAX_CERTIFICATE_DAYS: u32 = 180;
 
+/// The name of the profile of certificates that holds where no policy names another.
+const DEFAULT_PROFILE: &str = "default";
+
 /// What the operator demands. Equal to an empty file by default.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
@@ -50,7 +53,9 @@ pub struct Policy {
     pub(crate) quota: Option<u32>,
     pub(crate) grace: Duration,
     pub(crate) renewal_evidence: bool,
-    pub(crate) certificate_lifetime: Duration,
+    pub(crate) certificate_lifetime: Option<Duration>,
+    pub(crate) certificate_profile: String,
+    pub(crate) certificate_label: Option<String>,
     pub(crate) measurements: Measurements,
     pub(crate) components: Vec<String>,
     pub(crate) debug: DebugStatus,
@@ -206,10 +211,22 @@ impl Policy {
         self.renewal_evidence
     }
 
-    /// How long certificates live.
+    /// How long certificates live; `None`: as long as the profile says.
     #[must_use]
-    pub const fn certificate_lifetime(&self) -> Duration {
+    pub const fn certificate_lifetime(&self) -> Option<Duration> {
         self.certificate_lifetime
+    }
+
+    /// The name of the profile that says what certificates contain.
+    #[must_use]
+    pub fn certificate_profile(&self) -> &str {
+        &self.certificate_profile
+    }
+
+    /// What the profile puts where it says `{label}`.
+    #[must_use]
+    pub fn certificate_label(&self) -> Option<&str> {
+        self.certificate_label.as_deref()
     }
 
     /// Reference values that stand in the policy file itself.
@@ -231,7 +248,9 @@ impl Default for Policy {
             quota: None,
             grace: days(30),
             renewal_evidence: false,
-            certificate_lifetime: days(90),
+            certificate_lifetime: None,
+            certificate_profile: DEFAULT_PROFILE.to_owned(),
+            certificate_label: None,
             measurements: Measurements::KnownGood,
             components: Vec::new(),
             debug: DebugStatus::Disabled,

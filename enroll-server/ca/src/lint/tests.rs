@@ -9,6 +9,7 @@ use super::view::Against;
 use super::walk::{Element, all};
 use super::{Finding, RecordedIntent, lint, look_through, rules};
 use crate::der::{self, tlv};
+use crate::distribution::DistributionPoint;
 use crate::key::{FileKey, IssuerKey as _};
 use crate::profile::{Bound, Facts, LdevidProfile, Profile, Validity};
 use crate::template::{
@@ -52,6 +53,10 @@ impl RecordedIntent for Intent<'_> {
 
     fn validity(&self) -> Validity {
         self.3
+    }
+
+    fn distribution_point(&self) -> DistributionPoint {
+        DistributionPoint { issuer: 1, partition: 0 }
     }
 
     fn profile(&self) -> Option<&Bound> {

@@ -22,6 +22,7 @@ pub(super) const STEPS: &[&str] = &[
     include_str!("../migrations/0014_log.sql"),
     include_str!("../migrations/0015_revocation.sql"),
     include_str!("../migrations/0016_via.sql"),
+    include_str!("../migrations/0017_profiles.sql"),
 ];
 
 /// Runs the steps the database has not seen.

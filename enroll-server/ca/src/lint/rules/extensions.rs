@@ -6,7 +6,8 @@ use crate::lint::view::{Extension, View};
 use crate::lint::walk::{Element, is_well_formed};
 use crate::template::{
     AUTHORITY_INFO_ACCESS, AUTHORITY_KEY_ID, BASIC_CONSTRAINTS, CERTIFICATE_POLICIES,
-    CRL_DISTRIBUTION_POINTS, EXTENDED_KEY_USAGE, KEY_USAGE, SUBJECT_ALT_NAME, SUBJECT_KEY_ID, key_id,
+    CRL_DISTRIBUTION_POINTS, EXTENDED_KEY_USAGE, KEY_USAGE, OCSP_NOCHECK, SUBJECT_ALT_NAME, SUBJECT_KEY_ID,
+    key_id,
 };
 
 pub(super) const RULES: &[Rule] = &[
@@ -32,8 +33,6 @@ const KNOWN: &[&[u8]] = &[
     SUBJECT_ALT_NAME,
     SUBJECT_KEY_ID,
 ];
-/// id-pkix-ocsp-nocheck, in the certificates of responders (RFC 6960, section 4.2.2.2.1).
-const OCSP_NOCHECK: &[u8] = &[0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x30, 0x01, 0x05];
 /// Those that are always critical here (RFC 5280, sections 4.2.1.3 and 4.2.1.9).
 const CRITICAL: &[&[u8]] = &[BASIC_CONSTRAINTS, KEY_USAGE];
 /// Deepest nesting in an extension.
