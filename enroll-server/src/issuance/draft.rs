@@ -70,7 +70,8 @@ impl Draft {
         let broker = BrokerOverride::default();
         let before = Vec::new();
         let stored = evidence.as_ref().map(stored);
-        let mut draft = Self { in_force, reference_values, broker, before, policy: None, record, evidence: stored };
+        let mut draft =
+            Self { in_force, reference_values, broker, before, policy: None, record, evidence: stored };
         if let Some(evidence) = evidence {
             draft.record.endorsements = evidence.endorsements.iter().map(|der| der.to_vec()).collect();
         }

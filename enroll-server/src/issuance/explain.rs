@@ -109,7 +109,18 @@ impl Issuance {
         let record = draft.record();
         let via = Via::Native;
         let evidence = Some(evidence);
-        let ask = Ask { snapshot, evidence, token, presented: None, freshness, group, record, certificate, via, now };
+        let ask = Ask {
+            snapshot,
+            evidence,
+            token,
+            presented: None,
+            freshness,
+            group,
+            record,
+            certificate,
+            via,
+            now,
+        };
         match self.parts.store.would(self.authorize(appraised, ask)?).await? {
             Decision::Record | Decision::Release(_) | Decision::Known(..) => Ok(Ruled::Accepted),
             Decision::Hold => Ok(Ruled::Held),

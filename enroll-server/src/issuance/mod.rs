@@ -282,7 +282,18 @@ impl Issuance {
             let model = known.and_then(|known| known.model.as_deref()).or_else(|| appraised.model());
             let certificate = draft.certificate(&group, model, &self.parts.profile)?;
             let (record, freshness, via) = (draft.record(), *freshness, *via);
-            let ask = Ask { snapshot, evidence, token, presented: None, freshness, group, record, certificate, via, now };
+            let ask = Ask {
+                snapshot,
+                evidence,
+                token,
+                presented: None,
+                freshness,
+                group,
+                record,
+                certificate,
+                via,
+                now,
+            };
             if let Some(outcome) = self.issue(appraised, ask).await? {
                 return Ok(outcome.told(draft.broker()));
             }
@@ -359,7 +370,8 @@ impl Issuance {
             let model = known.and_then(|known| known.model.as_deref()).or_else(|| appraised.model());
             let certificate = draft.certificate(&group, model, &self.parts.profile)?;
             let (evidence, freshness, record, via) = (*evidence, *freshness, draft.record(), *via);
-            let ask = Ask { snapshot, evidence, token, presented, freshness, group, record, certificate, via, now };
+            let ask =
+                Ask { snapshot, evidence, token, presented, freshness, group, record, certificate, via, now };
             if let Some(outcome) = self.issue(appraised, ask).await? {
                 return Ok(outcome.told(draft.broker()));
             }
@@ -429,7 +441,8 @@ impl Issuance {
     }
 
     fn authorize(&self, appraised: Appraised, ask: Ask<'_>) -> Result<Authorized, Denied> {
-        let Ask { snapshot, evidence, token, presented, freshness, group, record, certificate, via, now } = ask;
+        let Ask { snapshot, evidence, token, presented, freshness, group, record, certificate, via, now } =
+            ask;
         let nonce = evidence.and_then(|evidence| evidence.nonce.copied());
         let binding = match (nonce, presented, evidence) {
             (Some(nonce), ..) => Binding::Nonce(nonce),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use appraisal::record::rule;
 use appraisal::{GroupName, Verdict};
-use ca::{Bound, RecordedIntent as _, Serial};
+use ca::{Bound as Profile, RecordedIntent as _, Serial};
 use rusqlite::{Connection, Row, params};
 use shared::message::latest::{EvidenceKind, Nonce};
 use shared::{DeviceId, UnixTime};
@@ -341,7 +341,7 @@ fn issued(c: &Connection, serial: Serial) -> Result<RecordOutcome, StoreError> {
     optional(row)?.ok_or(StoreError::Damaged { field: "state" })
 }
 
-fn recorded(c: &Connection, serial: Serial, likely: Option<&Arc<Bound>>) -> Result<Recorded, StoreError> {
+fn recorded(c: &Connection, serial: Serial, likely: Option<&Arc<Profile>>) -> Result<Recorded, StoreError> {
     let sql = format!(
         "SELECT certificates.*, {} FROM certificates {} WHERE serial = ? AND state = 'intent'",
         profiles::COLUMNS,
@@ -352,7 +352,7 @@ fn recorded(c: &Connection, serial: Serial, likely: Option<&Arc<Bound>>) -> Resu
     optional(row)?.ok_or(StoreError::Damaged { field: "state" })
 }
 
-fn recorded_row(row: &Row<'_>, likely: Option<&Arc<Bound>>) -> Result<Recorded, StoreError> {
+fn recorded_row(row: &Row<'_>, likely: Option<&Arc<Profile>>) -> Result<Recorded, StoreError> {
     let point: Vec<u8> = row.get("point")?;
     let point = point.try_into().map_err(|_| StoreError::Damaged { field: "point" })?;
     let issuer = issuers::number(row, "issuer")?;
