@@ -4,8 +4,10 @@
 //! nonce or the token used, the key seen. So the store calls [`decide`] in the transaction that records the
 //! intent, with facts read in that same transaction.
 
+use std::sync::Arc;
+
 use appraisal::{Appraised, Decision as Verdict, GroupName, KnownDevice};
-use ca::{Serial, Validity};
+use ca::{Bound, Serial, Validity};
 use shared::message::latest::EvidenceKind;
 use shared::{DeviceId, Reject, UnixTime};
 
@@ -40,6 +42,8 @@ pub(crate) struct Basis {
     pub(crate) validity: Validity,
     /// By which protocol and authentication it came.
     pub(crate) via: Via,
+    /// What it is to contain besides.
+    pub(crate) profile: Arc<Bound>,
     /// The CA that signs it.
     pub(crate) issuer: IssuerNumber,
     pub(crate) now: UnixTime,

@@ -202,7 +202,7 @@ pub struct Appraised {
     device: DeviceId,
     csr: CheckedCsr,
     decision: Decision,
-    lifetime: Duration,
+    lifetime: Option<Duration>,
     quota: Option<u32>,
     outcome: Outcome,
     rules: Vec<RuleRecord>,
@@ -239,7 +239,7 @@ impl Appraised {
 
     /// How long its certificate may live, by the policy.
     #[must_use]
-    pub const fn lifetime(&self) -> Duration {
+    pub const fn lifetime(&self) -> Option<Duration> {
         self.lifetime
     }
 

@@ -14,7 +14,7 @@ use crate::key::{FileKey, IssuerKey, KeyError};
 use crate::lint::{LintError, lint_root, lint_template};
 use crate::profile::Validity;
 use crate::serial::{Serial, SerialError};
-use crate::template::{Attribute, Name, Template, Usage};
+use crate::template::{Attribute, Extra, Name, Template, Usage};
 
 /// Life of a root CA: 20 years of 365 days.
 pub const ROOT_LIFETIME: Duration = Duration::from_secs(20 * 365 * 86_400);
@@ -101,6 +101,7 @@ pub fn server_certificate(
         usage: Usage::Server,
         crl_url: None,
         ocsp_url: None,
+        extra: Extra::default(),
     };
     let linted = lint_template(template, issuer.certificate(), SERVER_LIFETIME, now)?;
     Ok(issuer.issue(linted, now)?)
@@ -128,6 +129,7 @@ pub fn client_certificate(
         usage: Usage::Client,
         crl_url: None,
         ocsp_url: None,
+        extra: Extra::default(),
     };
     let linted = lint_template(template, issuer.certificate(), SERVER_LIFETIME, now)?;
     Ok(issuer.issue(linted, now)?)
@@ -184,6 +186,7 @@ fn ca_template(
         usage: Usage::Ca { path_length },
         crl_url: None,
         ocsp_url: None,
+        extra: Extra::default(),
     })
 }
 

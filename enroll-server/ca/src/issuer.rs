@@ -15,6 +15,7 @@ use crate::parse_back::{self, Mismatch, Signer};
 use crate::profile::Validity;
 use crate::serial::Serial;
 use crate::template::Template;
+use crate::to_be_signed::assemble;
 
 /// A CA that can sign: its certificate and its key.
 #[derive(Debug)]
@@ -59,11 +60,8 @@ impl Issuer {
             return Err(IssueError::OtherCa);
         }
         self.certificate.check_valid_at(now)?;
-        let Linted { template, .. } = linted;
-        let subject = Subject(&template.point);
-        let ca = self.rcgen()?;
-        let signed = template.params(false)?.signed_by(&subject, &ca);
-        let der = signed.map_err(|error| ca.key().blame(error))?.der().to_vec();
+        let Linted { template, tbs, .. } = linted;
+        let der = assemble(&tbs, &self.key.sign(&tbs)?);
         let signer = Signer {
             subject: self.certificate.subject_der(),
             point: self.certificate.public_point(),
@@ -76,23 +74,15 @@ impl Issuer {
     pub(crate) fn sign(&self, message: &[u8]) -> Result<Vec<u8>, IssueError> {
         Ok(self.key.sign(message)?)
     }
-
-    /// The same CA for rcgen.
-    pub(crate) fn rcgen(&self) -> Result<rcgen::Issuer<'static, Signing<'_>>, IssueError> {
-        let signing = Signing::new(self.key.as_ref());
-        Ok(rcgen::Issuer::from_ca_cert_der(&self.certificate.to_pki(), signing)?)
-    }
 }
 
 /// Signs a linted certificate with the key in it.
 pub(crate) fn self_sign(linted: Linted, key: &dyn IssuerKey) -> Result<Issued, IssueError> {
-    let Linted { template, ca_point } = linted;
+    let Linted { template, tbs, ca_point } = linted;
     if ca_point != *key.public_point() {
         return Err(IssueError::WrongKey);
     }
-    let signing = Signing::new(key);
-    let signed = template.params(true)?.self_signed(&signing);
-    let der = signed.map_err(|error| signing.blame(error))?.der().to_vec();
+    let der = assemble(&tbs, &key.sign(&tbs)?);
     let subject = template.subject_der();
     let signer = Signer { subject: &subject, point: &template.point, key_id: None };
     Issued::check(der, &template, signer)

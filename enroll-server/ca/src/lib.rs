@@ -22,18 +22,24 @@ mod issuer;
 mod lint;
 mod parse_back;
 mod profile;
+mod rehearsal;
 mod root_list;
 mod serial;
 mod template;
+mod to_be_signed;
 mod vouched;
 
 pub use certificate::{CaCertificate, CaCertificateError};
 pub use distribution::{CrlAddress, DistributionPoint};
 pub use issuer::{IssueError, Issued, Issuer};
 pub use key::{FileKey, IssuerKey, KeyError};
-pub use lint::{LintError, Linted, RecordedIntent, lint};
+pub use lint::{Finding, Findings, LintError, Linted, RecordedIntent, lint, rules};
 pub use parse_back::Mismatch;
-pub use profile::{BACKDATE, LdevidProfile, MAX_LIFETIME, ProfileError, Validity};
+pub use profile::{
+    BACKDATE, BindError, Bound, DEFAULT_PROFILE, Facts, LdevidProfile, MAX_LIFETIME, Profile, ProfileError,
+    SAMPLE_PROFILE, Validity, is_profile_name,
+};
+pub use rehearsal::{RehearsalError, Sample, rehearse, sample};
 pub use root_list::{MAX_ROOT_LIST, RootList, RootListError};
 pub use serial::{Serial, SerialError};
 pub use vouched::{Vouched, VouchedError, vouched};

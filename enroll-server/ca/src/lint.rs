@@ -1,18 +1,31 @@
 //! The lint: everything about a certificate is checked before it is signed, against the profile and RFC 5280.
 //!
-//! A misissued certificate cannot be taken back, so nothing is left to a check afterwards; the one in
-//! [`crate::Issuer::issue`] is against defects of the library, not against bad requests.
+//! A misissued certificate cannot be taken back, so nothing is left to a check afterwards: the very bytes that are to be
+//! signed are made here, looked through rule by rule, and compared with what was meant. The check in
+//! [`crate::Issuer::issue`] is against a key that signs something else.
 
+mod rules;
+mod view;
+mod walk;
+
+#[cfg(test)]
+mod tests;
+
+use core::fmt;
 use core::time::Duration;
+use std::borrow::Cow;
 
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1, UnparsedPublicKey};
 use shared::{DeviceId, UnixTime};
 
 use crate::certificate::CaCertificate;
 use crate::distribution::DistributionPoint;
-use crate::profile::{BACKDATE, LdevidProfile, MAX_LIFETIME, Validity};
+use crate::parse_back::{self, Mismatch, Signer};
+use crate::profile::{BACKDATE, BindError, Bound, LdevidProfile, MAX_LIFETIME, Validity};
 use crate::serial::Serial;
 use crate::template::{Template, Usage, key_id};
+use crate::to_be_signed;
+use view::{Against, View};
 
 /// An intent to issue that is durable: whatever happens from here on, the store knows of it.
 ///
@@ -32,12 +45,19 @@ pub trait RecordedIntent {
 
     /// The revocation list that the certificate names, where the profile has an address for it.
     fn distribution_point(&self) -> DistributionPoint;
+
+    /// What it is to contain besides, as it was recorded; without one, what [`LdevidProfile::unrecorded`] says.
+    fn profile(&self) -> Option<&Bound> {
+        None
+    }
 }
 
 /// A certificate that may be signed by one CA: linted, not yet signed.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Linted {
     pub(crate) template: Template,
+    /// What was looked through, and nothing else, is signed.
+    pub(crate) tbs: Vec<u8>,
     /// Key of the CA that it was linted for.
     pub(crate) ca_point: [u8; 65],
 }
@@ -52,21 +72,72 @@ pub fn lint(
     ca: &CaCertificate,
     now: UnixTime,
 ) -> Result<Linted, LintError> {
+    let bound = intent.profile().map_or_else(|| Cow::Owned(profile.unrecorded()), Cow::Borrowed);
     let template = Template {
         serial: intent.serial(),
         validity: intent.validity(),
-        subject: profile.subject(intent.device()),
+        subject: bound.subject(intent.device()),
         point: *intent.public_point(),
-        names: profile.names(intent.device()),
+        names: bound.names(intent.device())?,
         usage: Usage::Client,
         crl_url: profile.crl_url(intent.distribution_point()),
         ocsp_url: profile.ocsp_url.clone(),
+        extra: bound.extra(),
     };
-    lint_template(template, ca, MAX_LIFETIME, now)
+    let Validity { not_before, not_after } = template.validity;
+    let (found, least) = (not_after.since(not_before), bound.shortest_life());
+    // Near its end a CA can give no more than it has left.
+    if found < least && not_after < ca.validity().not_after {
+        return Err(LintError::TooShort { found, least });
+    }
+    lint_for(template, Some(intent.device()), ca, bound.longest_life().min(MAX_LIFETIME), now)
+}
+
+/// A rule that a certificate breaks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// Stable name of the rule.
+    pub rule: &'static str,
+    /// What demands it.
+    pub section: &'static str,
+    /// What was found.
+    pub found: String,
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({}): {}", self.rule, self.section, self.found)
+    }
+}
+
+/// All rules that a certificate breaks; at least one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Findings(Vec<Finding>);
+
+impl Findings {
+    /// Each rule that is broken.
+    #[must_use]
+    pub fn as_slice(&self) -> &[Finding] {
+        &self.0
+    }
+}
+
+impl fmt::Display for Findings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, finding) in self.0.iter().enumerate() {
+            write!(f, "{}{finding}", if at == 0 { "" } else { "; " })?;
+        }
+        Ok(())
+    }
+}
+
+/// The names of all rules, each with the section that demands it.
+pub fn rules() -> impl Iterator<Item = (&'static str, &'static str)> {
+    rules::all().map(|rule| (rule.name, rule.section))
 }
 
 /// Why a certificate must not be signed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LintError {
     /// The CA's own life has not begun or is over.
     #[error("the CA is valid from {not_before} to {not_after}; at {now} it signs nothing: renew the CA")]
@@ -102,6 +173,26 @@ pub enum LintError {
         /// The most allowed.
         most: Duration,
     },
+    /// The life is shorter than the profile allows.
+    #[error("a life of {} seconds; the profile wants at least {}", found.as_secs(), least.as_secs())]
+    TooShort {
+        /// What was asked for.
+        found: Duration,
+        /// The least allowed.
+        least: Duration,
+    },
+    /// The profile says nothing for this device.
+    #[error(transparent)]
+    Profile(#[from] BindError),
+    /// The bytes that were to be signed break rules.
+    #[error("it breaks rules: {0}")]
+    Rules(Findings),
+    /// The bytes could not be written.
+    #[error("the certificate cannot be written")]
+    Unwritable,
+    /// The bytes are not what was meant: a defect of the library that writes them.
+    #[error("what was written is not what was meant")]
+    Differs(#[source] Mismatch),
     /// The key is not a point on P-256.
     #[error("the key is not an uncompressed point on P-256")]
     Key,
@@ -111,14 +202,21 @@ pub enum LintError {
     /// The CA may not have this certificate below it.
     #[error("the CA's path length does not allow another CA below it")]
     PathLength,
-    /// A subject attribute or a name is empty, too long, or has characters that do not belong there.
-    #[error("a subject attribute or a name is empty, too long, or has characters that do not belong there")]
-    Name,
 }
 
 /// Lints any certificate that `ca` is to sign.
 pub(crate) fn lint_template(
     template: Template,
+    ca: &CaCertificate,
+    longest: Duration,
+    now: UnixTime,
+) -> Result<Linted, LintError> {
+    lint_for(template, None, ca, longest, now)
+}
+
+fn lint_for(
+    template: Template,
+    device: Option<&DeviceId>,
     ca: &CaCertificate,
     longest: Duration,
     now: UnixTime,
@@ -138,14 +236,58 @@ pub(crate) fn lint_template(
         return Err(LintError::PathLength);
     }
     lint_content(&template, longest, now)?;
-    Ok(Linted { template, ca_point: *ca.public_point() })
+    let tbs = written(&template, device, Some(ca))?;
+    Ok(Linted { template, tbs, ca_point: *ca.public_point() })
 }
 
 /// Lints a certificate that signs itself.
 pub(crate) fn lint_root(template: Template, longest: Duration, now: UnixTime) -> Result<Linted, LintError> {
     lint_content(&template, longest, now)?;
+    let tbs = written(&template, None, None)?;
     let ca_point = template.point;
-    Ok(Linted { template, ca_point })
+    Ok(Linted { template, tbs, ca_point })
+}
+
+/// Writes what is to be signed, looks it through, and compares it with what was meant.
+fn written(
+    template: &Template,
+    device: Option<&DeviceId>,
+    ca: Option<&CaCertificate>,
+) -> Result<Vec<u8>, LintError> {
+    let tbs = to_be_signed::write(template, ca).map_err(|_| LintError::Unwritable)?;
+    let custom: Vec<Vec<u8>> = template.extra.extensions.iter().map(|own| own.oid.content()).collect();
+    let against = Against {
+        issuer: ca.map(CaCertificate::subject_der),
+        issuer_key_id: ca.map(CaCertificate::key_id),
+        is_ca: matches!(template.usage, Usage::Ca { .. }),
+        device: device.map(DeviceId::as_str),
+        custom: &custom,
+    };
+    let findings = look_through(&tbs, against);
+    if !findings.is_empty() {
+        return Err(LintError::Rules(Findings(findings)));
+    }
+    let own_subject = template.subject_der();
+    let signer = Signer {
+        subject: ca.map_or(&own_subject, CaCertificate::subject_der),
+        point: ca.map_or(&template.point, CaCertificate::public_point),
+        key_id: ca.map(CaCertificate::key_id),
+    };
+    parse_back::check_tbs(&tbs, template, signer).map_err(LintError::Differs)?;
+    Ok(tbs)
+}
+
+/// Every rule that a TBSCertificate breaks.
+fn look_through(tbs: &[u8], against: Against<'_>) -> Vec<Finding> {
+    let Some(view) = View::new(tbs, against) else {
+        let found = "bytes that cannot be taken apart".to_owned();
+        return vec![Finding { rule: "der", section: "RFC 5280, 4.1", found }];
+    };
+    let broken = rules::all().filter_map(|rule| {
+        let found = (rule.check)(&view).err()?;
+        Some(Finding { rule: rule.name, section: rule.section, found })
+    });
+    broken.collect()
 }
 
 fn lint_content(template: &Template, longest: Duration, now: UnixTime) -> Result<(), LintError> {
@@ -161,22 +303,6 @@ fn lint_content(template: &Template, longest: Duration, now: UnixTime) -> Result
     let on_curve = UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, &template.point).parse().is_ok();
     if template.point.first() != Some(&4) || !on_curve {
         return Err(LintError::Key);
-    }
-    // RFC 5280, appendix A.1: ub-common-name, ub-organization-name and ub-serial-number are 64.
-    let attribute =
-        |text: &String| (1..=64).contains(&text.chars().count()) && !text.contains(char::is_control);
-    if template.subject.is_empty() || !template.subject.iter().all(|(_, text)| attribute(text)) {
-        return Err(LintError::Name);
-    }
-    // RFC 5280, section 4.2.1.6: alternative names are IA5Strings.
-    let name = |name: &crate::template::Name| match name {
-        crate::template::Name::Dns(text) | crate::template::Name::Uri(text) => {
-            (1..=253).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic())
-        }
-        crate::template::Name::Ip(_) => true,
-    };
-    if !template.names.iter().all(name) {
-        return Err(LintError::Name);
     }
     Ok(())
 }

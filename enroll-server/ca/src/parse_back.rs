@@ -5,14 +5,14 @@
 
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1, UnparsedPublicKey};
 use shared::limits;
-use x509_parser::certificate::X509Certificate;
+use x509_parser::certificate::{TbsCertificate, X509Certificate};
 use x509_parser::prelude::FromDer as _;
 use x509_parser::x509::{AlgorithmIdentifier, X509Version};
 
 use crate::certificate::time;
-use crate::der::{self, tlv};
 use crate::profile::Validity;
 use crate::template::{ECDSA_WITH_SHA256, Template, spki};
+use crate::to_be_signed::assemble;
 
 /// Where a signed certificate or revocation list differs from what was to be signed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -79,6 +79,18 @@ pub(crate) fn check(der: &[u8], template: &Template, signer: Signer<'_>) -> Resu
         return Err(Mismatch::TooLong { found: der.len(), most: limits::MAX_CERTIFICATE });
     }
     let tbs = &certificate.tbs_certificate;
+    check_parsed(tbs, template, signer)?;
+    check_signature(der, tbs.as_ref(), &certificate.signature_value.data, signer.point)
+}
+
+/// Compares what is to be signed with its template.
+pub(crate) fn check_tbs(tbs: &[u8], template: &Template, signer: Signer<'_>) -> Result<(), Mismatch> {
+    let (rest, parsed) = TbsCertificate::from_der(tbs).map_err(|_| Mismatch::Malformed)?;
+    same(rest.is_empty(), Mismatch::Malformed)?;
+    check_parsed(&parsed, template, signer)
+}
+
+fn check_parsed(tbs: &TbsCertificate<'_>, template: &Template, signer: Signer<'_>) -> Result<(), Mismatch> {
     let validity = Validity {
         not_before: time(tbs.validity.not_before.timestamp()),
         not_after: time(tbs.validity.not_after.timestamp()),
@@ -96,9 +108,8 @@ pub(crate) fn check(der: &[u8], template: &Template, signer: Signer<'_>) -> Resu
     let has = |oid: &[u8], critical, value: &[u8]| {
         found.iter().any(|e| e.oid.as_bytes() == oid && e.critical == critical && e.value == value)
     };
-    let all = wanted.iter().all(|e| has(e.oid, e.critical, &e.value));
-    same(all && found.len() == wanted.len(), Mismatch::Extensions)?;
-    check_signature(der, tbs.as_ref(), &certificate.signature_value.data, signer.point)
+    let all = wanted.iter().all(|e| has(&e.oid, e.critical, &e.value));
+    same(all && found.len() == wanted.len(), Mismatch::Extensions)
 }
 
 /// RFC 5758, section 3.2: the parameters are absent.
@@ -115,9 +126,7 @@ pub(crate) fn check_signature(
     signature: &[u8],
     point: &[u8; 65],
 ) -> Result<(), Mismatch> {
-    let algorithm = tlv(der::SEQUENCE, &[&tlv(der::OID, &[ECDSA_WITH_SHA256])]);
-    let whole = tlv(der::SEQUENCE, &[signed, &algorithm, &tlv(der::BIT_STRING, &[&[0], signature])]);
-    same(der == whole, Mismatch::Malformed)?;
+    same(der == assemble(signed, signature), Mismatch::Malformed)?;
     let key = UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, point);
     key.verify(signed, signature).map_err(|_| Mismatch::Signature)
 }
@@ -136,7 +145,10 @@ mod tests {
     use crate::template::{Template, Usage};
     use crate::{Serial, hierarchy};
     use core::time::Duration;
-    use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, IsCa, KeyUsagePurpose, SanType};
+    use rcgen::{
+        CertificateParams, ExtendedKeyUsagePurpose, IsCa, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256,
+        PublicKeyData, SanType, SignatureAlgorithm, SigningKey,
+    };
     use shared::{DeviceId, UnixTime};
 
     const NOW: UnixTime = UnixTime::from_secs(1_795_478_400);
@@ -153,13 +165,38 @@ mod tests {
         Template {
             serial: Serial::random().unwrap(),
             validity: Validity::of_ldevid(NOW, Duration::from_secs(86_400), issuer.certificate()).unwrap(),
-            subject: profile.subject(&device),
+            subject: profile.unrecorded().subject(&device),
             point: *FileKey::generate().unwrap().public_point(),
-            names: profile.names(&device),
+            names: profile.unrecorded().names(&device).unwrap(),
             usage: Usage::Client,
             crl_url: profile.crl_url(DistributionPoint { issuer: 1, partition: 0 }),
             ocsp_url: None,
+            extra: profile.unrecorded().extra(),
         }
+    }
+
+    /// The CA for the library, to sign what was not linted.
+    struct Unlinted<'a>(&'a Issuer);
+
+    impl PublicKeyData for Unlinted<'_> {
+        fn der_bytes(&self) -> &[u8] {
+            self.0.certificate().public_point()
+        }
+
+        fn algorithm(&self) -> &'static SignatureAlgorithm {
+            &PKCS_ECDSA_P256_SHA256
+        }
+    }
+
+    impl SigningKey for Unlinted<'_> {
+        fn sign(&self, message: &[u8]) -> Result<Vec<u8>, rcgen::Error> {
+            self.0.sign(message).map_err(|_| rcgen::Error::RemoteKeyError)
+        }
+    }
+
+    fn by(issuer: &Issuer) -> rcgen::Issuer<'static, Unlinted<'_>> {
+        let ca = issuer.certificate().to_pki();
+        rcgen::Issuer::from_ca_cert_der(&ca, Unlinted(issuer)).unwrap()
     }
 
     /// Signs the template with a bug planted in the parameters, and checks the result.
@@ -168,7 +205,7 @@ mod tests {
         let template = template(&issuer);
         let mut params = template.params(false).unwrap();
         bug(&mut params);
-        let signed = params.signed_by(&Subject(&template.point), &issuer.rcgen().unwrap()).unwrap();
+        let signed = params.signed_by(&Subject(&template.point), &by(&issuer)).unwrap();
         check(signed.der(), &template, signer(&issuer))
     }
 
@@ -215,9 +252,8 @@ mod tests {
         let (issuer, other) = (issuer(), issuer());
         let template = template(&issuer);
         let params = template.params(false).unwrap();
-        let sign = |issuer: &Issuer, point| {
-            params.signed_by(&Subject(point), &issuer.rcgen().unwrap()).unwrap().der().to_vec()
-        };
+        let sign =
+            |issuer: &Issuer, point| params.signed_by(&Subject(point), &by(issuer)).unwrap().der().to_vec();
         let good = sign(&issuer, &template.point);
         assert_eq!(check(&good, &template, signer(&issuer)), Ok(()));
         assert_eq!(check(&sign(&other, &template.point), &template, signer(&issuer)), Err(Mismatch::Issuer));

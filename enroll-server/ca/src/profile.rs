@@ -1,15 +1,33 @@
 //! The profile of LDevIDs: names, life, usages, where revocation is published.
 //!
-//! A CSR has no say in any of it. The profile of CAs and servers stands in [`crate::hierarchy`].
+//! A CSR has no say in any of it. A [`Profile`] is read from a file; an [`LdevidProfile`] is what a server adds to all
+//! of them. The profiles of CAs and servers stand in [`crate::hierarchy`].
+
+mod bound;
+mod file;
+mod life;
+mod oid;
+mod pattern;
+mod render;
+mod usage;
 
 use core::time::Duration;
 
-use shared::{DeviceId, UnixTime};
+use shared::UnixTime;
+use toml_places::FileError;
 
 use crate::certificate::CaCertificate;
 use crate::distribution::{CrlAddress, DistributionPoint};
 use crate::lint::LintError;
-use crate::template::{Attribute, Name};
+use crate::template::Attribute;
+
+pub use bound::{BindError, Bound, Facts};
+pub(crate) use oid::Oid;
+pub(crate) use pattern::Pattern;
+pub(crate) use usage::KeyUse;
+
+/// A profile file with every field, its default and what it means; a new server starts from it.
+pub const SAMPLE_PROFILE: &str = include_str!("../profile.sample.toml");
 
 /// Longest life of an LDevID.
 pub const MAX_LIFETIME: Duration = Duration::from_secs(180 * 86_400);
@@ -94,16 +112,144 @@ impl LdevidProfile {
         self.crl.as_ref().map(|address| address.of(point))
     }
 
-    pub(crate) fn subject(&self, device: &DeviceId) -> Vec<(Attribute, String)> {
-        vec![
-            (Attribute::Organization, self.tenant.clone()),
-            (Attribute::CommonName, device.as_str().into()),
-            (Attribute::SerialNumber, device.as_str().into()),
-        ]
+    /// The private enterprise number in the device's URN.
+    #[must_use]
+    pub const fn enterprise(&self) -> u32 {
+        self.enterprise
     }
 
-    pub(crate) fn names(&self, device: &DeviceId) -> Vec<Name> {
-        vec![Name::Uri(device.urn(self.enterprise).to_string())]
+    /// What certificates contain that no profile was recorded for: that of an empty file.
+    #[must_use]
+    pub fn unrecorded(&self) -> Bound {
+        let facts = Facts { tenant: &self.tenant, enterprise: self.enterprise, ..Facts::default() };
+        Profile::default().bind_unchecked(DEFAULT_PROFILE, &facts)
+    }
+}
+
+/// The name of the profile of groups that name no other.
+pub const DEFAULT_PROFILE: &str = "default";
+
+/// Whether `text` can be the name of a profile: 1 to 32 lower-case letters, digits and hyphens, beginning with a letter
+/// or digit, for it is part of a file's name.
+#[must_use]
+pub fn is_profile_name(text: &str) -> bool {
+    let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    (1..=32).contains(&text.len()) && text.bytes().all(allowed) && !text.starts_with('-')
+}
+
+/// What certificates contain and how long they live, as a file says. Equal to an empty file by default.
+///
+/// Whatever the file says, a certificate is none of a CA or server, names its device in common name and serialNumber,
+/// and lives [`MAX_LIFETIME`] at most.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Profile {
+    default: Duration,
+    least: Duration,
+    most: Duration,
+    subject: Vec<(Attribute, Pattern)>,
+    uris: Vec<Pattern>,
+    dns: Vec<Pattern>,
+    key_uses: Vec<KeyUse>,
+    purposes: Vec<Oid>,
+    policies: Vec<CertificatePolicy>,
+    extensions: Vec<CustomExtension>,
+}
+
+/// A certificate policy (RFC 5280, section 4.2.1.4).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct CertificatePolicy {
+    pub(crate) oid: Oid,
+    /// Where the practice statement stands.
+    pub(crate) cps: Option<String>,
+}
+
+/// An extension of the operator's own, never critical.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct CustomExtension {
+    pub(crate) oid: Oid,
+    /// The value in DER.
+    pub(crate) value: Vec<u8>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum NameForm {
+    Uri,
+    Dns,
+}
+
+impl NameForm {
+    const fn key(self) -> &'static str {
+        match self {
+            Self::Uri => "uri",
+            Self::Dns => "dns",
+        }
+    }
+}
+
+/// The attributes that a profile sets, in the order of the subject; common name and serialNumber follow.
+const SUBJECT: &[(Attribute, &str)] = &[
+    (Attribute::Country, "country"),
+    (Attribute::State, "state"),
+    (Attribute::Locality, "locality"),
+    (Attribute::Organization, "organization"),
+    (Attribute::OrganizationalUnit, "organizational_unit"),
+];
+
+fn default_organization() -> Pattern {
+    Pattern::variable(pattern::Variable::Tenant)
+}
+
+impl Default for Profile {
+    fn default() -> Self {
+        // RFC 9039, section 4.4.
+        let urn = Pattern::of(&[
+            Err("urn:dev:os:"),
+            Ok(pattern::Variable::Enterprise),
+            Err("-"),
+            Ok(pattern::Variable::Id),
+        ]);
+        Self {
+            default: Duration::from_secs(90 * 86_400),
+            least: life::MIN_LIFETIME,
+            most: MAX_LIFETIME,
+            subject: vec![(Attribute::Organization, default_organization())],
+            uris: vec![urn],
+            dns: Vec::new(),
+            key_uses: vec![KeyUse::DigitalSignature],
+            purposes: Vec::new(),
+            policies: Vec::new(),
+            extensions: Vec::new(),
+        }
+    }
+}
+
+impl Profile {
+    /// Reads a profile file; `file` is its name in errors. What it says is not linted yet:
+    /// [`rehearse`](crate::rehearse()) does that.
+    ///
+    /// # Errors
+    /// Names everything that is wrong with it, with file, line and field.
+    pub fn parse(file: &str, text: &str) -> Result<Self, FileError> {
+        toml_places::read(file, text, file::profile)
+    }
+
+    /// How long a certificate lives where nobody says otherwise.
+    #[must_use]
+    pub const fn default_lifetime(&self) -> Duration {
+        self.default
+    }
+
+    /// The shortest and the longest life that may be asked for.
+    #[must_use]
+    pub const fn bounds(&self) -> (Duration, Duration) {
+        (self.least, self.most)
+    }
+
+    /// Whether the policy of a group has to give a label.
+    #[must_use]
+    pub fn needs_label(&self) -> bool {
+        let patterns = self.subject.iter().map(|(_, pattern)| pattern).chain(&self.uris).chain(&self.dns);
+        patterns.into_iter().any(|pattern| pattern.has(pattern::Variable::Label))
     }
 }
 

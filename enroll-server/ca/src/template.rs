@@ -4,14 +4,14 @@ use core::net::IpAddr;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use rcgen::{
-    BasicConstraints, CertificateParams, CrlDistributionPoint, CustomExtension, DistinguishedName, DnType,
-    DnValue, ExtendedKeyUsagePurpose, IsCa, KeyIdMethod, KeyUsagePurpose, SanType,
+    BasicConstraints, CertificateParams, CrlDistributionPoint, DistinguishedName, DnType, DnValue,
+    ExtendedKeyUsagePurpose, IsCa, KeyIdMethod, KeyUsagePurpose, SanType,
 };
 use shared::UnixTime;
 use time::OffsetDateTime;
 
 use crate::der::{self, context, context_constructed, tlv};
-use crate::profile::Validity;
+use crate::profile::{CertificatePolicy, CustomExtension, KeyUse, Oid, Validity};
 use crate::serial::Serial;
 
 /// A certificate before it is signed.
@@ -25,12 +25,28 @@ pub(crate) struct Template {
     pub(crate) usage: Usage,
     pub(crate) crl_url: Option<String>,
     pub(crate) ocsp_url: Option<String>,
+    pub(crate) extra: Extra,
+}
+
+/// What a profile puts into a certificate besides what its [`Usage`] does.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Extra {
+    /// Besides the signature.
+    pub(crate) key_uses: Vec<KeyUse>,
+    /// Purposes besides that of the usage.
+    pub(crate) purposes: Vec<Oid>,
+    pub(crate) policies: Vec<CertificatePolicy>,
+    pub(crate) extensions: Vec<CustomExtension>,
 }
 
 /// An attribute of a subject.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Attribute {
+    Country,
+    State,
+    Locality,
     Organization,
+    OrganizationalUnit,
     CommonName,
     SerialNumber,
 }
@@ -59,7 +75,7 @@ pub(crate) enum Usage {
 /// An extension as it stands in a certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Extension {
-    pub(crate) oid: &'static [u8],
+    pub(crate) oid: Vec<u8>,
     pub(crate) critical: bool,
     pub(crate) value: Vec<u8>,
 }
@@ -93,11 +109,11 @@ impl Template {
 
     /// The extensions; `authority` is the key identifier of the issuer, absent where it signs itself.
     pub(crate) fn extensions(&self, authority: Option<&[u8]>) -> Vec<Extension> {
-        let extension = |oid, critical, value| Extension { oid, critical, value };
+        let extension = |oid: &[u8], critical, value| Extension { oid: oid.to_vec(), critical, value };
         let mut list = vec![
             extension(SUBJECT_KEY_ID, false, tlv(der::OCTET_STRING, &[&key_id(&self.point)])),
             extension(BASIC_CONSTRAINTS, true, self.usage.basic_constraints()),
-            extension(KEY_USAGE, true, self.usage.key_usage()),
+            extension(KEY_USAGE, true, self.key_usage()),
         ];
         if let Some(id) = authority {
             let value = tlv(der::SEQUENCE, &[&tlv(context(0), &[id])]);
@@ -107,9 +123,14 @@ impl Template {
             let names: Vec<_> = self.names.iter().map(Name::der).collect();
             list.push(extension(SUBJECT_ALT_NAME, false, sequence(&names)));
         }
-        if let Some(purpose) = self.usage.purpose() {
-            let value = tlv(der::SEQUENCE, &[&tlv(der::OID, &[purpose])]);
-            list.push(extension(EXTENDED_KEY_USAGE, false, value));
+        let own = self.usage.purpose().map(<[u8]>::to_vec);
+        let purposes: Vec<Vec<u8>> = own
+            .into_iter()
+            .chain(self.extra.purposes.iter().map(Oid::content))
+            .map(|oid| tlv(der::OID, &[&oid]))
+            .collect();
+        if !purposes.is_empty() {
+            list.push(extension(EXTENDED_KEY_USAGE, false, sequence(&purposes)));
         }
         if let Some(url) = &self.crl_url {
             let name = tlv(context_constructed(0), &[&tlv(context(6), &[url.as_bytes()])]);
@@ -122,7 +143,20 @@ impl Template {
         if self.usage == Usage::OcspResponder {
             list.push(extension(OCSP_NOCHECK, false, tlv(der::NULL, &[])));
         }
+        if !self.extra.policies.is_empty() {
+            list.push(extension(CERTIFICATE_POLICIES, false, policies(&self.extra.policies)));
+        }
+        for CustomExtension { oid, value } in &self.extra.extensions {
+            list.push(extension(&oid.content(), false, value.clone()));
+        }
         list
+    }
+
+    fn key_usage(&self) -> Vec<u8> {
+        let bits = self.extra.key_uses.iter().fold(self.usage.key_usage(), |bits, more| bits | more.bit());
+        // X.690, section 11.2.2: no zero bits at the end.
+        let unused = u8::try_from(bits.trailing_zeros()).unwrap_or(0);
+        tlv(der::BIT_STRING, &[&[unused, bits]])
     }
 
     /// The same for rcgen.
@@ -138,6 +172,11 @@ impl Template {
         }
         params.subject_alt_names = self.names.iter().map(Name::rcgen).collect::<Result<_, _>>()?;
         (params.is_ca, params.key_usages, params.extended_key_usages) = self.usage.rcgen();
+        let uses = self.extra.key_uses.iter().map(|key_use| key_use.rcgen());
+        params.key_usages.extend(uses.filter(|key_use| *key_use != KeyUsagePurpose::DigitalSignature));
+        let purposes =
+            self.extra.purposes.iter().map(|oid| ExtendedKeyUsagePurpose::Other(oid.arcs().to_vec()));
+        params.extended_key_usages.extend(purposes);
         params.key_identifier_method = KeyIdMethod::PreSpecified(key_id(&self.point));
         params.use_authority_key_identifier_extension = !self_signed;
         params.crl_distribution_points =
@@ -145,11 +184,22 @@ impl Template {
         params.custom_extensions = self
             .ocsp_url
             .iter()
-            .map(|url| CustomExtension::from_oid_content(AUTHORITY_INFO_ACCESS_ARCS, ocsp_access(url)))
+            .map(|url| rcgen::CustomExtension::from_oid_content(AUTHORITY_INFO_ACCESS_ARCS, ocsp_access(url)))
             .collect();
         if self.usage == Usage::OcspResponder {
             let nothing = tlv(der::NULL, &[]);
-            params.custom_extensions.push(CustomExtension::from_oid_content(OCSP_NOCHECK_ARCS, nothing));
+            params
+                .custom_extensions
+                .push(rcgen::CustomExtension::from_oid_content(OCSP_NOCHECK_ARCS, nothing));
+        }
+        if !self.extra.policies.is_empty() {
+            let value = policies(&self.extra.policies);
+            let policies = rcgen::CustomExtension::from_oid_content(CERTIFICATE_POLICIES_ARCS, value);
+            params.custom_extensions.push(policies);
+        }
+        for CustomExtension { oid, value } in &self.extra.extensions {
+            let extension = rcgen::CustomExtension::from_oid_content(oid.arcs(), value.clone());
+            params.custom_extensions.push(extension);
         }
         Ok(params)
     }
@@ -158,24 +208,55 @@ impl Template {
 impl Attribute {
     const fn oid(self) -> &'static [u8] {
         match self {
+            Self::Country => &[0x55, 0x04, 0x06],
+            Self::State => &[0x55, 0x04, 0x08],
+            Self::Locality => &[0x55, 0x04, 0x07],
             Self::Organization => &[0x55, 0x04, 0x0a],
+            Self::OrganizationalUnit => &[0x55, 0x04, 0x0b],
             Self::CommonName => &[0x55, 0x04, 0x03],
             Self::SerialNumber => &[0x55, 0x04, 0x05],
         }
     }
 
-    /// RFC 5280, appendix A.1: X520SerialNumber is a PrintableString, the others here are UTF8Strings.
+    /// RFC 5280, appendix A.1: X520countryName and X520SerialNumber are PrintableStrings, the others here are
+    /// UTF8Strings.
     const fn string_tag(self) -> u8 {
         match self {
-            Self::Organization | Self::CommonName => der::UTF8_STRING,
-            Self::SerialNumber => der::PRINTABLE_STRING,
+            Self::State
+            | Self::Locality
+            | Self::Organization
+            | Self::OrganizationalUnit
+            | Self::CommonName => der::UTF8_STRING,
+            Self::Country | Self::SerialNumber => der::PRINTABLE_STRING,
         }
+    }
+
+    /// Most characters (RFC 5280, appendix A.1: the ub- constants).
+    pub(crate) const fn upper_bound(self) -> usize {
+        match self {
+            Self::Country => 2,
+            Self::State | Self::Locality => 128,
+            Self::Organization | Self::OrganizationalUnit | Self::CommonName | Self::SerialNumber => 64,
+        }
+    }
+
+    /// The attribute with this identifier.
+    pub(crate) fn from_oid(oid: &[u8]) -> Option<Self> {
+        use Attribute::{
+            CommonName, Country, Locality, Organization, OrganizationalUnit, SerialNumber, State,
+        };
+        let all = [Country, State, Locality, Organization, OrganizationalUnit, CommonName, SerialNumber];
+        all.into_iter().find(|attribute| attribute.oid() == oid)
     }
 
     fn rcgen(self, text: &str) -> Result<(DnType, DnValue), rcgen::Error> {
         Ok(match self {
             Self::Organization => (DnType::OrganizationName, DnValue::Utf8String(text.into())),
+            Self::OrganizationalUnit => (DnType::OrganizationalUnitName, DnValue::Utf8String(text.into())),
             Self::CommonName => (DnType::CommonName, DnValue::Utf8String(text.into())),
+            Self::State => (DnType::StateOrProvinceName, DnValue::Utf8String(text.into())),
+            Self::Locality => (DnType::LocalityName, DnValue::Utf8String(text.into())),
+            Self::Country => (DnType::CountryName, DnValue::PrintableString(text.try_into()?)),
             Self::SerialNumber => {
                 (DnType::CustomDnType(vec![2, 5, 4, 5]), DnValue::PrintableString(text.try_into()?))
             }
@@ -216,10 +297,10 @@ impl Usage {
     }
 
     /// RFC 5280, section 4.2.1.3: bit 0 is digitalSignature, bits 5 and 6 are keyCertSign and cRLSign.
-    fn key_usage(self) -> Vec<u8> {
+    const fn key_usage(self) -> u8 {
         match self {
-            Self::Client | Self::Server | Self::OcspResponder => tlv(der::BIT_STRING, &[&[7, 0x80]]),
-            Self::Ca { .. } => tlv(der::BIT_STRING, &[&[1, 0x06]]),
+            Self::Client | Self::Server | Self::OcspResponder => 0x80,
+            Self::Ca { .. } => 0x06,
         }
     }
 
@@ -280,23 +361,38 @@ const PRIME256V1: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07];
 /// ecdsa-with-SHA256 (RFC 5758, section 3.2).
 pub(crate) const ECDSA_WITH_SHA256: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x02];
 // Extensions: 2.5.29.x (RFC 5280, section 4.2.1), and authority information access (section 4.2.2.1).
-const SUBJECT_KEY_ID: &[u8] = &[0x55, 0x1d, 14];
-const KEY_USAGE: &[u8] = &[0x55, 0x1d, 15];
-const SUBJECT_ALT_NAME: &[u8] = &[0x55, 0x1d, 17];
-const BASIC_CONSTRAINTS: &[u8] = &[0x55, 0x1d, 19];
-const CRL_DISTRIBUTION_POINTS: &[u8] = &[0x55, 0x1d, 31];
+pub(crate) const SUBJECT_KEY_ID: &[u8] = &[0x55, 0x1d, 14];
+pub(crate) const KEY_USAGE: &[u8] = &[0x55, 0x1d, 15];
+pub(crate) const SUBJECT_ALT_NAME: &[u8] = &[0x55, 0x1d, 17];
+pub(crate) const BASIC_CONSTRAINTS: &[u8] = &[0x55, 0x1d, 19];
+pub(crate) const CRL_DISTRIBUTION_POINTS: &[u8] = &[0x55, 0x1d, 31];
 pub(crate) const AUTHORITY_KEY_ID: &[u8] = &[0x55, 0x1d, 35];
-const EXTENDED_KEY_USAGE: &[u8] = &[0x55, 0x1d, 37];
-const AUTHORITY_INFO_ACCESS: &[u8] = &[0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x01, 0x01];
+pub(crate) const EXTENDED_KEY_USAGE: &[u8] = &[0x55, 0x1d, 37];
+pub(crate) const AUTHORITY_INFO_ACCESS: &[u8] = &[0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x01, 0x01];
+pub(crate) const CERTIFICATE_POLICIES: &[u8] = &[0x55, 0x1d, 32];
+const CERTIFICATE_POLICIES_ARCS: &[u64] = &[2, 5, 29, 32];
+/// id-qt-cps (RFC 5280, section 4.2.1.4).
+pub(crate) const CPS: &[u8] = &[0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x02, 0x01];
 const AUTHORITY_INFO_ACCESS_ARCS: &[u64] = &[1, 3, 6, 1, 5, 5, 7, 1, 1];
+pub(crate) const OCSP: &[u8] = &[0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x30, 0x01];
 // id-pkix-ocsp-nocheck (RFC 6960, section 4.2.2.2.1): the certificate lives for days, and is not asked about.
-const OCSP_NOCHECK: &[u8] = &[0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x30, 0x01, 0x05];
+pub(crate) const OCSP_NOCHECK: &[u8] = &[0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x30, 0x01, 0x05];
 const OCSP_NOCHECK_ARCS: &[u64] = &[1, 3, 6, 1, 5, 5, 7, 48, 1, 5];
-const OCSP: &[u8] = &[0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x30, 0x01];
 
 fn ocsp_access(url: &str) -> Vec<u8> {
     let description = tlv(der::SEQUENCE, &[&tlv(der::OID, &[OCSP]), &tlv(context(6), &[url.as_bytes()])]);
     tlv(der::SEQUENCE, &[&description])
+}
+
+fn policies(policies: &[CertificatePolicy]) -> Vec<u8> {
+    let information = policies.iter().map(|CertificatePolicy { oid, cps }| {
+        let oid = tlv(der::OID, &[&oid.content()]);
+        let Some(cps) = cps else { return tlv(der::SEQUENCE, &[&oid]) };
+        let qualifier =
+            tlv(der::SEQUENCE, &[&tlv(der::OID, &[CPS]), &tlv(der::IA5_STRING, &[cps.as_bytes()])]);
+        tlv(der::SEQUENCE, &[&oid, &tlv(der::SEQUENCE, &[&qualifier])])
+    });
+    sequence(&information.collect::<Vec<_>>())
 }
 
 fn sequence(items: &[Vec<u8>]) -> Vec<u8> {

@@ -17,6 +17,7 @@ mod keys;
 mod makers;
 mod output;
 mod policy;
+mod profile;
 mod qr;
 mod reference;
 mod renewals;
@@ -73,6 +74,7 @@ fn dispatch(args: Args, output: &Output) -> Result<(), Failure> {
         }
         Command::Key(command) => keys::run(&global, command, output),
         Command::Policy(command) => policy::run(&global, command, output),
+        Command::Profile(command) => profile::run(&global, command, output),
         Command::Batch(command) => with_admin(&global, |admin| batches::run(admin, command, output)),
         Command::Reference(command) => with_admin(&global, |admin| reference::run(admin, command, output)),
         Command::Token(command) => with_admin(&global, |admin| tokens::run(admin, command, output)),

@@ -133,6 +133,10 @@ pub struct Files {
     pub policy: PathBuf,
     /// The folder of the other groups' policies.
     pub policy_groups: PathBuf,
+    /// The profile `default` of certificates; it need not be there.
+    pub profile: PathBuf,
+    /// The folder of the other profiles.
+    pub profiles: PathBuf,
     /// Known-good measurements besides those in the policy, where such a file is named.
     pub reference_values: Option<PathBuf>,
     /// The SQLite database.

@@ -176,6 +176,8 @@ fn files<'t>(reader: &mut Reader<'t>, root: &mut Section<'t>, folder: &Path) -> 
         credential_key: file("credential_key", "credential.key"),
         policy: file("policy", "policy.toml"),
         policy_groups: file("policy_groups", "policy.d"),
+        profile: file("profile", "profile.toml"),
+        profiles: file("profiles", "profiles.d"),
         reference_values: None,
         store: file("store", "store.sqlite"),
         log_key: file("log_key", "log.key"),
@@ -186,7 +188,7 @@ fn files<'t>(reader: &mut Reader<'t>, root: &mut Section<'t>, folder: &Path) -> 
     reader.close(
         section,
         "root_certificate, root_crl, issuing_certificate, issuing_key, server_certificate, server_key, trust_bundle, \
-         nonce_key, credential_key, policy, policy_groups, reference_values, store and log_key",
+         nonce_key, credential_key, policy, policy_groups, profile, profiles, reference_values, store and log_key",
     );
     Files { reference_values, ..files }
 }

@@ -56,13 +56,38 @@ fn name(place: Failpoint) -> &'static str {
 fn crash_and_recover(place: &str, planted: bool) -> Result<(), String> {
     let folder = tempfile::tempdir().unwrap();
     new_server(folder.path(), "");
-    let mut child = Command::new(std::env::current_exe().unwrap());
-    child.args(["--exact", "issuance::crash_tests::child", "--ignored", "--nocapture"]);
-    child.env(FOLDER, folder.path()).env(PLACE, place).env(PLANTED, planted.to_string());
-    let ended = child.output().unwrap();
-    assert_eq!(ended.status.signal(), Some(6), "{}", String::from_utf8_lossy(&ended.stderr));
+    crash(folder.path(), place, planted);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(look(folder.path()))
+}
+
+fn crash(folder: &Path, place: &str, planted: bool) {
+    let mut child = Command::new(std::env::current_exe().unwrap());
+    child.args(["--exact", "issuance::crash_tests::child", "--ignored", "--nocapture"]);
+    child.env(FOLDER, folder).env(PLACE, place).env(PLANTED, planted.to_string());
+    let ended = child.output().unwrap();
+    assert_eq!(ended.status.signal(), Some(6), "{}", String::from_utf8_lossy(&ended.stderr));
+}
+
+/// A profile that changed while the server was down changes nothing about what was recorded before.
+#[test]
+fn what_was_recorded_is_signed_whatever_the_profile_says_by_then() {
+    let folder = tempfile::tempdir().unwrap();
+    new_server(folder.path(), "");
+    let profile = folder.path().join("server/profile.toml");
+    std::fs::write(&profile, "[subject]\norganizational_unit = \"before {group}\"\n").unwrap();
+    crash(folder.path(), "recorded", false);
+    std::fs::write(&profile, "[subject]\norganizational_unit = \"after {group}\"\n").unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let (issuance, admin) = open(folder.path(), Hook::default()).await;
+        assert_eq!(issuance.recover().await.unwrap().finished, 1);
+        let certificates = admin.certificates(None).await.unwrap();
+        let der = certificates[0].der.clone().unwrap();
+        let has = |text: &str| der.windows(text.len()).any(|found| found == text.as_bytes());
+        assert!(has("before default") && !has("after default"));
+        look(folder.path()).await.unwrap();
+    });
 }
 
 /// Starts again and looks at what the killed process left.

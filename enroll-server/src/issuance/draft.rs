@@ -12,11 +12,12 @@ use appraisal::{
     Appraised, CheckedCsr, Decision, Endorsements, GroupName, KnownDevice, Policy, Proof, ReferenceValues,
     Refusal, RuleRecord, TlsIdentity, Verdict,
 };
+use ca::{IssueError, LdevidProfile, LintError};
 use shared::message::latest::EvidenceKind;
 use shared::{DeviceId, Reject, UnixTime};
 
 use super::{Denied, Evidence, stored, token_hash};
-use crate::policies::InForce;
+use crate::policies::{InForce, Pinned};
 use crate::store::{Asked, NewAppraisal, Opinion, Ruled};
 
 /// A request that is being served.
@@ -28,6 +29,7 @@ pub(super) struct Draft {
     broker: BrokerOverride,
     /// What was looked at before the appraisal.
     before: Vec<RuleRecord>,
+    policy: Option<Policy>,
     record: NewAppraisal,
     evidence: Option<crate::store::StoredEvidence>,
 }
@@ -68,7 +70,8 @@ impl Draft {
         let broker = BrokerOverride::default();
         let before = Vec::new();
         let stored = evidence.as_ref().map(stored);
-        let mut draft = Self { in_force, reference_values, broker, before, record, evidence: stored };
+        let mut draft =
+            Self { in_force, reference_values, broker, before, policy: None, record, evidence: stored };
         if let Some(evidence) = evidence {
             draft.record.endorsements = evidence.endorsements.iter().map(|der| der.to_vec()).collect();
         }
@@ -172,6 +175,7 @@ impl Draft {
             appraise(&appraisal::Basis { makers, policy, reference_values: &reference_values })
         };
         self.broker = policy.broker().clone();
+        self.policy = Some(policy.clone());
         let appraised = with(policy);
         self.record.policy = Some(digest);
         self.record.by_candidate = by_candidate;
@@ -181,6 +185,21 @@ impl Draft {
             Opinion { policy: digest, ruled, rule: rule.map(str::to_owned) }
         });
         Ok(appraised?)
+    }
+
+    /// What the certificate is to be like, by the policy that decided and the profile that it names. Both were pinned
+    /// with the request.
+    pub(super) fn certificate(
+        &self,
+        group: &GroupName,
+        model: Option<&str>,
+        server: &LdevidProfile,
+    ) -> Result<Pinned, Denied> {
+        let policy = self.policy.as_ref().ok_or_else(|| Denied::NoPolicy(group.clone()))?;
+        let pinned = self.in_force.profiles.pin(policy, group, model, server);
+        let pinned = pinned.map_err(LintError::from).map_err(IssueError::from)?;
+        pinned.bound.check(&self.record.device).map_err(LintError::from).map_err(IssueError::from)?;
+        Ok(pinned)
     }
 
     /// What the policy that decided says of the broker.

@@ -104,10 +104,23 @@ impl Issuance {
         if under.group.is_some() {
             snapshot = self.parts.store.snapshot(&request.device, now).await?;
         }
+        let model = known.and_then(|known| known.model.as_deref()).or_else(|| appraised.model());
+        let certificate = draft.certificate(&group, model, &self.parts.profile)?;
         let record = draft.record();
         let via = Via::Native;
         let evidence = Some(evidence);
-        let ask = Ask { snapshot, evidence, token, presented: None, freshness, group, record, via, now };
+        let ask = Ask {
+            snapshot,
+            evidence,
+            token,
+            presented: None,
+            freshness,
+            group,
+            record,
+            certificate,
+            via,
+            now,
+        };
         match self.parts.store.would(self.authorize(appraised, ask)?).await? {
             Decision::Record | Decision::Release(_) | Decision::Known(..) => Ok(Ruled::Accepted),
             Decision::Hold => Ok(Ruled::Held),

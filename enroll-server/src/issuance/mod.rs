@@ -49,7 +49,7 @@ use crate::clock::Clock;
 use crate::credential::WrappingFile;
 use crate::failpoint::{Failpoint, Hook};
 use crate::nonce::{Freshness, NonceKey};
-use crate::policies::Policies;
+use crate::policies::{Pinned, Policies};
 use crate::store::{
     Asked, Binding, Completed, IssuerNumber, NewAppraisal, NewEvent, Observed, RecordOutcome, Recorded,
     Sha256, Snapshot, Store, Via,
@@ -281,8 +281,21 @@ impl Issuance {
                 draft.appraise(&group, &makers, |basis| application.appraise(&proof, basis, known, now));
             let evidence = Some(evidence);
             let appraised = self.noted(device, appraised, (evidence, &snapshot), now).await?;
+            let model = known.and_then(|known| known.model.as_deref()).or_else(|| appraised.model());
+            let certificate = draft.certificate(&group, model, &self.parts.profile)?;
             let (record, freshness, via) = (draft.record(), *freshness, *via);
-            let ask = Ask { snapshot, evidence, token, presented: None, freshness, group, record, via, now };
+            let ask = Ask {
+                snapshot,
+                evidence,
+                token,
+                presented: None,
+                freshness,
+                group,
+                record,
+                certificate,
+                via,
+                now,
+            };
             if let Some(outcome) = self.issue(appraised, ask).await? {
                 return Ok(outcome.told(draft.broker()));
             }
@@ -356,8 +369,11 @@ impl Issuance {
             });
             let appraised = self.noted(device, appraised, (*evidence, &snapshot), now).await?;
             let presented = Some(identity.serial());
+            let model = known.and_then(|known| known.model.as_deref()).or_else(|| appraised.model());
+            let certificate = draft.certificate(&group, model, &self.parts.profile)?;
             let (evidence, freshness, record, via) = (*evidence, *freshness, draft.record(), *via);
-            let ask = Ask { snapshot, evidence, token, presented, freshness, group, record, via, now };
+            let ask =
+                Ask { snapshot, evidence, token, presented, freshness, group, record, certificate, via, now };
             if let Some(outcome) = self.issue(appraised, ask).await? {
                 return Ok(outcome.told(draft.broker()));
             }
@@ -427,7 +443,8 @@ impl Issuance {
     }
 
     fn authorize(&self, appraised: Appraised, ask: Ask<'_>) -> Result<Authorized, Denied> {
-        let Ask { snapshot, evidence, token, presented, freshness, group, record, via, now } = ask;
+        let Ask { snapshot, evidence, token, presented, freshness, group, record, certificate, via, now } =
+            ask;
         let nonce = evidence.and_then(|evidence| evidence.nonce.copied());
         let binding = match (nonce, presented, evidence) {
             (Some(nonce), ..) => Binding::Nonce(nonce),
@@ -448,7 +465,8 @@ impl Issuance {
             group,
             record: Some(record),
             serial: Serial::random().map_err(|_| Denied::Random)?,
-            validity: Validity::of_ldevid(now, appraised.lifetime(), ca).map_err(IssueError::from)?,
+            validity: Validity::of_ldevid(now, certificate.lifetime, ca).map_err(IssueError::from)?,
+            profile: certificate.bound,
             issuer: authorities.active(),
             now,
         };
@@ -571,5 +589,6 @@ struct Ask<'a> {
     group: GroupName,
     record: Box<NewAppraisal>,
     via: Via,
+    certificate: Pinned,
     now: UnixTime,
 }

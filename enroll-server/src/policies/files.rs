@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use appraisal::ReferenceValues;
 use appraisal::policy::{FileError, FilesError, PolicySet, Source, Sources, group_of};
 
-use super::InForce;
+use super::{InForce, ProfileSet};
 use crate::config::Files;
 
 /// Where policies and reference values stand.
@@ -18,6 +18,10 @@ pub struct PolicyFiles {
     pub policy: PathBuf,
     /// The folder of the other groups' policies; it need not be there.
     pub groups: PathBuf,
+    /// The profile `default`; where it is not there, that of an empty file.
+    pub profile: PathBuf,
+    /// The folder of the other profiles; it need not be there.
+    pub profiles: PathBuf,
     /// The file of reference values, where one is named.
     pub reference_values: Option<PathBuf>,
 }
@@ -52,6 +56,8 @@ impl PolicyFiles {
         Self {
             policy: files.policy.clone(),
             groups: files.policy_groups.clone(),
+            profile: files.profile.clone(),
+            profiles: files.profiles.clone(),
             reference_values: files.reference_values.clone(),
         }
     }
@@ -68,6 +74,8 @@ impl PolicyFiles {
     pub(super) fn fingerprint(&self) -> Fingerprint {
         let mut paths = vec![self.policy.clone(), candidate_of(&self.policy)];
         paths.extend(self.reference_values.clone());
+        paths.push(self.profile.clone());
+        paths.extend(toml_files(&self.profiles).unwrap_or_default().into_iter().map(|(_, path)| path));
         // A folder that cannot be read is found out when its files are read.
         paths.extend(self.group_files().unwrap_or_default().into_iter().map(|(_, path)| path));
         let look = |path: PathBuf| {
@@ -103,8 +111,7 @@ impl PolicyFiles {
     /// # Errors
     /// All that is wrong.
     pub fn read(&self) -> Result<InForce, PolicyFilesError> {
-        let set = PolicySet::parse(&self.sources()?)?;
-        Ok(InForce { set, reference_values: self.reference_values()? })
+        self.in_force(&self.sources()?)
     }
 
     /// What would be in force with another file in the place of a group's policy, and without candidates.
@@ -112,8 +119,17 @@ impl PolicyFiles {
     /// # Errors
     /// All that is wrong.
     pub fn read_with(&self, group: &appraisal::GroupName, path: &Path) -> Result<InForce, PolicyFilesError> {
-        let set = PolicySet::parse(&self.sources()?.with(group, source(path)?))?;
-        Ok(InForce { set, reference_values: self.reference_values()? })
+        self.in_force(&self.sources()?.with(group, source(path)?))
+    }
+
+    fn in_force(&self, sources: &Sources) -> Result<InForce, PolicyFilesError> {
+        let set = PolicySet::parse(sources)?;
+        let profiles = ProfileSet::read(self)?;
+        let wrong = profiles.check(&set, sources);
+        if !wrong.is_empty() {
+            return Err(FilesError { files: wrong }.into());
+        }
+        Ok(InForce { set, profiles, reference_values: self.reference_values()? })
     }
 
     fn reference_values(&self) -> Result<ReferenceValues, PolicyFilesError> {
@@ -124,23 +140,28 @@ impl PolicyFiles {
 
     /// The policy files in the folder of groups, by name.
     pub(crate) fn group_files(&self) -> Result<Vec<(String, PathBuf)>, PolicyFilesError> {
-        let unreadable = |source| PolicyFilesError::Unreadable { path: self.groups.clone(), source };
-        let entries = match fs::read_dir(&self.groups) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) => return Err(unreadable(error)),
-        };
-        let mut found = Vec::new();
-        for entry in entries {
-            let entry = entry.map_err(unreadable)?;
-            let name = entry.file_name().to_string_lossy().into_owned();
-            if group_of(&name).is_some() {
-                found.push((name, entry.path()));
-            }
-        }
-        found.sort();
-        Ok(found)
+        toml_files(&self.groups)
     }
+}
+
+/// The files of a folder that are meant to be read, by name; none where the folder is not there.
+pub(super) fn toml_files(folder: &Path) -> Result<Vec<(String, PathBuf)>, PolicyFilesError> {
+    let unreadable = |source| PolicyFilesError::Unreadable { path: folder.to_owned(), source };
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(unreadable(error)),
+    };
+    let mut found = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(unreadable)?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if group_of(&name).is_some() {
+            found.push((name, entry.path()));
+        }
+    }
+    found.sort();
+    Ok(found)
 }
 
 /// The file of the candidate beside a policy file: `policy.candidate.toml` beside `policy.toml`.

@@ -5,6 +5,7 @@
 //! nothing itself.
 
 mod files;
+mod profiles;
 mod reload;
 mod replay;
 
@@ -20,6 +21,8 @@ use shared::UnixTime;
 
 pub(crate) use files::source;
 pub use files::{PolicyFiles, PolicyFilesError, candidate_of, previous_of};
+pub use profiles::ProfileSet;
+pub(crate) use profiles::{Pinned, REHEARSED_AT};
 pub(crate) use reload::watch;
 
 pub use replay::{Change, Replay, Verdict};
@@ -31,6 +34,8 @@ use files::Fingerprint;
 pub struct InForce {
     /// The policies of all groups.
     pub set: PolicySet,
+    /// What certificates contain, by the profiles that policies name.
+    pub profiles: ProfileSet,
     /// What is known to be good, by the file of reference values.
     pub reference_values: ReferenceValues,
 }
@@ -199,7 +204,11 @@ impl GroupReport {
 
 impl From<Policy> for InForce {
     fn from(policy: Policy) -> Self {
-        Self { set: PolicySet::only(policy), reference_values: ReferenceValues::default() }
+        Self {
+            set: PolicySet::only(policy),
+            profiles: ProfileSet::default(),
+            reference_values: ReferenceValues::default(),
+        }
     }
 }
 

@@ -11,6 +11,8 @@ fn files(folder: &Path) -> PolicyFiles {
     PolicyFiles {
         policy: folder.join("policy.toml"),
         groups: folder.join("policy.d"),
+        profile: folder.join("profile.toml"),
+        profiles: folder.join("profiles.d"),
         reference_values: None,
     }
 }
@@ -19,7 +21,7 @@ fn days(policies: &Policies, group: &str) -> Option<u64> {
     let group: GroupName = group.parse().unwrap();
     let current = policies.current();
     let policy = current.set.for_group(&group)?;
-    Some(policy.policy().certificate_lifetime().as_secs() / 86_400)
+    Some(policy.policy().certificate_lifetime().unwrap().as_secs() / 86_400)
 }
 
 fn with_days(days: u32) -> String {
@@ -43,7 +45,7 @@ fn a_change_is_taken_when_the_files_have_stood_still() {
     assert_eq!(days(&policies, "default"), Some(30));
     assert_eq!(policies.look(), Look::Nothing);
     let group = GroupName::default();
-    let before = pinned.set.for_group(&group).unwrap().policy().certificate_lifetime();
+    let before = pinned.set.for_group(&group).unwrap().policy().certificate_lifetime().unwrap();
     assert_eq!(before.as_secs() / 86_400, 1, "who holds the old ones goes on with them");
 }
 

@@ -228,6 +228,8 @@ fn fill(folder: &NewFolder, options: &InitOptions, guard: &Guard, now: UnixTime)
     write("admin.token", token.as_bytes(), 0o600)?;
     write("policy.toml", appraisal::policy::SAMPLE.as_bytes(), 0o644)?;
     folder.folder("policy.d", 0o755)?;
+    write("profile.toml", ca::SAMPLE_PROFILE.as_bytes(), 0o644)?;
+    folder.folder("profiles.d", 0o755)?;
     write("enroll-server.toml", settings(options, guard, token.trim_end())?.as_bytes(), 0o644)?;
     store(&folder.path().join("store.sqlite"))
 }
@@ -433,6 +435,8 @@ mod tests {
                 "nonce.key",
                 "policy.d",
                 "policy.toml",
+                "profile.toml",
+                "profiles.d",
                 "root-ca.crl.pem",
                 "root-ca.crt",
                 "root-ca.key",

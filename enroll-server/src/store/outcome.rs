@@ -1,6 +1,8 @@
 //! What becomes of a request in the store. The types say what is durable.
 
-use ca::{DistributionPoint, RecordedIntent, Serial, Validity};
+use std::sync::Arc;
+
+use ca::{Bound, DistributionPoint, RecordedIntent, Serial, Validity};
 use shared::DeviceId;
 
 use super::issuer::IssuerNumber;
@@ -16,18 +18,20 @@ pub struct Recorded {
     validity: Validity,
     issuer: IssuerNumber,
     partition: u32,
+    profile: Option<Arc<Bound>>,
 }
 
 impl Recorded {
     /// To be called by a store, with what it has committed: at the end the CA, and the list that the certificate names.
-    pub(in crate::store) const fn committed(
+    pub(in crate::store) fn committed(
         serial: Serial,
         device: DeviceId,
         point: [u8; 65],
         validity: Validity,
         (issuer, partition): (IssuerNumber, u32),
+        profile: Option<Arc<Bound>>,
     ) -> Self {
-        Self { serial, device, point, validity, issuer, partition }
+        Self { serial, device, point, validity, issuer, partition, profile }
     }
 
     /// The CA that it was recorded for.
@@ -43,7 +47,8 @@ impl Recorded {
         let point = *request.appraised().csr().point();
         let device = request.device().clone();
         let (serial, validity, issuer) = (basis.serial, basis.validity, basis.issuer);
-        Self { serial, device, point, validity, issuer, partition: 0 }
+        let profile = Some(Arc::clone(&basis.profile));
+        Self { serial, device, point, validity, issuer, partition: 0, profile }
     }
 }
 
@@ -66,6 +71,10 @@ impl RecordedIntent for Recorded {
 
     fn distribution_point(&self) -> DistributionPoint {
         DistributionPoint { issuer: self.issuer.get(), partition: self.partition }
+    }
+
+    fn profile(&self) -> Option<&Bound> {
+        self.profile.as_deref()
     }
 }
 

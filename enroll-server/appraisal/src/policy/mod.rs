@@ -4,7 +4,6 @@
 //! stand in the commented sample, [`SAMPLE`].
 
 mod broker;
-mod file;
 mod index;
 mod lint;
 mod read;
@@ -23,13 +22,14 @@ use crate::lifecycle::Lifecycle;
 use crate::maker::{Fingerprint, Maker};
 
 pub use broker::{BrokerOverride, is_host, is_topic};
-pub use file::{FileError, FilesError, Problem};
 pub use index::ReferenceValues;
 pub use lint::{Surroundings, Warning};
 pub use reference::{KnownGood, ReferenceSet, Subject};
 pub use render::PolicyDigest;
 pub use rollout::{Mode, Rollout};
 pub use set::{Candidate, GroupPolicy, PolicySet, Ruling, Source, Sources, group_of};
+use toml_places as file;
+pub use toml_places::{FileError, FilesError, Problem};
 pub use version::{Version, VersionError};
 
 /// A policy file with every field, its default and what it means; a new server starts from it.
@@ -37,6 +37,9 @@ pub const SAMPLE: &str = include_str!("../../policy.sample.toml");
 
 /// Longest life of a certificate that any policy may ask for, in days.
 pub const MAX_CERTIFICATE_DAYS: u32 = 180;
+
+/// The name of the profile of certificates that holds where no policy names another.
+const DEFAULT_PROFILE: &str = "default";
 
 /// What the operator demands. Equal to an empty file by default.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,7 +53,9 @@ pub struct Policy {
     pub(crate) quota: Option<u32>,
     pub(crate) grace: Duration,
     pub(crate) renewal_evidence: bool,
-    pub(crate) certificate_lifetime: Duration,
+    pub(crate) certificate_lifetime: Option<Duration>,
+    pub(crate) certificate_profile: String,
+    pub(crate) certificate_label: Option<String>,
     pub(crate) measurements: Measurements,
     pub(crate) components: Vec<String>,
     pub(crate) debug: DebugStatus,
@@ -206,10 +211,22 @@ impl Policy {
         self.renewal_evidence
     }
 
-    /// How long certificates live.
+    /// How long certificates live; `None`: as long as the profile says.
     #[must_use]
-    pub const fn certificate_lifetime(&self) -> Duration {
+    pub const fn certificate_lifetime(&self) -> Option<Duration> {
         self.certificate_lifetime
+    }
+
+    /// The name of the profile that says what certificates contain.
+    #[must_use]
+    pub fn certificate_profile(&self) -> &str {
+        &self.certificate_profile
+    }
+
+    /// What the profile puts where it says `{label}`.
+    #[must_use]
+    pub fn certificate_label(&self) -> Option<&str> {
+        self.certificate_label.as_deref()
     }
 
     /// Reference values that stand in the policy file itself.
@@ -231,7 +248,9 @@ impl Default for Policy {
             quota: None,
             grace: days(30),
             renewal_evidence: false,
-            certificate_lifetime: days(90),
+            certificate_lifetime: None,
+            certificate_profile: DEFAULT_PROFILE.to_owned(),
+            certificate_label: None,
             measurements: Measurements::KnownGood,
             components: Vec::new(),
             debug: DebugStatus::Disabled,

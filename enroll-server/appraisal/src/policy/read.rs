@@ -1,5 +1,7 @@
 //! From a TOML file to a [`Policy`], over another policy whose values hold where the file says nothing.
 
+use core::time::Duration;
+
 use shared::evidence::DebugStatus;
 use shared::limits::{MAX_CLAIM_TEXT, MAX_MEASUREMENTS};
 use shared::message::latest::EvidenceKind;
@@ -11,6 +13,7 @@ use super::{
     FirstEnrollment, MAX_CERTIFICATE_DAYS, MakerCrlUse, MakerRule, Measurements, ModelRule, Policy,
     SecondEnrollment, days, reference,
 };
+use crate::group::GroupName;
 use crate::key::hash_from_hex;
 use crate::lifecycle::Lifecycle;
 
@@ -36,8 +39,9 @@ pub(super) fn policy<'t>(
         set(&mut policy.renewal_evidence, t.take("evidence", p, file::flag));
     });
     top.table("certificate", problems, |t, p| {
-        let lifetime = t.take("days", p, file::number(1, MAX_CERTIFICATE_DAYS));
-        set(&mut policy.certificate_lifetime, lifetime.map(days));
+        set(&mut policy.certificate_lifetime, t.take("days", p, certificate_days));
+        set(&mut policy.certificate_profile, t.take("profile", p, profile_name));
+        set(&mut policy.certificate_label, t.take("label", p, label));
     });
     top.table("firmware", problems, |t, p| firmware(&mut policy, t, p));
     set(&mut policy.makers, rules(top, "maker", problems, maker));
@@ -65,6 +69,41 @@ fn quota(value: &toml::de::DeValue<'_>) -> Result<Option<u32>, String> {
         return Ok(None);
     }
     file::number(0, u32::MAX)(value).map(Some).map_err(|wanted| format!("{wanted}, or \"none\""))
+}
+
+fn certificate_days(value: &toml::de::DeValue<'_>) -> Result<Option<Duration>, String> {
+    if value.as_str() == Some("profile") {
+        return Ok(None);
+    }
+    let days = file::number(1, MAX_CERTIFICATE_DAYS)(value).map(|number| Some(days(number)));
+    days.map_err(|wanted| format!("{wanted}, or \"profile\""))
+}
+
+/// A name as that of a group: it is part of a file's name.
+fn profile_name(value: &toml::de::DeValue<'_>) -> Result<String, String> {
+    let name = value.as_str().filter(|name| name.parse::<GroupName>().is_ok());
+    name.map(ToOwned::to_owned)
+        .ok_or_else(|| "the name of a profile: 1 to 32 lower-case letters, digits and hyphens".into())
+}
+
+/// It may become part of a DNS name.
+fn label(value: &toml::de::DeValue<'_>) -> Result<Option<String>, String> {
+    let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    match value.as_str() {
+        Some("none") => Ok(None),
+        Some(text)
+            if (1..=32).contains(&text.len())
+                && text.bytes().all(allowed)
+                && !text.starts_with('-')
+                && !text.ends_with('-')
+                && text.get(2..4) != Some("--") =>
+        {
+            Ok(Some(text.to_owned()))
+        }
+        _ => {
+            Err("1 to 32 lower-case letters, digits and inner hyphens, as in a host name, or \"none\"".into())
+        }
+    }
 }
 
 fn rollout<'t>(table: &mut Table<'t>, problems: &mut Problems<'t>) -> Rollout {

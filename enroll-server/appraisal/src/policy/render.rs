@@ -63,6 +63,8 @@ impl Policy {
             grace,
             renewal_evidence,
             certificate_lifetime,
+            certificate_profile,
+            certificate_label,
             measurements,
             components,
             debug,
@@ -93,7 +95,9 @@ impl Policy {
         page.line("grace_days", days(*grace));
         page.line("evidence", Value::from(*renewal_evidence));
         page.table("certificate");
-        page.line("days", days(*certificate_lifetime));
+        page.line("days", certificate_lifetime.map_or_else(|| text("profile"), days));
+        page.line("profile", text(certificate_profile));
+        page.line("label", text(certificate_label.as_deref().unwrap_or("none")));
         page.table("firmware");
         page.line("measurements", named(read::MEASUREMENTS, *measurements));
         page.line("debug", named(read::DEBUG, *debug));

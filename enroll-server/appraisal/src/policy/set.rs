@@ -94,6 +94,15 @@ impl Sources {
         self
     }
 
+    /// The files of a group: of its policy, and of its candidate.
+    #[must_use]
+    pub fn of_group(&self, group: &GroupName) -> (Option<&Source>, Option<&Source>) {
+        if group.is_default() {
+            return (Some(&self.default), self.candidate.as_ref());
+        }
+        self.groups.get(group).map_or((None, None), |(own, candidate)| (own.as_ref(), candidate.as_ref()))
+    }
+
     /// Adds a file of the folder of groups by its name there: `GROUP.toml` or `GROUP.candidate.toml`. Other
     /// files are passed over.
     ///

@@ -15,7 +15,8 @@ fn the_default_is_safe() {
     let policy = Policy::default();
     assert!(policy.inventory_required());
     assert_eq!(policy.kinds()[0], EvidenceKind::IdevidEat);
-    assert_eq!(policy.certificate_lifetime().as_secs(), 90 * 86_400);
+    assert_eq!(policy.certificate_lifetime(), None);
+    assert_eq!((policy.certificate_profile(), policy.certificate_label()), ("default", None));
     assert_eq!(policy.grace().as_secs(), 30 * 86_400);
     assert_eq!(policy.first_enrollment(), FirstEnrollment::Accept);
     assert_eq!(policy.second_enrollment(), SecondEnrollment::Supersede);

@@ -140,7 +140,7 @@ fn a_candidate_decides_for_its_share_and_is_observed_for_the_rest() {
         let mut decided = 0;
         for number in 0..1000 {
             let ruling = policy.ruling(&DeviceId::new(&format!("SN-{number}")).unwrap());
-            let days = ruling.policy.certificate_lifetime().as_secs() / 86_400;
+            let days = ruling.policy.certificate_lifetime().unwrap().as_secs() / 86_400;
             assert_eq!(days, if ruling.by_candidate { 7 } else { 90 });
             assert_eq!(ruling.digest, ruling.policy.digest());
             assert_ne!(ruling.other.unwrap().1, ruling.digest);
@@ -162,7 +162,7 @@ fn a_groups_own_candidate_goes_before_the_one_of_the_default() {
     let set = set(&files).unwrap();
     let candidate = |name: &str| {
         let candidate = set.for_group(&group(name)).unwrap().candidate();
-        candidate.map(|c| c.policy.certificate_lifetime().as_secs() / 86_400)
+        candidate.map(|c| c.policy.certificate_lifetime().unwrap().as_secs() / 86_400)
     };
     assert_eq!((candidate("default"), candidate("lab")), (Some(7), Some(8)));
     assert_eq!(candidate("same"), None, "what demands the same is not tried");

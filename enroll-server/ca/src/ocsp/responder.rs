@@ -13,7 +13,7 @@ use crate::key::{FileKey, IssuerKey as _};
 use crate::lint::lint_template;
 use crate::profile::Validity;
 use crate::serial::Serial;
-use crate::template::{Attribute, Template, Usage};
+use crate::template::{Attribute, Extra, Template, Usage};
 
 /// Life of a responder's certificate. Nobody asks whether it was revoked (id-pkix-ocsp-nocheck), so it is short.
 pub const RESPONDER_LIFETIME: Duration = Duration::from_secs(14 * 86_400);
@@ -44,6 +44,7 @@ impl Responder {
             usage: Usage::OcspResponder,
             crl_url: None,
             ocsp_url: None,
+            extra: Extra::default(),
         };
         let certificate = issuer.issue(lint_template(template, ca, RESPONDER_LIFETIME, now)?, now)?;
         // RFC 6960, section 4.2.1: KeyHash is the SHA-1 of the key, whatever else is hashed how.

@@ -8,4 +8,5 @@ mod hostile_csrs;
 mod limits;
 mod ocsp;
 mod openssl;
+mod profiles;
 mod support;

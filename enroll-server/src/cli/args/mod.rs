@@ -6,6 +6,7 @@ mod credentials;
 mod device;
 mod makers;
 mod policy;
+mod profile;
 mod records;
 mod values;
 mod webhooks;
@@ -20,6 +21,7 @@ pub(super) use credentials::{Batch, CreateToken, Key, Token};
 pub(super) use device::{Device, Format, Renew, TagCommand, Which, page};
 pub(super) use makers::{AttestationKey, Maker, Reference, ReferenceFile};
 pub(super) use policy::Policy;
+pub(super) use profile::Profile;
 pub(super) use records::{Cert, Event, EventFilter};
 pub(super) use webhooks::{ReplayWhat, Webhook};
 
@@ -82,6 +84,9 @@ pub(super) enum Command {
     /// Policies: check them, try them on the past, see what is in force and why a device was refused.
     #[command(subcommand)]
     Policy(Policy),
+    /// Profiles of certificates: check them, see samples, the profiles in force, the rules before a signature.
+    #[command(subcommand)]
+    Profile(Profile),
     /// Batches of devices that share a claim certificate, as secure elements have it.
     #[command(subcommand)]
     Batch(Batch),

@@ -11,7 +11,7 @@ use super::super::args::Global;
 use super::super::failure::Failure;
 use super::super::output::Output;
 use crate::config::{Config, ConfigError};
-use crate::policies::{PolicyFiles, candidate_of, source};
+use crate::policies::{PolicyFiles, PolicyFilesError, candidate_of, source};
 use crate::store::Store;
 
 /// Exit status where there are mistakes.
@@ -42,6 +42,28 @@ pub(super) fn run(
     let around = around(global, files.is_empty())?;
     let all = if files.is_empty() { configured(&around)? } else { files.to_vec() };
     let found: Vec<Found> = all.iter().map(|file| look(file, group, &around)).collect::<Result<_, _>>()?;
+    let mut found = found;
+    // What shows only when all files are looked at together: a policy and the profile that it names.
+    if let Some(configured) =
+        around.files.as_ref().filter(|_| found.iter().all(|found| found.problems.is_empty()))
+    {
+        let together = match files {
+            [] => configured.read(),
+            [one] => {
+                let of = group.cloned().map_or_else(|| named(one, &around), Ok).unwrap_or_default();
+                configured.read_with(&of, one)
+            }
+            _ => configured.read(),
+        };
+        if let Err(PolicyFilesError::Mistakes(wrong)) = together {
+            let wrong = wrong.files.into_iter();
+            found.extend(wrong.map(|FileError { file, problems }| Found {
+                file,
+                problems,
+                warnings: Vec::new(),
+            }));
+        }
+    }
     let missing = if files.is_empty() { without_policy(&around) } else { Vec::new() };
     let broken = found.iter().any(|found| !found.problems.is_empty());
     output.result(&value(&found, &missing, broken), || text(&found, &missing));

@@ -1,8 +1,10 @@
 //! Recording an intent, completing it, giving it up: each runs inside one change of the writer.
 
+use std::sync::Arc;
+
 use appraisal::record::rule;
 use appraisal::{GroupName, Verdict};
-use ca::{RecordedIntent as _, Serial};
+use ca::{Bound as Profile, RecordedIntent as _, Serial};
 use rusqlite::{Connection, Row, params};
 use shared::message::latest::{EvidenceKind, Nonce};
 use shared::{DeviceId, UnixTime};
@@ -10,7 +12,9 @@ use shared::{DeviceId, UnixTime};
 use super::convert::{
     certificate_state, device as device_column, lift, optional, secs, serial, time, validity,
 };
-use super::{actions, appraisals, credentials, crl, events, issuers, log, read, renewals, revoke, tokens};
+use super::{
+    actions, appraisals, credentials, crl, events, issuers, log, profiles, read, renewals, revoke, tokens,
+};
 use crate::audit::changes::LastClaims;
 use crate::audit::{Actor, EventKind};
 use crate::authorization::{Authorized, CredentialFacts, Decision, Facts, decide};
@@ -41,7 +45,7 @@ pub(super) fn record(
             }
             note_appraisal(c, request, Ruled::Accepted, limits)?;
             note_quota(c, request, quota)?;
-            recorded(c, request.basis().serial).map(RecordOutcome::Open)
+            recorded(c, request.basis().serial, Some(&request.basis().profile)).map(RecordOutcome::Open)
         }
         Decision::Hold => {
             note_device(c, request)?;
@@ -63,10 +67,12 @@ pub(super) fn record(
             }
             note_appraisal(c, request, Ruled::Accepted, limits)?;
             note_quota(c, request, quota)?;
-            recorded(c, serial).map(RecordOutcome::Open)
+            recorded(c, serial, Some(&request.basis().profile)).map(RecordOutcome::Open)
         }
         Decision::Known(serial, CertificateState::Issued) => issued(c, serial),
-        Decision::Known(serial, CertificateState::Intent) => recorded(c, serial).map(RecordOutcome::Open),
+        Decision::Known(serial, CertificateState::Intent) => {
+            recorded(c, serial, Some(&request.basis().profile)).map(RecordOutcome::Open)
+        }
         Decision::Known(..) => Ok(RecordOutcome::Held),
         Decision::Changed => Ok(RecordOutcome::Changed),
         Decision::Refuse(refused) => Ok(RecordOutcome::Refused(refused)),
@@ -263,8 +269,8 @@ fn insert(
         _ => crl::place(c, basis.issuer, basis.validity.not_after, partitioning)?,
     };
     let sql = "INSERT INTO certificates (serial, device, state, point, key_sha256, nonce, parent, not_before, \
-               not_after, recorded, evidence_kind, evidence, shown, issuer, crl_partition, via) \
-               VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+               not_after, recorded, evidence_kind, evidence, shown, issuer, crl_partition, via, profile) \
+               VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
     let evidence = basis.evidence.as_ref();
     let kind = evidence.map(|evidence| i64::try_from(evidence.kind.code()).unwrap_or(i64::MAX));
     c.prepare_cached(sql)?.execute(params![
@@ -284,6 +290,7 @@ fn insert(
         basis.issuer.get(),
         partition,
         basis.via.name(),
+        profiles::number(c, &basis.profile)?,
     ])?;
     Ok(())
 }
@@ -299,13 +306,14 @@ fn release(
     let basis = request.basis();
     let partition = crl::place(c, basis.issuer, basis.validity.not_after, partitioning)?;
     let sql = "UPDATE certificates SET state = 'intent', not_before = ?, not_after = ?, recorded = ?, issuer = ?, \
-               crl_partition = ? WHERE serial = ? AND state = 'held'";
+               crl_partition = ?, profile = ? WHERE serial = ? AND state = 'held'";
     c.prepare_cached(sql)?.execute(params![
         secs(basis.validity.not_before),
         secs(basis.validity.not_after),
         secs(basis.now),
         basis.issuer.get(),
         partition,
+        profiles::number(c, &basis.profile)?,
         serial.as_bytes()
     ])?;
     if of_batch(request) {
@@ -337,25 +345,35 @@ fn issued(c: &Connection, serial: Serial) -> Result<RecordOutcome, StoreError> {
     optional(row)?.ok_or(StoreError::Damaged { field: "state" })
 }
 
-fn recorded(c: &Connection, serial: Serial) -> Result<Recorded, StoreError> {
-    let mut query = c.prepare_cached("SELECT * FROM certificates WHERE serial = ? AND state = 'intent'")?;
-    let row = query.query_row([serial.as_bytes()], lift(recorded_row));
+fn recorded(c: &Connection, serial: Serial, likely: Option<&Arc<Profile>>) -> Result<Recorded, StoreError> {
+    let sql = format!(
+        "SELECT certificates.*, {} FROM certificates {} WHERE serial = ? AND state = 'intent'",
+        profiles::COLUMNS,
+        profiles::JOIN
+    );
+    let mut query = c.prepare_cached(&sql)?;
+    let row = query.query_row([serial.as_bytes()], lift(|row| recorded_row(row, likely)));
     optional(row)?.ok_or(StoreError::Damaged { field: "state" })
 }
 
-fn recorded_row(row: &Row<'_>) -> Result<Recorded, StoreError> {
+fn recorded_row(row: &Row<'_>, likely: Option<&Arc<Profile>>) -> Result<Recorded, StoreError> {
     let point: Vec<u8> = row.get("point")?;
     let point = point.try_into().map_err(|_| StoreError::Damaged { field: "point" })?;
     let issuer = issuers::number(row, "issuer")?;
     let partition = row.get("crl_partition")?;
+    let profile = profiles::of(row, likely)?;
     let (serial, device) = (serial(row)?, device_column(row, "device")?);
-    Ok(Recorded::committed(serial, device, point, validity(row)?, (issuer, partition)))
+    Ok(Recorded::committed(serial, device, point, validity(row)?, (issuer, partition), profile))
 }
 
 pub(super) fn open_intents(c: &Connection) -> Result<Vec<Recorded>, StoreError> {
-    let mut query =
-        c.prepare_cached("SELECT * FROM certificates WHERE state = 'intent' ORDER BY recorded")?;
-    let rows = query.query_map([], lift(recorded_row))?;
+    let sql = format!(
+        "SELECT certificates.*, {} FROM certificates {} WHERE state = 'intent' ORDER BY recorded",
+        profiles::COLUMNS,
+        profiles::JOIN
+    );
+    let mut query = c.prepare_cached(&sql)?;
+    let rows = query.query_map([], lift(|row| recorded_row(row, None)))?;
     rows.map(|row| row?).collect()
 }
 

@@ -21,6 +21,7 @@ mod log_store;
 mod maker_crl;
 mod migrate;
 mod outbox;
+mod profiles;
 mod read;
 mod reader;
 mod reference_plan;

@@ -1,6 +1,8 @@
 //! Reads TOML with a memory for places: every problem has its line and field, and all are found at once.
 //!
-//! Knows nothing of policies.
+//! Knows nothing of what the fields mean: whoever reads a table takes its fields out, and what is left is a mistake.
+
+#![forbid(unsafe_code)]
 
 use core::fmt;
 
@@ -60,22 +62,26 @@ impl fmt::Display for FilesError {
     }
 }
 
-/// Collects problems.
+/// Collects what is wrong with one file.
 #[derive(Debug)]
-pub(super) struct Problems<'t> {
+pub struct Problems<'t> {
     text: &'t str,
     found: Vec<Problem>,
 }
 
 impl<'t> Problems<'t> {
-    pub(super) fn add(&mut self, at: usize, field: String, message: impl Into<String>) {
+    /// Adds a problem at a byte of the text.
+    pub fn add(&mut self, at: usize, field: String, message: impl Into<String>) {
         let line = 1 + self.text.bytes().take(at).filter(|b| *b == b'\n').count();
         self.found.push(Problem { line, field, message: message.into() });
     }
 }
 
 /// Parses `text` and hands its top table to `read`; then every field that was not asked for is a problem.
-pub(super) fn read<'t, T>(
+///
+/// # Errors
+/// Everything that is wrong with the file.
+pub fn read<'t, T>(
     file: &str,
     text: &'t str,
     read: impl FnOnce(&mut Table<'t>, &mut Problems<'t>) -> T,
@@ -108,7 +114,7 @@ pub(super) fn read<'t, T>(
 
 /// A table; fields are taken out as they are read.
 #[derive(Debug)]
-pub(super) struct Table<'t> {
+pub struct Table<'t> {
     path: String,
     at: usize,
     entries: DeTable<'t>,
@@ -116,7 +122,7 @@ pub(super) struct Table<'t> {
 
 impl<'t> Table<'t> {
     /// Takes a field out. `read` gives the value, or what is wanted instead.
-    pub(super) fn take<T>(
+    pub fn take<T>(
         &mut self,
         key: &str,
         problems: &mut Problems<'t>,
@@ -134,7 +140,7 @@ impl<'t> Table<'t> {
     }
 
     /// As [`take`](Self::take), and a problem where the field is missing.
-    pub(super) fn required<T>(
+    pub fn required<T>(
         &mut self,
         key: &str,
         problems: &mut Problems<'t>,
@@ -148,7 +154,7 @@ impl<'t> Table<'t> {
     }
 
     /// Reads a table of its own under `key`, where there is one.
-    pub(super) fn table<T>(
+    pub fn table<T>(
         &mut self,
         key: &str,
         problems: &mut Problems<'t>,
@@ -159,7 +165,7 @@ impl<'t> Table<'t> {
     }
 
     /// Reads each table of the array under `key`; `None` where there is no such array.
-    pub(super) fn tables<T>(
+    pub fn tables<T>(
         &mut self,
         key: &str,
         problems: &mut Problems<'t>,
@@ -175,18 +181,18 @@ impl<'t> Table<'t> {
     }
 
     /// Takes a field out where it holds this very word.
-    pub(super) fn take_word(&mut self, key: &str, word: &str) -> bool {
+    pub fn take_word(&mut self, key: &str, word: &str) -> bool {
         let there = self.entries.get(key).is_some_and(|value| value.get_ref().as_str() == Some(word));
         there && self.entries.remove(key).is_some()
     }
 
     /// Whether the field is there and was not taken yet.
-    pub(super) fn has(&self, key: &str) -> bool {
+    pub fn has(&self, key: &str) -> bool {
         self.entries.contains_key(key)
     }
 
     /// Where the table stands, for problems that concern several fields.
-    pub(super) fn problem(&self, problems: &mut Problems<'t>, key: &str, message: impl Into<String>) {
+    pub fn problem(&self, problems: &mut Problems<'t>, key: &str, message: impl Into<String>) {
         problems.add(self.at, self.field(key), message);
     }
 
@@ -227,6 +233,17 @@ impl<'t> Table<'t> {
 /// Longest file, in bytes.
 const MAX_FILE: usize = 1024 * 1024;
 
+/// The line of a field, from 1: where `table.key` stands in `text`, else where the table stands, else 1. For mistakes
+/// that show only when several files are looked at together.
+#[must_use]
+pub fn line_of(text: &str, table: &str, key: &str) -> usize {
+    let Ok(top) = DeTable::parse(text) else { return 1 };
+    let Some((name, value)) = top.get_ref().get_key_value(table) else { return 1 };
+    let field = value.get_ref().as_table().and_then(|entries| entries.get_key_value(key));
+    let at = field.map_or_else(|| name.span().start, |(key, _)| key.span().start);
+    1 + text.bytes().take(at).filter(|b| *b == b'\n').count()
+}
+
 fn describe(value: &DeValue<'_>) -> String {
     match value {
         DeValue::String(text) => format!("{text:?}"),
@@ -237,7 +254,7 @@ fn describe(value: &DeValue<'_>) -> String {
 }
 
 /// Text of 1 to `limit` characters without control characters.
-pub(super) fn text(limit: usize) -> impl Fn(&DeValue<'_>) -> Result<String, String> {
+pub fn text(limit: usize) -> impl Fn(&DeValue<'_>) -> Result<String, String> {
     move |value| match value.as_str() {
         Some(text)
             if !text.is_empty() && text.chars().count() <= limit && !text.contains(char::is_control) =>
@@ -249,12 +266,12 @@ pub(super) fn text(limit: usize) -> impl Fn(&DeValue<'_>) -> Result<String, Stri
 }
 
 /// True or false.
-pub(super) fn flag(value: &DeValue<'_>) -> Result<bool, String> {
+pub fn flag(value: &DeValue<'_>) -> Result<bool, String> {
     value.as_bool().ok_or_else(|| "true or false".into())
 }
 
 /// A whole number from `least` to `most`.
-pub(super) fn number(least: u32, most: u32) -> impl Fn(&DeValue<'_>) -> Result<u32, String> {
+pub fn number(least: u32, most: u32) -> impl Fn(&DeValue<'_>) -> Result<u32, String> {
     move |value| {
         let number = value.as_integer().and_then(|i| u32::from_str_radix(i.as_str(), i.radix()).ok());
         number
@@ -264,9 +281,7 @@ pub(super) fn number(least: u32, most: u32) -> impl Fn(&DeValue<'_>) -> Result<u
 }
 
 /// One of several names.
-pub(super) fn one_of<T: Copy>(
-    names: &'static [(&'static str, T)],
-) -> impl Fn(&DeValue<'_>) -> Result<T, String> {
+pub fn one_of<T: Copy>(names: &'static [(&'static str, T)]) -> impl Fn(&DeValue<'_>) -> Result<T, String> {
     move |value| {
         let found = value.as_str().and_then(|text| names.iter().find(|(name, _)| *name == text));
         found.map(|(_, value)| *value).ok_or_else(|| {
@@ -277,7 +292,7 @@ pub(super) fn one_of<T: Copy>(
 }
 
 /// A list of what `read` takes, not empty.
-pub(super) fn list<T>(
+pub fn list<T>(
     read: impl Fn(&DeValue<'_>) -> Result<T, String>,
 ) -> impl Fn(&DeValue<'_>) -> Result<Vec<T>, String> {
     move |value| match value.as_array() {
@@ -286,5 +301,35 @@ pub(super) fn list<T>(
             .map(|item| read(item.get_ref()).map_err(|wanted| format!("a list, each {wanted}")))
             .collect(),
         _ => Err("a list with at least one entry".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{line_of, number, read, text};
+
+    #[test]
+    fn all_mistakes_are_told_with_their_places() {
+        let file = "[a]\nb = 300\nc = \"\"\n\n[d]\n";
+        let error = read("x.toml", file, |top, problems| {
+            top.table("a", problems, |table, problems| {
+                table.take("b", problems, number(1, 9));
+                table.take("c", problems, text(5));
+            });
+        });
+        let told = error.unwrap_err().to_string();
+        assert_eq!(
+            told,
+            "x.toml:2: a.b: found 300; wanted a whole number from 1 to 9\n\
+             x.toml:3: a.c: found \"\"; wanted text of 1 to 5 characters\n\
+             x.toml:5: d: there is no such field"
+        );
+    }
+
+    #[test]
+    fn fields_are_found_again() {
+        let file = "x = 1\n\n[a]\nb = 2\nc.d = 3\n";
+        assert_eq!((line_of(file, "a", "b"), line_of(file, "a", "z"), line_of(file, "y", "b")), (4, 3, 1));
+        assert_eq!(line_of("= 1", "a", "b"), 1);
     }
 }
