@@ -156,6 +156,7 @@ pub fn rule_of(reject: Reject) -> &'static str {
         Reject::BadCsr | Reject::NoProofOfPossession => rule::CSR,
         Reject::KeyReused => rule::NEW_KEY,
         Reject::BadEvidence => rule::EVIDENCE_FORM,
+        Reject::EvidenceWanted => rule::RENEWAL_EVIDENCE,
         Reject::EvidenceSignature => rule::EVIDENCE_SIGNATURE,
         Reject::EvidenceNonce => rule::EVIDENCE_NONCE,
         Reject::EvidenceKey => rule::EVIDENCE_KEY,

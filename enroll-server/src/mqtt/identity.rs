@@ -144,10 +144,11 @@ impl Identity {
             UnixTime::from_secs(u64::try_from(time.timestamp()).unwrap_or(0))
         };
         let (from, to) = (time(leaf.validity().not_before), time(leaf.validity().not_after));
-        let fits = match FileKey::load(&self.key) {
-            Ok(key) => leaf.public_key().subject_public_key.data.as_ref() == key.public_point().as_slice(),
-            Err(KeyError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => false,
-            Err(error) => return Err(error.into()),
+        let there = self.key.try_exists();
+        let there = there.map_err(|source| IdentityError::Unreadable { path: self.key.clone(), source })?;
+        let fits = there && {
+            let key = FileKey::load(&self.key)?;
+            leaf.public_key().subject_public_key.data.as_ref() == key.public_point().as_slice()
         };
         let by_this_ca = leaf.issuer().as_raw() == issuer.certificate().subject_der();
         Ok(!fits || !by_this_ca || now >= from.after(to.since(from) * 2 / 3))
