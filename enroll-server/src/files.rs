@@ -28,6 +28,16 @@ pub(crate) fn create_whole(path: &Path, content: &[u8], mode: u32) -> io::Result
 
 /// Replaces a file as a whole, durably: a reader sees the old content or the new, never a part.
 pub(crate) fn replace(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
+    replace_with(path, content, mode, |_| Ok(()))
+}
+
+/// As [`replace`], with something done to the new file before it takes its place.
+pub(crate) fn replace_with(
+    path: &Path,
+    content: &[u8],
+    mode: u32,
+    prepare: impl FnOnce(&Path) -> io::Result<()>,
+) -> io::Result<()> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".new");
     let temporary = path.with_file_name(name);
@@ -36,6 +46,7 @@ pub(crate) fn replace(path: &Path, content: &[u8], mode: u32) -> io::Result<()> 
         _ => {}
     }
     create(&temporary, content, mode)?;
+    prepare(&temporary)?;
     fs::rename(&temporary, path)?;
     sync_folder(path)
 }

@@ -340,8 +340,12 @@ fn with_chain(
 ) -> Vec<u8> {
     let endorsements = chain.iter().map(Vec::as_slice).collect();
     let evidence = FreshEvidence { nonce, kind: EvidenceKind::IdevidEat, body: evidence, endorsements };
-    let request =
-        shared::message::latest::EnrollRequest { device: device.id.clone(), csr: &csr.der, evidence, trust: None };
+    let request = shared::message::latest::EnrollRequest {
+        device: device.id.clone(),
+        csr: &csr.der,
+        evidence,
+        trust: None,
+    };
     written(|out| request.encode(out))
 }
 

@@ -63,9 +63,19 @@ fn a_year_of_service_renews_in_time_and_erases_each_old_key() {
     assert_eq!(world.count("erased"), issued - 1);
     assert_eq!(world.count("unreachable"), 0);
     let reports = world.asked(endpoint::TRUST);
-    assert!((35..=105).contains(&reports), "{reports} reports of the trust bundle in a year, about one a week");
-    assert!(world.office.borrow().reports.iter().all(|report| *report == (1, true)), "each shows the identity");
-    assert_eq!(world.hall.borrow().logins, issued + reports, "one login for each identity and after each report");
+    assert!(
+        (35..=105).contains(&reports),
+        "{reports} reports of the trust bundle in a year, about one a week"
+    );
+    assert!(
+        world.office.borrow().reports.iter().all(|report| *report == (1, true)),
+        "each shows the identity"
+    );
+    assert_eq!(
+        world.hall.borrow().logins,
+        issued + reports,
+        "one login for each identity and after each report"
+    );
 }
 
 #[test]
@@ -573,7 +583,8 @@ fn a_device_that_missed_bundles_catches_up() {
         world.run_for(DAY * 11);
         assert_eq!(world.status().trust_number, Some(3));
         let reports = world.office.borrow().reports.clone();
-        let wanted: &[(u64, bool)] = if rotated { &[(1, true), (2, true), (3, true)] } else { &[(1, true), (3, true)] };
+        let wanted: &[(u64, bool)] =
+            if rotated { &[(1, true), (2, true), (3, true)] } else { &[(1, true), (3, true)] };
         assert!(reports.starts_with(wanted), "{reports:?}");
         assert_eq!(world.count("trust-refused"), 0);
     }

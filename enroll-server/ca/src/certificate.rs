@@ -158,15 +158,22 @@ impl CaCertificate {
     /// Whether `issuer` signed it, by name and by signature (RFC 5280, section 6.1.3). Dates are not looked at.
     #[must_use]
     pub fn is_signed_by(&self, issuer: &Self) -> bool {
-        let Ok((_, certificate)) = X509Certificate::from_der(&self.der) else { return false };
+        issuer.has_signed(&self.der)
+    }
+
+    /// Whether this CA signed the certificate `der`, by name and by signature (RFC 5280, section 6.1.3). Dates are not
+    /// looked at.
+    #[must_use]
+    pub fn has_signed(&self, der: &[u8]) -> bool {
+        let Ok((_, certificate)) = X509Certificate::from_der(der) else { return false };
         let algorithm = &certificate.signature_algorithm;
-        if certificate.issuer().as_raw() != issuer.subject
+        if certificate.issuer().as_raw() != self.subject
             || algorithm != &certificate.tbs_certificate.signature
             || algorithm.algorithm.as_bytes() != ECDSA_WITH_SHA256
         {
             return false;
         }
-        let key = UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, &issuer.point);
+        let key = UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, &self.point);
         key.verify(certificate.tbs_certificate.as_ref(), &certificate.signature_value.data).is_ok()
     }
 

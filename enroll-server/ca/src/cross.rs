@@ -15,7 +15,7 @@ use crate::issuer::Issuer;
 use crate::lint::lint_template;
 use crate::profile::Validity;
 use crate::serial::Serial;
-use crate::template::{Attribute, Template, Usage, key_id};
+use crate::template::{Attribute, Extra, Template, Usage, key_id};
 
 /// Certifies the name and key of `subject` by `issuer`, for as long as both live, at most [`ISSUING_LIFETIME`].
 ///
@@ -49,6 +49,7 @@ pub fn cross_certificate(
         usage: Usage::Ca { path_length: u8::try_from(path_length).unwrap_or(u8::MAX) },
         crl_url: None,
         ocsp_url: None,
+        extra: Extra::default(),
     };
     // Byte for byte: verifiers compare names so.
     if template.subject_der() != subject.subject_der() {

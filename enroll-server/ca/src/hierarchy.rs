@@ -35,11 +35,7 @@ pub fn root_ca(
 ) -> Result<(CaCertificate, FileKey), HierarchyError> {
     let key = FileKey::generate()?;
     let validity = begin(now, lifetime.min(ROOT_LIFETIME));
-<<<<<<< HEAD
-    let template = ca_template(organization, "Root CA", 1, validity, key.public_point())?;
-=======
-    let template = ca_template(organization, "Root CA", 2, validity, &key)?;
->>>>>>> a9f2e1d (Cross-certify CAs, and keep all trust bundles in a chain)
+    let template = ca_template(organization, "Root CA", 2, validity, key.public_point())?;
     let issued = self_sign(lint_root(template, ROOT_LIFETIME, now)?, &key)?;
     Ok((CaCertificate::from_der(issued.der())?, key))
 }
@@ -159,8 +155,10 @@ pub enum HierarchyError {
     #[error(transparent)]
     Certificate(#[from] CaCertificateError),
     /// A CA that cannot be certified once more.
-    #[error("the CA's name or key identifier is not of the form that this program writes; have the cross-certificate \
-             made by whoever made the CA, and import it")]
+    #[error(
+        "the CA's name or key identifier is not of the form that this program writes; have the cross-certificate \
+             made by whoever made the CA, and import it"
+    )]
     ForeignCa,
     /// No name for the server.
     #[error("a server certificate needs at least one name")]

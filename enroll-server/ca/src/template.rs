@@ -208,7 +208,9 @@ impl Template {
 impl Attribute {
     /// The attribute with this object identifier, in DER without tag and length.
     pub(crate) fn of(oid: &[u8]) -> Option<Self> {
-        [Self::Organization, Self::CommonName, Self::SerialNumber].into_iter().find(|known| known.oid() == oid)
+        [Self::Organization, Self::CommonName, Self::SerialNumber]
+            .into_iter()
+            .find(|known| known.oid() == oid)
     }
 
     const fn oid(self) -> &'static [u8] {

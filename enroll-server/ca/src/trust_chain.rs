@@ -34,6 +34,15 @@ impl Link {
         }
     }
 
+    /// Reads a bundle without verifying its signature: for whoever signs the next one and has been handed this one.
+    ///
+    /// # Errors
+    /// Where it is no bundle.
+    pub fn unverified(signed: &[u8]) -> Result<Self, DecodeError> {
+        let sign1 = Sign1::decode(signed, Content::TrustBundle, limits::MAX_TRUST_BUNDLE)?;
+        Ok(Self::new(signed, &TrustBundle::decode(sign1.unverified_payload())?))
+    }
+
     /// Its number.
     #[must_use]
     pub const fn number(&self) -> u64 {

@@ -5,7 +5,7 @@ use shared::codec::DecodeError;
 use shared::evidence::Claims;
 use shared::message::latest::{
     Answer, Challenge, ChallengeRequest, EnrollRequest, FreshEvidence, Outcome, RenewRequest, TrustBundle,
-    TrustReport,    VERSION,
+    TrustReport, VERSION,
 };
 
 use super::files::{MESSAGES, bytes, load, replace_texts, updating, vectors};

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use ca::bundle::TrustSigner;
 use ca::cross::{cross_certificate, reaches_below};
-use ca::hierarchy::{ISSUING_LIFETIME, HierarchyError, SERVER_LIFETIME, issuing_ca, server_certificate};
+use ca::hierarchy::{HierarchyError, ISSUING_LIFETIME, SERVER_LIFETIME, issuing_ca, server_certificate};
 use ca::trust_chain::{ChainError, TrustChain};
 use ca::{CaCertificate, FileKey, LintError};
 
@@ -103,8 +103,9 @@ fn a_device_is_given_the_highest_bundle_that_it_can_verify() {
     chain.push(&sign(&one, 4, &two)).unwrap();
     chain.push(&sign(&two, 5, &two)).unwrap();
     chain.push(&sign(&two, 6, &two)).unwrap();
-    let next: Vec<u64> =
-        [Some(1), Some(2), Some(4), Some(5), Some(6), Some(3), Some(9), None].map(|held| chain.next_for(held).number()).into();
+    let next: Vec<u64> = [Some(1), Some(2), Some(4), Some(5), Some(6), Some(3), Some(9), None]
+        .map(|held| chain.next_for(held).number())
+        .into();
     assert_eq!(next, [4, 4, 6, 6, 6, 6, 6, 6]);
     for link in chain.links() {
         assert_eq!(link.anchors(), [root.root.certificate().der()]);
