@@ -57,10 +57,15 @@ pub(super) async fn metrics(State(api): Shared) -> Response<Body> {
             webhooks.push(standing);
         }
     }
+    let (spread, rollovers) = (store.spread(api.issuance.now()).await, store.rollovers().await);
+    let spread = spread.ok().zip(rollovers.ok()).map(|(spread, mut rollovers)| {
+        (spread, rollovers.pop().map(|last| last.step).filter(|step| step.is_under_way()))
+    });
     let gauges = Gauges {
         now: api.issuance.now(),
         counts,
         renewals,
+        spread,
         webhooks,
         revocations: Arc::clone(&api.revocations.borrow()),
         log: api.log_status.borrow().clone(),

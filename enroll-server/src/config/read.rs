@@ -77,9 +77,9 @@ impl Config {
         reader.close(
             root,
             "tenant, nonce_lifetime, approval_retry, busy_retry and the tables listen, files, issuing_key, \
-             certificates, est, \
+             server_certificate, certificates, est, \
              broker, assignment, mqtt, crl, ocsp, limits, records, admin, events, log, transparency and the lists of \
-             tables previous_ca, brokers and webhook",
+             tables previous_ca, tls_files, brokers and webhook",
         );
         let mistakes = reader.finish();
         if mistakes.is_empty() {
