@@ -7,8 +7,27 @@ use std::path::Path;
 
 pub use ca::secret::{SecretError, read_secret};
 
+/// Set for a child process of a test: at which write it is killed.
+#[cfg(test)]
+pub(crate) const KILL_AT: &str = "ENROLL_SERVER_TEST_KILL_AT";
+
+/// A place where a crash would leave something half done. In a child process of a test, the n-th of them is its end.
+pub(crate) fn crash_point() {
+    #[cfg(test)]
+    {
+        use core::sync::atomic::{AtomicU32, Ordering};
+        static PASSED: AtomicU32 = AtomicU32::new(0);
+        let at = std::env::var(KILL_AT).ok().and_then(|at| at.parse::<u32>().ok());
+        if at == Some(PASSED.fetch_add(1, Ordering::Relaxed) + 1) {
+            // As SIGKILL would: no destructor runs, nothing is flushed.
+            std::process::abort();
+        }
+    }
+}
+
 /// Writes a new file, durably; fails where one is there.
 pub(crate) fn create(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
+    crash_point();
     let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
     file.write_all(content)?;
     file.sync_all()

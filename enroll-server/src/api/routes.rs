@@ -46,8 +46,8 @@ pub const HTTPS: &[Route] = &[
     Route::post(endpoint::ENROLL, Access::Evidence, || post(enroll::enroll)),
     Route::post(endpoint::RENEW, Access::ClientCertificate, || post(enroll::renew)),
     Route::get(endpoint::TRUST, Access::Anyone, || get(public::trust)),
-    // Anyone is told the bundle that comes next; a device that shows its certificate is believed, too.
-    Route::post(endpoint::TRUST, Access::Anyone, || post(enroll::trust)),
+    // Anyone is told the bundle that comes next; only a device that shows its certificate is believed.
+    Route::post(endpoint::TRUST, Access::Evidence, || post(enroll::trust)),
     CRL[0],
     CRL[1],
     CRL[2],

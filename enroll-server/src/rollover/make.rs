@@ -221,7 +221,9 @@ async fn begin(
     let detail =
         format!("{} takes the place of {}, {root}", plan.issuing.subject(), plan.old_issuing.subject());
     let new = NewRollover { plan: plan.to_json()?, issuer: sha256(plan.issuing.der()), bundle, detail };
+    files::crash_point();
     let begun = store.begin_rollover(new, now).await?.ok_or(StartError::Changed)?;
+    files::crash_point();
     Ok((begun, number, plan))
 }
 
@@ -388,9 +390,11 @@ fn write(
         _ => {}
     }
     let workshop = folder.with_extension("incomplete");
+    files::crash_point();
     DirBuilder::new().mode(0o700).create(&workshop).map_err(failed(&workshop))?;
     let written = parts.into_iter().try_for_each(|(name, part)| {
         let path = workshop.join(name);
+        files::crash_point();
         match part {
             Part::Certificate(ca) => {
                 files::create(&path, ca::pem::certificate(ca.der()).as_bytes(), 0o644).map_err(failed(&path))
@@ -400,6 +404,7 @@ fn write(
         }
     });
     let moved = written.and_then(|()| {
+        files::crash_point();
         files::sync_folder(&workshop.join("."))
             .and_then(|()| fs::rename(&workshop, folder))
             .and_then(|()| files::sync_folder(folder))

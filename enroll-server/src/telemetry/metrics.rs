@@ -271,12 +271,20 @@ fn render_gauges(page: &mut Page, gauges: &Gauges) {
         page.single("enroll_renewals_untold", "gauge", help, renewals.untold);
     }
     if let Some((spread, step)) = &gauges.spread {
-        page.family("enroll_devices_trust", "gauge", "Living devices by the trust bundle they confirmed last; 0 is none.");
+        page.family(
+            "enroll_devices_trust",
+            "gauge",
+            "Living devices by the trust bundle they confirmed last; 0 is none.",
+        );
         for (number, devices) in &spread.trust {
             let number = number.unwrap_or(0).to_string();
             page.sample("enroll_devices_trust", &[("bundle", number.as_str())], devices);
         }
-        page.family("enroll_certificates_live", "gauge", "Live certificates by the number of their issuing CA.");
+        page.family(
+            "enroll_certificates_live",
+            "gauge",
+            "Live certificates by the number of their issuing CA.",
+        );
         for (issuer, live) in &spread.issuers {
             let issuer = issuer.to_string();
             page.sample("enroll_certificates_live", &[("issuer", issuer.as_str())], live);

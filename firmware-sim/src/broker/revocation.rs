@@ -142,7 +142,11 @@ impl Follower {
         tracing::debug!(?numbers, revoked = revoked.len(), "the CRLs are in force");
         self.numbers = numbers;
         let issuers = identity.issuing_cas().iter().filter_map(|ca| subject(ca)).collect();
-        self.gate.send_replace(Gate { tls: Some(tls), revoked: Arc::new(revoked), issuers: Arc::new(issuers) });
+        self.gate.send_replace(Gate {
+            tls: Some(tls),
+            revoked: Arc::new(revoked),
+            issuers: Arc::new(issuers),
+        });
         Ok(())
     }
 
@@ -173,7 +177,9 @@ impl List {
             return Err(CrlError::Form);
         }
         let name = list.issuer().as_raw();
-        let Some(issuer) = issuers.iter().find(|ca| subject(ca).as_deref() == Some(name)) else { return Ok(None) };
+        let Some(issuer) = issuers.iter().find(|ca| subject(ca).as_deref() == Some(name)) else {
+            return Ok(None);
+        };
         let (_, issuer) = X509Certificate::from_der(issuer).map_err(|_| CrlError::Form)?;
         list.verify_signature(issuer.public_key()).map_err(|_| CrlError::Signature)?;
         // Numbers rise (RFC 5280, section 5.2.3); ours fit 64 bits.

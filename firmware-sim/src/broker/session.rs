@@ -92,7 +92,9 @@ impl Ended {
     /// What the device is told, where it can be told anything.
     const fn disconnect_reason(&self) -> Option<DisconnectReasonCode> {
         match self {
-            Self::Revoked | Self::CaRetired | Self::Expired => Some(DisconnectReasonCode::AdministrativeAction),
+            Self::Revoked | Self::CaRetired | Self::Expired => {
+                Some(DisconnectReasonCode::AdministrativeAction)
+            }
             Self::TakenOver => Some(DisconnectReasonCode::SessionTakenOver),
             _ => None,
         }

@@ -45,7 +45,9 @@ impl Gaps {
                     Ok(Event::Ended { device: Some(device), .. }) => watching.ended(device.as_str()),
                     Ok(Event::Ended { device: None, .. }) => {}
                     // What was missed could have been a gap.
-                    Err(RecvError::Lagged(missed)) => tracing::error!(missed, "events of the broker were missed"),
+                    Err(RecvError::Lagged(missed)) => {
+                        tracing::error!(missed, "events of the broker were missed")
+                    }
                     Err(RecvError::Closed) => return,
                 }
             }

@@ -148,12 +148,23 @@ struct Rolling<'s> {
 impl<'s> Rolling<'s> {
     fn new(stage: &'s Stage) -> Result<Self, RolloverError> {
         let devices = stage.devices()?;
-        let (away, here) = devices.into_iter().enumerate().partition::<Vec<_>, _>(|(place, _)| place % 10 < 3);
-        let specs = |list: Vec<(usize, DeviceSpec)>| list.into_iter().map(|(_, spec)| spec).collect::<Vec<_>>();
+        let (away, here) =
+            devices.into_iter().enumerate().partition::<Vec<_>, _>(|(place, _)| place % 10 < 3);
+        let specs =
+            |list: Vec<(usize, DeviceSpec)>| list.into_iter().map(|(_, spec)| spec).collect::<Vec<_>>();
         let (here, away) = (specs(here), specs(away));
-        let patience = Duration::from_secs(60) + Duration::from_millis(500) * u32::try_from(here.len()).unwrap_or(0);
+        let patience =
+            Duration::from_secs(60) + Duration::from_millis(500) * u32::try_from(here.len()).unwrap_or(0);
         let gaps = Gaps::watch(&stage.broker, away.iter().map(|spec| spec.id().to_owned()).collect());
-        Ok(Self { stage, store: stage.server.admin().store().as_ref(), here, away, fleets: Vec::new(), gaps, patience })
+        Ok(Self {
+            stage,
+            store: stage.server.admin().store().as_ref(),
+            here,
+            away,
+            fleets: Vec::new(),
+            gaps,
+            patience,
+        })
     }
 
     async fn all(&mut self, story: &mut (dyn Write + Send)) -> Result<Summary, RolloverError> {
@@ -178,19 +189,32 @@ impl<'s> Rolling<'s> {
         self.gaps.begin();
         let started = rollover::start(&self.stage.config, self.store, &start_options(), now()).await?;
         let number = started.number;
-        writeln!(story, "Prepared: {} under a new root, trust bundle 2 with both.", started.plan.issuing.subject())?;
+        writeln!(
+            story,
+            "Prepared: {} under a new root, trust bundle 2 with both.",
+            started.plan.issuing.subject()
+        )?;
         self.confirmed_until(2, here).await?;
         let switch_refused = self.refused(number, Order::Switch).await?;
-        writeln!(story, "Confirmed by {here}; the switch is refused for the other {away} ({switch_refused}).")?;
+        writeln!(
+            story,
+            "Confirmed by {here}; the switch is refused for the other {away} ({switch_refused})."
+        )?;
         // They go by the old root's certificate for the new one.
         self.order(Order::Switch, true).await?;
         let wanted = &started.plan.issuing;
-        self.until("a new certificate for server and broker", |rolling| strangers::servers_moved(rolling.stage, wanted)).await?;
+        self.until("a new certificate for server and broker", |rolling| {
+            strangers::servers_moved(rolling.stage, wanted)
+        })
+        .await?;
         writeln!(story, "Switched: the new CA signs; the certificates of server and broker are renewed.")?;
 
         self.renew_all(number, here, away as u64).await?;
         let retirement_refused = self.refused(number, Order::Retire).await?;
-        writeln!(story, "{here} have renewed; retirement is refused for the other {away} ({retirement_refused}).")?;
+        writeln!(
+            story,
+            "{here} have renewed; retirement is refused for the other {away} ({retirement_refused})."
+        )?;
         let fleet = self.start(&self.away.clone(), Stack::Mcu)?;
         self.fleets.push(fleet);
         self.until("the return of those away", |rolling| rolling.stage.broker.connected() == all).await?;
@@ -275,14 +299,21 @@ impl<'s> Rolling<'s> {
     /// Devices with a certificate of the old CA.
     async fn unmoved(&self, number: u32) -> Result<Vec<String>, RolloverError> {
         let page = self.store.unmoved(number, Page::first(1_000), now()).await?;
-        Ok(page.devices.into_iter().filter(|device| device.old_certificate).map(|device| device.device).collect())
+        Ok(page
+            .devices
+            .into_iter()
+            .filter(|device| device.old_certificate)
+            .map(|device| device.device)
+            .collect())
     }
 
     /// Whether an order is refused, and the devices that are in its way are just those that are away.
     async fn refused(&self, number: u32, order: Order) -> Result<bool, RolloverError> {
         let away = self.away.len() as u64;
         let refused = match self.order(order, false).await {
-            Err(RolloverError::Order(OrderError::NotYet(NotYet::Unconfirmed { unconfirmed, .. }))) => unconfirmed == away,
+            Err(RolloverError::Order(OrderError::NotYet(NotYet::Unconfirmed { unconfirmed, .. }))) => {
+                unconfirmed == away
+            }
             Err(RolloverError::Order(OrderError::NotYet(NotYet::Unmoved { unmoved, .. }))) => unmoved == away,
             Err(error) => return Err(error),
             Ok(()) => false,
@@ -334,7 +365,12 @@ impl<'s> Rolling<'s> {
                 told = Some(Instant::now());
                 let unmoved = self.store.spread(now()).await?;
                 tracing::info!(?unmoved, bundle, "devices are told to report");
-                for id in self.here.iter().chain(&self.away).filter_map(|spec| shared::DeviceId::new(spec.id()).ok()) {
+                for id in self
+                    .here
+                    .iter()
+                    .chain(&self.away)
+                    .filter_map(|spec| shared::DeviceId::new(spec.id()).ok())
+                {
                     self.stage.observer.command(&id, r#"{"command":"trust"}"#).await?;
                 }
             }
@@ -367,8 +403,12 @@ fn start_options() -> StartOptions {
 }
 
 fn behaviour(stack: Stack) -> Behaviour {
-    let behaviour =
-        Behaviour { stack, job: Job::Run, telemetry_interval: Duration::from_secs(2), ..Behaviour::default() };
+    let behaviour = Behaviour {
+        stack,
+        job: Job::Run,
+        telemetry_interval: Duration::from_secs(2),
+        ..Behaviour::default()
+    };
     behaviour.impatient()
 }
 

@@ -26,13 +26,19 @@ impl Stranger {
         let pem = std::fs::read(&files.issuing_certificate)
             .map_err(|source| RolloverError::Io { what: what(), source })?;
         let ders = ca::pem::read_certificates(&pem).map_err(|_| RolloverError::Certificate(what()))?;
-        let ca = ders.into_iter().next().map(CertificateDer::from).ok_or_else(|| RolloverError::Certificate(what()))?;
+        let ca = ders
+            .into_iter()
+            .next()
+            .map(CertificateDer::from)
+            .ok_or_else(|| RolloverError::Certificate(what()))?;
         let key = FileKey::load(&files.issuing_key).map_err(|error| failed(&error))?;
         let key = KeyPair::try_from(key.pkcs8()).map_err(|error| failed(&error))?;
         let issuer = rcgen::Issuer::from_ca_cert_der(&ca, key).map_err(|error| failed(&error))?;
         let key = KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).map_err(|error| failed(&error))?;
         let mut params = CertificateParams::default();
-        for (kind, text) in [(DnType::CommonName, "SN-OLD"), (DnType::CustomDnType(vec![2, 5, 4, 5]), "SN-OLD")] {
+        for (kind, text) in
+            [(DnType::CommonName, "SN-OLD"), (DnType::CustomDnType(vec![2, 5, 4, 5]), "SN-OLD")]
+        {
             params.distinguished_name.push(kind, text);
         }
         params.serial_number = Some(SerialNumber::from([0x41; 16].to_vec()));
