@@ -70,11 +70,11 @@ pub use renewal::{
 pub use revocation::{
     CertificateStatus, Listing, Partition, Partitioning, RevocationChanges, RevocationState,
 };
-#[cfg(test)]
-pub(crate) use sqlite::PLANT;
 pub use rollover::{
     NewRollover, Rollover, RolloverStore, SignedBundle, Spread, TakeStep, Taken, Unmoved, UnmovedPage,
 };
+#[cfg(test)]
+pub(crate) use sqlite::PLANT;
 pub use sqlite::{SqliteOptions, SqliteStore};
 pub use state::{DeviceState, IllegalMove, Move, Standing, Step};
 pub use tag::{MAX_TAG, MAX_TAGS, Tag, TagError};

@@ -13,9 +13,9 @@ use tokio::time::Instant;
 
 use super::webhooks;
 use crate::revocation::Revocations;
-use crate::transparency_log::Status;
 use crate::rollover::Step;
 use crate::store::{Counts, Spread, WantedCounts};
+use crate::transparency_log::Status;
 use crate::webhook::Standing;
 
 /// Everything that is counted.

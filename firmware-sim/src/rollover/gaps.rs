@@ -4,6 +4,7 @@ use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use agent_core::platform::TransportError;
 use tokio::time::Instant;
 
 use crate::broker::{Broker, Event};
@@ -22,6 +23,7 @@ struct State {
     longest: Duration,
     reconnects: usize,
     failed: usize,
+    slow: usize,
 }
 
 /// What was measured.
@@ -29,7 +31,10 @@ struct State {
 pub(super) struct Measured {
     pub(super) longest: Duration,
     pub(super) reconnects: usize,
+    /// Logins that were refused, by one side or the other.
     pub(super) failed: usize,
+    /// Logins that took longer than a time limit: the machine was busy.
+    pub(super) slow: usize,
 }
 
 impl Gaps {
@@ -66,7 +71,12 @@ impl Gaps {
     pub(super) fn end(&self) -> Measured {
         let mut state = self.lock();
         state.measuring = false;
-        Measured { longest: state.longest, reconnects: state.reconnects, failed: state.failed }
+        Measured {
+            longest: state.longest,
+            reconnects: state.reconnects,
+            failed: state.failed,
+            slow: state.slow,
+        }
     }
 
     /// For what devices tell of their own failures.
@@ -82,7 +92,13 @@ impl Gaps {
             && !state.away.contains(device)
         {
             tracing::error!(device, error, "a device lost its broker");
-            state.failed += 1;
+            // A certificate that is not taken shows as its refusal, or as a failed or closed TLS connection.
+            let busy = [TransportError::TimedOut, TransportError::Unreachable];
+            if busy.iter().any(|busy| busy.to_string() == *error) {
+                state.slow += 1;
+            } else {
+                state.failed += 1;
+            }
         }
     }
 

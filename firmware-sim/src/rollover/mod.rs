@@ -49,8 +49,10 @@ pub struct Summary {
     pub moved: usize,
     /// Devices that confirmed the trust bundle without the old root.
     pub confirmed: usize,
-    /// Logins that failed at the broker, of devices that were there all the time.
+    /// Logins at the broker that were refused by one side or the other, of devices that were there all the time.
     pub failed_logins: usize,
+    /// Logins that took longer than a time limit, and were tried again.
+    pub slow_logins: usize,
     /// The longest time that a device was without the broker, in milliseconds.
     pub longest_gap_ms: u64,
     /// Times that a device left the broker and came back.
@@ -245,6 +247,7 @@ impl<'s> Rolling<'s> {
             moved: usize::try_from(standing.living - standing.unmoved).unwrap_or(0),
             confirmed: self.confirmed(3).await?,
             failed_logins: measured.failed,
+            slow_logins: measured.slow,
             longest_gap_ms: u64::try_from(measured.longest.as_millis()).unwrap_or(u64::MAX),
             reconnects: measured.reconnects,
             took_ms: u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
