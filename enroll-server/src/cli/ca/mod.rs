@@ -2,10 +2,10 @@
 
 mod csr;
 mod import;
+mod rollover;
 mod root_ceremony;
 mod root_crl;
 mod sign;
-mod rollover;
 mod tpm_create;
 
 use core::time::Duration;
