@@ -141,7 +141,9 @@ impl Admin {
         self.clock.now()
     }
 
-    pub(crate) const fn store(&self) -> &Arc<dyn Store> {
+    /// The store that it works on.
+    #[must_use]
+    pub const fn store(&self) -> &Arc<dyn Store> {
         &self.store
     }
 

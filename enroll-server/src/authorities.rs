@@ -86,16 +86,16 @@ impl Authorities {
     /// Where the store fails, or a CA is given twice.
     pub async fn open(
         store: &dyn Store,
-        active: Issuer,
-        previous: Vec<Issuer>,
+        active: Arc<Issuer>,
+        previous: Vec<Arc<Issuer>>,
         now: UnixTime,
     ) -> Result<Self, AuthoritiesError> {
-        let mut signers = vec![Arc::new(active)];
+        let mut signers = vec![active];
         for issuer in previous {
             if signers.iter().any(|other| other.certificate().der() == issuer.certificate().der()) {
                 return Err(AuthoritiesError::Twice { subject: issuer.certificate().subject().to_owned() });
             }
-            signers.push(Arc::new(issuer));
+            signers.push(issuer);
         }
         // The older first, so that numbers rise with time.
         let ders = signers.iter().rev().map(|signer| signer.certificate().der());
@@ -112,6 +112,13 @@ impl Authorities {
         let found = all.iter().find(|authority| authority.certificate.der() == signer.certificate().der());
         let active = Active { number: found.ok_or(AuthoritiesError::Lost)?.number, signer };
         Ok(Self { active, all })
+    }
+
+    /// The CA with this certificate, where its key is there.
+    #[must_use]
+    pub fn signer_of(&self, der: &[u8]) -> Option<Arc<Issuer>> {
+        let found = self.all.iter().find(|authority| authority.certificate.der() == der);
+        found.and_then(|authority| authority.signer.clone())
     }
 
     /// The number of the CA that signs new LDevIDs.

@@ -7,8 +7,27 @@ use std::path::Path;
 
 pub use ca::secret::{SecretError, read_secret};
 
+/// Set for a child process of a test: at which write it is killed.
+#[cfg(test)]
+pub(crate) const KILL_AT: &str = "ENROLL_SERVER_TEST_KILL_AT";
+
+/// A place where a crash would leave something half done. In a child process of a test, the n-th of them is its end.
+pub(crate) fn crash_point() {
+    #[cfg(test)]
+    {
+        use core::sync::atomic::{AtomicU32, Ordering};
+        static PASSED: AtomicU32 = AtomicU32::new(0);
+        let at = std::env::var(KILL_AT).ok().and_then(|at| at.parse::<u32>().ok());
+        if at == Some(PASSED.fetch_add(1, Ordering::Relaxed) + 1) {
+            // As SIGKILL would: no destructor runs, nothing is flushed.
+            std::process::abort();
+        }
+    }
+}
+
 /// Writes a new file, durably; fails where one is there.
 pub(crate) fn create(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
+    crash_point();
     let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
     file.write_all(content)?;
     file.sync_all()
@@ -28,6 +47,16 @@ pub(crate) fn create_whole(path: &Path, content: &[u8], mode: u32) -> io::Result
 
 /// Replaces a file as a whole, durably: a reader sees the old content or the new, never a part.
 pub(crate) fn replace(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
+    replace_with(path, content, mode, |_| Ok(()))
+}
+
+/// As [`replace`], with something done to the new file before it takes its place.
+pub(crate) fn replace_with(
+    path: &Path,
+    content: &[u8],
+    mode: u32,
+    prepare: impl FnOnce(&Path) -> io::Result<()>,
+) -> io::Result<()> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".new");
     let temporary = path.with_file_name(name);
@@ -36,6 +65,7 @@ pub(crate) fn replace(path: &Path, content: &[u8], mode: u32) -> io::Result<()> 
         _ => {}
     }
     create(&temporary, content, mode)?;
+    prepare(&temporary)?;
     fs::rename(&temporary, path)?;
     sync_folder(path)
 }

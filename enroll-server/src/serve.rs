@@ -11,6 +11,7 @@ use axum::http::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
@@ -21,6 +22,7 @@ use tower::ServiceExt as _;
 use crate::api::{Peer, PeerAddress};
 use crate::config::Limits;
 use crate::est;
+use crate::in_force::InForce;
 use crate::issuance::ClientIdentity;
 use crate::telemetry::Metrics;
 
@@ -38,9 +40,26 @@ pub(crate) struct Site {
 #[derive(Clone)]
 pub(crate) enum Tls {
     /// The native protocol: the handshake has verified an LDevID of ours.
-    Native(TlsAcceptor),
+    Native(Arc<InForce<ServerConfig>>),
     /// EST: the handshake has verified that the client has the key of its certificate, whosever that is.
-    Est(TlsAcceptor),
+    Est(Arc<InForce<ServerConfig>>),
+}
+
+impl Tls {
+    /// By what is in force now: certificates and CAs may change while the server runs. EST shows the certificate of the
+    /// native protocol.
+    fn acceptor(&self) -> Option<TlsAcceptor> {
+        match self {
+            Self::Native(native) => Some(TlsAcceptor::from(native.now())),
+            Self::Est(native) => match est::server_config(&native.now()) {
+                Ok(config) => Some(TlsAcceptor::from(Arc::new(config))),
+                Err(error) => {
+                    tracing::error!(%error, "there are no TLS settings for EST");
+                    None
+                }
+            },
+        }
+    }
 }
 
 /// What requests are told of the client of their connection. One of EST is never taken for one of the native protocol.
@@ -108,7 +127,10 @@ async fn connection((stream, from): (TcpStream, PeerAddress), site: Site, stop: 
         tracing::debug!(%error, "no TCP_NODELAY");
     }
     let Some(tls) = &site.tls else { return exchange(stream, (Seen::Native(None), from), &site, stop).await };
-    let (Tls::Native(acceptor) | Tls::Est(acceptor)) = tls;
+    let Some(acceptor) = tls.acceptor() else {
+        site.metrics.handshake_failed();
+        return;
+    };
     match tokio::time::timeout(site.limits.handshake, acceptor.accept(stream)).await {
         Ok(Ok(stream)) => {
             let session = stream.get_ref().1;

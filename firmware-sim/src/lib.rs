@@ -18,4 +18,5 @@ pub mod fleet;
 pub mod progress;
 pub mod psa;
 pub mod qemu;
+pub mod rollover;
 pub mod stage;

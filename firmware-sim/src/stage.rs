@@ -10,6 +10,7 @@ use ca::{CaCertificate, FileKey, Issuer};
 use enroll_server::clock::{Clock as _, SystemClock};
 use enroll_server::config::Config;
 use enroll_server::startup::{InitOptions, Server, init};
+use enroll_server::tls_files::{Files, TlsFile};
 use shared::DeviceId;
 use tokio::net::TcpListener;
 
@@ -21,6 +22,7 @@ use crate::factory::{self, Evidence, FactoryError, Lot, Order, Provision, Server
 #[derive(Debug)]
 pub struct Stage {
     pub(crate) dir: PathBuf,
+    pub(crate) config: Config,
     pub(crate) server: Server,
     pub(crate) broker: Broker,
     pub(crate) observer: Admin,
@@ -138,9 +140,22 @@ impl Stage {
         policy.push_str(&setting.reference_values);
         write(&config.files.policy, &policy)?;
 
-        let crl = config.crl.der.clone();
+        let crl = config.crl.pem.clone();
         let broker = broker_config(dir, setting.host, &config, crl)?;
-        let server = Server::start(config, Arc::new(SystemClock)).await?;
+        // The server keeps the broker's certificate renewed; the broker reads it again when it changes.
+        config.tls_files.push(TlsFile {
+            name: "broker".to_owned(),
+            hosts: vec![setting.host.to_owned()],
+            files: Files {
+                certificate: broker.certificate.clone(),
+                key: broker.key.clone(),
+                key_mode: 0o600,
+                owner: None,
+            },
+            lifetime: SERVER_LIFETIME,
+            hook: Vec::new(),
+        });
+        let server = Server::start(config.clone(), Arc::new(SystemClock)).await?;
         let address = ServerAddress { host: setting.host.to_owned(), port: server.bound().https.port() };
         let trust_bundle =
             fs::read(&report.trust_bundle).map_err(|source| cannot_read(&report.trust_bundle, source))?;
@@ -153,7 +168,7 @@ impl Stage {
         let observer = broker.admin().await?;
         let order = Order { server: Some(provision.clone()), ..order };
         let root = report.root_certificate;
-        Ok(Self { dir: dir.to_owned(), server, broker, observer, lot, order, provision, root })
+        Ok(Self { dir: dir.to_owned(), config, server, broker, observer, lot, order, provision, root })
     }
 
     /// The devices of the lot.
@@ -209,7 +224,7 @@ fn broker_config(dir: &Path, host: &str, config: &Config, crl: PathBuf) -> Resul
         listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
         certificate: chain,
         key: key_file,
-        issuing_ca: files.issuing_certificate.clone(),
+        issuing_ca: files.authorities.clone(),
         crl,
         limits: Limits { connections: 20_000, ..Limits::default() },
     })

@@ -66,20 +66,20 @@ proptest! {
     }
 
     #[test]
-    fn enroll_and_renew_request((csr, chain, nonce, _, _, device) in seed(), body in vec(any::<u8>(), 1..2048), kind in 0_usize..7, with_chain: bool, with_evidence: bool) {
+    fn enroll_and_renew_request((csr, chain, nonce, _, _, device) in seed(), body in vec(any::<u8>(), 1..2048), kind in 0_usize..7, with_chain: bool, with_evidence: bool, trust: Option<u64>) {
         let chain: Vec<&[u8]> = chain.iter().map(Vec::as_slice).collect();
         let evidence = FreshEvidence {
             nonce, kind: EvidenceKind::NATIVE[kind], body: &body,
             endorsements: if with_chain { heapless_list(&chain) } else { heapless::Vec::new() },
         };
         let device = DeviceId::new(&device).unwrap();
-        let enroll = EnrollRequest { device: device.clone(), csr: &csr, evidence: evidence.clone() };
+        let enroll = EnrollRequest { device: device.clone(), csr: &csr, evidence: evidence.clone(), trust };
         let bytes = written(|out| enroll.encode(out));
         reads_as!(EnrollRequest, bytes, enroll);
         reads_as!(EnrollRequest, with_unknown_fields(&bytes), enroll);
         prop_assert!(refused_version(&with_version(&bytes, 2), |b| EnrollRequest::decode(b).map(drop)));
 
-        let renew = RenewRequest { device, csr: &csr, evidence: with_evidence.then_some(evidence) };
+        let renew = RenewRequest { device, csr: &csr, evidence: with_evidence.then_some(evidence), trust };
         let bytes = written(|out| renew.encode(out));
         reads_as!(RenewRequest, bytes, renew);
         reads_as!(RenewRequest, with_unknown_fields(&bytes), renew);
@@ -167,7 +167,7 @@ proptest! {
     #[test]
     fn a_buffer_that_is_too_short_is_an_error(pick in any::<prop::sample::Index>(), length in 0_usize..40) {
         let device = DeviceId::new("SN-0001").unwrap();
-        let message = RenewRequest { device, csr: &[0x30; 64], evidence: None };
+        let message = RenewRequest { device, csr: &[0x30; 64], evidence: None, trust: None };
         let mut whole = [0; 128];
         let needed = message.encode(&mut whole).unwrap();
         let capacity = pick.index(needed).min(length);

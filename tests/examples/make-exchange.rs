@@ -79,14 +79,14 @@ fn main() {
         body: &evidence,
         endorsements: [idevid_der.as_slice()].into_iter().collect(),
     };
-    let enroll = EnrollRequest { device: device.clone(), csr: &first.der, evidence: fresh };
+    let enroll = EnrollRequest { device: device.clone(), csr: &first.der, evidence: fresh, trust: None };
     file.bytes("enroll_request", &written(|out| enroll.encode(out)));
     file.bytes("enroll_answer", &authority.issue(&device, first.point, NOW));
 
     let later = NOW.after(LIFETIME * 3 / 4);
     let second = Csr::new();
     file.bytes("renewed_key", &scalar(&second));
-    let renew = RenewRequest { device: device.clone(), csr: &second.der, evidence: None };
+    let renew = RenewRequest { device: device.clone(), csr: &second.der, evidence: None, trust: None };
     file.bytes("renew_request", &written(|out| renew.encode(out)));
     file.bytes("renew_answer", &authority.issue(&device, second.point, later));
 

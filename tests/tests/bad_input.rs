@@ -208,7 +208,7 @@ fn a_renewal_has_authority_from_its_tls_identity_only() {
     let foreign = renew(&identities[0], &other.renew_request(&csr.der));
     expect("another device's renewal", &foreign, &[Reject::NotYourDevice]);
     // The key of the certificate in use is no new key.
-    let nonsense = RenewRequest { device: mine.id.clone(), csr: &[0x30; 90], evidence: None };
+    let nonsense = RenewRequest { device: mine.id.clone(), csr: &[0x30; 90], evidence: None, trust: None };
     expect("a CSR of noise", &renew(&identities[0], &written(|out| nonsense.encode(out))), &[Reject::BadCsr]);
     // A certificate of the right CA that the store does not know.
     let unknown = certify(&world, &Order::client(mine.id.as_str()));
@@ -340,8 +340,12 @@ fn with_chain(
 ) -> Vec<u8> {
     let endorsements = chain.iter().map(Vec::as_slice).collect();
     let evidence = FreshEvidence { nonce, kind: EvidenceKind::IdevidEat, body: evidence, endorsements };
-    let request =
-        shared::message::latest::EnrollRequest { device: device.id.clone(), csr: &csr.der, evidence };
+    let request = shared::message::latest::EnrollRequest {
+        device: device.id.clone(),
+        csr: &csr.der,
+        evidence,
+        trust: None,
+    };
     written(|out| request.encode(out))
 }
 

@@ -124,7 +124,7 @@ async fn a_device_that_restarts_after_the_challenge_answers_it_all_the_same() {
         body: &buffer[..length],
         endorsements: after.endorsements(),
     };
-    let request = EnrollRequest { device: identity.device.clone(), csr: &csr.der, evidence };
+    let request = EnrollRequest { device: identity.device.clone(), csr: &csr.der, evidence, trust: None };
     let reply = post(&world, ENROLL, &written(|out| request.encode(out)));
     assert!(matches!(reply.answer().outcome, Outcome::Issued(_)), "{reply:?}");
 }

@@ -62,7 +62,20 @@ fn a_year_of_service_renews_in_time_and_erases_each_old_key() {
     assert_eq!(world.count("rotated"), issued - 1);
     assert_eq!(world.count("erased"), issued - 1);
     assert_eq!(world.count("unreachable"), 0);
-    assert_eq!(world.hall.borrow().logins, issued, "one login for each identity");
+    let reports = world.asked(endpoint::TRUST);
+    assert!(
+        (35..=105).contains(&reports),
+        "{reports} reports of the trust bundle in a year, about one a week"
+    );
+    assert!(
+        world.office.borrow().reports.iter().all(|report| *report == (1, true)),
+        "each shows the identity"
+    );
+    assert_eq!(
+        world.hall.borrow().logins,
+        issued + reports,
+        "one login for each identity and after each report"
+    );
 }
 
 #[test]
@@ -540,13 +553,64 @@ fn a_broker_under_another_ca_is_reached_after_the_new_bundle_is_fetched() {
     let error = TransportError::Certificate(PathError::UnknownIssuer);
     world.hall.borrow_mut().faults.push_back(error);
     world.run_for(HOUR);
-    assert_eq!((world.asked(endpoint::TRUST), world.asked(endpoint::RENEW)), (1, 0));
+    assert_eq!(world.asked(endpoint::RENEW), 0);
+    assert_eq!(world.office.borrow().reports, [(1, true), (2, true)], "what it took is confirmed at once");
     assert_eq!(world.status().trust_number, Some(2));
     assert_eq!(world.hall.borrow().logins, 3);
     // An impostor that stays does not make the device ask for bundles all the time.
     world.hall.borrow_mut().faults.extend([error; 500]);
     world.run_for(DAY);
     assert!(world.asked(endpoint::TRUST) < 30);
+}
+
+/// A device that was away for two bundles takes the newest at once where one key signed them all, and one after the
+/// other where the key was changed in between.
+#[test]
+fn a_device_that_missed_bundles_catches_up() {
+    for rotated in [false, true] {
+        let world = World::new();
+        world.run_for(HOUR);
+        let anchor = world.office.borrow().ca.der.clone();
+        let (old, new) = (pki::key(250), if rotated { pki::key(251) } else { pki::key(250) });
+        let second = pki::bundle(2, &[&anchor], &old, &new);
+        let third = pki::bundle(3, &[&anchor], &new, &new);
+        let mut office = world.office.borrow_mut();
+        office.bundle = third;
+        if rotated {
+            office.before = vec![(2, second)];
+        }
+        drop(office);
+        world.run_for(DAY * 11);
+        assert_eq!(world.status().trust_number, Some(3));
+        let reports = world.office.borrow().reports.clone();
+        let wanted: &[(u64, bool)] =
+            if rotated { &[(1, true), (2, true), (3, true)] } else { &[(1, true), (3, true)] };
+        assert!(reports.starts_with(wanted), "{reports:?}");
+        assert_eq!(world.count("trust-refused"), 0);
+    }
+}
+
+/// The rule that holds this up: without the bundle between, the one after a change of signers is refused.
+#[test]
+fn a_bundle_of_a_signer_that_was_never_named_is_refused() {
+    let world = World::new();
+    world.run_for(HOUR);
+    let anchor = world.office.borrow().ca.der.clone();
+    world.office.borrow_mut().bundle = pki::bundle(3, &[&anchor], &pki::key(251), &pki::key(251));
+    world.run_for(DAY * 11);
+    assert_eq!(world.status().trust_number, Some(1));
+    assert!(world.count("trust-refused") > 0);
+    assert_eq!(world.status().phase, Phase::Operational);
+}
+
+#[test]
+fn a_command_makes_the_device_ask_for_its_trust_bundle_within_the_hour() {
+    let world = World::new();
+    world.run_for(HOUR);
+    world.hall.borrow_mut().commands.push_back((HOUR, br#"{"command":"trust"}"#.to_vec()));
+    world.run_for(HOUR * 2);
+    assert_eq!(world.office.borrow().reports, [(1, true)]);
+    assert_eq!((world.asked(endpoint::RENEW), world.count("rotated")), (0, 0));
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! A CA's certificate, read and checked.
 
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1, UnparsedPublicKey};
 use rustls_pki_types::CertificateDer;
 use shared::{UnixTime, limits};
 use x509_parser::certificate::X509Certificate;
@@ -8,7 +9,7 @@ use x509_parser::prelude::FromDer as _;
 
 use crate::lint::LintError;
 use crate::profile::Validity;
-use crate::template::spki;
+use crate::template::{ECDSA_WITH_SHA256, spki};
 
 /// The certificate of a CA with a P-256 key, fit for issuing.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -152,6 +153,28 @@ impl CaCertificate {
     #[must_use]
     pub const fn path_length(&self) -> Option<u32> {
         self.path_length
+    }
+
+    /// Whether `issuer` signed it, by name and by signature (RFC 5280, section 6.1.3). Dates are not looked at.
+    #[must_use]
+    pub fn is_signed_by(&self, issuer: &Self) -> bool {
+        issuer.has_signed(&self.der)
+    }
+
+    /// Whether this CA signed the certificate `der`, by name and by signature (RFC 5280, section 6.1.3). Dates are not
+    /// looked at.
+    #[must_use]
+    pub fn has_signed(&self, der: &[u8]) -> bool {
+        let Ok((_, certificate)) = X509Certificate::from_der(der) else { return false };
+        let algorithm = &certificate.signature_algorithm;
+        if certificate.issuer().as_raw() != self.subject
+            || algorithm != &certificate.tbs_certificate.signature
+            || algorithm.algorithm.as_bytes() != ECDSA_WITH_SHA256
+        {
+            return false;
+        }
+        let key = UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, &self.point);
+        key.verify(certificate.tbs_certificate.as_ref(), &certificate.signature_value.data).is_ok()
     }
 
     /// Whether it can sign at `now`: after its begin and before its last second.

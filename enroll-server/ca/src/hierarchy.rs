@@ -23,7 +23,8 @@ pub const ISSUING_LIFETIME: Duration = Duration::from_secs(10 * 365 * 86_400);
 /// Life of a server's certificate: 397 days, the most that TLS clients at large take.
 pub const SERVER_LIFETIME: Duration = Duration::from_secs(397 * 86_400);
 
-/// Makes a root CA with one level of CAs below it. It lives [`ROOT_LIFETIME`] where `lifetime` is longer.
+/// Makes a root CA with two levels of CAs below it: its issuing CAs, and one day the root that follows it, which it
+/// certifies for those that do not trust that one yet. It lives [`ROOT_LIFETIME`] where `lifetime` is longer.
 ///
 /// # Errors
 /// Where `organization` does not fit a subject, or no key can be made.
@@ -34,7 +35,7 @@ pub fn root_ca(
 ) -> Result<(CaCertificate, FileKey), HierarchyError> {
     let key = FileKey::generate()?;
     let validity = begin(now, lifetime.min(ROOT_LIFETIME));
-    let template = ca_template(organization, "Root CA", 1, validity, key.public_point())?;
+    let template = ca_template(organization, "Root CA", 2, validity, key.public_point())?;
     let issued = self_sign(lint_root(template, ROOT_LIFETIME, now)?, &key)?;
     Ok((CaCertificate::from_der(issued.der())?, key))
 }
@@ -153,6 +154,12 @@ pub enum HierarchyError {
     /// What was signed cannot serve as a CA.
     #[error(transparent)]
     Certificate(#[from] CaCertificateError),
+    /// A CA that cannot be certified once more.
+    #[error(
+        "the CA's name or key identifier is not of the form that this program writes; have the cross-certificate \
+             made by whoever made the CA, and import it"
+    )]
+    ForeignCa,
     /// No name for the server.
     #[error("a server certificate needs at least one name")]
     NoNames,

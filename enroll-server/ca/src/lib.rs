@@ -8,12 +8,14 @@
 
 pub mod bundle;
 pub mod crl;
+pub mod cross;
 pub mod hierarchy;
 pub mod key;
 pub mod ocsp;
 pub mod pem;
 pub mod request;
 pub mod secret;
+pub mod trust_chain;
 
 mod certificate;
 mod der;

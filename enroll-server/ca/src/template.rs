@@ -206,6 +206,13 @@ impl Template {
 }
 
 impl Attribute {
+    /// The attribute with this object identifier, in DER without tag and length.
+    pub(crate) fn of(oid: &[u8]) -> Option<Self> {
+        [Self::Organization, Self::CommonName, Self::SerialNumber]
+            .into_iter()
+            .find(|known| known.oid() == oid)
+    }
+
     const fn oid(self) -> &'static [u8] {
         match self {
             Self::Country => &[0x55, 0x04, 0x06],

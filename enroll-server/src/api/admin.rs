@@ -150,7 +150,7 @@ pub(super) fn reply(done: Result<impl serde::Serialize, AdminError>) -> Response
     }
 }
 
-fn answer(status: StatusCode, value: &impl serde::Serialize) -> Response<Body> {
+pub(super) fn answer(status: StatusCode, value: &impl serde::Serialize) -> Response<Body> {
     let text = serde_json::to_string(value).unwrap_or_else(|_| "{}".to_owned());
     typed(status, "application/json", text + "\n")
 }

@@ -16,16 +16,17 @@ use crate::config::Broker;
 use crate::issuance::{Denied, Granted, Outcome};
 
 impl Api {
-    /// The answer to an enrollment or renewal that was not refused.
+    /// The answer to an enrollment or renewal that was not refused. `held` is the trust bundle that the device has.
     pub(super) async fn outcome(
         &self,
         device: &DeviceId,
+        held: Option<u64>,
         outcome: &Outcome,
     ) -> Result<Response<Body>, Problem> {
         match outcome {
             Outcome::Granted(granted) => {
                 let broker = self.broker(device).await?;
-                Ok(self.granted(device, granted, broker)?)
+                Ok(self.granted(device, granted, held, broker)?)
             }
             Outcome::Held => {
                 let pending = Wire::Pending { retry_after: self.approval_retry };
@@ -51,6 +52,7 @@ impl Api {
         &self,
         device: &DeviceId,
         granted: &Granted,
+        held: Option<u64>,
         broker: &Broker,
     ) -> Result<Response<Body>, EncodeError> {
         let own = granted.broker();
@@ -65,12 +67,13 @@ impl Api {
         let authorities = self.issuance.authorities();
         let above = authorities.get(granted.issuer()).map(|authority| authority.certificate().der());
         let chain = [Some(granted.der()), above].into_iter().flatten().collect();
+        let trust = self.trust.now();
         let keep_alive = u16::try_from(broker.keep_alive.as_secs()).unwrap_or(u16::MAX);
         let issued = Issued {
             chain,
             renew_from,
             renew_by,
-            trust_bundle: &self.trust_bundle,
+            trust_bundle: trust.next_for(held).signed(),
             broker: BrokerSettings {
                 host: own.host.as_deref().unwrap_or(&broker.host),
                 port: own.port.unwrap_or(broker.port),

@@ -4,7 +4,7 @@ use axum::Extension;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::Response;
-use shared::message::latest::{ChallengeRequest, EnrollRequest, RenewRequest};
+use shared::message::latest::{ChallengeRequest, EnrollRequest, RenewRequest, TrustReport};
 use shared::{DeviceId, limits};
 
 use super::answer::cbor;
@@ -53,8 +53,9 @@ async fn do_enroll(
     *device = Some(request.device.clone());
     let timer = api.metrics.time("enroll");
     let outcome = api.issuance.enroll(&request).await?;
+    api.issuance.confirm_trust(&request.device, request.trust, &outcome).await;
     timer.done();
-    Ok((api.outcome(&request.device, &outcome).await?, outcome.name()))
+    Ok((api.outcome(&request.device, request.trust, &outcome).await?, outcome.name()))
 }
 
 pub(super) async fn renew(
@@ -86,12 +87,39 @@ async fn do_renew(
     }
     let timer = api.metrics.time("renew");
     let outcome = api.issuance.renew(&request, peer.as_ref()).await?;
+    api.issuance.confirm_trust(&request.device, request.trust, &outcome).await;
     timer.done();
     let ended = peer.as_ref().is_some_and(|peer| peer.not_after() < api.issuance.now());
     if ended && matches!(outcome, Outcome::Granted(_)) {
         api.metrics.renewed_in_grace();
     }
-    Ok((api.outcome(&request.device, &outcome).await?, outcome.name()))
+    Ok((api.outcome(&request.device, request.trust, &outcome).await?, outcome.name()))
+}
+
+/// `POST /v1/trust`: what a device holds, and what it takes next. Anyone is answered, since bundles are public; only a
+/// device that shows its LDevID is believed.
+pub(super) async fn trust(
+    State(api): Shared,
+    Extension(peer): Extension<Peer>,
+    request: Request,
+) -> Response<Body> {
+    let told = tell_trust(&api, peer.as_ref(), request).await;
+    api.finish("trust", peer.as_ref().map(ClientIdentity::device), told)
+}
+
+async fn tell_trust(
+    api: &Api,
+    peer: Option<&ClientIdentity>,
+    request: Request,
+) -> Result<(Response<Body>, &'static str), Problem> {
+    let body = read_body(api, request, limits::MAX_REQUEST).await?;
+    let TrustReport { held } = TrustReport::decode(&body)?;
+    let believed = match peer {
+        Some(peer) => api.issuance.reported_trust(peer, held).await?,
+        None => false,
+    };
+    let bundle = api.trust.now().next_for(Some(held)).signed().to_vec();
+    Ok((cbor(bundle.into()), if believed { "confirmed" } else { "issued" }))
 }
 
 impl Api {
@@ -104,7 +132,7 @@ impl Api {
         match done {
             Ok((response, outcome)) => {
                 let device = device.map(tracing::field::display);
-                if endpoint != "challenge" {
+                if endpoint != "challenge" && endpoint != "trust" {
                     tracing::info!(endpoint, device, outcome, "served");
                 }
                 self.metrics.served(endpoint, outcome);

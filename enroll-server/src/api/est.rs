@@ -16,9 +16,6 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::json;
 use shared::DeviceId;
-use shared::cose::{Content, Sign1};
-use shared::limits::MAX_TRUST_BUNDLE;
-use shared::message::latest::TrustBundle;
 
 use super::error::Problem;
 use super::est_error::EstProblem;
@@ -42,10 +39,9 @@ pub(super) async fn cacerts(State(api): Shared, label: Label, tls: Tls) -> Respo
         let authorities = api.issuance.authorities();
         let issuing = authorities.all().iter().map(|authority| authority.certificate().der());
         // One place says what devices trust: the bundle that those of the native protocol get.
-        let sign1 = Sign1::decode(&api.trust_bundle, Content::TrustBundle, MAX_TRUST_BUNDLE);
-        let bundle = sign1.as_ref().map_err(|_| EstProblem::Answer)?.unverified_payload();
-        let bundle = TrustBundle::decode(bundle).map_err(|_| EstProblem::Answer)?;
-        let message = certs_only(bundle.anchors.iter().copied().chain(issuing));
+        let trust = api.trust.now();
+        let roots = trust.newest().anchors().iter().map(Vec::as_slice);
+        let message = certs_only(roots.chain(issuing));
         Ok((pkcs7(&message.map_err(|_| EstProblem::Answer)?, CA_CERTIFICATES), "issued"))
     };
     api.answered("est-cacerts", None, answer.await)

@@ -15,6 +15,7 @@ mod log;
 mod ocsp;
 mod public;
 mod renewals;
+mod rollover;
 pub mod routes;
 
 use core::time::Duration;
@@ -24,6 +25,7 @@ use axum::Router;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use bytes::Bytes;
+use ca::trust_chain::TrustChain;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::body::Body as _;
 use tokio::sync::watch;
@@ -32,6 +34,7 @@ use crate::admin::Admin;
 use crate::audit::{Refusals, Repeated};
 use crate::brokers::Brokers;
 use crate::config::Limits;
+use crate::in_force::InForce;
 use crate::issuance::Issuance;
 use crate::ocsp::Ocsp;
 use crate::revocation::Revocations;
@@ -51,8 +54,8 @@ pub struct Api {
     pub admin: Admin,
     /// SHA-256 of the operator's bearer token.
     pub admin_token_sha256: Option<[u8; 32]>,
-    /// The signed trust bundle in force.
-    pub trust_bundle: Bytes,
+    /// The signed trust bundles, the newest of them in force.
+    pub trust: Arc<InForce<TrustChain>>,
     /// Which broker devices are told.
     pub brokers: Brokers,
     /// When a held device asks again.

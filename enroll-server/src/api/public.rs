@@ -14,7 +14,7 @@ use crate::webhook::Standing;
 
 pub(super) async fn trust(State(api): Shared) -> Response<Body> {
     api.metrics.served("trust", "issued");
-    cbor(api.trust_bundle.clone())
+    cbor(api.trust.now().newest().signed().to_vec().into())
 }
 
 /// Alive: the process answers. Says nothing of whether it can issue.
@@ -57,10 +57,15 @@ pub(super) async fn metrics(State(api): Shared) -> Response<Body> {
             webhooks.push(standing);
         }
     }
+    let (spread, rollovers) = (store.spread(api.issuance.now()).await, store.rollovers().await);
+    let spread = spread.ok().zip(rollovers.ok()).map(|(spread, mut rollovers)| {
+        (spread, rollovers.pop().map(|last| last.step).filter(|step| step.is_under_way()))
+    });
     let gauges = Gauges {
         now: api.issuance.now(),
         counts,
         renewals,
+        spread,
         webhooks,
         revocations: Arc::clone(&api.revocations.borrow()),
         log: api.log_status.borrow().clone(),

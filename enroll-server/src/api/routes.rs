@@ -10,7 +10,7 @@ use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodRouter, get, post};
 use shared::endpoint;
 
-use super::{Api, admin, devices, enroll, est, events, lists, log, ocsp, public, renewals};
+use super::{Api, admin, devices, enroll, est, events, lists, log, ocsp, public, renewals, rollover};
 
 /// Who may call a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +46,8 @@ pub const HTTPS: &[Route] = &[
     Route::post(endpoint::ENROLL, Access::Evidence, || post(enroll::enroll)),
     Route::post(endpoint::RENEW, Access::ClientCertificate, || post(enroll::renew)),
     Route::get(endpoint::TRUST, Access::Anyone, || get(public::trust)),
+    // Anyone is told the bundle that comes next; only a device that shows its certificate is believed.
+    Route::post(endpoint::TRUST, Access::Evidence, || post(enroll::trust)),
     CRL[0],
     CRL[1],
     CRL[2],
@@ -53,6 +55,7 @@ pub const HTTPS: &[Route] = &[
     CRL[4],
     LOG[0],
     LOG[1],
+    Route::get("/admin/v1/ca", Access::Operator, || get(rollover::status)),
     Route::get("/admin/v1/devices", Access::Operator, || get(devices::list)),
     Route::get("/admin/v1/devices/{device}", Access::Operator, || get(admin::device)),
     Route::post("/admin/v1/devices/{device}/approve", Access::Operator, || post(admin::approve)),

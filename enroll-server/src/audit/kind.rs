@@ -154,6 +154,22 @@ events! {
     PolicyBroken = "policy-broken", Critical, "Mend the file; enroll-server policy check tells every mistake.";
     /// The log and the database contradict each other; no checkpoint is signed any more.
     LogDiverged = "log-diverged", Critical, "Find out who changed the database or the log: enroll-server audit verify. Put the newer one back.";
+    /// A rollover of the CA was started: the new one is known, the old one still signs.
+    RolloverStarted = "ca-rollover-started", Notice, "Watch the devices confirm the trust bundle: enroll-server ca status.";
+    /// The new CA signs from now on.
+    RolloverSwitched = "ca-rollover-switched", Notice, "Watch the devices renew: enroll-server ca status.";
+    /// The old CA was retired.
+    RolloverRetired = "ca-rollover-retired", Notice, "Destroy the old CA's key, or keep it where nobody uses it.";
+    /// A rollover of the CA was given up before the new one signed.
+    RolloverAborted = "ca-rollover-aborted", Notice, "Nothing, if it was on purpose.";
+    /// A step of a rollover was forced although devices had not moved.
+    RolloverForced = "ca-rollover-forced", Warning, "Look after the devices that were left behind: enroll-server ca status.";
+    /// A trust bundle was published.
+    TrustBundlePublished = "trust-bundle-published", Notice, "Nothing, if it was published on purpose.";
+    /// The certificate of the server or of a broker was renewed.
+    TlsCertificateRenewed = "tls-certificate-renewed", Info, "Nothing.";
+    /// The certificate of the server or of a broker could not be renewed.
+    TlsCertificateFailed = "tls-certificate-failed", Critical, "See the reason and mend it before the certificate ends.";
     /// A webhook's receiver refused an event for good; the event is parked.
     WebhookParked = "webhook-parked", Warning, "Mend the receiver, then: enroll-server webhook replay NAME --parked.";
 }

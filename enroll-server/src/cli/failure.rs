@@ -80,6 +80,16 @@ pub(super) enum Failure {
     Inclusion(#[from] InclusionError),
     #[error("there is no {what}")]
     Nothing { what: String },
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    #[error("no rollover was begun")]
+    RolloverStart(#[from] crate::rollover::StartError),
+    #[error("the order was not carried out")]
+    RolloverOrder(#[from] crate::rollover::OrderError),
+    #[error("no trust bundle was signed")]
+    TrustSigner(#[from] crate::rollover::SignerError),
+    #[error("no trust bundle was signed")]
+    TrustBundle(#[from] ca::bundle::BundleError),
     #[error("the result says it")]
     Told(u8),
 }
@@ -121,6 +131,11 @@ impl Failure {
             | Self::Audit(_)
             | Self::Export(_)
             | Self::Inclusion(_)
+            | Self::Load(_)
+            | Self::RolloverStart(_)
+            | Self::RolloverOrder(_)
+            | Self::TrustSigner(_)
+            | Self::TrustBundle(_)
             | Self::Runtime(_)
             | Self::Signals(_) => 1,
         }

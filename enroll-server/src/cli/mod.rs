@@ -5,6 +5,7 @@ mod args;
 mod attestation_keys;
 mod audit;
 mod batches;
+mod brokers;
 mod ca;
 mod certificates;
 mod devices;
@@ -78,6 +79,7 @@ fn dispatch(args: Args, output: &Output) -> Result<(), Failure> {
         Command::Batch(command) => with_admin(&global, |admin| batches::run(admin, command, output)),
         Command::Reference(command) => with_admin(&global, |admin| reference::run(admin, command, output)),
         Command::Token(command) => with_admin(&global, |admin| tokens::run(admin, command, output)),
+        Command::Broker(command) => brokers::run(&global, command, output),
         Command::Ca(command) => ca::run(&global, command, output),
         Command::Cert(command) => with_admin(&global, |admin| certificates::run(admin, command, output)),
         Command::Webhook(command) => webhooks::run(&global, command, output),

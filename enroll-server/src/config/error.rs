@@ -35,6 +35,14 @@ pub struct Mistake {
     pub problem: String,
 }
 
+impl Mistake {
+    /// Several mistakes of one short text, in one line.
+    pub(crate) fn list(mistakes: &[Self]) -> String {
+        let shown = |mistake: &Self| format!("line {}: {}: {}", mistake.line, mistake.field, mistake.problem);
+        mistakes.iter().map(shown).collect::<Vec<_>>().join("; ")
+    }
+}
+
 struct List<'a> {
     path: &'a PathBuf,
     mistakes: &'a [Mistake],

@@ -45,6 +45,25 @@ pub(super) fn previous<'t>(
     list
 }
 
+/// Reads where a key is from a text of its own: what would stand in a table `[[previous_ca]]` besides the certificate.
+/// Gives the key's file, where it is in one, and the rest.
+///
+/// # Errors
+/// All mistakes of the text.
+pub(crate) fn key_place(text: &str, folder: &Path) -> Result<(PathBuf, IssuingKey), Vec<super::Mistake>> {
+    let (mut reader, mut root) = Reader::open(text);
+    let key_file = reader.field(&mut root, "key_file", |value| {
+        super::reader::text(value, "a path", |found| (!found.is_empty()).then(|| folder.join(found)))
+    });
+    let place = key(&mut reader, &mut root, folder);
+    if key_file.is_none() && matches!(place, IssuingKey::File { .. }) {
+        reader.missing(&root, "key_file", "a path, or pkcs11, tpm or command in its place");
+    }
+    reader.close(root, &format!("key_file, {FIELDS}"));
+    let mistakes = reader.finish();
+    if mistakes.is_empty() { Ok((key_file.unwrap_or_default(), place)) } else { Err(mistakes) }
+}
+
 fn key<'t>(reader: &mut Reader<'t>, section: &mut Section<'t>, folder: &Path) -> IssuingKey {
     // Two places for one key would leave open which of them signs.
     let places = section.names();

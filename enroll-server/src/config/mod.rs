@@ -10,6 +10,7 @@ mod issuing_key;
 mod mqtt;
 mod read;
 mod reader;
+mod tls_files;
 mod webhooks;
 
 use core::net::SocketAddr;
@@ -20,11 +21,13 @@ use ca::key::{Pkcs11Uri, TpmPlace};
 
 use crate::audit::RefusalLimits;
 use crate::store::RecordLimits;
+use crate::tls_files::TlsFile;
 use crate::webhook::Webhook;
 
 pub use brokers::{Assignment, AssignmentService, Choice, NamedBroker, Rule};
 pub use error::{ConfigError, Mistake};
 pub use mqtt::Mqtt;
+pub(crate) use issuing_key::key_place;
 pub(crate) use read::is_tenant;
 pub(crate) use reader::parse_duration;
 
@@ -54,6 +57,10 @@ pub struct Config {
     pub issuing_key: IssuingKey,
     /// Issuing CAs that signed LDevIDs before and still sign their revocation lists.
     pub previous_cas: Vec<PreviousCa>,
+    /// How long the certificate of the HTTPS listener lives, where one of our CAs makes it.
+    pub server_lifetime: Duration,
+    /// Certificates of brokers that this server keeps renewed.
+    pub tls_files: Vec<TlsFile>,
     /// What is put into certificates.
     pub certificates: Certificates,
     /// Enrollment over Secure Transport; `None` is off.
@@ -125,6 +132,8 @@ pub struct Files {
     pub server_key: PathBuf,
     /// The signed trust bundle that devices get.
     pub trust_bundle: PathBuf,
+    /// The CAs by which brokers verify devices, written here.
+    pub authorities: PathBuf,
     /// Key of the nonces; the same on every replica.
     pub nonce_key: PathBuf,
     /// The key under which symmetric keys are wrapped in the store; the same on every replica.

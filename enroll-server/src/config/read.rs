@@ -13,6 +13,7 @@ use super::brokers;
 use super::issuing_key;
 use super::mqtt;
 use super::reader::{Reader, Section, duration, flag, number, text, texts};
+use super::tls_files;
 use super::webhooks::webhooks;
 use super::{
     Broker, CRL_VALID, Certificates, Config, ConfigError, Crl, Est, Files, Limits, Listen, Log, OCSP_VALID,
@@ -52,6 +53,8 @@ impl Config {
             files: files(&mut reader, &mut root, folder),
             issuing_key: issuing_key::read(&mut reader, &mut root, folder),
             previous_cas: issuing_key::previous(&mut reader, &mut root, folder),
+            server_lifetime: tls_files::server_lifetime(&mut reader, &mut root),
+            tls_files: tls_files::read(&mut reader, &mut root, folder),
             certificates: certificates(&mut reader, &mut root),
             est: est(&mut reader, &mut root),
             broker,
@@ -74,9 +77,9 @@ impl Config {
         reader.close(
             root,
             "tenant, nonce_lifetime, approval_retry, busy_retry and the tables listen, files, issuing_key, \
-             certificates, est, \
+             server_certificate, certificates, est, \
              broker, assignment, mqtt, crl, ocsp, limits, records, admin, events, log, transparency and the lists of \
-             tables previous_ca, brokers and webhook",
+             tables previous_ca, tls_files, brokers and webhook",
         );
         let mistakes = reader.finish();
         if mistakes.is_empty() {
@@ -172,6 +175,7 @@ fn files<'t>(reader: &mut Reader<'t>, root: &mut Section<'t>, folder: &Path) -> 
         server_certificate: file("server_certificate", "server.crt"),
         server_key: file("server_key", "server.key"),
         trust_bundle: file("trust_bundle", "trust.bundle"),
+        authorities: file("authorities", "authorities.pem"),
         nonce_key: file("nonce_key", "nonce.key"),
         credential_key: file("credential_key", "credential.key"),
         policy: file("policy", "policy.toml"),
@@ -188,7 +192,7 @@ fn files<'t>(reader: &mut Reader<'t>, root: &mut Section<'t>, folder: &Path) -> 
     reader.close(
         section,
         "root_certificate, root_crl, issuing_certificate, issuing_key, server_certificate, server_key, trust_bundle, \
-         nonce_key, credential_key, policy, policy_groups, profile, profiles, reference_values, store and log_key",
+         authorities, nonce_key, credential_key, policy, policy_groups, profile, profiles, reference_values, store and log_key",
     );
     Files { reference_values, ..files }
 }

@@ -72,7 +72,8 @@ impl Bench {
 fn body(device: &DeviceId, csr: &[u8], kind: EvidenceKind, nonce: [u8; 32], evidence: &[u8]) -> Vec<u8> {
     let evidence = FreshEvidence { nonce, kind, body: evidence, endorsements: [].into_iter().collect() };
     let mut out = vec![0; 8192];
-    let length = EnrollRequest { device: device.clone(), csr, evidence }.encode(&mut out).unwrap();
+    let length =
+        EnrollRequest { device: device.clone(), csr, evidence, trust: None }.encode(&mut out).unwrap();
     out.truncate(length);
     out
 }
@@ -311,7 +312,8 @@ impl Bench {
         let evidence =
             FreshEvidence { nonce, kind: EvidenceKind::ClaimCertificate, body: &eat, endorsements };
         let mut out = vec![0; 8192];
-        let length = EnrollRequest { device: id(device), csr: &csr, evidence }.encode(&mut out).unwrap();
+        let length =
+            EnrollRequest { device: id(device), csr: &csr, evidence, trust: None }.encode(&mut out).unwrap();
         out.truncate(length);
         out
     }

@@ -381,6 +381,29 @@ impl Issuance {
         Err(Denied::Contended)
     }
 
+    /// Writes down which trust bundle a device holds, where its request was granted: that proves who asked.
+    pub async fn confirm_trust(&self, device: &DeviceId, held: Option<u64>, outcome: &Outcome) {
+        let (Some(held), Outcome::Granted(_)) = (held, outcome) else { return };
+        // The certificate stands whether or not this is written; the device says it again.
+        if let Err(error) = self.parts.store.confirm_trust(device, held, self.now()).await {
+            tracing::warn!(%error, %device, "which trust bundle a device holds could not be written down");
+        }
+    }
+
+    /// Writes down which trust bundle the device of `identity` holds; `false` where its certificate is revoked or
+    /// over, which proves nothing any more.
+    ///
+    /// # Errors
+    /// Where the certificate is none of ours, or the store fails.
+    pub async fn reported_trust(&self, identity: &ClientIdentity, held: u64) -> Result<bool, Denied> {
+        let (tls, now) = (identity.as_stored(self.parts.store.as_ref()).await?, self.now());
+        if tls.revoked || tls.not_after < now {
+            return Ok(false);
+        }
+        self.parts.store.confirm_trust(&tls.device, held, now).await?;
+        Ok(true)
+    }
+
     /// Finishes or voids what a crash left open. To be called before the first request.
     ///
     /// # Errors

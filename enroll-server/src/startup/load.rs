@@ -7,27 +7,22 @@ use std::sync::Arc;
 
 use ca::pem::NotPem;
 use ca::{
-    CaCertificate, CaCertificateError, FileKey, IssueError, Issuer, IssuerKey, KeyError, LdevidProfile,
-    ProfileError,
+    CaCertificate, CaCertificateError, IssueError, Issuer, IssuerKey, KeyError, LdevidProfile, ProfileError,
 };
-use rustls::ServerConfig;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
-use shared::codec::DecodeError;
-use shared::cose::{Content, Sign1};
-use shared::limits::MAX_TRUST_BUNDLE;
-use shared::message::latest::TrustBundle;
 
-use super::issuing_key;
-use crate::authorities::{Authorities, AuthoritiesError, Authority};
+use crate::authorities::AuthoritiesError;
 use crate::ceremony::CeremonyError;
-use crate::clock::Clock;
-use crate::config::{Config, Files, PreviousCa};
+use crate::config::{Config, Files};
 use crate::credential::{WrappingFile, WrappingKeyError};
 use crate::nonce::{NonceKey, NonceKeyError};
 use crate::outgoing::AnchorsError;
 use crate::policies::{Policies, PolicyFiles, PolicyFilesError};
 use crate::revocation::RootSource;
-use crate::tls::{TlsError, server_config};
+use crate::rollover::{Lineup, PlanError, TrustFileError};
+use crate::store::StoreError;
+use crate::tls::TlsError;
+use crate::tls_files::TlsFileError;
+use ca::trust_chain::TrustChain;
 
 /// Why a file cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -77,21 +72,25 @@ pub enum LoadError {
     /// The policy or the reference values have mistakes; all of them are here.
     #[error(transparent)]
     Policy(#[from] PolicyFilesError),
-    /// The trust bundle cannot be read.
-    #[error("{}: is no trust bundle", path.display())]
-    Bundle {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        source: DecodeError,
-    },
+    /// The trust bundle does not fit what devices were given.
+    #[error(transparent)]
+    Trust(#[from] TrustFileError),
+    /// A rollover in the store cannot be read.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The certificate of the HTTPS listener cannot be put in order.
+    #[error(transparent)]
+    TlsFile(#[from] TlsFileError),
     /// Devices would not trust what this server issues and shows.
-    #[error("{}: does not hold the root CA {}", bundle.display(), root.display())]
+    #[error("{}: does not hold the root CA {root}", bundle.display())]
     BundleWithoutRoot {
         /// The trust bundle.
         bundle: PathBuf,
-        /// The root CA's certificate.
-        root: PathBuf,
+        /// The root CA's subject.
+        root: String,
     },
     /// The root's certificate or list cannot be used.
     #[error(transparent)]
@@ -128,42 +127,24 @@ pub(super) struct Loaded {
     pub(super) wrapping: WrappingFile,
 }
 
-/// What devices are shown.
-#[derive(Debug)]
-pub(super) struct Front {
-    pub(super) trust_bundle: Vec<u8>,
-    pub(super) tls: Arc<ServerConfig>,
-}
-
-/// The issuing CA with its key.
-pub(super) fn issuer(config: &Config) -> Result<Issuer, LoadError> {
-    let path = &config.files.issuing_certificate;
-    if path.try_exists().is_ok_and(|exists| !exists) {
-        return Err(LoadError::NoIssuingCa { path: path.clone() });
-    }
-    let certificate = ca_certificate(path)?;
-    let held = root_source(config)?.read()?;
-    if held.is_some_and(|root| root.list.revokes(&certificate.serial())) {
-        return Err(LoadError::Revoked { path: path.clone() });
-    }
-    let key = issuing_key::open(&config.issuing_key, &config.files.issuing_key, &certificate)?;
-    Ok(Issuer::new(certificate, key)?)
-}
-
 /// Where the root's revocation list comes from.
 pub(super) fn root_source(config: &Config) -> Result<RootSource, LoadError> {
     let root = ca_certificate(&config.files.root_certificate)?;
     Ok(RootSource::new(config.files.root_crl.clone(), root))
 }
 
-/// The issuing CAs that signed before, with their keys.
-pub(super) fn previous(config: &Config) -> Result<Vec<Issuer>, LoadError> {
-    let open = |previous: &PreviousCa| {
-        let certificate = ca_certificate(&previous.certificate)?;
-        let key = issuing_key::open(&previous.key, &previous.key_file, &certificate)?;
-        Ok(Issuer::new(certificate, key)?)
-    };
-    config.previous_cas.iter().map(open).collect()
+/// Refuses to issue with a CA that the root has revoked.
+pub(super) fn check_issuing(config: &Config, lineup: &Lineup) -> Result<(), LoadError> {
+    let (active, root) = (&lineup.active.certificate, ca_certificate(&config.files.root_certificate)?);
+    // The list is that of the root in the settings; a root that a rollover brought has its own.
+    if !active.is_signed_by(&root) {
+        return Ok(());
+    }
+    let held = root_source(config)?.read()?;
+    if held.is_some_and(|held| held.list.revokes(&active.serial())) {
+        return Err(LoadError::Revoked { path: config.files.issuing_certificate.clone() });
+    }
+    Ok(())
 }
 
 /// The issuing CA without its key: it signs nothing.
@@ -187,16 +168,6 @@ impl IssuerKey for NoKey {
     }
 }
 
-pub(super) fn front(
-    config: &Config,
-    authorities: &Authorities,
-    clock: &Arc<dyn Clock>,
-) -> Result<Front, LoadError> {
-    let files = &config.files;
-    let tls = Arc::new(tls(files, authorities, Arc::clone(clock))?);
-    Ok(Front { trust_bundle: trust_bundle(files)?, tls })
-}
-
 pub(super) fn load(config: &Config) -> Result<Loaded, LoadError> {
     let files = &config.files;
     let policies = Policies::load(PolicyFiles::of(files))?;
@@ -215,43 +186,32 @@ pub(super) fn load(config: &Config) -> Result<Loaded, LoadError> {
     })
 }
 
-fn tls(files: &Files, authorities: &Authorities, clock: Arc<dyn Clock>) -> Result<ServerConfig, LoadError> {
-    let chain = certificates(&files.server_certificate)?.into_iter().map(CertificateDer::from).collect();
-    let key = FileKey::load(&files.server_key)?;
-    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.pkcs8().to_vec()));
-    let signing = authorities.all().iter().filter(|authority| authority.signer().is_some());
-    let issuing: Vec<CertificateDer<'_>> =
-        signing.map(|authority: &Authority| CertificateDer::from(authority.certificate().der())).collect();
-    Ok(server_config(chain, key, &issuing, clock)?)
-}
-
-/// The bundle as devices get it. Its signature is for devices to verify, under the signer they know.
-fn trust_bundle(files: &Files) -> Result<Vec<u8>, LoadError> {
-    let path = &files.trust_bundle;
-    let bytes = read(path)?;
-    let root = ca_certificate(&files.root_certificate)?;
-    let holds_root = Sign1::decode(&bytes, Content::TrustBundle, MAX_TRUST_BUNDLE)
-        .and_then(|sign1| TrustBundle::decode(sign1.unverified_payload()))
-        .map(|bundle| bundle.anchors.contains(&root.der()))
-        .map_err(|source| LoadError::Bundle { path: path.clone(), source })?;
-    if !holds_root {
-        let root = files.root_certificate.clone();
-        return Err(LoadError::BundleWithoutRoot { bundle: path.clone(), root });
+/// Refuses a trust bundle by which devices would not trust what this server issues and shows.
+pub(super) fn check_trust(config: &Config, chain: &TrustChain, lineup: &Lineup) -> Result<(), LoadError> {
+    let anchors = chain.newest().anchors();
+    match lineup.roots.iter().find(|root| !anchors.iter().any(|anchor| anchor == root.der())) {
+        None => Ok(()),
+        Some(root) => Err(LoadError::BundleWithoutRoot {
+            bundle: config.files.trust_bundle.clone(),
+            root: root.subject().to_owned(),
+        }),
     }
-    Ok(bytes)
 }
 
-fn ca_certificate(path: &Path) -> Result<CaCertificate, LoadError> {
+/// The first certificate of a file, which is that of a CA.
+pub(crate) fn ca_certificate(path: &Path) -> Result<CaCertificate, LoadError> {
     let list = certificates(path)?;
     let first = list.first().map(Vec::as_slice).unwrap_or_default();
     CaCertificate::from_der(first).map_err(|source| LoadError::NotACa { path: path.to_owned(), source })
 }
 
-fn certificates(path: &Path) -> Result<Vec<Vec<u8>>, LoadError> {
+/// All certificates of a file, in DER.
+pub(crate) fn certificates(path: &Path) -> Result<Vec<Vec<u8>>, LoadError> {
     let bytes = read(path)?;
     ca::pem::read_certificates(&bytes).map_err(|source| LoadError::NotPem { path: path.to_owned(), source })
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, LoadError> {
+/// Reads a file.
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>, LoadError> {
     fs::read(path).map_err(|source| LoadError::Unreadable { path: path.to_owned(), source })
 }

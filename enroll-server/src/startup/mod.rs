@@ -18,6 +18,8 @@ fn log_origin_of(tenant: &str) -> String {
     format!("{}.enroll-server.local/log", tenant.to_ascii_lowercase())
 }
 
+pub(crate) use issuing_key::open as open_key;
+pub(crate) use load::{ca_certificate, certificates, read as read_file};
 #[cfg(test)]
 pub(crate) use server::open;
 pub(crate) use server::open_store;

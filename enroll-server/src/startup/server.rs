@@ -5,13 +5,12 @@ use core::time::Duration;
 use std::sync::Arc;
 
 use ca::CrlAddress;
-use ca::Issuer;
+use ca::trust_chain::TrustChain;
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
-use tokio_rustls::TlsAcceptor;
 
-use super::load::{Front, LoadError, front, issuer, issuer_without_key, load, previous, root_source};
+use super::load::{LoadError, check_issuing, check_trust, issuer_without_key, load, root_source};
 use crate::admin::Admin;
 use crate::api::{self, Api};
 use crate::audit::{ADMIN_TOKEN, Actor, Caller, Refusals, Repeated};
@@ -20,11 +19,13 @@ use crate::brokers::Brokers;
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError, Est};
 use crate::failpoint::Hook;
+use crate::in_force::InForce;
 use crate::issuance::{Denied, Issuance, Journal, Parts, Recovered, chain};
 use crate::mqtt::{Identity, IdentityError, Teller, TellerParts};
 use crate::ocsp::Ocsp;
 use crate::policies;
 use crate::revocation::{PublishError, Publisher, Revocations};
+use crate::rollover::{Follower, Lineup, load_trust, tls_settings};
 use crate::serve::{Site, Tls, serve, stopped};
 use crate::store::{Partitioning, SqliteOptions, SqliteStore, Store, StoreError};
 use crate::telemetry::Metrics;
@@ -130,7 +131,8 @@ impl Server {
         clock: Arc<dyn Clock>,
         options: Options,
     ) -> Result<Self, StartError> {
-        let Opened { issuance, trust_bundle, tls } = open(&config, &clock, options.hook.clone()).await?;
+        let Opened { issuance, trust, tls, lineup, generation } =
+            open(&config, &clock, options.hook.clone()).await?;
         let store = Arc::clone(issuance.store());
         let senders = config.webhooks.iter().cloned().map(Sender::new).collect::<Result<Vec<_>, _>>()?;
         for sender in &senders {
@@ -150,7 +152,7 @@ impl Server {
             None => None,
         };
         let est = match config.est {
-            Some(Est { listen: address }) => Some((listen(address).await?, est_tls(&tls)?)),
+            Some(Est { listen: address }) => Some((listen(address).await?, Arc::clone(&tls))),
             None => None,
         };
         let recovered = issuance.recover().await.map_err(StartError::Recovery)?;
@@ -195,11 +197,21 @@ impl Server {
             })),
             None => None,
         };
+        let follower = Follower::new(
+            Arc::new(config.clone()),
+            Arc::clone(&store),
+            Arc::clone(&clock),
+            Arc::clone(issuance.in_office()),
+            Arc::clone(&trust),
+            Arc::clone(&tls),
+            lineup,
+            generation,
+        );
         let api = Arc::new(Api {
             issuance,
             admin: admin.acting_as(Actor::AdminApi(ADMIN_TOKEN.to_owned())),
             admin_token_sha256: config.admin_token_sha256,
-            trust_bundle: trust_bundle.into(),
+            trust: Arc::clone(&trust),
             brokers: Brokers::new(&config).map_err(LoadError::from)?,
             approval_retry: config.approval_retry,
             busy_retry: config.busy_retry,
@@ -219,8 +231,13 @@ impl Server {
             est: est.as_ref().map(|((_, address), _)| *address),
         };
         let (stop, ending) = watch::channel(false);
-        let (limits, tls) = (config.limits, Some(Tls::Native(TlsAcceptor::from(tls))));
-        let site = Site { router: api::https(Arc::clone(&api)), tls, limits, metrics: Arc::clone(&metrics) };
+        let limits = config.limits;
+        let site = Site {
+            router: api::https(Arc::clone(&api)),
+            tls: Some(Tls::Native(Arc::clone(&tls))),
+            limits,
+            metrics: Arc::clone(&metrics),
+        };
         let mut tasks = vec![
             tokio::spawn(serve(https.0, site, ending.clone())),
             tokio::spawn(publisher.run(ending.clone())),
@@ -247,6 +264,7 @@ impl Server {
         ];
         let nudge = Arc::new(Notify::new());
         tasks.push(tokio::spawn(keeper.run(Arc::clone(&nudge), ending.clone())));
+        tasks.push(tokio::spawn(follower.run(ending.clone())));
         for sender in senders {
             let courier = Courier::new(sender, Arc::clone(&store), Arc::clone(&clock));
             tasks.push(tokio::spawn(courier.run(ending.clone())));
@@ -342,15 +360,26 @@ impl Drop for Server {
 /// A server's parts, before anything runs.
 pub(crate) struct Opened {
     pub(crate) issuance: Issuance,
-    pub(crate) trust_bundle: Vec<u8>,
-    pub(crate) tls: Arc<rustls::ServerConfig>,
+    pub(crate) trust: Arc<InForce<TrustChain>>,
+    pub(crate) tls: Arc<InForce<rustls::ServerConfig>>,
+    pub(crate) lineup: Lineup,
+    /// Of the rollovers, before anything was read.
+    pub(crate) generation: u64,
 }
 
 /// Reads the files and opens the store.
 pub(crate) async fn open(config: &Config, clock: &Arc<dyn Clock>, hook: Hook) -> Result<Opened, StartError> {
-    let issuance = issuance(config, clock, issuer(config)?, previous(config)?, hook).await?;
-    let Front { trust_bundle, tls } = front(config, &issuance.authorities(), clock)?;
-    Ok(Opened { issuance, trust_bundle, tls })
+    let store = open_store(config)?;
+    let generation = store.rollover_generation().await?;
+    let lineup = Lineup::of(config, &store.rollovers().await?)?;
+    let trust = load_trust(config, store.as_ref(), clock.now()).await?;
+    check_trust(config, &trust, &lineup)?;
+    check_issuing(config, &lineup)?;
+    let authorities = lineup.authorities(store.as_ref(), None, clock.now()).await?;
+    let tls = tls_settings(config, &authorities, clock)?;
+    let issuance = issuance(config, clock, store, authorities, hook)?;
+    let (trust, tls) = (Arc::new(InForce::new(trust)), Arc::new(InForce::new(tls)));
+    Ok(Opened { issuance, trust, tls, lineup, generation })
 }
 
 /// An issuance that explains, on the files and the store of `config`, whether or not a server runs on them. The
@@ -359,22 +388,23 @@ pub(crate) async fn open(config: &Config, clock: &Arc<dyn Clock>, hook: Hook) ->
 /// # Errors
 /// Where a file cannot be used, or the store cannot be opened.
 pub async fn open_to_explain(config: &Config, clock: &Arc<dyn Clock>) -> Result<Issuance, StartError> {
-    issuance(config, clock, issuer_without_key(&config.files)?, Vec::new(), Hook::default()).await
+    let store = open_store(config)?;
+    let issuer = Arc::new(issuer_without_key(&config.files)?);
+    let opened = Authorities::open(store.as_ref(), issuer, Vec::new(), clock.now()).await;
+    issuance(config, clock, store, opened.map_err(LoadError::from)?, Hook::default())
 }
 
-async fn issuance(
+fn issuance(
     config: &Config,
     clock: &Arc<dyn Clock>,
-    issuer: Issuer,
-    previous: Vec<Issuer>,
+    store: Arc<dyn Store>,
+    authorities: Authorities,
     hook: Hook,
 ) -> Result<Issuance, StartError> {
     let loaded = load(config)?;
-    let store = open_store(config)?;
-    let opened = Authorities::open(store.as_ref(), issuer, previous, clock.now()).await;
     let parts = Parts {
         store,
-        authorities: Arc::new(InOffice::new(opened.map_err(LoadError::from)?)),
+        authorities: Arc::new(InOffice::new(authorities)),
         profile: loaded.profile,
         nonces: loaded.nonces,
         wrapping: loaded.wrapping,
@@ -405,12 +435,6 @@ pub(crate) fn open_store(config: &Config) -> Result<Arc<dyn Store>, StoreError> 
         .filter(CrlAddress::is_partitioned)
         .map(|address| Partitioning { address, size: config.crl.partition_size });
     Ok(Arc::new(SqliteStore::open(&options)?))
-}
-
-/// The TLS of the EST listener.
-fn est_tls(native: &rustls::ServerConfig) -> Result<TlsAcceptor, LoadError> {
-    let tls = crate::est::server_config(native)?;
-    Ok(TlsAcceptor::from(Arc::new(tls)))
 }
 
 /// The keeper of the log, after its first round. That the log is not as it should be stops no device; `readyz` says it.

@@ -21,6 +21,7 @@ mod outcome;
 mod reference;
 mod renewal;
 mod revocation;
+mod rollover;
 mod sqlite;
 mod state;
 mod tag;
@@ -69,6 +70,9 @@ pub use renewal::{
 pub use revocation::{
     CertificateStatus, Listing, Partition, Partitioning, RevocationChanges, RevocationState,
 };
+pub use rollover::{
+    NewRollover, Rollover, RolloverStore, SignedBundle, Spread, TakeStep, Taken, Unmoved, UnmovedPage,
+};
 #[cfg(test)]
 pub(crate) use sqlite::PLANT;
 pub use sqlite::{SqliteOptions, SqliteStore};
@@ -81,7 +85,9 @@ pub type Reply<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Sen
 /// Everything the server asks of a database.
 ///
 /// To implement: a call that changes something is durable when it returns `Ok`. Each call is atomic.
-pub trait Store: LogStore + Outbox + ReferenceStore + Renewals + core::fmt::Debug {
+pub trait Store:
+    LogStore + Outbox + ReferenceStore + Renewals + RolloverStore + core::fmt::Debug
+{
     /// Reads what an appraisal needs.
     fn snapshot<'a>(&'a self, device: &'a DeviceId, now: UnixTime) -> Reply<'a, Snapshot>;
 

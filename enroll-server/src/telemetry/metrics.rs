@@ -13,7 +13,8 @@ use tokio::time::Instant;
 
 use super::webhooks;
 use crate::revocation::Revocations;
-use crate::store::{Counts, WantedCounts};
+use crate::rollover::Step;
+use crate::store::{Counts, Spread, WantedCounts};
 use crate::transparency_log::Status;
 use crate::webhook::Standing;
 
@@ -51,6 +52,8 @@ pub struct Gauges {
     pub revocations: Arc<Revocations>,
     /// How the log of what was issued stands.
     pub log: Status,
+    /// Where living devices are, and how far a rollover is; `None` where the store does not answer.
+    pub spread: Option<(Spread, Option<Step>)>,
     /// The last second of the issuing CA.
     pub ca_not_after: UnixTime,
 }
@@ -267,6 +270,31 @@ fn render_gauges(page: &mut Page, gauges: &Gauges) {
         let help = "Those of them whose device was not told through its broker.";
         page.single("enroll_renewals_untold", "gauge", help, renewals.untold);
     }
+    if let Some((spread, step)) = &gauges.spread {
+        page.family(
+            "enroll_devices_trust",
+            "gauge",
+            "Living devices by the trust bundle they confirmed last; 0 is none.",
+        );
+        for (number, devices) in &spread.trust {
+            let number = number.unwrap_or(0).to_string();
+            page.sample("enroll_devices_trust", &[("bundle", number.as_str())], devices);
+        }
+        page.family(
+            "enroll_certificates_live",
+            "gauge",
+            "Live certificates by the number of their issuing CA.",
+        );
+        for (issuer, live) in &spread.issuers {
+            let issuer = issuer.to_string();
+            page.sample("enroll_certificates_live", &[("issuer", issuer.as_str())], live);
+        }
+        page.family("enroll_ca_rollover", "gauge", "1 for the step that the rollover under way has come to.");
+        for known in Step::ALL {
+            let here = u8::from(*step == Some(known));
+            page.sample("enroll_ca_rollover", &[("step", known.name())], here);
+        }
+    }
     let Some(counts) = &gauges.counts else { return };
     page.family("enroll_devices", "gauge", "Devices by state.");
     for (state, count) in &counts.devices {
@@ -324,6 +352,7 @@ mod tests {
             now,
             counts: None,
             renewals: None,
+            spread: None,
             webhooks: vec![],
             log: Status::Good { size: 7 },
             revocations: Arc::default(),

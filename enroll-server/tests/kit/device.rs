@@ -165,7 +165,9 @@ impl Device {
             body: &eat,
             endorsements: [self.idevid.as_slice()].into_iter().collect(),
         };
-        written(|out| EnrollRequest { device: self.id.clone(), csr, evidence }.encode(out).unwrap())
+        written(|out| {
+            EnrollRequest { device: self.id.clone(), csr, evidence, trust: None }.encode(out).unwrap()
+        })
     }
 
     /// The body of an enrollment by token.
@@ -177,7 +179,7 @@ impl Device {
             body: token.as_bytes(),
             endorsements: Default::default(),
         };
-        written(|out| EnrollRequest { device: id.clone(), csr, evidence }.encode(out).unwrap())
+        written(|out| EnrollRequest { device: id.clone(), csr, evidence, trust: None }.encode(out).unwrap())
     }
 
     /// The body of a renewal with fresh evidence.
@@ -195,7 +197,9 @@ impl Device {
 
     /// The body of a renewal without evidence.
     pub(crate) fn renew(id: &DeviceId, csr: &[u8]) -> Vec<u8> {
-        written(|out| RenewRequest { device: id.clone(), csr, evidence: None }.encode(out).unwrap())
+        written(|out| {
+            RenewRequest { device: id.clone(), csr, evidence: None, trust: None }.encode(out).unwrap()
+        })
     }
 }
 

@@ -181,6 +181,7 @@ async fn explain_names_the_rule_for_refusals_of_every_step() {
             body: &evidence,
             endorsements: [device.idevid.as_slice()].into_iter().collect(),
         },
+        trust: None,
     };
     let mut body = vec![0; shared::limits::MAX_REQUEST];
     let length = request.encode(&mut body).unwrap();

@@ -23,6 +23,13 @@ async fn without_credentials_only_public_things_are_given() {
             for body in [&[][..], &renewal] {
                 let reply = site.tls().request(method, &path, body).await;
                 let what = format!("{method} {path}: {reply:?}");
+                let another = |other: &&enroll_server::api::routes::Route| {
+                    other.path == route.path && other.method == method
+                };
+                if method != route.method && HTTPS.iter().any(|other| another(&other)) {
+                    // It has its own row, and its own turn.
+                    continue;
+                }
                 if method != route.method {
                     assert!(reply.status == 404 || reply.status == 401, "{what}");
                     continue;

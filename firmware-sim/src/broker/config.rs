@@ -15,9 +15,10 @@ pub struct BrokerConfig {
     pub certificate: PathBuf,
     /// Its private key in PEM.
     pub key: PathBuf,
-    /// The CA that issues the devices' certificates, in PEM; exactly one. Devices send their leaf only.
+    /// The CAs that issue the devices' certificates, in PEM: several while one takes the place of another. Devices send
+    /// their leaf only. All these files are read again whenever one of them changes.
     pub issuing_ca: PathBuf,
-    /// That CA's CRL in DER or PEM; read again whenever it changes.
+    /// The CRL of one CA in DER, or those of all in PEM.
     pub crl: PathBuf,
     /// Caps and time limits.
     pub limits: Limits,
@@ -34,7 +35,7 @@ pub struct Limits {
     pub connect: Duration,
     /// Time to take what the broker sends, per write.
     pub write: Duration,
-    /// How often the CRL file is looked at.
+    /// How often the files are looked at.
     pub crl_poll: Duration,
 }
 

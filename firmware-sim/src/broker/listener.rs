@@ -13,7 +13,6 @@ use super::config::{BrokerConfig, BrokerError};
 use super::registry::Registry;
 use super::revocation::Follower;
 use super::session::{self, Context, Ended, Event};
-use super::tls::Identity;
 use super::upstream::Upstream;
 
 /// A broker that runs; dropping it ends all its connections.
@@ -54,8 +53,7 @@ impl Broker {
     pub async fn start_on(listener: TcpListener, config: BrokerConfig) -> Result<Self, BrokerError> {
         let unbound = |source| BrokerError::Listen { address: config.listen, source };
         let address = listener.local_addr().map_err(unbound)?;
-        let identity = Identity::read(&config)?;
-        let (follower, gate) = Follower::start(config.crl.clone(), identity)?;
+        let (follower, gate) = Follower::start(config.clone())?;
         let upstream = Arc::new(Upstream::start(config.limits.connections).await?);
         let (events, _) = broadcast::channel(EVENTS);
         let context =

@@ -41,6 +41,8 @@ pub(super) struct Peer {
     pub(super) who: Who,
     /// The certificate's serial number, without leading zeros.
     pub(super) serial: Vec<u8>,
+    /// The name of the CA that issued it.
+    pub(super) issuer: Vec<u8>,
     /// The end of the certificate.
     pub(super) not_after: UnixTime,
 }
@@ -59,6 +61,7 @@ impl Peer {
         Some(Self {
             who,
             serial: serial(certificate.raw_serial()).to_vec(),
+            issuer: certificate.issuer().as_raw().to_vec(),
             not_after: UnixTime::from_secs(u64::try_from(certificate.validity().not_after.timestamp()).ok()?),
         })
     }

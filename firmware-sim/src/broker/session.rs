@@ -77,6 +77,9 @@ pub enum Ended {
     /// The certificate was revoked.
     #[error("the certificate was revoked")]
     Revoked,
+    /// The CA of the certificate is not taken any more.
+    #[error("the CA of the certificate is not taken any more")]
+    CaRetired,
     /// The certificate ended.
     #[error("the certificate ended")]
     Expired,
@@ -89,7 +92,9 @@ impl Ended {
     /// What the device is told, where it can be told anything.
     const fn disconnect_reason(&self) -> Option<DisconnectReasonCode> {
         match self {
-            Self::Revoked | Self::Expired => Some(DisconnectReasonCode::AdministrativeAction),
+            Self::Revoked | Self::CaRetired | Self::Expired => {
+                Some(DisconnectReasonCode::AdministrativeAction)
+            }
             Self::TakenOver => Some(DisconnectReasonCode::SessionTakenOver),
             _ => None,
         }
@@ -142,7 +147,7 @@ async fn session(tls: TlsStream<TcpStream>, peer: Peer, context: &Context) -> En
     let why = tokio::select! {
         // First, so that a device that was revoked during its handshake gets nowhere.
         biased;
-        () = revoked(&mut gate, &peer.serial) => Ended::Revoked,
+        why = locked_out(&mut gate, &peer) => why,
         () = tokio::time::sleep(lifetime) => Ended::Expired,
         why = relay(&mut reader, &mut writer, frames, login, &acl, context, &mut taken_over) => why,
     };
@@ -351,10 +356,16 @@ fn offered(router: Option<&ConnAckProperties>, keep_alive: Option<u16>) -> ConnA
     }
 }
 
-async fn revoked(gate: &mut watch::Receiver<Gate>, serial: &[u8]) {
+async fn locked_out(gate: &mut watch::Receiver<Gate>, peer: &Peer) -> Ended {
     loop {
-        if gate.borrow_and_update().revoked.contains(serial) {
-            return;
+        {
+            let gate = gate.borrow_and_update();
+            if gate.revoked.contains(&peer.serial) {
+                return Ended::Revoked;
+            }
+            if !gate.issuers.contains(&peer.issuer) {
+                return Ended::CaRetired;
+            }
         }
         if gate.changed().await.is_err() {
             // The broker stops; the session's task ends with it.

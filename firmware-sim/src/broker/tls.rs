@@ -11,45 +11,43 @@ use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyD
 
 use super::config::{BrokerConfig, BrokerError};
 
-/// What the broker's TLS is made of, read once; the CRL is added to it again and again.
+/// What the broker's TLS is made of; the CRLs are added to it.
 #[derive(Debug)]
 pub(super) struct Identity {
     provider: Arc<CryptoProvider>,
     chain: Vec<CertificateDer<'static>>,
     key: PrivateKeyDer<'static>,
-    issuing_ca: CertificateDer<'static>,
+    issuing_cas: Vec<CertificateDer<'static>>,
 }
 
 impl Identity {
     pub(super) fn read(config: &BrokerConfig) -> Result<Self, BrokerError> {
         let chain = certificates(&config.certificate)?;
-        let mut issuing_ca = certificates(&config.issuing_ca)?;
-        let (Some(issuing_ca), true) = (issuing_ca.pop(), issuing_ca.is_empty()) else {
-            let (path, expected) = (config.issuing_ca.clone(), "exactly one certificate");
-            return Err(BrokerError::Pem { path, expected });
-        };
+        let issuing_cas = certificates(&config.issuing_ca)?;
         let pem = read(&config.key)?;
         let key = PrivateKeyDer::from_pem_slice(&pem)
             .map_err(|_| BrokerError::Pem { path: config.key.clone(), expected: "a private key" })?;
-        Ok(Self { provider: Arc::new(provider()), chain, key, issuing_ca })
+        Ok(Self { provider: Arc::new(provider()), chain, key, issuing_cas })
     }
 
-    /// The CA that issues the devices' certificates.
-    pub(super) const fn issuing_ca(&self) -> &CertificateDer<'static> {
-        &self.issuing_ca
+    /// The CAs that issue the devices' certificates.
+    pub(super) fn issuing_cas(&self) -> &[CertificateDer<'static>] {
+        &self.issuing_cas
     }
 
-    /// A TLS configuration that holds client certificates against this CRL; a CRL past its next update refuses
-    /// everybody.
-    pub(super) fn with_crl(
+    /// A TLS configuration that holds client certificates against these CRLs. A certificate of a CA without one, or
+    /// with one that is past its next update, is refused.
+    pub(super) fn with_crls(
         &self,
-        crl: CertificateRevocationListDer<'static>,
+        crls: Vec<CertificateRevocationListDer<'static>>,
     ) -> Result<Arc<ServerConfig>, BrokerError> {
         let mut roots = RootCertStore::empty();
-        roots.add(self.issuing_ca.clone())?;
+        for ca in &self.issuing_cas {
+            roots.add(ca.clone())?;
+        }
         let verifier =
             WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&self.provider))
-                .with_crls([crl])
+                .with_crls(crls)
                 .enforce_revocation_expiration()
                 .build()?;
         let mut config = ServerConfig::builder_with_provider(Arc::clone(&self.provider))

@@ -7,6 +7,7 @@ mod flash;
 mod fleet;
 mod psa_token;
 mod qemu;
+mod rollover;
 mod size;
 
 use std::io::{self, Write as _};
@@ -41,6 +42,7 @@ enum Command {
     Fleet(fleet::Arguments),
     PsaToken(psa_token::Arguments),
     Qemu(qemu::Arguments),
+    Rollover(rollover::Arguments),
     Size(size::Arguments),
 }
 
@@ -70,6 +72,7 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Fleet(arguments) => Box::pin(fleet::run(arguments)).await,
         Command::PsaToken(arguments) => psa_token::run(&arguments),
         Command::Size(arguments) => Box::pin(size::run(arguments)).await,
+        Command::Rollover(arguments) => rollover::run(arguments).await,
         Command::Qemu(arguments) => Box::pin(qemu::run(arguments)).await,
     };
     outcome.unwrap_or_else(|failure| {

@@ -6,8 +6,16 @@ use std::path::PathBuf;
 use serde_json::Value as Json;
 
 /// Files with vectors of messages, by their names without `.json`.
-pub(crate) const MESSAGES: [&str; 7] =
-    ["challenge-request", "challenge", "enroll-request", "renew-request", "answer", "trust-bundle", "claims"];
+pub(crate) const MESSAGES: [&str; 8] = [
+    "challenge-request",
+    "challenge",
+    "enroll-request",
+    "renew-request",
+    "answer",
+    "trust-bundle",
+    "trust-report",
+    "claims",
+];
 
 pub(crate) fn path(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("vectors").join(name).with_extension("json")

@@ -5,7 +5,7 @@ use shared::codec::DecodeError;
 use shared::evidence::Claims;
 use shared::message::latest::{
     Answer, Challenge, ChallengeRequest, EnrollRequest, FreshEvidence, Outcome, RenewRequest, TrustBundle,
-    VERSION,
+    TrustReport, VERSION,
 };
 
 use super::files::{MESSAGES, bytes, load, replace_texts, updating, vectors};
@@ -82,11 +82,11 @@ pub(crate) fn read(kind: &str, bytes: &[u8]) -> Result<Read, DecodeError> {
         }
         "enroll-request" => {
             let m = EnrollRequest::decode(bytes)?;
-            (request(m.device.as_str(), m.csr, Some(&m.evidence)), m.encode(&mut out))
+            (request(m.device.as_str(), m.csr, Some(&m.evidence), m.trust), m.encode(&mut out))
         }
         "renew-request" => {
             let m = RenewRequest::decode(bytes)?;
-            (request(m.device.as_str(), m.csr, m.evidence.as_ref()), m.encode(&mut out))
+            (request(m.device.as_str(), m.csr, m.evidence.as_ref(), m.trust), m.encode(&mut out))
         }
         "answer" => {
             let m = Answer::decode(bytes)?;
@@ -100,6 +100,10 @@ pub(crate) fn read(kind: &str, bytes: &[u8]) -> Result<Read, DecodeError> {
             });
             (fields, m.encode(&mut out))
         }
+        "trust-report" => {
+            let m = TrustReport::decode(bytes)?;
+            (json!({"version": VERSION, "held": m.held}), m.encode(&mut out))
+        }
         "claims" => {
             let m = Claims::decode(bytes)?;
             (claims(&m), m.encode(&mut out))
@@ -110,7 +114,7 @@ pub(crate) fn read(kind: &str, bytes: &[u8]) -> Result<Read, DecodeError> {
     Ok(Read { fields, encoded: out })
 }
 
-fn request(device: &str, csr: &[u8], evidence: Option<&FreshEvidence<'_>>) -> Json {
+fn request(device: &str, csr: &[u8], evidence: Option<&FreshEvidence<'_>>, trust: Option<u64>) -> Json {
     let mut fields = json!({"version": VERSION, "device": device, "csr": h(csr)});
     if let Some(evidence) = evidence {
         fields["nonce"] = h(&evidence.nonce);
@@ -119,6 +123,9 @@ fn request(device: &str, csr: &[u8], evidence: Option<&FreshEvidence<'_>>) -> Js
         if !evidence.endorsements.is_empty() {
             fields["endorsements"] = list(&evidence.endorsements);
         }
+    }
+    if let Some(held) = trust {
+        fields["trust"] = held.into();
     }
     fields
 }

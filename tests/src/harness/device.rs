@@ -164,7 +164,7 @@ impl HandDevice {
     pub fn enroll_request(&self, csr: &[u8], nonce: Nonce, evidence: &[u8]) -> Vec<u8> {
         let endorsements = self.chain.iter().map(Vec::as_slice).collect();
         let evidence = FreshEvidence { nonce, kind: EvidenceKind::IdevidEat, body: evidence, endorsements };
-        let request = EnrollRequest { device: self.id.clone(), csr, evidence };
+        let request = EnrollRequest { device: self.id.clone(), csr, evidence, trust: None };
         written(|out| request.encode(out))
     }
 
@@ -184,7 +184,7 @@ impl HandDevice {
     /// The request for the next certificate.
     #[must_use]
     pub fn renew_request(&self, csr: &[u8]) -> Vec<u8> {
-        let request = RenewRequest { device: self.id.clone(), csr, evidence: None };
+        let request = RenewRequest { device: self.id.clone(), csr, evidence: None, trust: None };
         written(|out| request.encode(out))
     }
 }

@@ -59,7 +59,12 @@ impl<W: World, const REQUEST: usize, const ANSWER: usize> Agent<'_, W, REQUEST, 
                 let Some(key) = key else {
                     return self.bad_answer(run, errand, AnswerError::Unasked);
                 };
-                match self.take_issued(run, reply.length, key).await {
+                let held = self.trust.bundle().map(|bundle| bundle.number);
+                let taken = self.take_issued(run, reply.length, key).await;
+                if self.trust.bundle().map(|bundle| bundle.number) != held {
+                    self.tell(run, Event::TrustAsked);
+                }
+                match taken {
                     Ok(dates) => Verdict::Issued { dates },
                     Err(NotTaken::Answer(error)) => return self.bad_answer(run, errand, error),
                     Err(NotTaken::Storage(error)) => return self.not_stored(run, errand, error),

@@ -10,6 +10,8 @@ pub enum Command {
     Renew,
     /// Publish the status now.
     Status,
+    /// Tell the enrollment server soon which trust bundle is held, and take the next one.
+    Trust,
 }
 
 /// Longest command, in bytes.
@@ -25,6 +27,7 @@ impl Command {
         match command(&mut Scan(payload))? {
             b"renew" => Some(Self::Renew),
             b"status" => Some(Self::Status),
+            b"trust" => Some(Self::Trust),
             _ => None,
         }
     }
@@ -33,6 +36,7 @@ impl Command {
         match self {
             Self::Renew => "renew",
             Self::Status => "status",
+            Self::Trust => "trust",
         }
     }
 }
@@ -125,6 +129,7 @@ mod tests {
             assert_eq!(Command::parse(text.as_bytes()), Some(Command::Renew), "{text}");
         }
         assert_eq!(Command::parse(br#"{"command":"status","urgent":true}"#), Some(Command::Status));
+        assert_eq!(Command::parse(br#"{"command":"trust"}"#), Some(Command::Trust));
     }
 
     #[test]

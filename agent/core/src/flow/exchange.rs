@@ -1,7 +1,9 @@
 //! The exchanges with the enrollment server: challenge, enroll, renew, trust bundle.
 
 use shared::endpoint;
-use shared::message::latest::{Challenge, ChallengeRequest, EnrollRequest, FreshEvidence, RenewRequest};
+use shared::message::latest::{
+    Challenge, ChallengeRequest, EnrollRequest, FreshEvidence, RenewRequest, TrustReport,
+};
 use zeroize::Zeroize as _;
 
 use super::drive::Run;
@@ -73,7 +75,7 @@ impl<W: World, const REQUEST: usize, const ANSWER: usize> Agent<'_, W, REQUEST, 
         };
         let sent = match purpose {
             Purpose::Enroll => self.send(endpoint::ENROLL, length, None, validity).await,
-            Purpose::Renew => match self.send_renewal(run, length, validity).await {
+            Purpose::Renew => match self.send_identified(run, endpoint::RENEW, length, validity).await {
                 Ok(sent) => sent,
                 Err(error) => return self.no_renewal(run, error, validity),
             },
@@ -86,9 +88,22 @@ impl<W: World, const REQUEST: usize, const ANSWER: usize> Agent<'_, W, REQUEST, 
         self.take_answer(run, errand, reply, validity, Some(&key.key().public_point())).await;
     }
 
-    /// Fetches the trust bundle.
+    /// Tells the server which trust bundle is held, and takes the one that it answers with. Whatever has an identity
+    /// shows it: the server believes no one else.
     pub(super) async fn fetch_trust(&mut self, run: &mut Run, validity: Validity) {
-        let sent = self.send(endpoint::TRUST, 0, None, validity).await;
+        let held = self.trust.bundle().map_or(0, |bundle| bundle.number);
+        let Ok(length) = TrustReport { held }.encode(&mut self.request) else {
+            return self.no_request(run, Errand::Trust, AttestError::TooLong.into());
+        };
+        let identified = match run.stored.state().current() {
+            Some(_) => self.send_identified(run, endpoint::TRUST, length, validity).await,
+            None => Err(OnceError::NotEnrolled),
+        };
+        let sent = match identified {
+            Ok(sent) => sent,
+            // Its own certificate is not to be had now; the bundle may be what it needs.
+            Err(_) => self.send(endpoint::TRUST, length, None, validity).await,
+        };
         let Some(reply) = self.reached(run, Errand::Trust, sent, validity) else {
             return;
         };
@@ -98,7 +113,7 @@ impl<W: World, const REQUEST: usize, const ANSWER: usize> Agent<'_, W, REQUEST, 
         let Parts { storage, observer, .. } = self.world.parts();
         let offered = self.answer.get(..reply.length).unwrap_or_default();
         match take_trust(&mut self.trust, offered, storage, observer, &mut self.request).await {
-            Ok(()) => self.tell(run, Event::TrustFetched { validity }),
+            Ok(newer) => self.tell(run, Event::TrustFetched { newer, validity }),
             Err(_) => self.tell(run, Event::RequestFailed { errand: Errand::Trust, again: true }),
         }
     }
@@ -113,6 +128,7 @@ impl<W: World, const REQUEST: usize, const ANSWER: usize> Agent<'_, W, REQUEST, 
         let Parts { attester, .. } = self.world.parts();
         let asked = run.stored.state().asked().ok_or(OnceError::Attest(AttestError::Kind))?;
         let device = attester.device_id().clone();
+        let trust = self.trust.bundle().ok().map(|bundle| bundle.number);
         let (csr, scratch) = self.answer.split_at_mut_checked(csr::MAX).ok_or(AttestError::TooLong)?;
         let length = csr::build(key, &device, csr).map_err(|error| match error {
             CsrError::Key(error) => OnceError::Key(error),
@@ -131,10 +147,12 @@ impl<W: World, const REQUEST: usize, const ANSWER: usize> Agent<'_, W, REQUEST, 
         });
         let written = match (purpose, evidence) {
             (Purpose::Enroll, Some(evidence)) => {
-                EnrollRequest { device, csr, evidence }.encode(&mut self.request)
+                EnrollRequest { device, csr, evidence, trust }.encode(&mut self.request)
             }
             (Purpose::Enroll, None) => return Err(AttestError::Kind.into()),
-            (Purpose::Renew, evidence) => RenewRequest { device, csr, evidence }.encode(&mut self.request),
+            (Purpose::Renew, evidence) => {
+                RenewRequest { device, csr, evidence, trust }.encode(&mut self.request)
+            }
         };
         self.answer.zeroize();
         written.map_err(|_| AttestError::TooLong.into())
@@ -142,9 +160,10 @@ impl<W: World, const REQUEST: usize, const ANSWER: usize> Agent<'_, W, REQUEST, 
 
     /// Sends what is composed, with the identity in use as the TLS client. Its certificates lie behind the
     /// request in the same buffer.
-    async fn send_renewal(
+    async fn send_identified(
         &mut self,
         run: &Run,
+        path: &str,
         length: usize,
         validity: Validity,
     ) -> Result<Result<Reply, TransportError>, OnceError> {
@@ -164,7 +183,7 @@ impl<W: World, const REQUEST: usize, const ANSWER: usize> Agent<'_, W, REQUEST, 
             validity,
         };
         let client = ClientIdentity { key: &key, chain: &identity.chain };
-        let request = Request { path: endpoint::RENEW, body: Some(body) };
+        let request = Request { path, body: Some(body) };
         Ok(transport.exchange(server, Some(client), request, &mut self.answer).await)
     }
 
@@ -256,20 +275,20 @@ impl<W: World, const REQUEST: usize, const ANSWER: usize> Agent<'_, W, REQUEST, 
 }
 
 /// Takes over a trust bundle, if it follows the one in force. One that does not is left aside: whatever came
-/// with it stands on its own.
+/// with it stands on its own. Says whether another one is in force now.
 pub(super) async fn take_trust(
     trust: &mut TrustAnchors,
     offered: &[u8],
     storage: &mut impl Storage,
     observer: &mut impl Observer,
     buffer: &mut [u8],
-) -> Result<(), StorageError> {
+) -> Result<bool, StorageError> {
     let offer = match trust.verify(offered) {
         Ok(Offer::Newer(offer)) => offer,
-        Ok(Offer::Same) => return Ok(()),
+        Ok(Offer::Same) => return Ok(false),
         Err(error) => {
             observer.notice(&Notice::TrustRefused(error));
-            return Ok(());
+            return Ok(false);
         }
     };
     if let Err(error) = trust.take(offer, storage, buffer).await {
@@ -279,7 +298,7 @@ pub(super) async fn take_trust(
     if let Ok(bundle) = trust.bundle() {
         observer.notice(&Notice::TrustChanged { number: bundle.number, anchors: &bundle.anchors });
     }
-    Ok(())
+    Ok(true)
 }
 
 const HTTP_OK: u16 = 200;

@@ -123,6 +123,7 @@ impl<W: World> Session for Serving<'_, W> {
         self.observer.notice(&Notice::Command { name: command.name() });
         match command {
             Command::Status => self.progress.status_due = true,
+            Command::Trust => self.tell(Event::TrustAsked, now(self.clock)),
             Command::Renew => self.tell(Event::RenewAsked { by: Asker::Broker }, now(self.clock)),
         }
     }

@@ -34,7 +34,8 @@ pub enum Action {
         /// What to hold the server's certificate against.
         validity: Validity,
     },
-    /// Fetch the trust bundle: `TrustFetched` or `ExchangeFailed`.
+    /// Tell the enrollment server which trust bundle is held, and take the one that it answers with: `TrustFetched`,
+    /// `ExchangeFailed` or `RequestFailed`.
     FetchTrust {
         /// What to hold the server's certificate against.
         validity: Validity,

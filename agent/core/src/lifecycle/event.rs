@@ -76,6 +76,8 @@ pub enum Event {
     },
     /// The server sent its trust bundle.
     TrustFetched {
+        /// Whether it is in force now and was not before.
+        newer: bool,
         /// See above.
         validity: Validity,
     },
@@ -102,6 +104,8 @@ pub enum Event {
         /// Its slot.
         slot: Slot,
     },
+    /// The server is to be told soon which trust bundle is held: there is another one, or someone asks.
+    TrustAsked,
     /// A renewal is wanted now.
     RenewAsked {
         /// By whom.

@@ -24,6 +24,9 @@ pub struct Pace {
     /// About how often a device that has nothing to ask comes to the enrollment server all the same: the time of
     /// day, and whether an operator wants a renewal. Zero: never.
     pub check_in: Duration,
+    /// Mean time between two reports to the enrollment server of which trust bundle is held, which bring the next one:
+    /// each is at a random point between half and one and a half of it.
+    pub trust_check: Duration,
     /// Failed logins in a row that may be the identity's fault, before that is believed.
     pub patience: u32,
 }
@@ -39,6 +42,7 @@ impl Pace {
         final_retry: Duration::from_secs(24 * 3600),
         settled: Duration::from_secs(60),
         check_in: Duration::from_secs(7 * 24 * 3600),
+        trust_check: Duration::from_secs(7 * 24 * 3600),
         patience: 3,
     };
 }

@@ -17,7 +17,7 @@ use shared::cose::{Content, Sign1};
 use shared::evidence::{Claims, key_thumbprint};
 use shared::message::latest::{
     Answer, BrokerSettings, Challenge, ChallengeRequest, EvidenceKind, FreshEvidence, Issued, Outcome,
-    Rejected, RenewRequest,
+    Rejected, RenewRequest, TrustReport,
 };
 use shared::{Reject, UnixTime, endpoint, limits};
 use x509_parser::prelude::{FromDer as _, X509CertificationRequest};
@@ -72,6 +72,10 @@ pub struct Office {
     pub issued: Vec<PublicPoint>,
     nonces: u64,
     pub bundle: Vec<u8>,
+    /// Bundles that come before it, by number: what a device that holds the one before is given.
+    pub before: Vec<(u64, Vec<u8>)>,
+    /// Numbers reported, and whether with an identity.
+    pub reports: Vec<(u64, bool)>,
     /// Paths asked for, in order.
     pub log: Vec<&'static str>,
     pub wants_token: Option<String>,
@@ -102,6 +106,8 @@ impl Office {
             issued: Vec::new(),
             nonces: 0,
             bundle,
+            before: Vec::new(),
+            reports: Vec::new(),
             log: Vec::new(),
             wants_token: None,
             renewal_wanted: false,
@@ -112,6 +118,11 @@ impl Office {
 
     pub fn now(&self) -> UnixTime {
         self.clock.unwrap_or_else(|| self.time.real())
+    }
+
+    fn bundle_after(&self, held: u64) -> Vec<u8> {
+        let next = self.before.iter().find(|(number, _)| *number > held);
+        next.map_or_else(|| self.bundle.clone(), |(_, bundle)| bundle.clone())
     }
 
     fn certificate_dates(&self, validity: Validity) -> Result<(), TransportError> {
@@ -330,7 +341,11 @@ impl<K: SigningKey> Transport<K> for OfficeTransport {
             Some(Fault::Garbage) => (200, b"<html>hello</html>".to_vec()),
             fault => match (path, request.body) {
                 (endpoint::CHALLENGE, Some(body)) => return Ok(office.challenge(body, answer)),
-                (endpoint::TRUST, None) => (200, office.bundle.clone()),
+                (endpoint::TRUST, Some(body)) => {
+                    let held = TrustReport::decode(body).unwrap().held;
+                    office.reports.push((held, identity.is_some()));
+                    (200, office.bundle_after(held))
+                }
                 (path, Some(body)) => {
                     let client = identity.and_then(|identity| identity.chain.first().copied());
                     office.request(path, client, body, fault.as_ref())

@@ -4,6 +4,7 @@
 
 mod bundle;
 mod crl;
+mod cross;
 mod hostile_csrs;
 mod limits;
 mod ocsp;

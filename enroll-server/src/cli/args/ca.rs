@@ -6,6 +6,7 @@ use ca::crl::Reason;
 use clap::Subcommand;
 
 use super::device::reason;
+use super::{CaStatus, Rollover, TrustBundle};
 
 /// What can be done with the CA.
 #[derive(Debug, Subcommand)]
@@ -22,6 +23,19 @@ pub(in super::super) enum Ca {
     Import(Import),
     /// On the machine of the root: make its next revocation list, of all that was on the last one and what is named.
     RootCrl(RootCrl),
+    /// Show the issuing CAs, the rollover under way, and which devices have not moved.
+    Status(CaStatus),
+    /// Replace the CA while devices go on: start, switch, retire; or abort.
+    #[command(subcommand)]
+    Rollover(Rollover),
+    /// Sign the next trust bundle where its key is kept, without a server.
+    TrustBundle(TrustBundle),
+    /// Publish trust bundles that were signed elsewhere and have the same roots: how their signer is changed.
+    PublishBundle {
+        /// The bundles, in their order.
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
+    },
 }
 
 /// `ca tpm-create`.

@@ -8,6 +8,7 @@ mod makers;
 mod policy;
 mod profile;
 mod records;
+mod rollover;
 mod values;
 mod webhooks;
 
@@ -23,6 +24,7 @@ pub(super) use makers::{AttestationKey, Maker, Reference, ReferenceFile};
 pub(super) use policy::Policy;
 pub(super) use profile::Profile;
 pub(super) use records::{Cert, Event, EventFilter};
+pub(super) use rollover::{Broker, CaStatus, Rollover, Signer, Start, TrustBundle};
 pub(super) use webhooks::{ReplayWhat, Webhook};
 
 /// Enrolls devices: challenges them, appraises their evidence, issues certificates, publishes revocations.
@@ -99,6 +101,9 @@ pub(super) enum Command {
     /// The certificate authority: the issuing CA's key, its certificate, the root.
     #[command(subcommand)]
     Ca(Ca),
+    /// Certificates of brokers.
+    #[command(subcommand)]
+    Broker(Broker),
     /// Certificates that were issued.
     #[command(subcommand)]
     Cert(Cert),

@@ -2,6 +2,7 @@
 
 mod csr;
 mod import;
+mod rollover;
 mod root_ceremony;
 mod root_crl;
 mod sign;
@@ -21,6 +22,10 @@ pub(super) fn run(global: &Global, command: Ca, output: &Output) -> Result<(), F
         Ca::Sign(options) => sign::run(options, output),
         Ca::Import(options) => import::run(global, options, output),
         Ca::RootCrl(options) => root_crl::run(options, output),
+        Ca::Status(asked) => rollover::status(global, asked, output),
+        Ca::Rollover(command) => rollover::run(global, command, output),
+        Ca::TrustBundle(asked) => rollover::trust_bundle(&asked, output),
+        Ca::PublishBundle { files } => rollover::publish(global, &files, output),
     }
 }
 

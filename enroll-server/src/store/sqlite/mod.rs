@@ -28,6 +28,7 @@ mod reference_plan;
 mod references;
 mod renewals;
 mod revoke;
+mod rollovers;
 mod search;
 mod tokens;
 mod webhooks;

@@ -8,7 +8,7 @@ mod trust;
 pub use answer::{Answer, BrokerSettings, Issued, Outcome, Rejected};
 pub use challenge::{Challenge, ChallengeRequest, EvidenceKind, Kinds};
 pub use request::{EnrollRequest, FreshEvidence, RenewRequest};
-pub use trust::{SIGNER_KEY, TrustBundle};
+pub use trust::{SIGNER_KEY, TrustBundle, TrustReport};
 
 use crate::codec::{DecodeError, MapReader};
 use crate::id::DeviceId;

@@ -14,6 +14,8 @@ pub struct EnrollRequest<'a> {
     pub csr: &'a [u8],
     /// The proof, bound to nonce and CSR key.
     pub evidence: FreshEvidence<'a>,
+    /// Number of the trust bundle the device holds; older devices do not tell it.
+    pub trust: Option<u64>,
 }
 
 /// Evidence made for one nonce.
@@ -39,6 +41,8 @@ pub struct RenewRequest<'a> {
     pub csr: &'a [u8],
     /// Fresh evidence, where the server's policy asks for it.
     pub evidence: Option<FreshEvidence<'a>>,
+    /// Number of the trust bundle the device holds; older devices do not tell it.
+    pub trust: Option<u64>,
 }
 
 const DEVICE: i64 = 1;
@@ -47,6 +51,7 @@ const NONCE: i64 = 3;
 const KIND: i64 = 4;
 const BODY: i64 = 5;
 const ENDORSEMENTS: i64 = 6;
+const TRUST: i64 = 8;
 
 impl<'a> EnrollRequest<'a> {
     /// Writes the message to `out`; returns its length.
@@ -54,7 +59,7 @@ impl<'a> EnrollRequest<'a> {
     /// # Errors
     /// Where `out` is too short.
     pub fn encode(&self, out: &mut [u8]) -> Result<usize, EncodeError> {
-        encode(&self.device, self.csr, Some(&self.evidence), out)
+        encode(&self.device, self.csr, Some(&self.evidence), self.trust, out)
     }
 
     /// Reads the message.
@@ -64,7 +69,7 @@ impl<'a> EnrollRequest<'a> {
     pub fn decode(bytes: &'a [u8]) -> Result<Self, DecodeError> {
         let request = RenewRequest::decode(bytes)?;
         let evidence = request.evidence.ok_or(DecodeError::Missing { field: "nonce" })?;
-        Ok(Self { device: request.device, csr: request.csr, evidence })
+        Ok(Self { device: request.device, csr: request.csr, evidence, trust: request.trust })
     }
 }
 
@@ -74,7 +79,7 @@ impl<'a> RenewRequest<'a> {
     /// # Errors
     /// Where `out` is too short.
     pub fn encode(&self, out: &mut [u8]) -> Result<usize, EncodeError> {
-        encode(&self.device, self.csr, self.evidence.as_ref(), out)
+        encode(&self.device, self.csr, self.evidence.as_ref(), self.trust, out)
     }
 
     /// Reads the message.
@@ -89,7 +94,8 @@ impl<'a> RenewRequest<'a> {
             Some(bytes) => Some(FreshEvidence::decode(nonce(bytes)?, &mut map)?),
             None => None,
         };
-        Ok(Self { device, csr, evidence })
+        let trust = map.optional(TRUST, "trust bundle held", |d| d.u64())?;
+        Ok(Self { device, csr, evidence, trust })
     }
 }
 
@@ -107,9 +113,11 @@ fn encode(
     device: &DeviceId,
     csr: &[u8],
     evidence: Option<&FreshEvidence<'_>>,
+    trust: Option<u64>,
     out: &mut [u8],
 ) -> Result<usize, EncodeError> {
-    let pairs = 3 + evidence.map_or(0, |e| if e.endorsements.is_empty() { 3 } else { 4 });
+    let proof = evidence.map_or(0, |e| if e.endorsements.is_empty() { 3 } else { 4 });
+    let pairs = 3 + proof + u64::from(trust.is_some());
     let mut w = Writer::new(out);
     w.map(pairs)?.uint(KEY_VERSION, VERSION)?.text(DEVICE, device.as_str())?.bytes(CSR, csr)?;
     if let Some(evidence) = evidence {
@@ -117,6 +125,9 @@ fn encode(
         if !evidence.endorsements.is_empty() {
             w.byte_strings(ENDORSEMENTS, &evidence.endorsements)?;
         }
+    }
+    if let Some(number) = trust {
+        w.uint(TRUST, number)?;
     }
     Ok(w.finish())
 }

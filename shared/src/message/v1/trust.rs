@@ -2,7 +2,7 @@
 
 use super::{KEY_VERSION, VERSION, open};
 use crate::codec::{DecodeError, EncodeError, Writer, certificates};
-use crate::limits::{MAX_ANCHORS, MAX_TRUST_BUNDLE};
+use crate::limits::{MAX_ANCHORS, MAX_REQUEST, MAX_TRUST_BUNDLE};
 use crate::time::UnixTime;
 
 /// Length of the signer's key: an uncompressed point on P-256 (SEC 1, section 2.3.3).
@@ -57,5 +57,39 @@ impl<'a> TrustBundle<'a> {
                 .try_into()
                 .map_err(|_| DecodeError::Invalid { field: "signer" })?,
         })
+    }
+}
+
+/// `POST /v1/trust` over mutual TLS: which bundle a device holds. The answer is the signed bundle that it takes next,
+/// or the newest one where it has that already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TrustReport {
+    /// Number of the bundle held.
+    pub held: u64,
+}
+
+const HELD: i64 = 1;
+
+impl TrustReport {
+    /// Longest encoding.
+    pub const MAX: usize = 13;
+
+    /// Writes the message to `out`; returns its length.
+    ///
+    /// # Errors
+    /// Where `out` is too short.
+    pub fn encode(&self, out: &mut [u8]) -> Result<usize, EncodeError> {
+        let mut w = Writer::new(out);
+        w.map(2)?.uint(KEY_VERSION, VERSION)?.uint(HELD, self.held)?;
+        Ok(w.finish())
+    }
+
+    /// Reads the message.
+    ///
+    /// # Errors
+    /// Says what is wrong with it.
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let mut map = open(bytes, MAX_REQUEST, "trust report")?;
+        Ok(Self { held: map.required(HELD, "trust bundle held", |d| d.u64())? })
     }
 }

@@ -226,7 +226,7 @@ pub fn request(subject: &impl Subject, csr: &Csr, nonce: &Nonce, presented: &Pre
         body: &presented.body,
         endorsements: presented.endorsements.iter().map(Vec::as_slice).collect(),
     };
-    let request = EnrollRequest { device: subject.device().clone(), csr: &csr.der, evidence };
+    let request = EnrollRequest { device: subject.device().clone(), csr: &csr.der, evidence, trust: None };
     written(|out| request.encode(out))
 }
 

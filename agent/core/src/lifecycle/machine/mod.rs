@@ -55,7 +55,10 @@ pub struct Machine {
     erase: Retry,
     server: Retry,
     learn: Retry,
+    /// Limits how often the server is asked for a trust bundle.
     trust: Retry,
+    /// When the server is told next which trust bundle is held.
+    report: Duration,
     broker: Retry,
     suspicion: Retry,
     trial: Retry,
@@ -96,6 +99,8 @@ impl Machine {
             server: Retry::at(now.uptime.saturating_add(spread(pace.server_first))),
             learn: Retry::at(begin),
             trust: Retry::at(now.uptime),
+            // The broker comes first.
+            report: begin.saturating_add(pace.settled).saturating_add(fraction(pace.trust_check, random)),
             broker: Retry::at(begin),
             suspicion: Retry::at(now.uptime),
             trial: Retry::at(now.uptime),
@@ -136,7 +141,7 @@ impl Machine {
         {
             return self.acquisition_step(cause, validity);
         }
-        if self.trust_wanted && self.trust.is_due(now.uptime) {
+        if self.trust_due().is_some_and(|due| due <= now.uptime) {
             return Action::FetchTrust { validity };
         }
         if self.until_question(now).is_some_and(|left| left.is_zero()) {
@@ -185,8 +190,8 @@ impl Machine {
                 add(self.server.due().max(now.uptime.saturating_add(until)));
             }
         }
-        if self.trust_wanted {
-            add(self.trust.due());
+        if let Some(due) = self.trust_due() {
+            add(due);
         }
         if let Some(left) = self.until_question(now) {
             add(now.uptime.saturating_add(left));
@@ -247,11 +252,14 @@ impl Machine {
             Event::ExchangeFailed { errand, error, validity } => {
                 self.exchange_failed(errand, error, validity, &now, random);
             }
-            Event::TrustFetched { validity } => {
+            Event::TrustFetched { newer, validity } => {
                 self.time.succeeded(validity, &now);
-                self.trust_wanted = false;
-                self.trust.succeed(now.uptime.saturating_add(self.pace.suspicion));
-                self.broker.set(now.uptime.saturating_add(fraction(self.pace.broker_first, random)));
+                self.trust_fetched(newer, &now, random);
+            }
+            Event::TrustAsked => {
+                // It may have gone to all devices at once.
+                let soon = now.uptime.saturating_add(fraction(self.pace.suspicion, random));
+                self.report = self.report.min(soon);
             }
             Event::Accepted { proof, validity } => {
                 self.time.succeeded(validity, &now);
@@ -449,6 +457,31 @@ impl Machine {
             self.fall_back = true;
         }
         self.broker.fail(now.uptime, Duration::ZERO, self.pace.broker_first, self.pace.broker_most, random);
+    }
+
+    /// When the server is to be asked for a trust bundle, in uptime: because one is missing, or to report the one held,
+    /// which takes an identity.
+    fn trust_due(&self) -> Option<Duration> {
+        let report = self.state.current().map(|_| self.report.max(self.trust.due()));
+        let wanted = self.trust_wanted.then(|| self.trust.due());
+        report.into_iter().chain(wanted).min()
+    }
+
+    fn trust_fetched(&mut self, newer: bool, now: &Now, random: u64) {
+        if newer {
+            // Another one may follow it, and the server believes only what it is told.
+            self.report = now.uptime;
+            self.trust.succeed(now.uptime);
+        } else {
+            let every = self.pace.trust_check;
+            let next = (every / 2).saturating_add(fraction(every, random));
+            self.report = now.uptime.saturating_add(next);
+            self.trust.succeed(now.uptime.saturating_add(self.pace.suspicion.min(next)));
+        }
+        if self.trust_wanted {
+            self.broker.set(now.uptime.saturating_add(fraction(self.pace.broker_first, random)));
+        }
+        self.trust_wanted = false;
     }
 
     fn server_time_or_floor(&self, now: &Now) -> UnixTime {

@@ -160,7 +160,7 @@ impl Model {
                 self.request(slot, validity, lucky, kind, dice);
             }
             Action::FetchTrust { validity } => match self.certificate(validity) {
-                Ok(()) if lucky => self.tell(Event::TrustFetched { validity }, dice),
+                Ok(()) if lucky => self.tell(Event::TrustFetched { newer: kind % 16 == 3, validity }, dice),
                 Ok(()) => self.fail(Errand::Trust, TransportError::Unreachable, validity, dice),
                 Err(error) => self.fail(Errand::Trust, error, validity, dice),
             },

@@ -1,0 +1,288 @@
+//! The running server follows the store: which CAs are in force, which trust bundle is out, which certificate is shown.
+//!
+//! Whoever changes it, in this process or another one, every server takes it over within a second, and writes the files
+//! that brokers and the factory read. The certificates of servers are looked after here too.
+
+use core::time::Duration;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::Arc;
+
+use ca::trust_chain::TrustChain;
+use ca::{CaCertificate, FileKey, Issuer};
+use rustls::ServerConfig;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use tokio::process::Command;
+use tokio::sync::watch;
+
+use super::lineup::Lineup;
+use super::publish::{authorities_pem, put};
+use super::trust::{self, TrustFileError};
+use crate::audit::EventKind;
+use crate::authorities::{Authorities, InOffice};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::in_force::InForce;
+use crate::issuance::chain;
+use crate::serve::stopped;
+use crate::startup::{LoadError, certificates};
+use crate::store::{NewEvent, Store, StoreError};
+use crate::tls::server_config;
+use crate::tls_files::{Files, Tended, TlsFileError, recover, tend};
+
+/// How often the store and the files are looked at.
+const LOOK: Duration = Duration::from_millis(300);
+/// Pause after something failed.
+const RETRY: Duration = Duration::from_secs(5);
+/// How long a hook may run.
+const HOOK_LIMIT: Duration = Duration::from_secs(10);
+
+/// Follows the store.
+#[derive(Debug)]
+pub(crate) struct Follower {
+    config: Arc<Config>,
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    in_office: Arc<InOffice>,
+    trust: Arc<InForce<TrustChain>>,
+    tls: Arc<InForce<ServerConfig>>,
+    lineup: Arc<Lineup>,
+    /// The generation that was taken over last.
+    generation: u64,
+    /// The chain that is shown, as it stands in its file.
+    shown: Vec<u8>,
+    /// Whose renewal failed last, so that one failure is one event.
+    failing: Vec<String>,
+}
+
+/// Why what the store says was not taken over.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum FollowError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    #[error("{}: cannot be written", path.display())]
+    Unwritable { path: PathBuf, source: std::io::Error },
+    #[error(transparent)]
+    TlsFile(#[from] TlsFileError),
+    #[error("a task ended without a result")]
+    Gone,
+}
+
+impl Follower {
+    /// Begins with what was loaded. `generation` was read before it.
+    #[expect(clippy::too_many_arguments, reason = "each is a part of the server, named by its type")]
+    pub(crate) fn new(
+        config: Arc<Config>,
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        in_office: Arc<InOffice>,
+        trust: Arc<InForce<TrustChain>>,
+        tls: Arc<InForce<ServerConfig>>,
+        lineup: Lineup,
+        generation: u64,
+    ) -> Self {
+        let shown = std::fs::read(&config.files.server_certificate).unwrap_or_default();
+        let lineup = Arc::new(lineup);
+        Self { config, store, clock, in_office, trust, tls, lineup, generation, shown, failing: Vec::new() }
+    }
+
+    /// Follows until `stop`.
+    pub(crate) async fn run(mut self, mut stop: watch::Receiver<bool>) {
+        // What a crash, or an older version, left unwritten.
+        if let Err(error) = self.publish().await {
+            tracing::warn!(error = chain(&error), "files for brokers and the factory were not written");
+        }
+        loop {
+            let pause = match self.look().await {
+                Ok(()) => LOOK,
+                Err(error) => {
+                    tracing::error!(
+                        error = chain(&error),
+                        "a rollover's step, or a certificate, was not taken over"
+                    );
+                    RETRY
+                }
+            };
+            tokio::select! {
+                () = stopped(&mut stop) => return,
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+    }
+
+    async fn look(&mut self) -> Result<(), FollowError> {
+        let generation = self.store.rollover_generation().await?;
+        if generation != self.generation {
+            self.take_over().await?;
+            self.generation = generation;
+        }
+        self.tend_files().await
+    }
+
+    /// Takes over what the store says now.
+    async fn take_over(&mut self) -> Result<(), FollowError> {
+        let rollovers = self.store.rollovers().await?;
+        let trust = trust::from_store(self.store.as_ref()).await?;
+        let trust = trust.ok_or(TrustFileError::None).map_err(LoadError::from)?;
+        let lineup = Lineup::of(&self.config, &rollovers)?;
+        let known = self.in_office.now();
+        let authorities = lineup.authorities(self.store.as_ref(), Some(&known), self.clock.now()).await?;
+        self.lineup = Arc::new(lineup);
+        self.trust.replace(trust);
+        // Brokers know a CA before anything is signed by it.
+        let changed = self.publish().await?;
+        self.in_office.replace(authorities);
+        self.show()?;
+        if changed {
+            self.run_hooks().await;
+        }
+        tracing::info!(
+            issuing_ca = self.lineup.active.certificate.subject(),
+            trust_bundle = self.trust.now().newest().number(),
+            "the CAs in force changed"
+        );
+        Ok(())
+    }
+
+    /// Writes the files that follow from what is in force; says whether the CAs for brokers are others now.
+    async fn publish(&self) -> Result<bool, FollowError> {
+        let files = &self.config.files;
+        let written = [
+            (files.authorities.clone(), authorities_pem(&self.lineup).into_bytes()),
+            (files.trust_bundle.clone(), self.trust.now().newest().signed().to_vec()),
+        ];
+        let task = tokio::task::spawn_blocking(move || {
+            written.map(|(path, content)| {
+                put(&path, &content).map_err(|source| FollowError::Unwritable { path, source })
+            })
+        });
+        let [authorities, bundle] = task.await.map_err(|_| FollowError::Gone)?;
+        bundle?;
+        authorities
+    }
+
+    /// Shows the certificate in the file from now on, and takes the clients of the CAs in force.
+    fn show(&mut self) -> Result<(), FollowError> {
+        let config = tls_settings(&self.config, &self.in_office.now(), &self.clock)?;
+        self.shown = std::fs::read(&self.config.files.server_certificate).unwrap_or_default();
+        self.tls.replace(config);
+        Ok(())
+    }
+
+    /// Renews what is due, and shows the server's certificate anew where its file changed.
+    async fn tend_files(&mut self) -> Result<(), FollowError> {
+        let (config, lineup) = (Arc::clone(&self.config), Arc::clone(&self.lineup));
+        let authorities = self.in_office.now();
+        let now = self.clock.now();
+        let work = move || {
+            let (issuer, above) = lineup.for_servers();
+            // Without its key nothing is renewed now; the CA of a later look may have one.
+            let Some(issuer) = authorities.signer_of(issuer.der()) else { return Vec::new() };
+            let ours: Vec<CaCertificate> =
+                authorities.all().iter().map(|authority| authority.certificate().clone()).collect();
+            let tend = |files: &Files, hosts: Option<&[String]>, lifetime| {
+                tend(files, hosts, (issuer.as_ref(), above), &ours, lifetime, now)
+            };
+            let own = tend(&own_files(&config), None, config.server_lifetime);
+            let mut done = vec![(OWN.to_owned(), own)];
+            for file in &config.tls_files {
+                done.push((file.name.clone(), tend(&file.files, Some(&file.hosts), file.lifetime)));
+            }
+            done
+        };
+        let done = tokio::task::spawn_blocking(work).await.map_err(|_| FollowError::Gone)?;
+        let mut failed = Ok(());
+        for (name, tended) in done {
+            match tended {
+                Ok(Tended::Current | Tended::Foreign) => self.failing.retain(|failing| *failing != name),
+                Ok(Tended::Finished) => self.run_hook(&name).await,
+                Ok(Tended::Renewed(why, not_after)) => {
+                    self.failing.retain(|failing| *failing != name);
+                    tracing::info!(name, ?why, %not_after, "a server's certificate was renewed");
+                    self.event(EventKind::TlsCertificateRenewed, format!("{name}: ends at {not_after}"))
+                        .await;
+                    self.run_hook(&name).await;
+                }
+                Err(error) => {
+                    if !self.failing.contains(&name) {
+                        self.failing.push(name.clone());
+                        self.event(EventKind::TlsCertificateFailed, format!("{name}: {}", chain(&error)))
+                            .await;
+                    }
+                    failed = Err(error);
+                }
+            }
+        }
+        let found = std::fs::read(&self.config.files.server_certificate).unwrap_or_default();
+        if found != self.shown {
+            self.show()?;
+        }
+        Ok(failed?)
+    }
+
+    async fn event(&self, kind: EventKind, detail: String) {
+        let event = NewEvent::new(self.clock.now(), kind, detail);
+        if let Err(error) = self.store.add_event(event, Duration::ZERO).await {
+            tracing::warn!(%error, "an event could not be written to the audit trail");
+        }
+    }
+
+    async fn run_hook(&self, name: &str) {
+        if let Some(file) = self.config.tls_files.iter().find(|file| file.name == name) {
+            run_hook(name, &file.hook).await;
+        }
+    }
+
+    /// The CAs for brokers are others: every broker has to read them.
+    async fn run_hooks(&self) {
+        run_hook("crl", &self.config.crl.hook).await;
+        for file in &self.config.tls_files {
+            run_hook(&file.name, &file.hook).await;
+        }
+    }
+}
+
+/// What this server's own certificate is called in events.
+const OWN: &str = "enroll-server";
+
+/// Runs an operator's command. That it fails is logged; the files are there all the same.
+async fn run_hook(name: &str, hook: &[String]) {
+    let Some((program, arguments)) = hook.split_first() else { return };
+    let mut command = Command::new(program);
+    command
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .kill_on_drop(true);
+    match tokio::time::timeout(HOOK_LIMIT, command.status()).await {
+        Ok(Ok(status)) if status.success() => {}
+        Ok(Ok(status)) => tracing::warn!(name, program, %status, "a hook failed"),
+        Ok(Err(error)) => tracing::warn!(name, program, %error, "a hook cannot be run"),
+        Err(_) => tracing::warn!(name, program, limit = ?HOOK_LIMIT, "a hook took too long and was killed"),
+    }
+}
+
+fn own_files(config: &Config) -> Files {
+    let (certificate, key) = (config.files.server_certificate.clone(), config.files.server_key.clone());
+    Files { certificate, key, key_mode: 0o600, owner: None }
+}
+
+/// The settings of the HTTPS listener: the certificate in its file, and the clients of the CAs that have a key.
+pub(crate) fn tls_settings(
+    config: &Config,
+    authorities: &Authorities,
+    clock: &Arc<dyn Clock>,
+) -> Result<ServerConfig, LoadError> {
+    recover(&own_files(config))?;
+    let path: &Path = &config.files.server_certificate;
+    let shown = certificates(path)?.into_iter().map(CertificateDer::from).collect();
+    let key = FileKey::load(&config.files.server_key)?;
+    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.pkcs8().to_vec()));
+    let signing: Vec<&Arc<Issuer>> = authorities.signers().map(|(_, signer)| signer).collect();
+    let issuing: Vec<CertificateDer<'_>> =
+        signing.iter().map(|signer| CertificateDer::from(signer.certificate().der())).collect();
+    Ok(server_config(shown, key, &issuing, Arc::clone(clock))?)
+}

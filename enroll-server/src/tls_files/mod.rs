@@ -1,0 +1,143 @@
+//! Certificates of servers: of this one, and of brokers beside it. Each is renewed ahead of its end.
+//!
+//! What is due is decided here, purely; [`renew`] reads and writes the files.
+
+mod owner;
+mod renew;
+
+use core::time::Duration;
+
+use ca::{BACKDATE, CaCertificate};
+use shared::UnixTime;
+use x509_parser::certificate::X509Certificate;
+use x509_parser::extensions::{GeneralName, ParsedExtension};
+use x509_parser::prelude::FromDer as _;
+
+pub use owner::{Owner, OwnerError};
+pub use renew::{Files, TlsFileError};
+pub(crate) use renew::{Tended, issue, recover, tend};
+
+/// What counts of a server's certificate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// Its key: an uncompressed point, where it is one on P-256.
+    pub point: Vec<u8>,
+    /// The names it is for: DNS names and IP addresses.
+    pub hosts: Vec<String>,
+    not_before: UnixTime,
+    not_after: UnixTime,
+    serial: Vec<u8>,
+}
+
+/// Why a certificate is renewed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// There is none.
+    Missing,
+    /// It is not by the CA that signs now.
+    OtherCa,
+    /// It is for other names.
+    OtherNames,
+    /// Its time has come.
+    Age,
+}
+
+impl Seen {
+    /// Reads a certificate in DER; `None` where it is none.
+    #[must_use]
+    pub fn read(der: &[u8]) -> Option<Self> {
+        let (rest, certificate) = X509Certificate::from_der(der).ok()?;
+        if !rest.is_empty() {
+            return None;
+        }
+        let secs = |time: i64| UnixTime::from_secs(u64::try_from(time).unwrap_or(0));
+        let mut hosts = Vec::new();
+        for extension in certificate.extensions() {
+            if let ParsedExtension::SubjectAlternativeName(names) = extension.parsed_extension() {
+                hosts.extend(names.general_names.iter().filter_map(host));
+            }
+        }
+        Some(Self {
+            point: certificate.public_key().subject_public_key.data.to_vec(),
+            hosts,
+            not_before: secs(certificate.validity().not_before.timestamp()),
+            not_after: secs(certificate.validity().not_after.timestamp()),
+            serial: certificate.raw_serial().to_vec(),
+        })
+    }
+
+    /// The last second of its life.
+    #[must_use]
+    pub const fn not_after(&self) -> UnixTime {
+        self.not_after
+    }
+
+    /// When it is renewed: at a point between two thirds and five sixths of its life that its serial number, which is
+    /// random, decides. So replicas agree on it, and many certificates made at once do not end at once.
+    #[must_use]
+    pub fn renewal(&self) -> UnixTime {
+        let made = self.not_before.after(BACKDATE).min(self.not_after);
+        let life = self.not_after.since(made);
+        let dice = self.serial.last().copied().map_or(0, u32::from);
+        made.after(life * 2 / 3 + life / 6 * dice / 256)
+    }
+
+    /// Whether and why it is to be renewed: `hosts` are the names it should have, where that is not up to itself.
+    #[must_use]
+    pub fn due(
+        &self,
+        der: &[u8],
+        issuer: &CaCertificate,
+        hosts: Option<&[String]>,
+        now: UnixTime,
+    ) -> Option<Why> {
+        if !issuer.has_signed(der) {
+            return Some(Why::OtherCa);
+        }
+        if hosts.is_some_and(|hosts| !same_names(hosts, &self.hosts)) {
+            return Some(Why::OtherNames);
+        }
+        (now >= self.renewal()).then_some(Why::Age)
+    }
+}
+
+/// As names are compared: DNS names without regard to case.
+fn same_names(one: &[String], other: &[String]) -> bool {
+    let sorted = |names: &[String]| {
+        let mut names: Vec<String> = names.iter().map(|name| name.to_ascii_lowercase()).collect();
+        names.sort();
+        names.dedup();
+        names
+    };
+    sorted(one) == sorted(other)
+}
+
+fn host(name: &GeneralName<'_>) -> Option<String> {
+    match name {
+        GeneralName::DNSName(name) => Some((*name).to_owned()),
+        GeneralName::IPAddress(bytes) => {
+            let v4 = <[u8; 4]>::try_from(*bytes).map(|octets| core::net::Ipv4Addr::from(octets).to_string());
+            let v6 = <[u8; 16]>::try_from(*bytes).map(|octets| core::net::Ipv6Addr::from(octets).to_string());
+            v4.or(v6).ok()
+        }
+        _ => None,
+    }
+}
+
+/// A certificate that the server keeps renewed for someone else.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsFile {
+    /// What it is called in logs and events.
+    pub name: String,
+    /// The names and addresses it is for.
+    pub hosts: Vec<String>,
+    /// Where it goes.
+    pub files: Files,
+    /// How long it lives.
+    pub lifetime: Duration,
+    /// Run after each renewal, and when the CAs for brokers change.
+    pub hook: Vec<String>,
+}
+
+#[cfg(test)]
+mod tests;
