@@ -49,6 +49,8 @@ pub const TARGETS: &[Target] = &[
     Target { name: "evidence", run: certificates::evidence },
     Target { name: "psa_token", run: attestation::psa_token },
     Target { name: "csr_evidence", run: attestation::csr_evidence },
+    Target { name: "est_body", run: network::est_body },
+    Target { name: "est_basic", run: network::est_basic },
     Target { name: "signed_trust_bundle", run: certificates::signed_trust_bundle },
     Target { name: "device_x509_parse", run: certificates::device_x509_parse },
     Target { name: "device_x509_path", run: certificates::device_x509_path },

@@ -46,6 +46,18 @@ pub fn seeds(target: &str) -> Vec<(String, Vec<u8>)> {
             .map(|(text, name)| (name.to_owned(), text.as_bytes().to_vec()))
             .collect(),
         "csr" => recorded(&["csr"]),
+        "est_body" => {
+            let line = enroll_server::est::to_base64(&bytes("csr"));
+            let ragged =
+                line.as_bytes().chunks(60).map(<[u8]>::to_vec).collect::<Vec<_>>().join(&b"\r\n"[..]);
+            vec![("line".into(), line.into_bytes()), ("lines".into(), ragged), ("der".into(), bytes("csr"))]
+        }
+        "est_basic" => vec![
+            // SN-1:0123456789abcdef0123456789abcdef, and a user that is no device.
+            ("token".into(), b"Basic U04tMTowMTIzNDU2Nzg5YWJjZGVmMDEyMzQ1Njc4OWFiY2RlZg==".to_vec()),
+            ("nobody".into(), b"Basic OnRva2Vu".to_vec()),
+            ("bearer".into(), b"Bearer U04tMTp0b2tlbg==".to_vec()),
+        ],
         "idevid_chain" => vec![pieces("one", &["idevid"]), pieces("with-root", &["idevid", "maker_ca"])],
         "maker_ca" => recorded(&["maker_ca", "root_ca", "idevid"]),
         "evidence" => {

@@ -22,10 +22,11 @@ use crate::kit::device::{Device, reference_values};
 /// A site with EST, whose policy takes these kinds and says this besides.
 async fn site(kinds: &str, more: &str) -> Site {
     let policy = format!("{more}\n[evidence]\nkinds = [{kinds}]\n{}", reference_values());
-    Site::with(|config| {
+    // Starting a server takes a large future, and many tests would hold it.
+    Box::pin(Site::with(|config| {
         config.est = Some(Est { listen: SocketAddr::from(([127, 0, 0, 1], 0)) });
         std::fs::write(&config.files.policy, policy).unwrap();
-    })
+    }))
     .await
 }
 
