@@ -77,6 +77,21 @@ impl Mosquitto {
     /// Where Mosquitto is not installed or does not start.
     #[must_use]
     pub fn start(folder: &Path, port: u16, files: Files<'_>, weakness: Option<Weakness>) -> Self {
+        Self::start_with(folder, port, files, weakness, "")
+    }
+
+    /// As [`start`](Self::start), with more lines of configuration behind the listener's.
+    ///
+    /// # Panics
+    /// As [`start`](Self::start).
+    #[must_use]
+    pub fn start_with(
+        folder: &Path,
+        port: u16,
+        files: Files<'_>,
+        weakness: Option<Weakness>,
+        more: &str,
+    ) -> Self {
         fs::create_dir_all(folder).expect("a folder for the broker");
         let acl = folder.join("acl");
         fs::write(&acl, ACL).expect("to write the ACL");
@@ -85,18 +100,19 @@ impl Mosquitto {
         // The user name comes from the certificate, and the client identifier from the user name: else a device could
         // log in as another one's client and so end that one's session.
         let text = format!(
-            "per_listener_settings false\nallow_anonymous false\nacl_file {acl}\nlog_dest stderr\nlog_type all\n\
+            "per_listener_settings false\nallow_anonymous false\nacl_file {acl}\npid_file {pid}\nlog_dest stderr\nlog_type all\n\
              user root\nlistener {port} 127.0.0.1\ncafile {authorities}\ncertfile {certificate}\nkeyfile {key}\n\
              crlfile {crl}\nrequire_certificate true\nuse_identity_as_username true\n\
              use_username_as_clientid true\ntls_version tlsv1.3\n",
             acl = acl.display(),
+            pid = folder.join("mosquitto.pid").display(),
             authorities = authorities.display(),
             certificate = certificate.display(),
             key = key.display(),
             crl = crl.display(),
         );
         let text = weakness.map_or_else(|| text.clone(), |weakness| weakness.plant(&text));
-        fs::write(&config, text).expect("to write the configuration");
+        fs::write(&config, text + more).expect("to write the configuration");
         let process = Process::start(Command::new(peer("mosquitto", "mosquitto")).arg("-c").arg(&config));
         process.wait_for_text("running");
         until("the broker's port", || TcpStream::connect(("127.0.0.1", port)).ok());
