@@ -40,8 +40,8 @@ pub const CRL_VALID: Duration = Duration::from_secs(86_400);
 /// How long an OCSP answer is good where nothing else is set.
 pub const OCSP_VALID: Duration = Duration::from_secs(600);
 
-/// How many certificates name one revocation list where nothing else is set: at 39 bytes an entry such a list has less
-/// than 400 kB even when all of them are revoked.
+/// How many certificates name one revocation list where nothing else is set: at 50 bytes an entry such a list has
+/// 0.5 MB when all of them are revoked.
 pub const PARTITION_SIZE: u32 = 10_000;
 
 /// All settings. The fields are public so that a program which runs the server inside itself can adapt them.

@@ -145,3 +145,98 @@ impl Page {
         self.partition.as_ref().map(|(url, _)| url.as_str())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Book, LINGER, Page};
+    use ca::Serial;
+    use ca::crl::Reason;
+    use core::time::Duration;
+    use proptest::prelude::*;
+    use shared::UnixTime;
+
+    use crate::store::{IssuerNumber, Listing, Partition, Revocation, RevocationChanges, RevocationState};
+
+    const NOW: UnixTime = UnixTime::from_secs(1_800_000_000);
+    const HOUR: Duration = Duration::from_secs(3_600);
+
+    fn listing(number: u8, partition: u32, revoked: bool) -> Listing {
+        let revocation = revoked.then_some(Revocation { at: NOW, reason: Reason::KeyCompromise });
+        Listing {
+            serial: Serial::from_bytes([number; 16]).unwrap(),
+            issuer: IssuerNumber::first(),
+            partition,
+            not_after: NOW.after(HOUR),
+            revocation,
+        }
+    }
+
+    fn partitions(numbers: core::ops::RangeInclusive<u32>) -> Vec<Partition> {
+        let of = |number| Partition {
+            issuer: IssuerNumber::first(),
+            number,
+            url: format!("http://a/{number}"),
+            ends: NOW.after(HOUR),
+        };
+        numbers.map(of).collect()
+    }
+
+    fn lengths(book: &Book) -> Vec<(u32, usize, bool)> {
+        let of =
+            |(name, page): ((IssuerNumber, u32), &Page)| (name.1, page.entries().len(), page.is_changed());
+        book.pages().map(of).collect()
+    }
+
+    #[test]
+    fn a_change_is_on_two_lists_and_no_other_is_signed_again() {
+        let state =
+            RevocationState { upto: 4, entries: vec![listing(1, 1, true)], partitions: partitions(1..=3) };
+        let mut book = Book::open(state).unwrap();
+        (0..4).for_each(|partition| book.signed((IssuerNumber::first(), partition), NOW));
+        let changes = vec![listing(2, 2, true), listing(3, 9, true), listing(4, 0, true)];
+        let changes = RevocationChanges { upto: 7, changes, partitions: partitions(1..=3) };
+        assert!(book.apply(changes.clone(), NOW).unwrap());
+        assert!(!book.apply(changes, NOW).unwrap(), "nothing new");
+        // One names a partition that nobody knows; it is on the complete list.
+        assert_eq!(lengths(&book), [(0, 4, true), (1, 1, false), (2, 1, true), (3, 0, false)]);
+    }
+
+    #[test]
+    fn an_entry_stays_until_a_list_was_made_after_its_end() {
+        let state =
+            RevocationState { upto: 1, entries: vec![listing(1, 1, true)], partitions: partitions(1..=1) };
+        let mut book = Book::open(state).unwrap();
+        let name = (IssuerNumber::first(), 1);
+        let entries = |book: &Book| lengths(book).iter().map(|(_, entries, _)| *entries).collect::<Vec<_>>();
+        let late = NOW.after(HOUR).after(LINGER);
+        book.signed(name, late);
+        assert_eq!(entries(&book), [1, 1], "not before the day for clocks is over");
+        let later = late.after(Duration::from_secs(1));
+        book.drop_ended(later);
+        assert_eq!(entries(&book), [1, 1], "what is on no later list yet is not dropped");
+        book.signed(name, later);
+        assert_eq!(entries(&book), [1, 0]);
+        book.drop_ended(later);
+        assert_eq!(entries(&book), [1], "a list of ended certificates is not made any more");
+    }
+
+    proptest! {
+        /// A book that followed the changes is the same as one that was opened at the end.
+        #[test]
+        fn following_is_as_good_as_opening(steps in proptest::collection::vec((1_u8..6, any::<bool>()), 0..30)) {
+            let start = RevocationState { upto: 0, entries: vec![], partitions: partitions(1..=2) };
+            let mut book = Book::open(start).unwrap();
+            let mut last = std::collections::BTreeMap::new();
+            for (upto, (number, revoked)) in (1..).zip(steps) {
+                let changed = listing(number, u32::from(number) % 3, revoked);
+                last.insert(number, changed);
+                book.apply(RevocationChanges { upto, changes: vec![changed], partitions: vec![] }, NOW).unwrap();
+            }
+            let entries = last.into_values().filter(|listing| listing.revocation.is_some()).collect();
+            let opened = Book::open(RevocationState { upto: 0, entries, partitions: partitions(1..=2) }).unwrap();
+            let lists = |book: &Book| book.pages().filter(|(_, page)| !page.entries().is_empty())
+                .map(|(name, page)| (name, page.entries().iter().collect::<Vec<_>>())).collect::<Vec<_>>();
+            prop_assert_eq!(lists(&book), lists(&opened));
+        }
+    }
+}

@@ -8,7 +8,7 @@ mod publisher;
 mod root;
 
 use core::time::Duration;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -46,6 +46,8 @@ pub struct Revocations {
     pub failing: Option<UnixTime>,
     /// How many lists are still to be made for the first time.
     pub missing: usize,
+    /// When the first of the lists that are kept up runs out.
+    pub first_end: UnixTime,
     /// By the number of the CA and that of the list.
     lists: BTreeMap<(u32, u32), Arc<List>>,
 }
@@ -98,8 +100,8 @@ impl Revocations {
     /// # Errors
     /// Says what is wrong.
     pub fn check(&self, now: UnixTime) -> Result<(), String> {
-        if self.number == 0 || now >= self.first_end() {
-            return Err(format!("ran out at {}", self.first_end()));
+        if self.number == 0 || now >= self.first_end {
+            return Err(format!("ran out at {}", self.first_end));
         }
         if self.ca_revoked {
             return Err("the root has revoked the issuing CA".to_owned());
@@ -125,12 +127,6 @@ impl Revocations {
         self.lists.len()
     }
 
-    /// When the first of the lists runs out.
-    #[must_use]
-    pub fn first_end(&self) -> UnixTime {
-        self.lists.values().map(|list| list.next_update).min().unwrap_or_default()
-    }
-
     fn put(&mut self, lists: Vec<(Name, Arc<List>)>) {
         self.lists
             .extend(lists.into_iter().map(|((issuer, partition), list)| ((issuer.get(), partition), list)));
@@ -147,6 +143,15 @@ impl Revocations {
         let ders = lists.iter().map(|list| &list.der).chain(self.root.as_ref().map(|root| &root.der));
         self.pem = ders.map(|der| ca::pem::crl(der)).collect::<String>().into();
         true
+    }
+
+    /// Counts which of the lists `names` are there, and drops others that have run out.
+    fn keep_up(&mut self, names: &BTreeSet<Name>, now: UnixTime) {
+        let names: BTreeSet<_> = names.iter().map(|(issuer, partition)| (issuer.get(), *partition)).collect();
+        self.lists.retain(|name, list| names.contains(name) || now < list.next_update);
+        let ends = names.iter().filter_map(|name| Some(self.lists.get(name)?.next_update));
+        self.first_end = ends.min().unwrap_or_default();
+        self.missing = names.iter().filter(|name| !self.lists.contains_key(name)).count();
     }
 
     fn complete(&self) -> impl Iterator<Item = &List> {

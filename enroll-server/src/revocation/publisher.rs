@@ -1,6 +1,7 @@
 //! Makes and publishes revocation lists.
 
 use core::time::Duration;
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::Arc;
@@ -174,12 +175,7 @@ impl Publisher {
         // The short lists do not wait for the long ones, and none for one that cannot be made.
         let short = self.publish_partitions(partitions, issue).await;
         let long = self.publish_complete(complete, issue, &whose).await;
-        let pages = self.book.iter().flat_map(Book::pages).filter(|((issuer, _), _)| whose.contains(issuer));
-        let out = Arc::clone(&self.out.borrow());
-        let missing = pages.filter(|(name, _)| out.list(name.0.get(), name.1).is_none()).count();
-        if missing != out.missing {
-            self.show(|out| out.missing = missing);
-        }
+        self.take_stock(&whose, now);
         short.and(long).map(|()| true)
     }
 
@@ -199,6 +195,18 @@ impl Publisher {
             self.in_files.clear();
             self.show(|out| (out.root, out.ca_revoked) = (held, ca_revoked));
         }
+    }
+
+    /// Notes which lists are missing, and when the first one runs out. One that is not kept up any more goes when it has
+    /// run out.
+    fn take_stock(&self, whose: &[IssuerNumber], now: UnixTime) {
+        let names: BTreeSet<Name> = self
+            .book
+            .iter()
+            .flat_map(|book| book.pages().map(|(name, _)| name))
+            .filter(|(issuer, _)| whose.contains(issuer))
+            .collect();
+        self.show(|out| out.keep_up(&names, now));
     }
 
     /// Takes in what changed in the store.

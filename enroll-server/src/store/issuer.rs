@@ -15,6 +15,12 @@ impl IssuerNumber {
         Self(number)
     }
 
+    /// The number of the first CA of a store: for tests.
+    #[cfg(test)]
+    pub(crate) const fn first() -> Self {
+        Self(1)
+    }
+
     /// The number.
     #[must_use]
     pub const fn get(self) -> u32 {

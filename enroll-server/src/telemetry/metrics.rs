@@ -251,7 +251,7 @@ fn render_gauges(page: &mut Page, gauges: &Gauges) {
     let help = "1 while revocation lists that are due cannot be made or written.";
     page.single("enroll_crl_failing", "gauge", help, u8::from(list.failing.is_some()));
     let help = "When the first of all revocation lists runs out, in seconds since 1970.";
-    page.single("enroll_crl_first_end_seconds", "gauge", help, list.first_end().as_secs());
+    page.single("enroll_crl_first_end_seconds", "gauge", help, list.first_end.as_secs());
     let age = gauges.now.since(list.this_update).as_secs();
     page.single("enroll_crl_age_seconds", "gauge", "Age of the revocation list.", age);
     let help = "When the revocation list runs out, in seconds since 1970.";

@@ -2,6 +2,7 @@
 
 use ca::crl::Reason;
 use core::time::Duration;
+use enroll_server::config::IssuingKey;
 use enroll_server::store::Action;
 use x509_parser::prelude::{FromDer as _, ParsedExtension};
 use x509_parser::revocation_list::CertificateRevocationList;
@@ -263,4 +264,101 @@ async fn ocsp_by_get_can_be_kept_by_caches() {
         assert_eq!((reply.status, reply.body.as_slice()), (200, &[0x30, 3, 0x0a, 1, 1][..]), "{wrong}");
         assert_eq!(reply.header("cache-control"), Some("no-store"));
     }
+}
+
+#[tokio::test]
+async fn while_the_cas_key_is_away_old_lists_stay_and_ocsp_goes_on() {
+    let away = tempfile::tempdir().unwrap();
+    let flag = away.path().join("away");
+    let site = Site::with(|config| {
+        let key = config.files.issuing_key.display();
+        let script = format!("test ! -e '{}' && exec openssl dgst -sha256 -sign '{key}'", flag.display());
+        config.issuing_key = IssuingKey::Command(vec!["/bin/sh".into(), "-c".into(), script]);
+    })
+    .await;
+    let device = site.device("SN-1").await;
+    let identity = site.enroll(&device).await;
+    let question = request(&[asked(&identity.chain[1], Hash::Sha1, &serial(&identity))], Some(&[7; 16]));
+    let ask = async || post(site.http(), OCSP, &question).await.body;
+    assert_eq!(statuses(&ask().await), Some(vec![0]));
+    let before = http(site.http(), "/crl.der").await.body;
+
+    std::fs::write(&flag, "").unwrap();
+    site.admin().revoke(&device.id, Reason::KeyCompromise).await.unwrap();
+    let failing = async || http(site.http(), "/metrics").await.text().contains("enroll_crl_failing 1\n");
+    until("the alarm", failing).await;
+    assert_eq!(http(site.http(), "/crl.der").await.body, before);
+    assert_eq!(http(site.http(), "/readyz").await.status, 200, "for a minute");
+    site.later(Duration::from_secs(61));
+    let reply = http(site.http(), "/readyz").await;
+    assert!(reply.status == 503 && reply.text().contains("revocation list: not made since"), "{reply:?}");
+    // The responder has its own key, and the database is there.
+    assert_eq!(statuses(&ask().await), Some(vec![1]));
+    site.later(ca::ocsp::RESPONDER_LIFETIME * 3 / 4);
+    assert_eq!(statuses(&ask().await), Some(vec![1]), "the old one goes on when no new one can be made");
+    site.later(ca::ocsp::RESPONDER_LIFETIME / 2);
+    assert_eq!(ask().await, [0x30, 3, 0x0a, 1, 3], "try later");
+
+    std::fs::remove_file(&flag).unwrap();
+    until("a new list", async || http(site.http(), "/readyz").await.status == 200).await;
+    let after = http(site.http(), "/crl.der").await.body;
+    assert_eq!(read(&after, "").serials, [serial(&identity)]);
+    until("an answer", async || {
+        site.later(Duration::from_secs(10));
+        statuses(&ask().await) == Some(vec![1])
+    })
+    .await;
+}
+
+/// What rustls' own verifier makes of the lists (the firmware simulator's broker goes by it).
+#[tokio::test]
+async fn webpki_goes_by_the_list_that_a_certificate_names_or_by_the_complete_one() {
+    let site = Site::with(|config| {
+        config.certificates.crl_url = Some(URL.into());
+        config.crl.partition_size = 1;
+    })
+    .await;
+    let (one, two) = (site.device("SN-1").await, site.device("SN-2").await);
+    let identities = [site.enroll(&one).await, site.enroll(&two).await];
+    site.admin().revoke(&two.id, Reason::KeyCompromise).await.unwrap();
+    let get = async |number: u32| http(site.http(), &format!("/crl/1/{number}.crl")).await;
+    until("all lists", async || {
+        let complete = get(0).await;
+        get(2).await.status == 200 && !read(&complete.body, "").serials.is_empty()
+    })
+    .await;
+    let [complete, first, second] = [get(0).await.body, get(1).await.body, get(2).await.body];
+    let verify = |identity: &Identity, lists: &[&[u8]]| verify_by_webpki(&site.root(), identity, lists);
+    for lists in [&[&complete[..]][..], &[&first], &[&second, &first], &[&first, &second, &complete]] {
+        assert_eq!(verify(&identities[0], lists), Ok(()), "{} lists", lists.len());
+    }
+    for lists in [&[&complete[..]][..], &[&second], &[&first, &second]] {
+        assert_eq!(verify(&identities[1], lists), Err(webpki::Error::CertRevoked));
+    }
+    assert_eq!(verify(&identities[1], &[&first]), Err(webpki::Error::UnknownRevocationStatus));
+}
+
+fn verify_by_webpki(root: &[u8], identity: &Identity, lists: &[&[u8]]) -> Result<(), webpki::Error> {
+    use rustls::pki_types::{CertificateDer, UnixTime};
+    let root = CertificateDer::from(root);
+    let anchors = [webpki::anchor_from_trusted_cert(&root).unwrap()];
+    let chain: Vec<_> = identity.chain.iter().map(|der| CertificateDer::from(der.as_slice())).collect();
+    let lists: Vec<webpki::CertRevocationList<'_>> =
+        lists.iter().map(|der| webpki::BorrowedCertRevocationList::from_der(der).unwrap().into()).collect();
+    let lists: Vec<&webpki::CertRevocationList<'_>> = lists.iter().collect();
+    let revocation = webpki::RevocationOptionsBuilder::new(&lists)
+        .unwrap()
+        .with_depth(webpki::RevocationCheckDepth::EndEntity)
+        .build();
+    let leaf = webpki::EndEntityCert::try_from(&chain[0]).unwrap();
+    let verified = leaf.verify_for_usage(
+        &[webpki::aws_lc_rs::ECDSA_P256_SHA256],
+        &anchors,
+        &chain[1..],
+        UnixTime::now(),
+        webpki::KeyUsage::client_auth(),
+        Some(revocation),
+        None,
+    );
+    verified.map(|_| ())
 }

@@ -1,11 +1,13 @@
 //! DER: CSRs, IDevID chains, maker CAs, evidence with its chain, trust bundles, and the device's own verifier.
 
+use core::time::Duration;
 use std::sync::LazyLock;
 
 use agent_core::x509::{self, Validity};
 use appraisal::{
     Appraised, Basis, Endorsements, IdevidEat, MakerCa, Policy, Presented, Proof, ReferenceValues, Refusal,
 };
+use ca::ocsp::{Answer, MAX_ASKED, MAX_NONCE, Produced, Query, Responder, Status};
 use shared::DeviceId;
 use shared::message::latest::Nonce;
 
@@ -28,6 +30,30 @@ pub(super) fn idevid_chain(data: &[u8]) -> bool {
         Err(_) => false,
     }
 }
+
+/// An OCSP request of anyone; what is read can be answered.
+pub(super) fn ocsp_request(data: &[u8]) -> bool {
+    let Ok(query) = Query::read(data) else { return false };
+    assert!((1..=MAX_ASKED).contains(&query.asked().len()));
+    assert!(query.nonce().is_none_or(|nonce| (1..=MAX_NONCE).contains(&nonce.len())));
+    let answers: Vec<_> =
+        query.asked().iter().map(|asked| Answer { asked, status: Status::Unknown }).collect();
+    let now = exchange::now();
+    let produced = Produced { at: now, next_update: now.after(Duration::from_secs(60)) };
+    let der = RESPONDER.respond(&answers, &query, produced).expect("an answer");
+    // What the client named is in the answer as it came, and the nonce with it.
+    let contains = |part: &[u8]| der.windows(part.len()).any(|found| found == part);
+    assert!(query.asked().iter().all(|asked| contains(asked.cert_id())));
+    assert!(query.nonce().is_none_or(contains));
+    true
+}
+
+static RESPONDER: LazyLock<Responder> = LazyLock::new(|| {
+    let now = exchange::now();
+    let (root, key) = ca::hierarchy::root_ca("Fuzz", ca::hierarchy::ROOT_LIFETIME, now).expect("a CA");
+    let issuer = ca::Issuer::new(root, Box::new(key)).expect("a CA with its key");
+    Responder::new(&issuer, now).expect("a responder")
+});
 
 /// The certificate of a maker that an operator adds.
 pub(super) fn maker_ca(data: &[u8]) -> bool {

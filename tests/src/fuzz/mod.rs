@@ -55,6 +55,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "device_x509_parse", run: certificates::device_x509_parse },
     Target { name: "device_x509_path", run: certificates::device_x509_path },
     Target { name: "pem", run: certificates::pem },
+    Target { name: "ocsp_request", run: certificates::ocsp_request },
     Target { name: "dice_extensions", run: dice::extensions },
     Target { name: "dice_binding", run: dice::binding },
     Target { name: "dice_evidence", run: dice::evidence },

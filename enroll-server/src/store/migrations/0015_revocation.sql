@@ -18,7 +18,7 @@ CREATE INDEX crl_partitions_by_end ON crl_partitions (ends);
 
 -- All that a list says of a certificate, so that the rows with their evidence are not read.
 DROP INDEX certificates_revoked;
-CREATE INDEX certificates_revoked ON certificates (not_after, issuer, crl_partition, revoked, reason)
+CREATE INDEX certificates_revoked ON certificates (not_after, issuer, crl_partition, revoked, reason, state)
     WHERE state = 'revoked';
 
 -- Every certificate whose place on a list may have changed, in order. Written by triggers, so that no change gets

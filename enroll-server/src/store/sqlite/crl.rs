@@ -48,18 +48,29 @@ pub(super) fn place(
     Ok(number)
 }
 
+/// Certificates that are revoked, and those of suspended devices (RFC 5280, section 5.3.1: on hold for as long as the
+/// device is suspended, then off the list again). Both by indexes of those few: the join begins with the devices, and
+/// repeats the condition of their index word for word.
+pub(super) const STATE: &str = "SELECT serial, issuer, crl_partition, not_after, state, revoked, reason, \
+     NULL AS held_since FROM certificates WHERE state = 'revoked' AND not_after >= ?1 \
+     UNION ALL \
+     SELECT serial, issuer, crl_partition, not_after, certificates.state, revoked, reason, \
+     devices.changed FROM devices CROSS JOIN certificates USING (device) \
+     WHERE devices.state IN ('held', 'suspended', 'revoked', 'retired') AND devices.state = 'suspended' \
+     AND certificates.state = 'issued' AND not_after >= ?1";
+
+/// What changed after a number, in order.
+pub(super) const CHANGES: &str = "SELECT number, serial, issuer, crl_partition, not_after, \
+     certificates.state AS state, revoked, reason, \
+     (SELECT changed FROM devices WHERE devices.device = certificates.device \
+      AND devices.state = 'suspended') AS held_since \
+     FROM revocation_changes JOIN certificates USING (serial) WHERE number > ? ORDER BY number LIMIT ?";
+
 /// Everything that is revoked and did not end before `ended_before`, of all CAs.
 pub(super) fn state(c: &Connection, ended_before: UnixTime) -> Result<RevocationState, StoreError> {
     // First, so that what changes during the reading is read again and not missed.
     let upto = last_change(c)?;
-    // RFC 5280, section 5.3.1: on hold for as long as the device is suspended, then off the list again.
-    let sql = "SELECT serial, issuer, crl_partition, not_after, state, revoked, reason, NULL AS held_since \
-               FROM certificates WHERE state = 'revoked' AND not_after >= ?1 \
-               UNION ALL \
-               SELECT serial, issuer, crl_partition, not_after, certificates.state, revoked, reason, \
-               devices.changed FROM devices JOIN certificates USING (device) \
-               WHERE devices.state = 'suspended' AND certificates.state = 'issued' AND not_after >= ?1";
-    let mut query = c.prepare_cached(sql)?;
+    let mut query = c.prepare_cached(STATE)?;
     let rows = query.query_map([secs(ended_before)], lift(listing))?;
     let entries: Result<Vec<Listing>, StoreError> = rows.map(|row| row?).collect();
     Ok(RevocationState { upto, entries: entries?, partitions: partitions(c, ended_before)? })
@@ -79,11 +90,7 @@ pub(super) fn changes(
     if gap || last_change(c)? < after {
         return Ok(None);
     }
-    let sql = "SELECT number, serial, issuer, crl_partition, not_after, certificates.state AS state, revoked, reason, \
-               (SELECT changed FROM devices WHERE devices.device = certificates.device \
-                AND devices.state = 'suspended') AS held_since \
-               FROM revocation_changes JOIN certificates USING (serial) WHERE number > ? ORDER BY number LIMIT ?";
-    let mut query = c.prepare_cached(sql)?;
+    let mut query = c.prepare_cached(CHANGES)?;
     let rows = query.query_map(
         params![after_row, AT_ONCE],
         lift(|row| {

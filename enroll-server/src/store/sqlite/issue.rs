@@ -367,8 +367,10 @@ fn recorded_row(row: &Row<'_>, likely: Option<&Arc<Profile>>) -> Result<Recorded
 }
 
 pub(super) fn open_intents(c: &Connection) -> Result<Vec<Recorded>, StoreError> {
+    // With the words of the index of those few, without which a start goes through all certificates.
     let sql = format!(
-        "SELECT certificates.*, {} FROM certificates {} WHERE state = 'intent' ORDER BY recorded",
+        "SELECT certificates.*, {} FROM certificates {} \
+         WHERE state IN ('held', 'intent') AND state = 'intent' ORDER BY recorded",
         profiles::COLUMNS,
         profiles::JOIN
     );

@@ -37,6 +37,8 @@ mod writer;
 #[cfg(test)]
 mod renewal_tests;
 #[cfg(test)]
+mod crl_tests;
+#[cfg(test)]
 mod search_tests;
 #[cfg(test)]
 mod state_tests;

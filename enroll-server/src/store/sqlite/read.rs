@@ -180,11 +180,13 @@ pub(super) fn revoked(
     ended_before: UnixTime,
 ) -> Result<RevokedList, StoreError> {
     // RFC 5280, section 5.3.1: on hold for as long as the device is suspended, then off the list again.
-    let sql = "SELECT serial, revoked, reason FROM certificates WHERE state = 'revoked' AND not_after >= ?1 AND issuer = ?2 \
+    let sql = "SELECT serial, revoked, reason FROM certificates \
+               WHERE state = 'revoked' AND not_after >= ?1 AND issuer = ?2 \
                UNION ALL \
-               SELECT serial, devices.changed, 'certificate-hold' FROM devices JOIN certificates USING (device) \
-               WHERE devices.state = 'suspended' AND certificates.state = 'issued' AND not_after >= ?1 AND issuer = ?2 \
-               ORDER BY serial";
+               SELECT serial, devices.changed, 'certificate-hold' \
+               FROM devices CROSS JOIN certificates USING (device) \
+               WHERE devices.state IN ('held', 'suspended', 'revoked', 'retired') AND devices.state = 'suspended' \
+               AND certificates.state = 'issued' AND not_after >= ?1 AND issuer = ?2";
     let mut query = c.prepare_cached(sql)?;
     let rows = query.query_map(
         params![secs(ended_before), issuer.get()],
@@ -193,8 +195,10 @@ pub(super) fn revoked(
             Ok(RevokedEntry { serial: serial(row)?, revocation })
         }),
     )?;
-    let entries: Result<Vec<RevokedEntry>, StoreError> = rows.map(|row| row?).collect();
-    Ok(RevokedList { generation: counter(c, "revocations")?, entries: entries? })
+    let mut entries = rows.map(|row| row?).collect::<Result<Vec<RevokedEntry>, StoreError>>()?;
+    // Not by the database: it would go through all certificates in the order of their serial numbers.
+    entries.sort_unstable_by_key(|entry| entry.serial);
+    Ok(RevokedList { generation: counter(c, "revocations")?, entries })
 }
 
 pub(super) fn counts(c: &Connection) -> Result<Counts, StoreError> {
