@@ -87,7 +87,12 @@ fn line(event: &Row) -> String {
     let reason = or_dash(event.reason.as_ref());
     format!(
         "{} {} {} {} {device} {reason} {} {}",
-        event.number, event.at, event.severity, event.kind, who(event), event.detail
+        event.number,
+        event.at,
+        event.severity,
+        event.kind,
+        who(event),
+        event.detail
     )
 }
 
