@@ -41,7 +41,7 @@ async fn list(admin: &Admin, filter: EventFilter, count: u32, output: &Output) -
                 event.severity.clone(),
                 or_dash(event.device.as_ref()),
                 or_dash(event.reason.as_ref()),
-                event.actor.clone(),
+                who(event),
                 event.detail.clone(),
             ]
         },
@@ -74,12 +74,25 @@ fn query(admin: &Admin, filter: EventFilter) -> EventQuery {
     EventQuery { kinds, device, since, severity, ..EventQuery::default() }
 }
 
+/// Who caused it, and from where.
+fn who(event: &Row) -> String {
+    match &event.source {
+        Some(source) => format!("{} from {source}", event.actor),
+        None => event.actor.clone(),
+    }
+}
+
 fn line(event: &Row) -> String {
     let device = or_dash(event.device.as_ref());
     let reason = or_dash(event.reason.as_ref());
     format!(
         "{} {} {} {} {device} {reason} {} {}",
-        event.number, event.at, event.severity, event.kind, event.actor, event.detail
+        event.number,
+        event.at,
+        event.severity,
+        event.kind,
+        who(event),
+        event.detail
     )
 }
 

@@ -608,7 +608,7 @@ async fn a_suspension_racing_an_enrollment_always_wins() {
             let bench = Arc::clone(&bench);
             tokio::spawn(async move { bench.enroll(&device).await })
         };
-        tokio::time::sleep(Duration::from_micros(round * 25)).await;
+        tokio::time::sleep(Duration::from_micros(round * 150)).await;
         bench.admin.act_on(&id, Action::Suspend).await.unwrap();
         let outcome = racing.await.unwrap();
         issued += usize::from(outcome.is_ok());

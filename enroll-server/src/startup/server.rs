@@ -170,7 +170,7 @@ impl Server {
         .with_root(root_source);
         publisher.publish_if_due().await?;
         let revocations = publisher.subscribe();
-        let keeper = keeper(&config, &store, &clock, options.hook).await?;
+        let keeper = Box::pin(keeper(&config, &store, &clock, options.hook)).await?;
         let (log, log_status) =
             (Arc::new(Folder::new(config.transparency.folder.clone())), keeper.subscribe());
         let admin = Admin::new(Arc::clone(&store), Arc::clone(&clock));
