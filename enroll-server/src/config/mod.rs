@@ -26,8 +26,8 @@ use crate::webhook::Webhook;
 
 pub use brokers::{Assignment, AssignmentService, Choice, NamedBroker, Rule};
 pub use error::{ConfigError, Mistake};
-pub use mqtt::Mqtt;
 pub(crate) use issuing_key::key_place;
+pub use mqtt::Mqtt;
 pub(crate) use read::is_tenant;
 pub(crate) use reader::parse_duration;
 

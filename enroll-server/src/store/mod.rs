@@ -85,9 +85,7 @@ pub type Reply<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Sen
 /// Everything the server asks of a database.
 ///
 /// To implement: a call that changes something is durable when it returns `Ok`. Each call is atomic.
-pub trait Store:
-    LogStore + Outbox + ReferenceStore + Renewals + RolloverStore + core::fmt::Debug
-{
+pub trait Store: LogStore + Outbox + ReferenceStore + Renewals + RolloverStore + core::fmt::Debug {
     /// Reads what an appraisal needs.
     fn snapshot<'a>(&'a self, device: &'a DeviceId, now: UnixTime) -> Reply<'a, Snapshot>;
 

@@ -35,9 +35,9 @@ mod webhooks;
 mod writer;
 
 #[cfg(test)]
-mod renewal_tests;
-#[cfg(test)]
 mod crl_tests;
+#[cfg(test)]
+mod renewal_tests;
 #[cfg(test)]
 mod search_tests;
 #[cfg(test)]
