@@ -127,7 +127,7 @@ impl Site {
         let key = FileKey::load(&config.files.issuing_key)?;
         let signer = Issuer::new(issuer.clone(), Box::new(key))?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let authorities = Authorities::open(store.as_ref(), signer, vec![], clock.now()).await?;
+        let authorities = Authorities::open(store.as_ref(), Arc::new(signer), vec![], clock.now()).await?;
         let admin = Admin::new(Arc::clone(&store), Arc::clone(&clock));
         Ok(Self { store, issuer, in_office: Arc::new(InOffice::new(authorities)), clock, admin })
     }

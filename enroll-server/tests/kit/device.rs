@@ -192,7 +192,9 @@ impl Device {
             body: &eat,
             endorsements: [self.idevid.as_slice()].into_iter().collect(),
         });
-        written(|out| RenewRequest { device: self.id.clone(), csr, evidence, trust: None }.encode(out).unwrap())
+        written(|out| {
+            RenewRequest { device: self.id.clone(), csr, evidence, trust: None }.encode(out).unwrap()
+        })
     }
 
     /// The body of a renewal without evidence.
