@@ -15,6 +15,8 @@ const CALLS: &[(&str, &str, &str, EventKind)] = &[
     ("/admin/v1/devices/{device}/deny", "SN-2", "{\"reason\": \"not ours\"}", EventKind::Denied),
     ("/admin/v1/devices/{device}/group", "SN-1", "{\"group\": \"lot-7\"}", EventKind::Labelled),
     ("/admin/v1/devices/{device}/tags", "SN-8", "{\"add\": [\"x\"]}", EventKind::Labelled),
+    ("/admin/v1/devices/{device}/renew", "SN-4", "", EventKind::RenewalWanted),
+    ("/admin/v1/renewals", "SN-8", "{\"tag\": \"x\"}", EventKind::RenewalWanted),
     ("/admin/v1/devices/{device}/suspend", "SN-4", "", EventKind::DeviceStateChanged),
     ("/admin/v1/devices/{device}/resume", "SN-4", "", EventKind::DeviceStateChanged),
     ("/admin/v1/devices/{device}/retire", "SN-5", "", EventKind::DeviceStateChanged),
