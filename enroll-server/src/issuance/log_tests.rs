@@ -53,7 +53,7 @@ async fn a_leaf_that_is_left_out_is_found() {
     let (good, bad) = (bench.device("SN-1").await, bench.device("SN-2").await);
     bench.enroll(&good).await.unwrap();
     let plant = Caller::from(Actor::Operator(PLANT.to_owned()));
-    plant.during(bench.enroll(&bad)).await.unwrap();
+    Box::pin(plant.during(bench.enroll(&bad))).await.unwrap();
     log_all(&bench).await;
     let serial = bench.admin.certificates(Some(&bad.id)).await.unwrap()[0].serial.to_string();
     let (findings, waiting) = audit(&bench, None).await;

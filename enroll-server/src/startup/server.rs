@@ -119,7 +119,8 @@ impl Server {
     /// # Errors
     /// Says what is missing or wrong; nothing runs then.
     pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Self, StartError> {
-        Self::start_with(config, clock, Options::default()).await
+        // The start is long and happens once: its state is not carried in the future of whoever waits for it.
+        Box::pin(Self::start_with(config, clock, Options::default())).await
     }
 
     /// As [`start`](Self::start), with more options.
