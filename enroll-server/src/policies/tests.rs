@@ -123,3 +123,59 @@ fn names_of_companion_files() {
     assert_eq!(candidate_of(Path::new("lab.toml")), Path::new("lab.candidate.toml"));
     assert_eq!(previous_of(Path::new("/a/policy.toml")), Path::new("/a/policy.toml.previous"));
 }
+
+/// A policy and the profile that it names are taken together, or neither.
+#[test]
+fn a_policy_and_its_profile_have_to_go_together() {
+    let folder = tempfile::tempdir().unwrap();
+    let files = files(folder.path());
+    for name in [&files.groups, &files.profiles] {
+        fs::create_dir(name).unwrap();
+    }
+    let (group, plant) = (files.groups.join("lab.toml"), files.profiles.join("plant.toml"));
+    let good = "[certificate]\ndays = 20\nprofile = \"plant\"\nlabel = \"p7\"\n";
+    fs::write(&files.policy, "").unwrap();
+    fs::write(&group, good).unwrap();
+    fs::write(&plant, "[validity]\nmost = \"30d\"\n[names]\ndns = [\"{id-hash}.{label}.devices.example\"]\n")
+        .unwrap();
+    let policies = Policies::load(files.clone()).unwrap();
+    let before = policies.current();
+    let server = ca::LdevidProfile::new("acme", 32473).unwrap();
+    let lab: GroupName = "lab".parse().unwrap();
+    let of_group = before.set.for_group(&lab).unwrap().policy();
+    let pinned = before.profiles.pin(of_group, &lab, None, &server).unwrap();
+    assert_eq!((pinned.bound.name(), pinned.lifetime.as_secs() / 86_400), ("plant", 20));
+    assert!(pinned.bound.text().contains("{id-hash}.p7.devices.example"));
+    let default = GroupName::default();
+    let of_default = before.set.for_group(&default).unwrap().policy();
+    let pinned = before.profiles.pin(of_default, &default, None, &server).unwrap();
+    assert_eq!((pinned.bound.name(), pinned.lifetime.as_secs() / 86_400), ("default", 90));
+
+    for (path, text, told) in [
+        (
+            &group,
+            good.replace("\"plant\"", "\"plan\""),
+            "lab.toml:3: certificate.profile: there is no profile",
+        ),
+        (&group, good.replace("20", "31"), "lab.toml:2: certificate.days: 744 hours"),
+        (&group, good.replace("label = \"p7\"", ""), "lab.toml:1: certificate.label: is missing"),
+        (&plant, "[validity]\nmost = \"999d\"\n".into(), "plant.toml:2: validity.most"),
+        (&plant, "[names]\nuri = [\"https://host/{id}\"]\n".into(), "alt-name-uri"),
+        (&files.profile, "[subject]\ncommon_name = \"x\"\n".into(), "profile.toml:2: subject.common_name"),
+        (&files.profiles.join("Plant.toml"), String::new(), "is no name for a profile"),
+    ] {
+        let kept = fs::read(path).ok();
+        fs::write(path, text).unwrap();
+        let Look::Broken(problem) = policies.reload() else { panic!("{told}: was taken") };
+        assert!(problem.contains(told), "{problem}");
+        assert_eq!(policies.current(), before);
+        match kept {
+            Some(kept) => fs::write(path, kept).unwrap(),
+            None => fs::remove_file(path).unwrap(),
+        }
+    }
+    fs::write(&plant, "[validity]\nmost = \"25d\"\n").unwrap();
+    policies.look();
+    assert!(matches!(policies.look(), Look::Taken(_)), "a change of a profile is seen");
+    assert_ne!(policies.current().profiles, before.profiles);
+}

@@ -71,7 +71,7 @@ required = true
                 .collect::<Vec<_>>()
                 .join(" or "),
         ),
-        "policy.toml:5: certificate.days: found 181; wanted a whole number from 1 to 180",
+        "policy.toml:5: certificate.days: found 181; wanted a whole number from 1 to 180, or \"profile\"",
         "policy.toml:6: certificate.colour: there is no such field",
         "policy.toml:9: enrollment.second: found \"maybe\"; wanted \"supersede\" or \"hold\" or \"refuse\"",
         "policy.toml:11: maker.name: a maker needs a name, a fingerprint or both",

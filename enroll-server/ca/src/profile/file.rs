@@ -77,11 +77,10 @@ fn subject<'t>(profile: &mut Profile, table: &mut Table<'t>, problems: &mut Prob
         }
     }
     for fixed in ["common_name", "serial_number"] {
-        if table.has(fixed) {
-            let message = "is always the device's identifier: brokers and this server know a device by it";
-            table.problem(problems, fixed, message);
-            table.take(fixed, problems, |_| Ok(()));
-        }
+        table.take::<()>(fixed, problems, |_| {
+            Err("nothing: it is always the device's identifier, by which brokers and this server know it"
+                .into())
+        });
     }
 }
 
