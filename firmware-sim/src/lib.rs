@@ -19,3 +19,4 @@ pub mod progress;
 pub mod psa;
 pub mod qemu;
 pub mod stage;
+pub mod year;

@@ -8,6 +8,7 @@ mod fleet;
 mod psa_token;
 mod qemu;
 mod size;
+mod year;
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;
@@ -42,6 +43,7 @@ enum Command {
     PsaToken(psa_token::Arguments),
     Qemu(qemu::Arguments),
     Size(size::Arguments),
+    Year(year::Arguments),
 }
 
 /// Why a command failed; printed with its causes.
@@ -70,6 +72,7 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Fleet(arguments) => Box::pin(fleet::run(arguments)).await,
         Command::PsaToken(arguments) => psa_token::run(&arguments),
         Command::Size(arguments) => Box::pin(size::run(arguments)).await,
+        Command::Year(arguments) => Box::pin(year::run(arguments)).await,
         Command::Qemu(arguments) => Box::pin(qemu::run(arguments)).await,
     };
     outcome.unwrap_or_else(|failure| {
