@@ -4,7 +4,7 @@
 //! the records of the microcontroller in a simulated flash, which survives the loss of power and nothing else does.
 
 use core::time::Duration;
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -173,6 +173,7 @@ impl Life {
                 erases_early: self.common.plant == Some(Plant::ErasesKeyEarly),
             },
             storage: Powered {
+                known: HashMap::new(),
                 inner: FaultyStorage::new(records, plan.clone()),
                 plan,
                 flash: self.flash.clone(),

@@ -1,6 +1,7 @@
 //! A device's flash, which outlives its starts, and the moment its power is cut.
 
 use std::cell::Cell;
+use std::collections::HashMap;
 use std::rc::Rc;
 
 use agent_core::platform::{Record, Storage, StorageError};
@@ -94,8 +95,10 @@ impl NorFlash for Flash {
 }
 
 /// Storage that stops everything when its power is cut: no operation returns any more, as on a device whose power is
-/// gone, and `cut` is told.
+/// gone, and `cut` is told. Keeps in memory what it has read or written since the start: a device that calls a broker
+/// that is away reads the same records again and again.
 pub(super) struct Powered<S> {
+    pub(super) known: HashMap<u8, Option<Vec<u8>>>,
     pub(super) inner: FaultyStorage<S>,
     pub(super) plan: Plan,
     pub(super) flash: Flash,
@@ -114,16 +117,28 @@ impl<S> Powered<S> {
 
 impl<S: Storage> Storage for Powered<S> {
     async fn load(&mut self, record: Record, buffer: &mut [u8]) -> Result<Option<usize>, StorageError> {
+        if let Some(known) = self.known.get(&(record as u8)) {
+            let Some(content) = known else { return Ok(None) };
+            buffer.get_mut(..content.len()).ok_or(StorageError::TooLong)?.copy_from_slice(content);
+            return Ok(Some(content.len()));
+        }
         let result = self.inner.load(record, buffer).await;
-        self.still(result).await
+        let result = self.still(result).await?;
+        let content = result.and_then(|length| buffer.get(..length)).map(<[u8]>::to_vec);
+        self.known.insert(record as u8, content);
+        Ok(result)
     }
 
     async fn store(&mut self, record: Record, content: &[u8]) -> Result<(), StorageError> {
+        self.known.remove(&(record as u8));
         let result = self.inner.store(record, content).await;
-        self.still(result).await
+        self.still(result).await?;
+        self.known.insert(record as u8, Some(content.to_vec()));
+        Ok(())
     }
 
     async fn erase(&mut self, record: Record) -> Result<(), StorageError> {
+        self.known.remove(&(record as u8));
         let result = self.inner.erase(record).await;
         self.still(result).await
     }

@@ -188,7 +188,8 @@ impl Book {
         let Some(entry) = self.devices.get_mut(device) else { return };
         let mut wrong = None;
         match notice {
-            Notice::Enrolled { chain, .. } => {
+            // The second tells of what became durable just before the power was cut, and nobody heard of it.
+            Notice::Enrolled { chain, .. } | Notice::IdentityActivated { chain, .. } => {
                 wrong = entry.enrolled(now, time, chain, &self.server_down);
             }
             Notice::BrokerAccepted { .. } => {
@@ -235,8 +236,8 @@ impl Entry {
         let before = self.life;
         let leaf = chain.first().and_then(|leaf| Certificate::parse(leaf).ok());
         let Some(leaf) = leaf else { return Some("took a certificate that cannot be read".into()) };
-        if self.serials.last().is_some_and(|last| last == leaf.serial()) {
-            // The same once more: its first answer was lost, or the power before all of it was durable.
+        if self.serials.iter().any(|known| known == leaf.serial()) {
+            // Known already: announced again, or the same answer once more.
             return None;
         }
         self.serials.push(leaf.serial().to_vec());

@@ -139,8 +139,8 @@ fn outages(steps: &mut Vec<(Duration, Step)>, dice: &mut Dice, size: &Size) {
         let at = dice.between(begin, begin + part - length);
         steps.extend([(at, Step::ServerDown), (at + length, Step::ServerUp)]);
 
-        let longest = (part / 3).min(6 * HOUR);
-        let length = dice.between(longest / 40, longest);
+        let longest = (part / 3).min(2 * HOUR);
+        let length = dice.between(longest / 20, longest);
         // The broker of the last one fails while the server is down.
         let at = if number + 1 == count { at } else { dice.between(begin, begin + part - length) };
         steps.extend([(at, Step::BrokerDown), (at + length, Step::BrokerUp)]);

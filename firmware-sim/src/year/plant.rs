@@ -14,8 +14,6 @@ pub enum Plant {
     ForgetsCrl,
     /// Devices take the end of a certificate for the time to renew it.
     IgnoresRenewalWindow,
-    /// The server forgets what it issued: rows of certificates are gone from its database.
-    LosesCertificates,
 }
 
 /// A key store, with the defect or without.
