@@ -227,7 +227,9 @@ pub(crate) fn certify(
         .map_err(|error| failed(&error))?;
     write(certificate, &ca::pem::chain([issued.der(), issuing]))?;
     match fs::remove_file(key) {
-        Err(source) if source.kind() != std::io::ErrorKind::NotFound => return Err(cannot_write(key, source)),
+        Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+            return Err(cannot_write(key, source));
+        }
         _ => {}
     }
     server_key.save(key).map_err(|error| failed(&error))

@@ -13,7 +13,8 @@ use tests::harness::{binary, run};
 #[test]
 fn a_fleet_loses_nobody() {
     let sizes = ["--devices", "12", "--days", "100", "--certificate-days", "30", "--telemetry", "336"];
-    let finished = run(Command::new(binary("firmware-sim")).args(["year", "--seed", "5", "--json"]).args(sizes));
+    let finished =
+        run(Command::new(binary("firmware-sim")).args(["year", "--seed", "5", "--json"]).args(sizes));
     let last = finished.stdout.lines().last().unwrap_or_default();
     let report: Json = serde_json::from_str(last).unwrap_or_else(|error| panic!("{error}: {finished:?}"));
     assert!(finished.status.success(), "{finished:?}");
@@ -23,7 +24,8 @@ fn a_fleet_loses_nobody() {
     assert!(report["simulated_days"].as_f64().unwrap() >= 100.0, "{report}");
     assert!(count("renewals") >= 30, "{report}");
     assert_eq!(count("reenrollments"), 1, "the one that was away beyond the grace: {report}");
-    for field in ["server_outages", "broker_outages", "power_cuts", "refused_by_broker", "refused_by_server"] {
+    for field in ["server_outages", "broker_outages", "power_cuts", "refused_by_broker", "refused_by_server"]
+    {
         assert!(count(field) > 0, "{field}: {report}");
     }
     assert!(count("longest_gap_seconds") <= 660, "{report}");

@@ -60,10 +60,8 @@ impl Broker {
         let (events, _) = broadcast::channel(EVENTS);
         let BrokerConfig { limits, time, .. } = config;
         let context = Context { gate, upstream, registry: Registry::default(), limits, time, events };
-        let tasks = [
-            tokio::spawn(follower.follow(limits.crl_poll)),
-            tokio::spawn(accept(listener, context.clone())),
-        ];
+        let tasks =
+            [tokio::spawn(follower.follow(limits.crl_poll)), tokio::spawn(accept(listener, context.clone()))];
         Ok(Self { address, context, tasks })
     }
 

@@ -50,7 +50,9 @@ impl Evidence<'_> {
             }
         }
         for (device, certificates) in by_device {
-            findings.violations.push(format!("{} certificates of {device}, which nobody made", certificates.len()));
+            findings
+                .violations
+                .push(format!("{} certificates of {device}, which nobody made", certificates.len()));
         }
         self.intents(&mut findings.violations);
         findings
@@ -92,7 +94,8 @@ impl Evidence<'_> {
             .iter()
             .filter(|known| known.state == CertificateState::Issued && known.not_after > self.now)
             .collect();
-        let last_two: BTreeSet<&[u8]> = entry.serials.iter().rev().take(2).map(|serial| trim(serial)).collect();
+        let last_two: BTreeSet<&[u8]> =
+            entry.serials.iter().rev().take(2).map(|serial| trim(serial)).collect();
         let strange = live.iter().filter(|known| !last_two.contains(trim(known.serial.as_bytes()))).count();
         if strange > 0 || live.is_empty() {
             wrong(format!("{} live certificates, {strange} of them not its newest two", live.len()));

@@ -159,8 +159,9 @@ impl Director {
             self.ledger.with(|book, _| book.longest_cut = book.longest_cut.max(took));
         } else {
             let patience = PATIENCE.as_secs();
-            self.ledger
-                .violation(format!("{id}: was revoked, and the broker knows nothing of it after {patience} s"));
+            self.ledger.violation(format!(
+                "{id}: was revoked, and the broker knows nothing of it after {patience} s"
+            ));
         }
         Ok(())
     }

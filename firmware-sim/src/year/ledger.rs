@@ -118,7 +118,11 @@ impl Ledger {
     }
 
     /// As [`with`](Self::with), for one device.
-    pub(super) fn entry<T>(&self, device: usize, change: impl FnOnce(&mut Entry, Duration) -> T) -> Option<T> {
+    pub(super) fn entry<T>(
+        &self,
+        device: usize,
+        change: impl FnOnce(&mut Entry, Duration) -> T,
+    ) -> Option<T> {
         self.with(|book, now| book.devices.get_mut(device).map(|entry| change(entry, now)))
     }
 
@@ -268,9 +272,8 @@ impl Entry {
     pub(super) fn late(&self, life: Life, now: Duration, server_down: &Spans) -> Option<String> {
         let hindered = excused(life.renew_by, now, &[server_down, &self.off]);
         let late = now.saturating_sub(life.renew_by).saturating_sub(hindered);
-        (late > LATEST_RENEWAL).then(|| {
-            format!("is {:.1} h beyond the time to renew, day {}", hours(late), days(life.renew_by))
-        })
+        (late > LATEST_RENEWAL)
+            .then(|| format!("is {:.1} h beyond the time to renew, day {}", hours(late), days(life.renew_by)))
     }
 
     /// The broker accepted it. Says what is wrong about that.
@@ -290,7 +293,8 @@ impl Entry {
                 .then(|| format!("came back with an ended certificate after {:.1} h", hours(gap)));
         }
         self.longest_gap = self.longest_gap.max(bare);
-        (bare > LONGEST_GAP).then(|| format!("was without the broker for {} s, and nothing excuses it", bare.as_secs()))
+        (bare > LONGEST_GAP)
+            .then(|| format!("was without the broker for {} s, and nothing excuses it", bare.as_secs()))
     }
 
     /// How long it has been without the broker at the end, with nothing to excuse it.

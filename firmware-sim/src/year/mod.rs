@@ -138,15 +138,15 @@ impl Progress {
 /// Where it could not go on.
 pub async fn run(options: &YearOptions, progress: &Progress) -> Result<Report, YearError> {
     let begun = Instant::now();
-    let dir = tempfile::Builder::new().prefix("firmware-sim-year-").tempdir().map_err(YearError::Directory)?;
+    let dir =
+        tempfile::Builder::new().prefix("firmware-sim-year-").tempdir().map_err(YearError::Directory)?;
     let (size, time) = (options.size(), VirtualTime::new(BEGIN));
     let plan = Plan::draw(options.seed, &size);
     // At work until everybody takes part.
     let who = time.join("the director");
     let site = Box::pin(Site::build(dir.path(), options.seed, &size, &time, options.plant)).await?;
     let named = site.devices.iter().zip(&plan.devices);
-    let ledger =
-        Ledger::new(&time, named.map(|(spec, nature)| (spec.id().to_owned(), nature.enrolls_again)));
+    let ledger = Ledger::new(&time, named.map(|(spec, nature)| (spec.id().to_owned(), nature.enrolls_again)));
     let common = Common {
         time: time.clone(),
         ledger: ledger.clone(),

@@ -204,8 +204,12 @@ mod tests {
     use super::{DAY, Plan, Size, Step};
     use core::time::Duration;
 
-    const YEAR: Size =
-        Size { devices: 200, length: Duration::from_secs(365 * 86_400), certificate: days(90), grace: days(30) };
+    const YEAR: Size = Size {
+        devices: 200,
+        length: Duration::from_secs(365 * 86_400),
+        certificate: days(90),
+        grace: days(30),
+    };
 
     const fn days(days: u64) -> Duration {
         Duration::from_secs(days * 86_400)

@@ -147,10 +147,7 @@ impl Report {
         let outages = |count, seconds| format!("{count}, {} h in all", hours(seconds));
         line("outages of the server", outages(self.server_outages, self.server_outage_seconds))?;
         line("outages of the broker", outages(self.broker_outages, self.broker_outage_seconds))?;
-        line(
-            "starts, power cuts amid a write",
-            format!("{}, {}", self.boots, self.power_cuts),
-        )?;
+        line("starts, power cuts amid a write", format!("{}, {}", self.boots, self.power_cuts))?;
         line("logins, publications", format!("{}, {}", self.logins, self.published))?;
         line("identities that failed their trial", self.trials_failed.to_string())?;
         line("longest gap, outages left out", format!("{} s", self.longest_gap_seconds))?;

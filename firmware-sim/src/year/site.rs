@@ -111,9 +111,10 @@ impl Site {
             fs::read(&report.trust_bundle).map_err(|source| cannot_read(&report.trust_bundle, source))?;
         let address = ServerAddress { host: HOST.to_owned(), port: https };
         lot.provision(&Provision { address, trust_bundle: bundle })?;
-        let devices = lot.devices.iter().map(|id| {
-            DeviceSpec::load(&factory::device_dir(&lot.dir, id), &Overrides::default())
-        });
+        let devices = lot
+            .devices
+            .iter()
+            .map(|id| DeviceSpec::load(&factory::device_dir(&lot.dir, id), &Overrides::default()));
         let devices = devices.collect::<Result<_, _>>()?;
 
         let crl = match plant {
