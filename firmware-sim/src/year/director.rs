@@ -3,6 +3,7 @@
 use core::time::Duration;
 
 use ca::crl::Reason;
+use enroll_server::clock::Clock as _;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
@@ -14,7 +15,7 @@ use super::time::{Participant, VirtualTime};
 
 /// How long what is revoked may take to be refused, in real time. Aims at a second; this is for a machine that has
 /// other things to do.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The hand of fate and of the operator.
 pub(super) struct Director {
@@ -145,8 +146,10 @@ impl Director {
         admin.revoke(id, Reason::KeyCompromise).await?;
         self.ledger.entry(device, |entry, now| entry.revoked = Some(now));
         let Some(broker) = self.site.broker() else { return Ok(()) };
-        let serials: Vec<_> =
-            admin.certificates(Some(id)).await?.into_iter().map(|known| known.serial).collect();
+        // Those that have ended are refused for that, and are not on the list for ever.
+        let good =
+            admin.certificates(Some(id)).await?.into_iter().filter(|known| known.not_after > self.time.now());
+        let serials: Vec<_> = good.map(|known| known.serial).collect();
         self.who.doing("waiting until the broker refuses a revoked device");
         let known = async {
             while !serials.iter().all(|serial| broker.refuses(serial.as_bytes())) {
