@@ -29,6 +29,7 @@ fn a_fleet_loses_nobody() {
         assert!(count(field) > 0, "{field}: {report}");
     }
     assert!(count("longest_gap_seconds") <= 660, "{report}");
+    assert_eq!(count("certificates_logged"), count("certificates"), "{report}");
     for field in ["lost", "violations"] {
         assert_eq!(report[field].as_array().map(Vec::len), Some(0), "{field}: {report}");
     }

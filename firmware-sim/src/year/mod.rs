@@ -11,6 +11,7 @@ mod director;
 mod excuse;
 mod flash;
 mod ledger;
+mod log;
 mod network;
 mod plan;
 mod plant;
@@ -99,6 +100,12 @@ pub enum YearError {
     /// The operator's commands failed.
     #[error("the enrollment server did not carry out what its operator asked for")]
     Operator(#[from] enroll_server::admin::AdminError),
+    /// The server's log cannot be read.
+    #[error("the server's log cannot be audited")]
+    Log(#[from] enroll_server::transparency_log::audit::AuditError),
+    /// The server's database cannot be read.
+    #[error("the server's database cannot be read")]
+    Store(#[from] enroll_server::store::StoreError),
     /// The thread of the devices could not be made, or was lost.
     #[error("the thread of the devices failed")]
     Thread(#[source] io::Error),
@@ -186,12 +193,13 @@ async fn conclude(seed: u64, director: &Director, begun: Instant) -> Result<Repo
         Some(admin) => admin.certificates(None).await?,
         None => Vec::new(),
     };
+    let audited = log::audit(&site.config).await?;
     let issued = site.issued();
     let (now, elapsed) = (time.now(), time.elapsed());
     Ok(ledger.read(|book| {
         let evidence = Evidence { book, certificates: &certificates, issued: &issued, now, elapsed };
         let frame = Frame { seed, elapsed, real: begun.elapsed(), steps: time.steps() };
-        Report::of(&frame, book, &certificates, evidence.findings())
+        Report::of(&frame, book, &certificates, &audited, evidence.findings())
     }))
 }
 

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::check::Findings;
 use super::ledger::Book;
+use super::log::Audited;
 use super::plan::{DAY, HOUR};
 
 /// What became of a fleet. Durations are in seconds, of virtual time where nothing else is said.
@@ -63,6 +64,8 @@ pub struct Report {
     pub certificates: usize,
     /// Those that are revoked, superseded ones included.
     pub certificates_revoked: usize,
+    /// Certificates in the server's log, which was audited against the database.
+    pub certificates_logged: u64,
     /// Devices that live and are lost. There must be none.
     pub lost: Vec<String>,
     /// Everything else that must not be.
@@ -78,7 +81,13 @@ pub(super) struct Frame {
 }
 
 impl Report {
-    pub(super) fn of(frame: &Frame, book: &Book, certificates: &[Certificate], findings: Findings) -> Self {
+    pub(super) fn of(
+        frame: &Frame,
+        book: &Book,
+        certificates: &[Certificate],
+        audited: &Audited,
+        findings: Findings,
+    ) -> Self {
         let sum = |count: fn(&super::ledger::Entry) -> u64| book.devices.iter().map(count).sum::<u64>();
         let longest = |time: fn(&super::ledger::Entry) -> Duration| {
             book.devices.iter().map(time).max().unwrap_or_default().as_secs()
@@ -86,6 +95,13 @@ impl Report {
         let enrollments = sum(|entry| entry.enrollments.min(1));
         let in_state = |state| certificates.iter().filter(|known| known.state == state).count();
         let revoked = in_state(CertificateState::Revoked);
+        let there = in_state(CertificateState::Issued) + revoked;
+        let mut violations = book.violations.clone();
+        violations.extend(findings.violations);
+        violations.extend(audited.findings.iter().map(|finding| format!("the log: {finding}")));
+        if audited.issued != there as u64 {
+            violations.push(format!("{there} certificates in the database, {} in the log", audited.issued));
+        }
         Self {
             seed: frame.seed,
             devices: book.devices.len(),
@@ -110,10 +126,11 @@ impl Report {
             trials_failed: sum(|entry| entry.trials_failed),
             longest_gap_seconds: longest(|entry| entry.longest_gap),
             longest_return_seconds: longest(|entry| entry.longest_return),
-            certificates: in_state(CertificateState::Issued) + revoked,
+            certificates: there,
             certificates_revoked: revoked,
+            certificates_logged: audited.issued,
             lost: findings.lost,
-            violations: book.violations.iter().cloned().chain(findings.violations).collect(),
+            violations,
         }
     }
 
@@ -156,6 +173,7 @@ impl Report {
             "certificates, revoked or superseded",
             format!("{}, {}", self.certificates, self.certificates_revoked),
         )?;
+        line("certificates in the log", self.certificates_logged.to_string())?;
         line("devices lost", self.lost.len().to_string())?;
         line("other violations", self.violations.len().to_string())?;
         for (what, list) in [("lost", &self.lost), ("violation", &self.violations)] {

@@ -61,7 +61,7 @@ impl Issued {
             Failpoint::Recorded(serial) => self.recorded.push(serial),
             Failpoint::Signed(serial) if !self.recorded.contains(&serial) => self.unrecorded.push(serial),
             Failpoint::Completed(serial) => self.completed.push(serial),
-            Failpoint::Appraised | Failpoint::Signed(_) => {}
+            _ => {}
         }
     }
 }
