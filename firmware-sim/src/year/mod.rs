@@ -151,7 +151,7 @@ pub async fn run(options: &YearOptions, progress: &Progress) -> Result<Report, Y
     let plan = Plan::draw(options.seed, &size);
     // At work until everybody takes part.
     let who = time.join("the director");
-    let site = Box::pin(Site::build(dir.path(), options.seed, &size, &time, options.plant)).await?;
+    let site = Box::pin(Site::build(dir.path(), &size, &time, options.plant)).await?;
     let named = site.devices.iter().zip(&plan.devices);
     let ledger = Ledger::new(&time, named.map(|(spec, nature)| (spec.id().to_owned(), nature.enrolls_again)));
     let common = Common {

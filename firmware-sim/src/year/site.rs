@@ -13,6 +13,7 @@ use enroll_server::clock::Clock as _;
 use enroll_server::config::Config;
 use enroll_server::failpoint::{Failpoint, Hook};
 use enroll_server::startup::{InitOptions, Options, Server, StartError, init};
+use rand_core::RngCore as _;
 use shared::UnixTime;
 use tokio::net::TcpListener;
 
@@ -70,12 +71,12 @@ impl Site {
     /// Sets everything up in `dir` and starts it.
     pub(super) async fn build(
         dir: &Path,
-        seed: u64,
         size: &Size,
         time: &VirtualTime,
         plant: Option<Plant>,
     ) -> Result<Self, StageError> {
-        let mut dice = Dice::new(seed ^ u64::from(std::process::id()), "ports", 0);
+        // Not from the seed: several simulations may run at once.
+        let mut dice = Dice::new(rand_core::OsRng.next_u64(), "ports", 0);
         let (https, mqtt) = (free_port(&mut dice).await?, free_port(&mut dice).await?);
         let report = init(
             &InitOptions {
@@ -117,11 +118,7 @@ impl Site {
             .map(|id| DeviceSpec::load(&factory::device_dir(&lot.dir, id), &Overrides::default()));
         let devices = devices.collect::<Result<_, _>>()?;
 
-        let crl = match plant {
-            Some(Plant::ForgetsCrl) => forgotten(&config, dir)?,
-            _ => config.crl.der.clone(),
-        };
-        let broker = broker_config(dir, HOST, &config, crl, Arc::new(time.clone()))?;
+        let broker = broker_config(dir, HOST, &config, config.crl.der.clone(), Arc::new(time.clone()))?;
         let broker_config = BrokerConfig {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, mqtt)),
             limits: Limits {
@@ -146,6 +143,9 @@ impl Site {
             issued,
         };
         site.start_server().await?;
+        if plant == Some(Plant::ForgetsCrl) {
+            site.broker_config.crl = forgotten(&site.config, dir)?;
+        }
         if let Some(admin) = site.admin() {
             admin.add_maker(&site.lot.maker.certificate_pem()).await?;
             admin.import_devices(&read(&order.dir.join(factory::INVENTORY))?).await?;
