@@ -20,3 +20,4 @@ pub mod psa;
 pub mod qemu;
 pub mod rollover;
 pub mod stage;
+pub mod year;

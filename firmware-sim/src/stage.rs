@@ -11,10 +11,10 @@ use enroll_server::clock::{Clock as _, SystemClock};
 use enroll_server::config::Config;
 use enroll_server::startup::{InitOptions, Server, init};
 use enroll_server::tls_files::{Files, TlsFile};
-use shared::DeviceId;
+use shared::{DeviceId, UnixTime};
 use tokio::net::TcpListener;
 
-use crate::broker::{Admin, AdminError, Broker, BrokerConfig, BrokerError, Limits};
+use crate::broker::{Admin, AdminError, Broker, BrokerConfig, BrokerError, Limits, Timekeeper};
 use crate::device::{DeviceError, DeviceSpec, Overrides};
 use crate::factory::{self, Evidence, FactoryError, Lot, Order, Provision, ServerAddress};
 
@@ -141,7 +141,10 @@ impl Stage {
         write(&config.files.policy, &policy)?;
 
         let crl = config.crl.pem.clone();
-        let broker = broker_config(dir, setting.host, &config, crl)?;
+        let broker = BrokerConfig {
+            limits: Limits { connections: 20_000, ..Limits::default() },
+            ..broker_config(dir, setting.host, &config, crl, Arc::new(SystemClock))?
+        };
         // The server keeps the broker's certificate renewed; the broker reads it again when it changes.
         config.tls_files.push(TlsFile {
             name: "broker".to_owned(),
@@ -198,8 +201,37 @@ impl Stage {
     }
 }
 
-/// Gives the broker a certificate of the issuing CA, as an operator would.
-fn broker_config(dir: &Path, host: &str, config: &Config, crl: PathBuf) -> Result<BrokerConfig, StageError> {
+/// Gives the broker a certificate of the issuing CA, as an operator would, in the folder `broker` of `dir`.
+pub(crate) fn broker_config(
+    dir: &Path,
+    host: &str,
+    config: &Config,
+    crl: PathBuf,
+    time: Arc<dyn Timekeeper>,
+) -> Result<BrokerConfig, StageError> {
+    let home = dir.join("broker");
+    fs::create_dir(&home).map_err(|source| cannot_write(&home, source))?;
+    let broker = BrokerConfig {
+        listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+        certificate: home.join("broker.crt"),
+        key: home.join("broker.key"),
+        issuing_ca: config.files.authorities.clone(),
+        crl,
+        limits: Limits::default(),
+        time,
+    };
+    certify(host, config, &broker.certificate, &broker.key, broker.time.now())?;
+    Ok(broker)
+}
+
+/// Has the issuing CA certify a new key for the TLS server `host`; key and chain are written to these files.
+pub(crate) fn certify(
+    host: &str,
+    config: &Config,
+    certificate: &Path,
+    key: &Path,
+    now: UnixTime,
+) -> Result<(), StageError> {
     let files = &config.files;
     let failed = |error: &dyn core::error::Error| StageError::Certificate(crate::fleet::chain(error));
     let pem = fs::read(&files.issuing_certificate)
@@ -207,41 +239,35 @@ fn broker_config(dir: &Path, host: &str, config: &Config, crl: PathBuf) -> Resul
     let ders = ca::pem::read_certificates(&pem)
         .map_err(|_| StageError::Certificate("the issuing CA's certificate is no PEM".into()))?;
     let issuing = ders.first().map(Vec::as_slice).unwrap_or_default();
-    let certificate = CaCertificate::from_der(issuing).map_err(|error| failed(&error))?;
-    let key = FileKey::load(&files.issuing_key).map_err(|error| failed(&error))?;
-    let issuer = Issuer::new(certificate, Box::new(key)).map_err(|error| failed(&error))?;
+    let issuing_ca = CaCertificate::from_der(issuing).map_err(|error| failed(&error))?;
+    let issuing_key = FileKey::load(&files.issuing_key).map_err(|error| failed(&error))?;
+    let issuer = Issuer::new(issuing_ca, Box::new(issuing_key)).map_err(|error| failed(&error))?;
 
-    let key = FileKey::generate().map_err(|error| failed(&error))?;
-    let now = SystemClock.now();
-    let issued =
-        server_certificate(&[host], &key, &issuer, SERVER_LIFETIME, now).map_err(|error| failed(&error))?;
-    let home = dir.join("broker");
-    fs::create_dir(&home).map_err(|source| cannot_write(&home, source))?;
-    let (chain, key_file) = (home.join("broker.crt"), home.join("broker.key"));
-    write(&chain, &ca::pem::chain([issued.der(), issuing]))?;
-    key.save(&key_file).map_err(|error| failed(&error))?;
-    Ok(BrokerConfig {
-        listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
-        certificate: chain,
-        key: key_file,
-        issuing_ca: files.authorities.clone(),
-        crl,
-        limits: Limits { connections: 20_000, ..Limits::default() },
-    })
+    let server_key = FileKey::generate().map_err(|error| failed(&error))?;
+    let issued = server_certificate(&[host], &server_key, &issuer, SERVER_LIFETIME, now)
+        .map_err(|error| failed(&error))?;
+    write(certificate, &ca::pem::chain([issued.der(), issuing]))?;
+    match fs::remove_file(key) {
+        Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+            return Err(cannot_write(key, source));
+        }
+        _ => {}
+    }
+    server_key.save(key).map_err(|error| failed(&error))
 }
 
-fn read(path: &Path) -> Result<String, StageError> {
+pub(crate) fn read(path: &Path) -> Result<String, StageError> {
     fs::read_to_string(path).map_err(|source| cannot_read(path, source))
 }
 
-fn write(path: &Path, text: &str) -> Result<(), StageError> {
+pub(crate) fn write(path: &Path, text: &str) -> Result<(), StageError> {
     fs::write(path, text).map_err(|source| cannot_write(path, source))
 }
 
-fn cannot_read(path: &Path, source: std::io::Error) -> StageError {
+pub(crate) fn cannot_read(path: &Path, source: std::io::Error) -> StageError {
     StageError::Io { what: format!("cannot read {}", path.display()), source }
 }
 
-fn cannot_write(path: &Path, source: std::io::Error) -> StageError {
+pub(crate) fn cannot_write(path: &Path, source: std::io::Error) -> StageError {
     StageError::Io { what: format!("cannot write {}", path.display()), source }
 }

@@ -1,8 +1,13 @@
 //! What the broker is told, and why it does not start.
 
 use core::net::SocketAddr;
+use core::pin::Pin;
 use core::time::Duration;
 use std::path::PathBuf;
+use std::sync::Arc;
+
+use enroll_server::clock::{Clock, SystemClock};
+use shared::UnixTime;
 
 use super::revocation::CrlError;
 
@@ -22,6 +27,27 @@ pub struct BrokerConfig {
     pub crl: PathBuf,
     /// Caps and time limits.
     pub limits: Limits,
+    /// What certificates and the CRL are held against.
+    pub time: Arc<dyn Timekeeper>,
+}
+
+/// The time by which certificates begin and end. Time limits of connections are not measured with it.
+pub trait Timekeeper: Clock {
+    /// Resolves when it is `at`, to something that is kept until what is to be done then is done.
+    fn reached(&self, at: UnixTime) -> Pin<Box<dyn Future<Output = Arrival> + Send>>;
+}
+
+/// A moment that came: whoever holds it is not done with it yet.
+pub type Arrival = Box<dyn Send>;
+
+impl Timekeeper for SystemClock {
+    fn reached(&self, at: UnixTime) -> Pin<Box<dyn Future<Output = Arrival> + Send>> {
+        let left = at.since(self.now());
+        Box::pin(async move {
+            tokio::time::sleep(left).await;
+            Box::new(()) as Arrival
+        })
+    }
 }
 
 /// Caps and time limits.

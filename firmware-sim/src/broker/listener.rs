@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 use super::admin::{Admin, AdminError};
 use super::config::{BrokerConfig, BrokerError};
 use super::registry::Registry;
-use super::revocation::Follower;
+use super::revocation::{Follower, serial};
 use super::session::{self, Context, Ended, Event};
 use super::upstream::Upstream;
 
@@ -56,12 +56,10 @@ impl Broker {
         let (follower, gate) = Follower::start(config.clone())?;
         let upstream = Arc::new(Upstream::start(config.limits.connections).await?);
         let (events, _) = broadcast::channel(EVENTS);
-        let context =
-            Context { gate, upstream, registry: Registry::default(), limits: config.limits, events };
-        let tasks = [
-            tokio::spawn(follower.follow(config.limits.crl_poll)),
-            tokio::spawn(accept(listener, context.clone())),
-        ];
+        let BrokerConfig { limits, time, .. } = config;
+        let context = Context { gate, upstream, registry: Registry::default(), limits, time, events };
+        let tasks =
+            [tokio::spawn(follower.follow(limits.crl_poll)), tokio::spawn(accept(listener, context.clone()))];
         Ok(Self { address, context, tasks })
     }
 
@@ -81,6 +79,21 @@ impl Broker {
     #[must_use]
     pub fn connected(&self) -> usize {
         self.context.registry.count()
+    }
+
+    /// Whether the list in force revokes this serial number, big-endian, with or without leading zeros.
+    #[must_use]
+    pub fn refuses(&self, raw: &[u8]) -> bool {
+        self.context.gate.borrow().revoked.contains(serial(raw))
+    }
+
+    /// Ends all connections and closes the port; what dropping does, waited for.
+    pub async fn stop(mut self) {
+        for task in &mut self.tasks {
+            task.abort();
+            // Aborted, or ended by itself: it is gone either way.
+            let _gone = task.await;
+        }
     }
 
     /// An observer of all topics, inside this process.

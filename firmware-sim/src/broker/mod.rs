@@ -23,7 +23,7 @@ mod trial;
 mod upstream;
 
 pub use admin::{Admin, AdminError, Seen};
-pub use config::{BrokerConfig, BrokerError, Limits};
+pub use config::{Arrival, BrokerConfig, BrokerError, Limits, Timekeeper};
 pub use listener::{Broker, OperatorDoor};
 pub use revocation::CrlError;
 pub use session::{Ended, Event};

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use enroll_server::clock::{Clock as _, SystemClock};
 use rumqttc::mqttbytes::v5::{
     ConnAck, ConnAckProperties, Connect, ConnectReturnCode, Disconnect, DisconnectReasonCode, LastWill,
     Packet,
@@ -16,7 +15,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::acl::{Acl, Violation};
-use super::config::Limits;
+use super::config::{Limits, Timekeeper};
 use super::packets::{Frames, MAX_PACKET, encode};
 use super::peer::Peer;
 use super::registry::Registry;
@@ -30,6 +29,7 @@ pub(super) struct Context {
     pub(super) upstream: Arc<Upstream>,
     pub(super) registry: Registry,
     pub(super) limits: Limits,
+    pub(super) time: Arc<dyn Timekeeper>,
     pub(super) events: broadcast::Sender<Event>,
 }
 
@@ -143,12 +143,16 @@ async fn session(tls: TlsStream<TcpStream>, peer: Peer, context: &Context) -> En
     };
     let (place, mut taken_over) = context.registry.enter(peer.who.name()).await;
     let mut gate = context.gate.clone();
-    let lifetime = peer.not_after.since(SystemClock.now());
+    // Kept to the end of the session.
+    let mut end = None;
     let why = tokio::select! {
         // First, so that a device that was revoked during its handshake gets nowhere.
         biased;
         why = locked_out(&mut gate, &peer) => why,
-        () = tokio::time::sleep(lifetime) => Ended::Expired,
+        arrival = context.time.reached(peer.not_after) => {
+            end = Some(arrival);
+            Ended::Expired
+        }
         why = relay(&mut reader, &mut writer, frames, login, &acl, context, &mut taken_over) => why,
     };
     if let Some(reason) = why.disconnect_reason() {
@@ -158,7 +162,7 @@ async fn session(tls: TlsStream<TcpStream>, peer: Peer, context: &Context) -> En
     // ended: were the device's next session there by then, it would lose its own.
     drop(writer);
     tokio::time::sleep(SETTLE).await;
-    drop(place);
+    drop((place, end));
     why
 }
 

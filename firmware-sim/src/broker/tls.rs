@@ -1,15 +1,17 @@
 //! TLS 1.3 with client certificates, for the guard.
 
+use core::time::Duration;
 use std::path::Path;
 use std::sync::Arc;
 
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
+use rustls::time_provider::TimeProvider;
 use rustls::{RootCertStore, ServerConfig};
 use rustls_pki_types::pem::PemObject as _;
-use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
+use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer, UnixTime};
 
-use super::config::{BrokerConfig, BrokerError};
+use super::config::{BrokerConfig, BrokerError, Timekeeper};
 
 /// What the broker's TLS is made of; the CRLs are added to it.
 #[derive(Debug)]
@@ -18,6 +20,17 @@ pub(super) struct Identity {
     chain: Vec<CertificateDer<'static>>,
     key: PrivateKeyDer<'static>,
     issuing_cas: Vec<CertificateDer<'static>>,
+    time: Arc<Time>,
+}
+
+/// The broker's time, as TLS asks for it.
+#[derive(Debug)]
+struct Time(Arc<dyn Timekeeper>);
+
+impl TimeProvider for Time {
+    fn current_time(&self) -> Option<UnixTime> {
+        Some(UnixTime::since_unix_epoch(Duration::from_secs(self.0.now().as_secs())))
+    }
 }
 
 impl Identity {
@@ -27,7 +40,8 @@ impl Identity {
         let pem = read(&config.key)?;
         let key = PrivateKeyDer::from_pem_slice(&pem)
             .map_err(|_| BrokerError::Pem { path: config.key.clone(), expected: "a private key" })?;
-        Ok(Self { provider: Arc::new(provider()), chain, key, issuing_cas })
+        let time = Arc::new(Time(Arc::clone(&config.time)));
+        Ok(Self { provider: Arc::new(provider()), chain, key, issuing_cas, time })
     }
 
     /// The CAs that issue the devices' certificates.
@@ -50,7 +64,8 @@ impl Identity {
                 .with_crls(crls)
                 .enforce_revocation_expiration()
                 .build()?;
-        let mut config = ServerConfig::builder_with_provider(Arc::clone(&self.provider))
+        let time = Arc::<Time>::clone(&self.time);
+        let mut config = ServerConfig::builder_with_details(Arc::clone(&self.provider), time)
             .with_protocol_versions(&[&rustls::version::TLS13])?
             .with_client_cert_verifier(verifier)
             .with_single_cert(self.chain.clone(), self.key.clone_key())?;

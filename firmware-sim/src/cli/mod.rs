@@ -9,6 +9,7 @@ mod psa_token;
 mod qemu;
 mod rollover;
 mod size;
+mod year;
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;
@@ -44,6 +45,7 @@ enum Command {
     Qemu(qemu::Arguments),
     Rollover(rollover::Arguments),
     Size(size::Arguments),
+    Year(year::Arguments),
 }
 
 /// Why a command failed; printed with its causes.
@@ -73,6 +75,7 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::PsaToken(arguments) => psa_token::run(&arguments),
         Command::Size(arguments) => Box::pin(size::run(arguments)).await,
         Command::Rollover(arguments) => rollover::run(arguments).await,
+        Command::Year(arguments) => Box::pin(year::run(arguments)).await,
         Command::Qemu(arguments) => Box::pin(qemu::run(arguments)).await,
     };
     outcome.unwrap_or_else(|failure| {

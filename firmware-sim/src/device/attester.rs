@@ -17,7 +17,7 @@ use crate::factory::Evidence;
 use crate::psa::RootOfTrust;
 
 /// What the factory put into the device.
-pub(super) struct Factory {
+pub(crate) struct Factory {
     chain: Vec<CertificateDer<'static>>,
     secret: Secret,
 }
@@ -31,7 +31,7 @@ enum Secret {
 }
 
 impl Factory {
-    pub(super) fn read(spec: &DeviceSpec) -> Result<Self, DeviceError> {
+    pub(crate) fn read(spec: &DeviceSpec) -> Result<Self, DeviceError> {
         Ok(match spec.settings.evidence {
             Evidence::Idevid => {
                 let (chain, key) = spec.read_idevid()?;
@@ -58,7 +58,7 @@ impl Factory {
     }
 
     /// The attester over it.
-    pub(super) fn attester<'f>(&'f self, spec: &'f DeviceSpec) -> Result<SimAttester<'f>, DeviceError> {
+    pub(crate) fn attester<'f>(&'f self, spec: &'f DeviceSpec) -> Result<SimAttester<'f>, DeviceError> {
         let chain: Vec<&[u8]> = self.chain.iter().map(AsRef::as_ref).collect();
         match &self.secret {
             Secret::Idevid(key) => IdevidAttester::new(key.clone(), &chain, firmware(spec)?)
@@ -104,7 +104,7 @@ fn firmware<'s>(spec: &'s DeviceSpec) -> Result<Firmware<'s>, DeviceError> {
 }
 
 /// [`Attester`] over any of them.
-pub(super) enum SimAttester<'f> {
+pub(crate) enum SimAttester<'f> {
     Idevid(Box<IdevidAttester<'f, SoftKey>>),
     Dice(Box<DiceAttester<'f, SoftKey>>),
     Psa(Box<PsaAttester<'f, RootOfTrust>>),

@@ -18,6 +18,7 @@ use crate::factory::SettingsError;
 use crate::faults::Fault;
 use crate::flash::ImageError;
 
+pub(crate) use attester::Factory;
 pub use connector::{TokioConnector, TokioStream};
 pub use milestones::{Milestone, Milestones};
 pub use spec::{DeviceSpec, Overrides, root_of_trust};

@@ -96,6 +96,7 @@ impl Pki {
             key: self.dir.join("broker.key"),
             issuing_ca: self.dir.join("ca.pem"),
             crl: self.dir.join("crl.der"),
+            time: Arc::new(enroll_server::clock::SystemClock),
             limits: Limits {
                 connections: 8,
                 handshake: Duration::from_secs(2),

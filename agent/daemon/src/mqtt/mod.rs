@@ -17,18 +17,47 @@ use crate::heartbeat::Heartbeat;
 use crate::tls;
 use link::Link;
 
-/// [`Broker`] over tokio, rustls and rumqttc.
+/// How a session waits until it has something to say again.
+///
+/// To implement: a pause may be dropped half-way, when a message comes.
+#[expect(async_fn_in_trait, reason = "one task drives a device, so that futures need not be Send")]
+pub trait Pause {
+    /// Waits.
+    async fn pause(&self, duration: Duration);
+}
+
+/// Pauses in real time.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RealTime;
+
+impl Pause for RealTime {
+    async fn pause(&self, duration: Duration) {
+        sleep(duration).await;
+    }
+}
+
+/// [`Broker`] over tokio, rustls and rumqttc. The limits of what goes over the network are in real time always;
+/// `P` is how a session pauses.
 #[derive(Clone, Debug)]
-pub struct MqttBroker {
+pub struct MqttBroker<P = RealTime> {
     timeouts: Timeouts,
     heartbeat: Heartbeat,
+    pause: P,
 }
 
 impl MqttBroker {
     /// A broker client with these limits in time, which tells `heartbeat` that the flow is alive.
     #[must_use]
     pub const fn new(timeouts: Timeouts, heartbeat: Heartbeat) -> Self {
-        Self { timeouts, heartbeat }
+        Self { timeouts, heartbeat, pause: RealTime }
+    }
+}
+
+impl<P> MqttBroker<P> {
+    /// As [`new`](MqttBroker::new), with pauses in another time: for simulations.
+    #[must_use]
+    pub const fn pausing(timeouts: Timeouts, heartbeat: Heartbeat, pause: P) -> Self {
+        Self { timeouts, heartbeat, pause }
     }
 
     /// Waits for the broker, no longer than `limit`, and for nothing that comes after the end of the link.
@@ -80,7 +109,7 @@ impl MqttBroker {
     }
 }
 
-impl<K: SigningKey + Clone + Send + Sync + 'static> Broker<K> for MqttBroker {
+impl<K: SigningKey + Clone + Send + Sync + 'static, P: Pause> Broker<K> for MqttBroker<P> {
     async fn serve(&mut self, login: Login<'_, K>, session: &mut impl Session) -> Result<(), TransportError> {
         self.heartbeat.beat();
         let identity = ClientIdentity { key: login.identity.key, chain: login.identity.chain };
@@ -110,7 +139,7 @@ impl<K: SigningKey + Clone + Send + Sync + 'static> Broker<K> for MqttBroker {
                             Some(payload) => session.command(&payload),
                             None => return Err(link.end().await),
                         },
-                        () = sleep(duration) => {}
+                        () = self.pause.pause(duration) => {}
                     }
                 }
                 Step::Leave => return link.leave(self.timeouts.handshake).await,
