@@ -148,6 +148,9 @@ fn denied_text(denied: &Denied) -> &'static str {
         Reject::BadEvidence | Reject::EvidenceSignature | Reject::EvidenceKey | Reject::EvidenceDevice => {
             "the evidence in the CSR is missing or unreadable, or not of this device and this CSR's key"
         }
+        Reject::EvidenceWanted => {
+            "the policy wants fresh evidence in the CSR of a renewal, for a nonce from the path 'nonce'"
+        }
         Reject::UnknownMaker => "no maker that this server knows has issued the client's certificate",
         Reject::BadEndorsement => "the chain of the client's certificate does not hold",
         Reject::NotInInventory => "the server does not know the device",

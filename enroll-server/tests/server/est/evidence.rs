@@ -146,7 +146,7 @@ async fn a_renewal_brings_fresh_evidence_where_the_policy_asks_for_it() {
     let key = attested(&device, &nonce(&client, "nonce").await);
     let ldevid = key.identity(certificate(&enroll(&client, "simpleenroll", &key).await));
     let by_ldevid = tls(&site).identity(&ldevid);
-    refused(&enroll(&by_ldevid, "simplereenroll", &Key::new()).await, 400, "bad-evidence");
+    refused(&enroll(&by_ldevid, "simplereenroll", &Key::new()).await, 403, "evidence-wanted");
     let fresh = nonce(&by_ldevid, "nonce").await;
     let pair = KeyPair::generate().unwrap();
     let eat = device.evidence(&fresh, &csr(&pair, &[], vec![]));
