@@ -38,7 +38,8 @@ pub fn cross_certificate(
     if subject.key_id() != key_id(subject.public_point()) {
         return Err(HierarchyError::ForeignCa);
     }
-    let most = issuer.certificate().path_length().map_or(u32::from(u8::MAX), |most| most.saturating_sub(1));
+    let most = u32::from(u8::MAX);
+    let most = issuer.certificate().path_length().map_or(most, |most| most.saturating_sub(1));
     let path_length = subject.path_length().unwrap_or(u32::MAX).min(most);
     let template = Template {
         serial: Serial::random()?,

@@ -1,6 +1,7 @@
 //! A device's flash, which outlives its starts, and the moment its power is cut.
 
-use std::cell::Cell;
+use core::cell::Cell;
+
 use std::collections::HashMap;
 use std::rc::Rc;
 

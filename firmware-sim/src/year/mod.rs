@@ -19,10 +19,10 @@ mod report;
 mod site;
 mod time;
 
+use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use enroll_server::clock::Clock as _;
 use shared::UnixTime;
