@@ -94,6 +94,19 @@ impl Nginx {
     }
 }
 
+impl Drop for Nginx {
+    fn drop(&mut self) {
+        // Its workers would outlive a master that is killed. No assertion: the test may be failing already.
+        if self.process.is_running() {
+            self.process.signal(Signal::TERM);
+        }
+        let began = clock();
+        while self.process.is_running() && began.elapsed() < LIMIT {
+            std::thread::yield_now();
+        }
+    }
+}
+
 #[test]
 fn mosquitto_refuses_a_revoked_and_a_suspended_device_within_a_second() {
     let port = Mosquitto::port_to_be();
