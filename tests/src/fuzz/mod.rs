@@ -7,6 +7,7 @@ mod attestation;
 mod attestation_seeds;
 mod certificates;
 mod dice;
+mod log;
 mod messages;
 mod mutate;
 mod network;
@@ -51,6 +52,10 @@ pub const TARGETS: &[Target] = &[
     Target { name: "csr_evidence", run: attestation::csr_evidence },
     Target { name: "est_body", run: network::est_body },
     Target { name: "est_basic", run: network::est_basic },
+    Target { name: "log_checkpoint", run: log::checkpoint },
+    Target { name: "log_leaf", run: log::leaf },
+    Target { name: "log_bundle", run: log::bundle },
+    Target { name: "log_proof", run: log::proof },
     Target { name: "signed_trust_bundle", run: certificates::signed_trust_bundle },
     Target { name: "device_x509_parse", run: certificates::device_x509_parse },
     Target { name: "device_x509_path", run: certificates::device_x509_path },

@@ -17,6 +17,9 @@ pub fn seeds(target: &str) -> Vec<(String, Vec<u8>)> {
     if let Some(seeds) = super::attestation_seeds::seeds(target) {
         return seeds;
     }
+    if let Some(seeds) = super::log::seeds(target) {
+        return seeds;
+    }
     match target {
         "cbor_check" => {
             [vectors("claims", None), vectors("challenge-request", None), malformed(None)].concat()
