@@ -17,6 +17,13 @@ use support::world::World;
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(86_400);
 
+/// A world whose device reports its trust bundle about once a week.
+fn reporting() -> World {
+    let mut world = World::new();
+    world.trust_check = DAY * 7;
+    world
+}
+
 #[test]
 fn a_blank_device_enrolls_and_publishes() {
     let world = World::new();
@@ -53,7 +60,7 @@ fn a_blank_device_enrolls_and_publishes() {
 
 #[test]
 fn a_year_of_service_renews_in_time_and_erases_each_old_key() {
-    let world = World::new();
+    let world = reporting();
     world.run_for(DAY * 365);
     // 90 days of life, renewed between day 60 and day 75.
     let issued = world.office.borrow().issued.len();
@@ -546,7 +553,7 @@ fn a_device_without_a_clock_serves_while_the_server_is_away() {
 
 #[test]
 fn a_broker_under_another_ca_is_reached_after_the_new_bundle_is_fetched() {
-    let world = World::new();
+    let world = reporting();
     world.run_for(HOUR);
     let anchor = world.office.borrow().ca.der.clone();
     world.office.borrow_mut().bundle = pki::bundle(2, &[&anchor], &pki::key(250), &pki::key(250));
@@ -568,7 +575,7 @@ fn a_broker_under_another_ca_is_reached_after_the_new_bundle_is_fetched() {
 #[test]
 fn a_device_that_missed_bundles_catches_up() {
     for rotated in [false, true] {
-        let world = World::new();
+        let world = reporting();
         world.run_for(HOUR);
         let anchor = world.office.borrow().ca.der.clone();
         let (old, new) = (pki::key(250), if rotated { pki::key(251) } else { pki::key(250) });
@@ -593,7 +600,7 @@ fn a_device_that_missed_bundles_catches_up() {
 /// The rule that holds this up: without the bundle between, the one after a change of signers is refused.
 #[test]
 fn a_bundle_of_a_signer_that_was_never_named_is_refused() {
-    let world = World::new();
+    let world = reporting();
     world.run_for(HOUR);
     let anchor = world.office.borrow().ca.der.clone();
     world.office.borrow_mut().bundle = pki::bundle(3, &[&anchor], &pki::key(251), &pki::key(251));
@@ -605,7 +612,7 @@ fn a_bundle_of_a_signer_that_was_never_named_is_refused() {
 
 #[test]
 fn a_command_makes_the_device_ask_for_its_trust_bundle_within_the_hour() {
-    let world = World::new();
+    let world = reporting();
     world.run_for(HOUR);
     world.hall.borrow_mut().commands.push_back((HOUR, br#"{"command":"trust"}"#.to_vec()));
     world.run_for(HOUR * 2);

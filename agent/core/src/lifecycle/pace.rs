@@ -25,7 +25,7 @@ pub struct Pace {
     /// day, and whether an operator wants a renewal. Zero: never.
     pub check_in: Duration,
     /// Mean time between two reports to the enrollment server of which trust bundle is held, which bring the next one:
-    /// each is at a random point between half and one and a half of it.
+    /// each is at a random point between half and one and a half of it. Zero: only when asked.
     pub trust_check: Duration,
     /// Failed logins in a row that may be the identity's fault, before that is believed.
     pub patience: u32,

@@ -152,6 +152,8 @@ pub struct World {
     pub seed: u64,
     /// How often the device comes to the server with nothing to ask; never, where a test does not say so.
     pub check_in: Duration,
+    /// How often it reports its trust bundle; only when asked, where a test does not say so.
+    pub trust_check: Duration,
     idevid: Vec<u8>,
     provisioned: Vec<u8>,
     boots: Cell<u64>,
@@ -188,6 +190,7 @@ impl World {
             wall: Some(0),
             seed: 1,
             check_in: Duration::ZERO,
+            trust_check: Duration::ZERO,
             idevid,
             provisioned,
             boots: Cell::new(0),
@@ -201,6 +204,7 @@ impl World {
         settings.poll = Duration::from_secs(3600);
         settings.software_version = "1.2.0";
         settings.pace.check_in = self.check_in;
+        settings.pace.trust_check = self.trust_check;
         settings
     }
 

@@ -100,7 +100,11 @@ impl Machine {
             learn: Retry::at(begin),
             trust: Retry::at(now.uptime),
             // The broker comes first.
-            report: begin.saturating_add(pace.settled).saturating_add(fraction(pace.trust_check, random)),
+            report: if pace.trust_check.is_zero() {
+                Duration::MAX
+            } else {
+                begin.saturating_add(pace.settled).saturating_add(fraction(pace.trust_check, random))
+            },
             broker: Retry::at(begin),
             suspicion: Retry::at(now.uptime),
             trial: Retry::at(now.uptime),
@@ -475,7 +479,7 @@ impl Machine {
         } else {
             let every = self.pace.trust_check;
             let next = (every / 2).saturating_add(fraction(every, random));
-            self.report = now.uptime.saturating_add(next);
+            self.report = if every.is_zero() { Duration::MAX } else { now.uptime.saturating_add(next) };
             self.trust.succeed(now.uptime.saturating_add(self.pace.suspicion.min(next)));
         }
         if self.trust_wanted {

@@ -28,7 +28,7 @@ fn in_service(evidence_lasts: bool) -> Machine {
     let dates = Dates { not_after: START.after(DAY * 90), renew_at: START.after(DAY * 65), order: 1 };
     let records =
         Inspection { state, dates: [Some(dates), None], leftovers: false, repaired: false, changed: false };
-    let pace = Pace { check_in: Duration::ZERO, ..Pace::DEFAULT };
+    let pace = Pace { check_in: Duration::ZERO, trust_check: Duration::ZERO, ..Pace::DEFAULT };
     Machine::new(&records, pace, evidence_lasts, now(Duration::ZERO), 0)
 }
 
