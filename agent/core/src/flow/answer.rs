@@ -45,12 +45,14 @@ impl<W: World, const REQUEST: usize, const ANSWER: usize> Agent<'_, W, REQUEST, 
                 Verdict::Pending { retry_after }
             }
             Read::Rejected { code, retry_after } => {
-                let renewing =
-                    run.stored.state().asked().is_some_and(|asked| asked.purpose == Purpose::Renew);
-                let enrolls_again =
-                    Reject::from_code(code).is_some_and(|r| r.device_action() == DeviceAction::EnrollAgain);
-                // A renewal that goes on as an enrollment has not failed yet.
-                if !(renewing && enrolls_again) {
+                let renewal = run.stored.state().asked().filter(|asked| asked.purpose == Purpose::Renew);
+                let reject = Reject::from_code(code);
+                let enrolls_again = reject.is_some_and(|r| r.device_action() == DeviceAction::EnrollAgain);
+                let bare = renewal.is_some_and(|asked| asked.evidence().is_none());
+                // A renewal that goes on as an enrollment, or with evidence, has not failed yet.
+                let goes_on =
+                    renewal.is_some() && enrolls_again || bare && reject == Some(Reject::EvidenceWanted);
+                if !goes_on {
                     run.failure = Some(OnceError::Refused { code });
                 }
                 Verdict::Rejected { code, status: reply.status, retry_after }

@@ -6,6 +6,7 @@ mod log;
 
 use agent_core::flow::{Notice, Peer};
 use agent_core::platform::{Observer, Slot};
+use shared::Reject;
 use zeroize::Zeroizing;
 
 use crate::export::{Exporter, Identity};
@@ -141,6 +142,8 @@ impl DaemonObserver {
         self.live.renewal(match notice {
             Notice::IdentityActivated { .. } => Renewal::Renewed,
             Notice::Pending { .. } => Renewal::Pending,
+            // It goes on with evidence.
+            Notice::Refused { reject: Some(Reject::EvidenceWanted), .. } => return,
             Notice::Refused { code, .. } => Renewal::Refused { code: *code },
             Notice::Unreachable { peer: Peer::EnrollmentServer, error } => failed(error.to_string()),
             Notice::BadAnswer(error) => failed(error.to_string()),
