@@ -154,8 +154,9 @@ fn secrets(world: &World, device: &str) -> Vec<PathBuf> {
     let mut found = vec![world.path("server/admin.token"), world.path("lot/maker/maker-ca.key")];
     for folder in ["server", &format!("lot/devices/{device}"), &format!("agents/{device}-state")] {
         for (path, content) in contents(&world.path(folder)) {
+            // The log's verifier key is public.
             let named =
-                path.extension().is_some_and(|e| e == "key") || path.to_string_lossy().contains("key");
+                path.extension().is_none_or(|e| e != "vkey") && path.to_string_lossy().contains("key");
             if named || content.windows(11).any(|w| w == b"PRIVATE KEY") {
                 found.push(path);
             }

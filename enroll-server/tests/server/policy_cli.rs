@@ -48,7 +48,7 @@ fn check_tells_every_mistake_and_what_is_hardly_meant() {
     assert_eq!(told, [(2, "certificate.days"), (4, "enrolment")]);
     let output = on(folder, &["policy", "check", bad.to_str().unwrap()]);
     let expected = format!(
-        "{0}:2: certificate.days: found 0; wanted a whole number from 1 to 180\n{0}:4: enrolment: there is no such field\n",
+        "{0}:2: certificate.days: found 0; wanted a whole number from 1 to 180, or \"profile\"\n{0}:4: enrolment: there is no such field\n",
         bad.display()
     );
     assert_eq!((output.status.code(), text(&output)), (Some(3), expected));

@@ -218,7 +218,10 @@ async fn what_the_server_answers_fits_the_smallest_device() {
 async fn health_and_readiness_tell_what_is_wrong() {
     let mut site = Site::new().await;
     assert_eq!(http(site.http(), "/healthz").await.status, 200);
-    assert_eq!(http(site.http(), "/readyz").await.text(), "store: ok\nissuing CA: ok\nrevocation list: ok\n");
+    assert_eq!(
+        http(site.http(), "/readyz").await.text(),
+        "store: ok\nissuing CA: ok\nrevocation list: ok\nlog: ok\n"
+    );
     // A database that another process holds, long enough for the list to run out.
     let holder = rusqlite::Connection::open(&site.config.files.store).unwrap();
     holder.execute_batch("BEGIN IMMEDIATE").unwrap();

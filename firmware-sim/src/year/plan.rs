@@ -191,7 +191,8 @@ fn fates(steps: &mut Vec<(Duration, Step)>, devices: &mut [Nature], dice: &mut D
         }
     }
     for device in next.take(away) {
-        let longest = (size.certificate / 4).min(21 * DAY);
+        let room = size.quiet().saturating_sub(size.begun());
+        let longest = (size.certificate / 4).min(21 * DAY).min(room / 2);
         let length = dice.between(longest / 3, longest);
         let at = dice.between(size.begun(), size.quiet().saturating_sub(length));
         steps.extend([(at, Step::SwitchOff(device)), (at + length, Step::SwitchOn(device))]);
