@@ -249,11 +249,11 @@ async fn a_dead_receiver_is_in_nobodys_way_and_is_seen_in_the_metrics() {
     receiver.change(|_, _| OK);
     let numbers = async |site: &Site| -> Vec<u64> {
         let events = site.admin().find_events(EventQuery::after(0, 1_000)).await.unwrap();
-        events.iter().map(|event| event.number).collect()
+        events.iter().skip(earlier).map(|event| event.number).collect()
     };
     until("all arrive", async || receiver.taken() == numbers(&site).await).await;
     until("nothing waits", async || metric(&site, "enroll_webhook_lag_events").await == Some(0)).await;
-    assert_eq!(metric(&site, "enroll_webhook_delivered_total").await, Some(events as u64));
+    assert_eq!(metric(&site, "enroll_webhook_delivered_total").await, Some((events - earlier) as u64));
     // A stop does not wait for a receiver that hangs.
     receiver.change(|_, _| Behaviour::Hang);
     site.device("SN-9").await;
