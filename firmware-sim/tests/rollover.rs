@@ -1,7 +1,5 @@
 //! 200 devices through a rollover of root and issuing CA.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use firmware_sim::rollover::{RolloverOptions, run};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
