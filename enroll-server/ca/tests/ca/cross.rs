@@ -12,6 +12,7 @@ use ca::{CaCertificate, FileKey, LintError};
 use crate::support::{Hierarchy, NOW};
 
 /// What openssl says of a server's chain, to one who trusts `anchor` only.
+#[expect(clippy::expect_used, reason = "a missing openssl fails the test with what installs it")]
 fn verifies(chain: &[&[u8]], anchor: &CaCertificate) -> bool {
     let folder = tempfile::tempdir().unwrap();
     let write = |name: &str, ders: &[&[u8]]| {
