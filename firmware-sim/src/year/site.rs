@@ -247,7 +247,7 @@ impl Timekeeper for VirtualTime {
 fn policy(config: &Config, size: &Size, order: &Order) -> Result<(), StageError> {
     let days = |duration: Duration| duration.as_secs() / DAY.as_secs();
     let mut text = read(&config.files.policy)?
-        .replace("\ndays = 90\n", &format!("\ndays = {}\n", days(size.certificate).max(1)))
+        .replace("\ndays = \"profile\"\n", &format!("\ndays = {}\n", days(size.certificate).max(1)))
         .replace("\ngrace_days = 30\n", &format!("\ngrace_days = {}\n", days(size.grace)));
     text.push_str("\n# The firmware of the simulated factory.\n");
     text.push_str(&read(&order.dir.join(factory::REFERENCE_VALUES))?);
