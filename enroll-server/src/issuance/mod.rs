@@ -385,12 +385,12 @@ impl Issuance {
     pub async fn confirm_trust(&self, device: &DeviceId, held: Option<u64>, outcome: &Outcome) {
         let (Some(held), Outcome::Granted(_)) = (held, outcome) else { return };
         // The certificate stands whether or not this is written; the device says it again.
-        if let Err(error) = self.parts.store.confirm_trust(device, held, self.now()).await {
+        if let Err(error) = self.parts.store.confirm_trust(device, held, None, self.now()).await {
             tracing::warn!(%error, %device, "which trust bundle a device holds could not be written down");
         }
     }
 
-    /// Writes down which trust bundle the device of `identity` holds; `false` where its certificate is revoked or
+    /// Writes down which trust bundle the device of `identity` holds, and that it goes by this identity; `false` where its certificate is revoked or
     /// over, which proves nothing any more.
     ///
     /// # Errors
@@ -400,7 +400,7 @@ impl Issuance {
         if tls.revoked || tls.not_after < now {
             return Ok(false);
         }
-        self.parts.store.confirm_trust(&tls.device, held, now).await?;
+        self.parts.store.confirm_trust(&tls.device, held, Some(identity.serial()), now).await?;
         Ok(true)
     }
 

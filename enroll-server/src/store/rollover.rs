@@ -1,5 +1,6 @@
 //! Rollovers and trust bundles as the store keeps them, and how devices stand to them.
 
+use ca::Serial;
 use shared::{DeviceId, UnixTime};
 
 use super::model::{as_optional_text, as_text};
@@ -34,8 +35,16 @@ pub trait RolloverStore {
     /// One page of the living devices that have not moved.
     fn unmoved(&self, number: u32, page: Page, now: UnixTime) -> Reply<'_, UnmovedPage>;
 
-    /// A device has proved who it is and said which trust bundle it holds.
-    fn confirm_trust<'a>(&'a self, device: &'a DeviceId, number: u64, now: UnixTime) -> Reply<'a, ()>;
+    /// A device has proved who it is and said which trust bundle it holds. Where it showed the identity in use, `shown`,
+    /// the broker has accepted that, and the certificate it was renewed with is not needed once more: it is revoked as
+    /// superseded.
+    fn confirm_trust<'a>(
+        &'a self,
+        device: &'a DeviceId,
+        number: u64,
+        shown: Option<Serial>,
+        now: UnixTime,
+    ) -> Reply<'a, ()>;
 
     /// How many living devices are where.
     fn spread(&self, now: UnixTime) -> Reply<'_, Spread>;

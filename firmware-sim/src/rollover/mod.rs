@@ -278,12 +278,14 @@ impl<'s> Rolling<'s> {
         Ok(fleet)
     }
 
-    /// Tells every device that is connected to renew, again and again, until all but `left` have a certificate of the
-    /// new CA alone.
+    /// Tells every device that is connected to renew, and then to report, which shows that it goes by its new
+    /// certificate; again and again, until all but `left` have a certificate of the new CA alone.
     async fn renew_all(&self, number: u32, connected: usize, left: u64) -> Result<(), RolloverError> {
         let since = Instant::now();
         let specs = self.here.iter().chain(self.away.iter().take(connected - self.here.len()));
         let ids: Vec<_> = specs.filter_map(|spec| shared::DeviceId::new(spec.id()).ok()).collect();
+        let mut commands =
+            [r#"{"command":"renew"}"#, r#"{"command":"trust"}"#, r#"{"command":"trust"}"#].iter().cycle();
         loop {
             let unmoved = self.unmoved(number).await?;
             if unmoved.len() as u64 == left {
@@ -292,8 +294,9 @@ impl<'s> Rolling<'s> {
             if since.elapsed() > self.patience {
                 return Err(RolloverError::TooSlow(format!("the renewal of all but {left} devices")));
             }
+            let command = commands.next().copied().unwrap_or_default();
             for id in ids.iter().filter(|id| unmoved.iter().any(|unmoved| unmoved == id.as_str())) {
-                self.stage.observer.command(id, r#"{"command":"renew"}"#).await?;
+                self.stage.observer.command(id, command).await?;
             }
             tokio::time::sleep(AGAIN).await;
         }

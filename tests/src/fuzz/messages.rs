@@ -6,7 +6,7 @@ use shared::evidence::Claims;
 use shared::keytext::KeyText;
 use shared::limits::{MAX_EVIDENCE, MAX_REQUEST, MAX_TRUST_BUNDLE};
 use shared::message::latest::{
-    Answer, Challenge, ChallengeRequest, EnrollRequest, RenewRequest, TrustBundle,
+    Answer, Challenge, ChallengeRequest, EnrollRequest, RenewRequest, TrustBundle, TrustReport,
 };
 use shared::tokentext;
 
@@ -52,6 +52,15 @@ pub(super) fn challenge(data: &[u8]) -> bool {
     let Ok(message) = Challenge::decode(data) else { return false };
     let again = written(|out| message.encode(out));
     assert_eq!(Challenge::decode(&again).as_ref(), Ok(&message));
+    true
+}
+
+/// `POST /v1/trust`.
+pub(super) fn trust_report(data: &[u8]) -> bool {
+    let Ok(message) = TrustReport::decode(data) else { return false };
+    let again = written(|out| message.encode(out));
+    assert!(again.len() <= TrustReport::MAX);
+    assert_eq!(TrustReport::decode(&again).as_ref(), Ok(&message));
     true
 }
 

@@ -39,6 +39,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "renew_request", run: messages::renew_request },
     Target { name: "answer", run: messages::answer },
     Target { name: "trust_bundle", run: messages::trust_bundle },
+    Target { name: "trust_report", run: messages::trust_report },
     Target { name: "claims", run: messages::claims },
     Target { name: "cose_sign1", run: messages::cose_sign1 },
     Target { name: "cose_mac0", run: messages::cose_mac0 },

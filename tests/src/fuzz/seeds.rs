@@ -30,6 +30,7 @@ pub fn seeds(target: &str) -> Vec<(String, Vec<u8>)> {
         "renew_request" => vectors("renew-request", Some("renew_request")),
         "answer" => [vectors("answer", Some("enroll_answer")), recorded(&["renew_answer"])].concat(),
         "trust_bundle" => vectors("trust-bundle", None),
+        "trust_report" => vectors("trust-report", None),
         "claims" => vectors("claims", None),
         "cose_sign1" => {
             [vectors("cose-sign1", Some("evidence")), recorded(&["trust_bundle"]), malformed(Some("eat"))]

@@ -29,6 +29,23 @@ pub(super) fn superseded(
     Ok(())
 }
 
+/// Revokes the certificate that `shown` was renewed with: the device goes by `shown`, and has erased the other's key.
+pub(super) fn renewed_with(
+    c: &Connection,
+    device: &DeviceId,
+    shown: Serial,
+    now: UnixTime,
+) -> Result<(), StoreError> {
+    let parent = "serial = (SELECT parent FROM certificates WHERE serial = ?4 AND state = 'issued')";
+    let revoked = revoke(c, device, parent, shown.as_bytes(), Reason::Superseded, now)?;
+    if revoked > 0 {
+        raise(c, "revocations")?;
+        let detail = format!("the certificate that {shown} was renewed with");
+        events::add(c, &NewEvent::new(now, EventKind::Superseded, detail).about(device).by(Actor::Device))?;
+    }
+    Ok(())
+}
+
 /// Revokes all certificates of a device. Gives their number.
 pub(super) fn all(
     c: &Connection,

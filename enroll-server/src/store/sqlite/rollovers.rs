@@ -1,5 +1,6 @@
 //! Rollovers, trust bundles, and how devices stand to them.
 
+use ca::Serial;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use shared::{DeviceId, UnixTime};
 
@@ -59,9 +60,18 @@ impl RolloverStore for SqliteStore {
         })
     }
 
-    fn confirm_trust<'a>(&'a self, device: &'a DeviceId, number: u64, now: UnixTime) -> Reply<'a, ()> {
+    fn confirm_trust<'a>(
+        &'a self,
+        device: &'a DeviceId,
+        number: u64,
+        shown: Option<Serial>,
+        now: UnixTime,
+    ) -> Reply<'a, ()> {
         let device = device.clone();
         self.write(move |c| {
+            if let Some(shown) = shown {
+                revoke::renewed_with(c, &device, shown, now)?;
+            }
             let sql = "UPDATE devices SET trust_number = ?, trust_at = ? WHERE device = ?";
             let number = i64::try_from(number).unwrap_or(i64::MAX);
             c.prepare_cached(sql)?.execute(params![number, secs(now), device.as_str()])?;
