@@ -21,5 +21,6 @@ mod policy_cli;
 mod protocol;
 mod reference;
 mod revocation;
+mod rollover;
 mod routes;
 mod webhooks;

@@ -1,0 +1,97 @@
+//! Which trust bundle a device holds, and who is believed; the view of a rollover over the admin API.
+
+use serde_json::Value;
+use shared::message::latest::TrustReport;
+use shared::{Reject, endpoint};
+
+use enroll_server::store::CertificateState;
+
+use crate::kit::client::Identity;
+use crate::kit::device::{Device, Operational};
+use crate::kit::{Site, assert_refused, identity};
+
+fn report(held: u64) -> Vec<u8> {
+    let mut out = [0; TrustReport::MAX];
+    let length = TrustReport { held }.encode(&mut out).unwrap();
+    out[..length].to_vec()
+}
+
+/// What the admin API says of the CAs.
+async fn ca(site: &Site, query: &str) -> (u16, Value) {
+    let token = std::fs::read_to_string(site.folder.path().join("server/admin.token")).unwrap();
+    let headers = format!("Authorization: Bearer {}\r\n", token.trim());
+    let path = format!("/admin/v1/ca{query}");
+    let reply = site.tls().try_request("GET", &path, &headers, &[]).await.unwrap();
+    (reply.status, serde_json::from_slice(&reply.body).unwrap())
+}
+
+async fn told(site: &Site, identity: Option<&Identity>, held: u64) {
+    let tls = identity.map_or_else(|| site.tls(), |identity| site.tls().identity(identity));
+    let reply = tls.post(endpoint::TRUST, &report(held)).await;
+    assert_eq!(reply.status, 200, "{reply:?}");
+    assert_eq!(reply.body, site.tls().get(endpoint::TRUST).await.body, "there is one bundle only");
+}
+
+#[tokio::test]
+async fn only_who_shows_a_good_certificate_is_believed() {
+    let site = Site::new().await;
+    let device = site.device("SN-1").await;
+    let mine = site.enroll(&device).await;
+    let confirmed = async || ca(&site, "").await.1["spread"]["trust"].clone();
+    told(&site, None, 1).await;
+    assert_eq!(confirmed().await, serde_json::json!([[null, 1]]), "anyone is answered, and nobody believed");
+    told(&site, Some(&mine), 1).await;
+    assert_eq!(confirmed().await, serde_json::json!([[1, 1]]));
+    for garbage in [&b""[..], b"\xa2\x00\x01\x01\x20", b"\xa1\x00\x01", &[0x41; 9000]] {
+        let reply = site.tls().identity(&mine).post(endpoint::TRUST, garbage).await;
+        let expected = if garbage.len() > 8192 { Reject::TooLarge } else { Reject::MalformedMessage };
+        assert_refused(&reply, expected);
+    }
+    site.admin().revoke(&device.id, ca::crl::Reason::KeyCompromise).await.unwrap();
+    told(&site, Some(&mine), 7).await;
+    let known = site.admin().store().device(&device.id).await.unwrap().unwrap();
+    assert_eq!(known.state, enroll_server::store::DeviceState::Revoked);
+    assert_eq!(confirmed().await, serde_json::json!([]), "a revoked device is none of the living");
+}
+
+#[tokio::test]
+async fn the_certificate_before_goes_when_the_next_one_is_shown() {
+    let site = Site::new().await;
+    let device = site.device("SN-1").await;
+    let first = site.enroll(&device).await;
+    let key = Operational::new();
+    let reply = site.tls().identity(&first).post(endpoint::RENEW, &Device::renew(&device.id, &key.csr)).await;
+    let second = identity(&reply, &key);
+    let issued = async || {
+        let all = site.admin().certificates(Some(&device.id)).await.unwrap();
+        all.iter().filter(|certificate| certificate.state == CertificateState::Issued).count()
+    };
+    assert_eq!(issued().await, 2, "the device may still go back to the first");
+    told(&site, Some(&first), 1).await;
+    assert_eq!(issued().await, 2, "it goes by the first: the second one has not been tried");
+    told(&site, Some(&second), 1).await;
+    assert_eq!(issued().await, 1);
+    let body = Device::renew(&device.id, &Operational::new().csr);
+    let refused = site.tls().identity(&first).post(endpoint::RENEW, &body).await;
+    assert!(refused.status >= 400);
+}
+
+#[tokio::test]
+async fn the_view_is_for_operators_and_pages() {
+    let site = Site::new().await;
+    for id in ["SN-1", "SN-2", "SN-3"] {
+        let device = site.device(id).await;
+        site.enroll(&device).await;
+    }
+    let (status, view) = ca(&site, "?limit=2").await;
+    assert_eq!(
+        (status, view["issuing_cas"][0]["live"].clone(), view["rollover"].clone()),
+        (200, 3.into(), Value::Null)
+    );
+    assert_eq!(ca(&site, "?limt=2").await.0, 400);
+    assert_eq!(ca(&site, "?after=S%2FN").await.0, 400);
+    let reply = crate::kit::client::http(site.http(), "/metrics").await.text();
+    for line in ["enroll_devices_trust{bundle=\"0\"} 3", "enroll_certificates_live{issuer=\"1\"} 3"] {
+        assert!(reply.contains(line), "{line} in {reply}");
+    }
+}
