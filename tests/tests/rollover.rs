@@ -82,10 +82,10 @@ fn shown(port: u16) -> Vec<u8> {
         ])
         .output()
         .unwrap();
-    let text = String::from_utf8_lossy(&out.stdout).into_owned();
-    let begin =
-        text.find("-----BEGIN CERTIFICATE-----").unwrap_or_else(|| panic!("no certificate is shown: {text}"));
-    ca::pem::read_certificates(text[begin..].as_bytes()).unwrap().remove(0)
+    let text = String::from_utf8_lossy(&out.stdout);
+    let (_, pem) = text.split_once("-----BEGIN CERTIFICATE-----").unwrap();
+    let pem = format!("-----BEGIN CERTIFICATE-----{pem}");
+    ca::pem::read_certificates(pem.as_bytes()).unwrap().remove(0)
 }
 
 #[test]
