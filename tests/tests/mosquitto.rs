@@ -123,29 +123,7 @@ fn foreign_expired_and_missing_certificates_are_refused() {
 #[test]
 fn a_revoked_device_is_refused_as_soon_as_the_list_is_read() {
     let site = Site::new(2);
-    let [revoked, other] = [site.world.devices[0].clone(), site.world.devices[1].clone()];
-    for device in [&revoked, &other] {
-        let _enrolled = site.world.agent(device, &["enroll"]).success();
-    }
-    let identity = site.world.exported_identity(&revoked);
-    let _accepted = site.login(&revoked, &identity).unwrap();
-
-    let before = fs::read(site.world.path("server/crl.pem")).unwrap();
-    let _done = site.world.server(&["device", "revoke", &revoked]).success();
-    until("a new revocation list", || {
-        (fs::read(site.world.path("server/crl.pem")).unwrap() != before).then_some(())
-    });
-    site.broker.reload();
-
-    until("the broker to refuse", || match site.login(&revoked, &identity) {
-        Err(error) => {
-            assert_eq!(error, ProbeError::Alert(AlertDescription::CertificateRevoked));
-            Some(())
-        }
-        // The broker reads its files between two rounds of its loop.
-        Ok(_) => None,
-    });
-    let _others_stay = site.login(&other, &site.world.exported_identity(&other)).unwrap();
+    site.refuses_who_is_revoked();
 }
 
 /// The tests above can fail: each mistake in the broker's configuration opens the hole that one of them looks for.

@@ -8,8 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use rustls::AlertDescription;
-use tests::harness::{Finished, Mosquitto, ProbeError, Process, Site, Wishes, World, http, peer, run, until};
+use tests::harness::{Finished, Mosquitto, Process, Site, Wishes, World, http, peer, run, until};
 
 /// A world whose certificates say where they are revoked; each has a list of its own.
 fn world(devices: u32, broker_port: u16) -> World {
@@ -241,23 +240,5 @@ fn curl_asks_by_get() {
 fn mosquitto_goes_by_the_complete_lists_whatever_list_a_certificate_names() {
     let port = Mosquitto::port_to_be();
     let site = Site::in_world(world(2, port), port, None);
-    let [revoked, other] = [site.world.devices[0].clone(), site.world.devices[1].clone()];
-    for device in [&revoked, &other] {
-        let _enrolled = site.world.agent(device, &["enroll"]).success();
-    }
-    let identity = site.world.exported_identity(&revoked);
-    let _accepted = site.login(&revoked, &identity).unwrap();
-    let before = site.world.text("server/crl.pem");
-    let _done = site.world.server(&["device", "revoke", &revoked]).success();
-    until("a new revocation list", || (site.world.text("server/crl.pem") != before).then_some(()));
-    site.broker.reload();
-    until("the broker to refuse", || match site.login(&revoked, &identity) {
-        Err(error) => {
-            assert_eq!(error, ProbeError::Alert(AlertDescription::CertificateRevoked));
-            Some(())
-        }
-        // The broker reads its files between two rounds of its loop.
-        Ok(_) => None,
-    });
-    let _others_stay = site.login(&other, &site.world.exported_identity(&other)).unwrap();
+    site.refuses_who_is_revoked();
 }

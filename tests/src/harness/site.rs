@@ -2,11 +2,14 @@
 
 use std::fs;
 
+use rustls::AlertDescription;
+
 use super::https::ClientKey;
 use super::issue::{Order, certify};
 use super::mosquitto::{Files, Mosquitto, Weakness};
 use super::probe::{Login, Probe, ProbeError};
 use super::process::Process;
+use super::wait::until;
 use super::world::{Wishes, World};
 
 /// A server and a broker that runs beside it.
@@ -84,6 +87,36 @@ impl Site {
         let root = self.world.root();
         let identity = Some(identity.clone());
         Probe::connect(&Login { port: self.broker.port(), root: &root, identity, client_id })
+    }
+
+    /// Enrolls the first two devices and revokes one of them: the broker refuses it as soon as it has read the list, and
+    /// goes on with the other.
+    ///
+    /// # Panics
+    /// Where it does otherwise.
+    pub fn refuses_who_is_revoked(&self) {
+        let [revoked, other, ..] = self.world.devices.as_slice() else { panic!("two devices are needed") };
+        for device in [revoked, other] {
+            let _enrolled = self.world.agent(device, &["enroll"]).success();
+        }
+        let identity = self.world.exported_identity(revoked);
+        let _accepted = self.login(revoked, &identity).expect("a broker that takes the device");
+
+        let before = self.world.text("server/crl.pem");
+        let _done = self.world.server(&["device", "revoke", revoked]).success();
+        until("a new revocation list", || (self.world.text("server/crl.pem") != before).then_some(()));
+        self.broker.reload();
+
+        until("the broker to refuse", || match self.login(revoked, &identity) {
+            Err(error) => {
+                assert_eq!(error, ProbeError::Alert(AlertDescription::CertificateRevoked));
+                Some(())
+            }
+            // The broker reads its files between two rounds of its loop.
+            Ok(_) => None,
+        });
+        let _others_stay =
+            self.login(other, &self.world.exported_identity(other)).expect("a broker that takes the other");
     }
 
     /// An operator who sees all devices.

@@ -6,7 +6,7 @@ use p256::pkcs8::DecodePrivateKey as _;
 use shared::message::latest::EvidenceKind;
 use shared::{DeviceId, Reject};
 
-use super::{Challenged, Expected, Presented, Spoil, Subject, said};
+use super::{Challenged, Presented, Spoil, Subject, said};
 use crate::harness::device::{Csr, sign};
 use crate::harness::wait::now;
 
@@ -90,20 +90,5 @@ impl Subject for ClaimSubject {
     /// Before the nonce counts, the device is there.
     fn again(&self) -> (Reject, &'static str) {
         (Reject::IdentityConflict, "second-enrollment")
-    }
-
-    fn expected(&self, spoil: Spoil) -> Expected {
-        let (reject, rule) = match spoil {
-            Spoil::ReplayedNonce => (Reject::EvidenceNonce, "evidence-nonce"),
-            Spoil::OtherDevice => (Reject::EvidenceDevice, "evidence-device"),
-            Spoil::OtherKey => (Reject::EvidenceKey, "evidence-key"),
-            Spoil::BrokenSignature => (Reject::EvidenceSignature, "evidence-signature"),
-            Spoil::WrongMaker => (Reject::UnknownMaker, "endorsement"),
-            Spoil::OldVersion => (Reject::FirmwareTooOld, "firmware-version"),
-            Spoil::OpenDebug => (Reject::DebugOpen, "debug"),
-            Spoil::Truncated => (Reject::BadEvidence, "evidence-form"),
-            Spoil::Oversized => (Reject::MalformedMessage, "message"),
-        };
-        Expected::Refused(reject, rule)
     }
 }

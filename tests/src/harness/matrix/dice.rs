@@ -6,10 +6,10 @@ use agent_core::platform::Attester as _;
 use firmware_sim::dice::{Boot, Code, Mode, Uds, boot};
 use firmware_sim::factory::Maker;
 use p256::ecdsa::SigningKey;
+use shared::DeviceId;
 use shared::message::latest::EvidenceKind;
-use shared::{DeviceId, Reject};
 
-use super::{Challenged, Expected, Presented, Spoil, Subject};
+use super::{Challenged, Presented, Spoil, Subject};
 use crate::harness::device::Csr;
 use crate::harness::wait::now;
 
@@ -100,20 +100,5 @@ impl Subject for DiceSubject {
             attester.attest(EvidenceKind::Dice, &challenged.nonce, &csr.point, &mut body).expect("a binding");
         body.truncate(length);
         Presented { body, endorsements: booted.chain.clone() }
-    }
-
-    fn expected(&self, spoil: Spoil) -> Expected {
-        let (reject, rule) = match spoil {
-            Spoil::ReplayedNonce => (Reject::EvidenceNonce, "evidence-nonce"),
-            Spoil::OtherDevice => (Reject::EvidenceDevice, "evidence-device"),
-            Spoil::OtherKey => (Reject::EvidenceKey, "evidence-key"),
-            Spoil::BrokenSignature => (Reject::EvidenceSignature, "evidence-signature"),
-            Spoil::WrongMaker => (Reject::UnknownMaker, "endorsement"),
-            Spoil::OldVersion => (Reject::FirmwareTooOld, "firmware-version"),
-            Spoil::OpenDebug => (Reject::DebugOpen, "debug"),
-            Spoil::Truncated => (Reject::BadEvidence, "evidence-form"),
-            Spoil::Oversized => (Reject::MalformedMessage, "message"),
-        };
-        Expected::Refused(reject, rule)
     }
 }

@@ -6,11 +6,11 @@ use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, DnValue, IsCa, Issuer, KeyPair,
     KeyUsagePurpose,
 };
+use shared::DeviceId;
 use shared::evidence::DebugStatus;
 use shared::message::latest::EvidenceKind;
-use shared::{DeviceId, Reject};
 
-use super::{Challenged, Expected, Presented, Spoil, Subject};
+use super::{Challenged, Presented, Spoil, Subject};
 use crate::harness::device::{Csr, HandDevice};
 use crate::harness::world::World;
 
@@ -53,21 +53,6 @@ impl Subject for IdevidSubject {
             _ => {}
         });
         Presented { body, endorsements: device.chain.clone() }
-    }
-
-    fn expected(&self, spoil: Spoil) -> Expected {
-        let (reject, rule) = match spoil {
-            Spoil::ReplayedNonce => (Reject::EvidenceNonce, "evidence-nonce"),
-            Spoil::OtherDevice => (Reject::EvidenceDevice, "evidence-device"),
-            Spoil::OtherKey => (Reject::EvidenceKey, "evidence-key"),
-            Spoil::BrokenSignature => (Reject::EvidenceSignature, "evidence-signature"),
-            Spoil::WrongMaker => (Reject::UnknownMaker, "endorsement"),
-            Spoil::OldVersion => (Reject::FirmwareTooOld, "firmware-version"),
-            Spoil::OpenDebug => (Reject::DebugOpen, "debug"),
-            Spoil::Truncated => (Reject::BadEvidence, "evidence-form"),
-            Spoil::Oversized => (Reject::MalformedMessage, "message"),
-        };
-        Expected::Refused(reject, rule)
     }
 }
 

@@ -137,8 +137,27 @@ pub trait Subject {
         (Reject::UsedNonce, "nonce")
     }
 
-    /// What has to become of a fault.
-    fn expected(&self, spoil: Spoil) -> Expected;
+    /// What has to become of a fault; by default, as with evidence that a key of the device's own signs, endorsed by its
+    /// maker.
+    fn expected(&self, spoil: Spoil) -> Expected {
+        of_signed_evidence(spoil)
+    }
+}
+
+/// What becomes of each fault of evidence that a key of the device's own signs, endorsed by its maker.
+const fn of_signed_evidence(spoil: Spoil) -> Expected {
+    let (reject, rule) = match spoil {
+        Spoil::ReplayedNonce => (Reject::EvidenceNonce, "evidence-nonce"),
+        Spoil::OtherDevice => (Reject::EvidenceDevice, "evidence-device"),
+        Spoil::OtherKey => (Reject::EvidenceKey, "evidence-key"),
+        Spoil::BrokenSignature => (Reject::EvidenceSignature, "evidence-signature"),
+        Spoil::WrongMaker => (Reject::UnknownMaker, "endorsement"),
+        Spoil::OldVersion => (Reject::FirmwareTooOld, "firmware-version"),
+        Spoil::OpenDebug => (Reject::DebugOpen, "debug"),
+        Spoil::Truncated => (Reject::BadEvidence, "evidence-form"),
+        Spoil::Oversized => (Reject::MalformedMessage, "message"),
+    };
+    Expected::Refused(reject, rule)
 }
 
 /// Whether the subject itself makes this fault.

@@ -5,12 +5,12 @@ use firmware_sim::psa::{NON_ROT_DEBUG, RootOfTrust};
 use p256::ecdsa::SigningKey;
 use p256::pkcs8::DecodePrivateKey as _;
 use rcgen::KeyPair;
+use shared::DeviceId;
 use shared::evidence::key_thumbprint;
 use shared::message::latest::EvidenceKind;
-use shared::{DeviceId, Reject};
 
 use super::idevid::endorse;
-use super::{Challenged, Expected, Presented, Spoil, Subject};
+use super::{Challenged, Presented, Spoil, Subject};
 use crate::harness::device::Csr;
 use crate::harness::world::World;
 
@@ -79,20 +79,5 @@ impl Subject for PsaSubject {
         }
         let challenge = [challenged.nonce, key_thumbprint(&csr.point)].concat();
         Presented { body: root_of_trust.sign(&challenge).expect("a token"), endorsements }
-    }
-
-    fn expected(&self, spoil: Spoil) -> Expected {
-        let (reject, rule) = match spoil {
-            Spoil::ReplayedNonce => (Reject::EvidenceNonce, "evidence-nonce"),
-            Spoil::OtherDevice => (Reject::EvidenceDevice, "evidence-device"),
-            Spoil::OtherKey => (Reject::EvidenceKey, "evidence-key"),
-            Spoil::BrokenSignature => (Reject::EvidenceSignature, "evidence-signature"),
-            Spoil::WrongMaker => (Reject::UnknownMaker, "endorsement"),
-            Spoil::OldVersion => (Reject::FirmwareTooOld, "firmware-version"),
-            Spoil::OpenDebug => (Reject::DebugOpen, "debug"),
-            Spoil::Truncated => (Reject::BadEvidence, "evidence-form"),
-            Spoil::Oversized => (Reject::MalformedMessage, "message"),
-        };
-        Expected::Refused(reject, rule)
     }
 }

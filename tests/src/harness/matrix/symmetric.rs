@@ -7,7 +7,7 @@ use shared::keytext::{KeyText, Scope};
 use shared::message::latest::EvidenceKind;
 use shared::{DeviceId, Reject};
 
-use super::{Challenged, Expected, Presented, Spoil, Subject, said};
+use super::{Challenged, Expected, Presented, Spoil, Subject, of_signed_evidence, said};
 use crate::harness::device::{Csr, written};
 
 /// Whose key the server holds.
@@ -65,21 +65,14 @@ impl Subject for SymmetricSubject {
     }
 
     fn expected(&self, spoil: Spoil) -> Expected {
-        let (reject, rule) = match spoil {
-            Spoil::ReplayedNonce => (Reject::EvidenceNonce, "evidence-nonce"),
+        let no_such_key = Expected::Refused(Reject::BadCredential, "credential");
+        match (spoil, self.of) {
             // A key is for one device by its name, or by how it was derived.
-            Spoil::OtherDevice => match self.of {
-                KeyOf::Device => (Reject::BadCredential, "credential"),
-                KeyOf::Group => (Reject::EvidenceSignature, "evidence-signature"),
-            },
-            Spoil::OtherKey => (Reject::EvidenceKey, "evidence-key"),
-            Spoil::BrokenSignature => (Reject::EvidenceSignature, "evidence-signature"),
-            Spoil::WrongMaker => (Reject::BadCredential, "credential"),
-            Spoil::OldVersion => (Reject::FirmwareTooOld, "firmware-version"),
-            Spoil::OpenDebug => (Reject::DebugOpen, "debug"),
-            Spoil::Truncated => (Reject::BadEvidence, "evidence-form"),
-            Spoil::Oversized => (Reject::MalformedMessage, "message"),
-        };
-        Expected::Refused(reject, rule)
+            (Spoil::OtherDevice, KeyOf::Device) | (Spoil::WrongMaker, _) => no_such_key,
+            (Spoil::OtherDevice, KeyOf::Group) => {
+                Expected::Refused(Reject::EvidenceSignature, "evidence-signature")
+            }
+            _ => of_signed_evidence(spoil),
+        }
     }
 }

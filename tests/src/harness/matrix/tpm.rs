@@ -12,7 +12,7 @@ use shared::tpm2::PublicArea;
 use shared::{DeviceId, Reject};
 use tpm_client::EkKind;
 
-use super::{Challenged, Expected, Presented, Spoil, Subject};
+use super::{Challenged, Expected, Presented, Spoil, Subject, of_signed_evidence};
 use crate::harness::device::Csr;
 use crate::harness::hand_tpm::{HandTpm, Parts};
 use crate::harness::measured_boot::Firmware;
@@ -100,18 +100,10 @@ impl Subject for TpmSubject {
     }
 
     fn expected(&self, spoil: Spoil) -> Expected {
-        let (reject, rule) = match spoil {
-            Spoil::ReplayedNonce => (Reject::EvidenceNonce, "evidence-nonce"),
-            Spoil::OtherDevice => (Reject::EvidenceDevice, "tpm-activation"),
-            Spoil::OtherKey => (Reject::EvidenceKey, "evidence-key"),
-            Spoil::BrokenSignature => (Reject::EvidenceSignature, "evidence-signature"),
-            Spoil::WrongMaker => (Reject::UnknownMaker, "endorsement"),
-            Spoil::OldVersion => (Reject::FirmwareTooOld, "firmware-version"),
-            Spoil::OpenDebug => (Reject::DebugOpen, "debug"),
-            Spoil::Truncated => (Reject::BadEvidence, "evidence-form"),
-            Spoil::Oversized => (Reject::MalformedMessage, "message"),
-        };
-        Expected::Refused(reject, rule)
+        match spoil {
+            Spoil::OtherDevice => Expected::Refused(Reject::EvidenceDevice, "tpm-activation"),
+            _ => of_signed_evidence(spoil),
+        }
     }
 }
 
