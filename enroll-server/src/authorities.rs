@@ -3,10 +3,11 @@
 //! Which CA signs a certificate is part of its recorded intent, so that nothing changes under a request or a crash.
 //! Keys come from the configuration; the store knows certificates only.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
 use ca::{CaCertificate, CaCertificateError, Issuer};
 
+use crate::in_force::InForce;
 use crate::issuance::sha256;
 use crate::store::{IssuerNumber, Store, StoreError};
 use shared::UnixTime;
@@ -163,25 +164,5 @@ impl Authorities {
     }
 }
 
-/// The CAs in force, which can change while the server runs. Whoever serves a request takes them once.
-#[derive(Debug)]
-pub struct InOffice(RwLock<Arc<Authorities>>);
-
-impl InOffice {
-    /// Begins with these.
-    #[must_use]
-    pub fn new(authorities: Authorities) -> Self {
-        Self(RwLock::new(Arc::new(authorities)))
-    }
-
-    /// Those in force now.
-    #[must_use]
-    pub fn now(&self) -> Arc<Authorities> {
-        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// Puts others in force; requests under way go on with those that they took.
-    pub fn replace(&self, authorities: Authorities) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(authorities);
-    }
-}
+/// The CAs in force, which can change while the server runs.
+pub type InOffice = InForce<Authorities>;

@@ -33,6 +33,7 @@ pub mod nonce;
 pub mod ocsp;
 pub mod outgoing;
 pub mod policies;
+mod random;
 pub mod revocation;
 pub mod rollover;
 mod serve;

@@ -121,6 +121,17 @@ pub(crate) async fn stopped(stop: &mut watch::Receiver<bool>) {
     let _orphaned = stop.wait_for(|stop| *stop).await.is_err();
 }
 
+/// What comes of `work`; `None` where the server stops first, and what is under way is broken off.
+pub(crate) async fn unless_stopped<T>(
+    stop: &mut watch::Receiver<bool>,
+    work: impl Future<Output = T>,
+) -> Option<T> {
+    tokio::select! {
+        () = stopped(stop) => None,
+        done = work => Some(done),
+    }
+}
+
 async fn connection((stream, from): (TcpStream, PeerAddress), site: Site, stop: watch::Receiver<bool>) {
     // Answers are short; waiting to fill a segment would only add a round trip.
     if let Err(error) = stream.set_nodelay(true) {

@@ -7,7 +7,8 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::link::Link;
-use crate::webhook::{Backoff, random};
+use crate::random;
+use crate::webhook::Backoff;
 
 /// Address of a broker.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -63,7 +64,7 @@ impl Place {
         self.failures = self.failures.saturating_add(1);
         self.link = None;
         self.opening = false;
-        self.rest = Some(now + BACKOFF.pause(self.failures, None, random()));
+        self.rest = Some(now + BACKOFF.pause(self.failures, None, random::number()));
         self.problem = Some(problem);
     }
 

@@ -7,7 +7,6 @@ use core::time::Duration;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use aws_lc_rs::rand::{SecureRandom as _, SystemRandom};
 use shared::{DeviceId, UnixTime};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -24,10 +23,10 @@ use crate::clock::Clock;
 use crate::config::Mqtt;
 use crate::issuance::chain;
 use crate::policies::Policies;
-use crate::serve::stopped;
+use crate::random;
+use crate::serve::unless_stopped;
 use crate::store::{DueRenewal, Lease, Store, StoreError, TellOutcome, Told};
 use crate::telemetry::Metrics;
-use crate::webhook::random;
 
 /// The name of the lease.
 const LEASE: &str = "mqtt-renewals";
@@ -86,13 +85,11 @@ struct UnderWay {
 impl Teller {
     /// A teller that has done nothing yet.
     pub(crate) fn new(parts: TellerParts) -> Self {
-        let mut owner = [0; 16];
-        // Two tellers without randomness would share a lease; a device that is told twice renews once.
-        let named = SystemRandom::new().fill(&mut owner).is_ok();
-        tracing::debug!(named, "devices are told through MQTT");
+        tracing::debug!("devices are told through MQTT");
         Self {
             parts,
-            owner: hex::encode(owner),
+            // Of two with one name, both tell: a device that is told twice renews once.
+            owner: random::name(),
             leased: None,
             places: BTreeMap::new(),
             opening: JoinSet::new(),
@@ -104,17 +101,10 @@ impl Teller {
 
     /// Tells until `stop`.
     pub(crate) async fn run(mut self, mut stop: watch::Receiver<bool>) {
-        loop {
-            // What is broken off here is done again: a device that was told and is not known to be is told twice.
-            let pause = tokio::select! {
-                () = stopped(&mut stop) => break,
-                pause = self.round() => pause,
-            };
-            tokio::select! {
-                () = stopped(&mut stop) => break,
-                () = tokio::time::sleep(pause) => {}
-            }
-        }
+        // What is broken off by the stop is done again: a device that was told and is not known to be is told twice.
+        while let Some(pause) = unless_stopped(&mut stop, self.round()).await
+            && unless_stopped(&mut stop, tokio::time::sleep(pause)).await.is_some()
+        {}
         if let Err(error) = self.parts.store.release_work(LEASE, self.owner.clone()).await {
             tracing::debug!(error = chain(&error), "the lease was not given back; it runs out");
         }
@@ -341,9 +331,7 @@ impl Teller {
     fn again(&self, attempts: u32) -> UnixTime {
         let factor = 1_u32.checked_shl(attempts).unwrap_or(u32::MAX);
         let whole = self.parts.settings.again.saturating_mul(factor).min(LONGEST);
-        let millis = u64::try_from(whole.as_millis() / 2).unwrap_or(u64::MAX);
-        let jitter = u64::try_from((u128::from(millis) * u128::from(random())) >> 64).unwrap_or(millis);
-        let pause = whole / 2 + Duration::from_millis(jitter);
+        let pause = whole / 2 + random::part(whole / 2, random::number());
         self.parts.clock.now().after(pause.max(Duration::from_secs(1)))
     }
 }

@@ -12,7 +12,7 @@ mod replay;
 #[cfg(test)]
 mod tests;
 
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use appraisal::policy::PolicySet;
 use appraisal::{GroupName, Policy, ReferenceValues};
@@ -44,7 +44,7 @@ pub struct InForce {
 #[derive(Debug)]
 pub struct Policies {
     files: PolicyFiles,
-    in_force: RwLock<Arc<InForce>>,
+    in_force: crate::in_force::InForce<InForce>,
     seen: Mutex<Seen>,
 }
 
@@ -76,14 +76,14 @@ impl Policies {
     pub fn load(files: PolicyFiles) -> Result<Self, PolicyFilesError> {
         // Before they are read: what changes in between is seen as a change.
         let taken = files.fingerprint();
-        let in_force = RwLock::new(Arc::new(files.read()?));
+        let in_force = crate::in_force::InForce::new(files.read()?);
         Ok(Self { files, in_force, seen: Mutex::new(Seen { taken, ..Seen::default() }) })
     }
 
     /// What is in force now; to be taken once a request.
     #[must_use]
     pub fn current(&self) -> Arc<InForce> {
-        Arc::clone(&self.in_force.read().unwrap_or_else(PoisonError::into_inner))
+        self.in_force.now()
     }
 
     /// What is wrong with the files as they are now.
@@ -120,9 +120,9 @@ impl Policies {
         match self.files.read() {
             Ok(read) => {
                 seen.problem = None;
-                let read = Arc::new(read);
-                *self.in_force.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&read);
-                Look::Taken(read)
+                self.in_force.replace(read);
+                // Whoever replaces holds `seen`: this is what was read.
+                Look::Taken(self.in_force.now())
             }
             Err(error) => {
                 let problem = crate::issuance::chain(&error);

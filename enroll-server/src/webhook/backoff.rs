@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use aws_lc_rs::rand::{SecureRandom as _, SystemRandom};
+use crate::random;
 
 /// Bounds of the pauses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,17 +29,8 @@ impl Backoff {
     pub fn pause(&self, failures: u32, asked: Option<Duration>, random: u64) -> Duration {
         let factor = 1_u32.checked_shl(failures.saturating_sub(1)).unwrap_or(u32::MAX);
         let bound = self.first.saturating_mul(factor).min(self.most);
-        let millis = u64::try_from(bound.as_millis()).unwrap_or(u64::MAX);
-        // The high half of the product: an even share of the bound.
-        let jitter = u64::try_from((u128::from(millis) * u128::from(random)) >> 64).unwrap_or(millis);
-        asked.unwrap_or_default().min(MOST_ASKED).saturating_add(Duration::from_millis(jitter))
+        asked.unwrap_or_default().min(MOST_ASKED).saturating_add(random::part(bound, random))
     }
-}
-
-/// A random number. Where the generator fails, the longest pause.
-pub(crate) fn random() -> u64 {
-    let mut bytes = [0; 8];
-    SystemRandom::new().fill(&mut bytes).map_or(u64::MAX, |()| u64::from_le_bytes(bytes))
 }
 
 #[cfg(test)]

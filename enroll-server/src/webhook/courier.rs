@@ -6,17 +6,16 @@
 use core::time::Duration;
 use std::sync::Arc;
 
-use aws_lc_rs::rand::{SecureRandom as _, SystemRandom};
 use shared::UnixTime;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::backoff::random;
 use super::{Consequence, Message, Sender, consequence};
 use crate::clock::Clock;
 use crate::issuance::chain;
 use crate::outgoing::{Reply, SendError};
-use crate::serve::stopped;
+use crate::random;
+use crate::serve::unless_stopped;
 use crate::store::{CursorStep, Event, Failure, Lease, Parked, Parking, Store, StoreError, WebhookState};
 
 /// How often the store is asked for new events.
@@ -66,15 +65,13 @@ impl Courier {
     /// A courier that has done nothing yet.
     #[must_use]
     pub(crate) fn new(sender: Sender, outbox: Arc<dyn Store>, clock: Arc<dyn Clock>) -> Self {
-        let mut owner = [0; 16];
-        // Two couriers without randomness would share a name and a lease; the cursor still moves for one alone.
-        let named = SystemRandom::new().fill(&mut owner).is_ok();
-        tracing::debug!(webhook = sender.webhook().name, named, "a courier begins");
+        tracing::debug!(webhook = sender.webhook().name, "a courier begins");
         Self {
             sender,
             outbox,
             clock,
-            owner: hex::encode(owner),
+            // Of two with one name, the cursor still moves for one alone.
+            owner: random::name(),
             leased: None,
             cursor: 0,
             seen: 0,
@@ -86,17 +83,10 @@ impl Courier {
 
     /// Delivers until `stop`.
     pub(crate) async fn run(mut self, mut stop: watch::Receiver<bool>) {
-        loop {
-            // An attempt that is broken off here is made again, with the same identifier.
-            let pause = tokio::select! {
-                () = stopped(&mut stop) => break,
-                pause = self.round() => pause,
-            };
-            tokio::select! {
-                () = stopped(&mut stop) => break,
-                () = tokio::time::sleep(pause) => {}
-            }
-        }
+        // An attempt that is broken off by the stop is made again, with the same identifier.
+        while let Some(pause) = unless_stopped(&mut stop, self.round()).await
+            && unless_stopped(&mut stop, tokio::time::sleep(pause)).await.is_some()
+        {}
         let (name, owner) = (self.name(), self.owner.clone());
         if let Err(error) = self.outbox.release(name, owner).await {
             tracing::debug!(error = chain(&error), "a webhook's lease was not given back; it runs out");
@@ -119,7 +109,11 @@ impl Courier {
                     "a webhook's cursor cannot be read or moved"
                 );
                 // What was delivered may be delivered again, but not at full speed.
-                STANDBY.saturating_add(self.sender.webhook().backoff.pause(self.troubles, None, random()))
+                STANDBY.saturating_add(self.sender.webhook().backoff.pause(
+                    self.troubles,
+                    None,
+                    random::number(),
+                ))
             }
         }
     }
@@ -251,7 +245,7 @@ impl Courier {
         problem: String,
         now: UnixTime,
     ) -> Result<Went, StoreError> {
-        let pause = self.sender.webhook().backoff.pause(tries, asked, random());
+        let pause = self.sender.webhook().backoff.pause(tries, asked, random::number());
         tracing::debug!(webhook = step.webhook, event = step.to, tries, problem, ?pause, "not delivered");
         let failure = Failure { at: now, problem, next_attempt: now.after(pause) };
         Ok(if self.outbox.failed(step, failure).await? { Went::Wait(pause) } else { Went::Lost })

@@ -23,7 +23,6 @@ use shared::UnixTime;
 use std::path::PathBuf;
 
 pub use backoff::Backoff;
-pub(crate) use backoff::random;
 pub use consequence::{Consequence, TRIES, consequence};
 pub(crate) use courier::Courier;
 pub use message::Message;

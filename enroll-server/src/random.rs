@@ -1,0 +1,29 @@
+//! Randomness of pauses and of names, where a generator that fails must not stop the work.
+
+use core::time::Duration;
+
+use aws_lc_rs::rand::{SecureRandom as _, SystemRandom};
+
+/// A random number. Where the generator fails, the largest: the longest pause.
+pub(crate) fn number() -> u64 {
+    let mut bytes = [0; 8];
+    SystemRandom::new().fill(&mut bytes).map_or(u64::MAX, |()| u64::from_le_bytes(bytes))
+}
+
+/// The part of `whole` that `random` stands for, spread evenly from nothing to all but a millisecond.
+pub(crate) fn part(whole: Duration, random: u64) -> Duration {
+    let millis = u64::try_from(whole.as_millis()).unwrap_or(u64::MAX);
+    // The high half of the product: an even share of the whole.
+    let share = u64::try_from((u128::from(millis) * u128::from(random)) >> 64).unwrap_or(millis);
+    Duration::from_millis(share)
+}
+
+/// The name of one who asks for a lease. Two without randomness would share a name, and a lease: what a lease keeps
+/// apart has to bear being done twice.
+pub(crate) fn name() -> String {
+    let mut bytes = [0; 16];
+    if SystemRandom::new().fill(&mut bytes).is_err() {
+        tracing::debug!("the random generator failed; a lease is asked for under a common name");
+    }
+    hex::encode(bytes)
+}
