@@ -126,9 +126,7 @@ fn wanted(c: &Connection, selection: Option<&Selection>, page: &Page) -> Result<
     conditions.after(page);
     let from = "SELECT * FROM wanted_renewals JOIN devices USING (device)";
     let mut renewals = conditions.select(c, from, "device", limit + 1, wanted_row)?;
-    let more = renewals.len() > limit as usize;
-    renewals.truncate(limit as usize);
-    let next = renewals.last().filter(|_| more).map(|renewal| renewal.device.clone());
+    let next = search::cut(&mut renewals, limit, |renewal| renewal.device.clone());
     Ok(WantedPage { renewals, next })
 }
 

@@ -6,7 +6,7 @@ use shared::{DeviceId, UnixTime};
 
 use super::SqliteStore;
 use super::convert::{lift, optional, optional_time, secs, time};
-use super::{events, issuers, read, revoke};
+use super::{events, issuers, read, revoke, search};
 use crate::audit::EventKind;
 use crate::rollover::{Order, Standing, Step, decide};
 use crate::store::{
@@ -271,9 +271,7 @@ fn unmoved(c: &Connection, goal: &Goal, page: &Page, now: UnixTime) -> Result<Un
         }),
     )?;
     let mut devices = rows.map(|row| row?).collect::<Result<Vec<_>, StoreError>>()?;
-    let more = devices.len() > limit as usize;
-    devices.truncate(limit as usize);
-    let next = devices.last().filter(|_| more).map(|unmoved| unmoved.device.clone());
+    let next = search::cut(&mut devices, limit, |unmoved| unmoved.device.clone());
     Ok(UnmovedPage { devices, next })
 }
 

@@ -99,9 +99,7 @@ pub(super) fn devices(c: &Connection, filter: &DeviceFilter, page: &Page) -> Res
         conditions.text("device > ?", after.as_str());
     }
     let mut devices = conditions.select(c, read::DEVICES, "device", limit + 1, read::device_row)?;
-    let more = devices.len() > limit as usize;
-    devices.truncate(limit as usize);
-    let next = devices.last().filter(|_| more).map(|device| device.device.clone());
+    let next = cut(&mut devices, limit, |device| device.device.clone());
     Ok(DevicePage { devices, next })
 }
 
@@ -151,9 +149,7 @@ pub(super) fn held(
     let from = "SELECT device, device_group, serial, key_sha256, recorded, shown, approval, denied \
                 FROM certificates JOIN devices USING (device)";
     let mut requests = conditions.select(c, from, "device", limit + 1, request)?;
-    let more = requests.len() > limit as usize;
-    requests.truncate(limit as usize);
-    let next = requests.last().filter(|_| more).map(|request| request.device.clone());
+    let next = cut(&mut requests, limit, |request| request.device.clone());
     Ok(HeldPage { requests, next })
 }
 
@@ -169,6 +165,14 @@ fn request(row: &Row<'_>) -> Result<HeldRequest, StoreError> {
         approved: read::is_approved(row)?,
         shown: shown.map_err(|_| StoreError::Damaged { field: "shown" })?.unwrap_or_default(),
     })
+}
+
+/// Cuts what was read, which is one row more than a page if there are so many, to a page. Gives the last row's device
+/// where another page follows: that one begins behind it.
+pub(super) fn cut<T, D>(rows: &mut Vec<T>, limit: u32, device: impl Fn(&T) -> D) -> Option<D> {
+    let more = rows.len() > limit as usize;
+    rows.truncate(limit as usize);
+    rows.last().filter(|_| more).map(device)
 }
 
 /// Devices with their states, and where the next page begins.
@@ -192,8 +196,6 @@ pub(super) fn select(
     let mut selected = conditions.select(c, from, "device", limit + 1, |row| {
         Ok((device_column(row, "device")?, super::convert::device_state(row)?))
     })?;
-    let more = selected.len() > limit as usize;
-    selected.truncate(limit as usize);
-    let next = selected.last().filter(|_| more).map(|(device, _)| device.clone());
+    let next = cut(&mut selected, limit, |(device, _)| device.clone());
     Ok((selected, next))
 }
