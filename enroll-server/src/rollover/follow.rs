@@ -176,7 +176,8 @@ impl Follower {
         let (config, lineup) = (Arc::clone(&self.config), Arc::clone(&self.lineup));
         let authorities = self.in_office.now();
         let now = self.clock.now();
-        let work = move || {
+        let own_chain = config.files.server_certificate.clone();
+        let renew = move || {
             let (issuer, above) = lineup.for_servers();
             // Without its key nothing is renewed now; the CA of a later look may have one.
             let Some(issuer) = authorities.signer_of(issuer.der()) else { return Vec::new() };
@@ -192,7 +193,8 @@ impl Follower {
             }
             done
         };
-        let done = tokio::task::spawn_blocking(work).await.map_err(|_| FollowError::Gone)?;
+        let work = move || (renew(), std::fs::read(own_chain).unwrap_or_default());
+        let (done, found) = tokio::task::spawn_blocking(work).await.map_err(|_| FollowError::Gone)?;
         let mut failed = Ok(());
         for (name, tended) in done {
             match tended {
@@ -215,7 +217,6 @@ impl Follower {
                 }
             }
         }
-        let found = std::fs::read(&self.config.files.server_certificate).unwrap_or_default();
         if found != self.shown {
             self.show()?;
         }
