@@ -138,22 +138,28 @@ pub struct Refused {
     pub reason: &'static str,
 }
 
+/// Refuses a device that an operator took out of service.
+///
+/// # Errors
+/// Says how it stands.
+pub(crate) fn in_service(known: Option<&KnownDevice>) -> Result<(), Refused> {
+    use appraisal::DeviceState::{Enrolled, Registered, Retired, Revoked, Suspended};
+    let (reject, reason) = match known.map(|known| &known.state) {
+        Some(Suspended) => (Reject::DeviceSuspended, "the device is suspended"),
+        Some(Revoked) => (Reject::DeviceRevoked, "the device was revoked"),
+        Some(Retired) => (Reject::DeviceRetired, "the device is retired"),
+        Some(Registered | Enrolled { .. }) | None => return Ok(()),
+    };
+    Err(Refused { reject, reason })
+}
+
 /// Decides. The order matters: a device out of service learns that and nothing else; a repeated request gets its
 /// answer before its nonce, key and token are found to be used, because it is the one that used them.
 #[must_use]
 pub fn decide(request: &Authorized, facts: &Facts) -> Decision {
     let basis = request.basis();
-    match facts.known.as_ref().map(|known| known.state) {
-        Some(appraisal::DeviceState::Suspended) => {
-            return refuse(Reject::DeviceSuspended, "the device is suspended");
-        }
-        Some(appraisal::DeviceState::Revoked) => {
-            return refuse(Reject::DeviceRevoked, "the device was revoked");
-        }
-        Some(appraisal::DeviceState::Retired) => {
-            return refuse(Reject::DeviceRetired, "the device is retired");
-        }
-        Some(appraisal::DeviceState::Registered | appraisal::DeviceState::Enrolled { .. }) | None => {}
+    if let Err(refused) = in_service(facts.known.as_ref()) {
+        return Decision::Refuse(refused);
     }
     if let Some((serial, state)) = facts.same_request {
         return again(request, facts, serial, state);

@@ -59,13 +59,17 @@ pub fn server_config(
         .with_protocol_versions(&[&version::TLS13])?
         .with_client_cert_verifier(verifier)
         .with_single_cert(chain, key)?;
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    for_http(&mut config);
     config.max_fragment_size = Some(MAX_FRAGMENT);
-    // No resumption: it would bring a client's identity back without its certificate, and small devices cannot
-    // use the tickets.
+    Ok(config)
+}
+
+/// What both HTTPS listeners have in common: HTTP/1.1, and no resumption. That would bring a client's identity back
+/// without its certificate and key, and small devices cannot use the tickets.
+pub(crate) fn for_http(config: &mut ServerConfig) {
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
     config.send_tls13_tickets = 0;
     config.session_storage = Arc::new(rustls::server::NoServerSessionStorage {});
-    Ok(config)
 }
 
 /// Verifies LDevIDs of the issuing CAs that still sign.

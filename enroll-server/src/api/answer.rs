@@ -8,7 +8,7 @@ use axum::http::{HeaderValue, Response, StatusCode};
 use bytes::Bytes;
 use shared::codec::EncodeError;
 use shared::message::latest::{Answer, BrokerSettings, Issued, Outcome as Wire, Rejected};
-use shared::{DeviceId, endpoint, limits};
+use shared::{DeviceId, Reject, endpoint, limits};
 
 use super::Api;
 use super::error::{Problem, retry_after, sentence};
@@ -55,13 +55,7 @@ impl Api {
         held: Option<u64>,
         broker: &Broker,
     ) -> Result<Response<Body>, EncodeError> {
-        let own = granted.broker();
-        let topic = |own: &Option<String>, template: &str| {
-            own.as_deref().unwrap_or(template).replace("{id}", device.as_str())
-        };
-        let telemetry = topic(&own.telemetry_topic, &broker.telemetry_topic);
-        let status = topic(&own.status_topic, &broker.status_topic);
-        let command = topic(&own.command_topic, &broker.command_topic);
+        let broker = broker.told(granted.broker(), device);
         let (renew_from, renew_by) = granted.validity().renewal_window();
         // Two of MAX_CHAIN; the trust anchor is left out.
         let authorities = self.issuance.authorities();
@@ -75,11 +69,11 @@ impl Api {
             renew_by,
             trust_bundle: trust.next_for(held).signed(),
             broker: BrokerSettings {
-                host: own.host.as_deref().unwrap_or(&broker.host),
-                port: own.port.unwrap_or(broker.port),
-                telemetry_topic: &telemetry,
-                status_topic: &status,
-                command_topic: &command,
+                host: &broker.host,
+                port: broker.port,
+                telemetry_topic: &broker.telemetry_topic,
+                status_topic: &broker.status_topic,
+                command_topic: &broker.command_topic,
                 keep_alive,
             },
         };
@@ -95,11 +89,7 @@ impl Api {
     ) -> Response<Body> {
         let reject = problem.reject();
         problem.log(endpoint, device);
-        self.metrics.refused(endpoint, reject);
-        self.refusals.count(reject);
-        if let Some(device) = device {
-            self.repeated.count(device, reject, self.issuance.now());
-        }
+        self.count_refusal(endpoint, device, reject);
         let retry_after = retry_after(reject, self.busy_retry);
         let message = sentence(reject);
         let rejected = Rejected { code: reject.code(), message: &message, retry_after };
@@ -110,6 +100,15 @@ impl Api {
             *bare.status_mut() = status;
             bare
         })
+    }
+
+    /// Counts a refusal, for the metrics, the audit trail, and as one of perhaps many of a device.
+    pub(super) fn count_refusal(&self, endpoint: &'static str, device: Option<&DeviceId>, reject: Reject) {
+        self.metrics.refused(endpoint, reject);
+        self.refusals.count(reject);
+        if let Some(device) = device {
+            self.repeated.count(device, reject, self.issuance.now());
+        }
     }
 
     fn answer(

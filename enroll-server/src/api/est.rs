@@ -268,11 +268,7 @@ impl Api {
     ) -> Response<Body> {
         let reject = problem.reject();
         problem.log(endpoint, device);
-        self.metrics.refused(endpoint, reject);
-        self.refusals.count(reject);
-        if let Some(device) = device {
-            self.repeated.count(device, reject, self.issuance.now());
-        }
+        self.count_refusal(endpoint, device, reject);
         problem.response(self.busy_retry)
     }
 }

@@ -8,6 +8,7 @@ mod hook;
 use std::collections::BTreeMap;
 
 use appraisal::GroupName;
+use appraisal::policy::BrokerOverride;
 use shared::DeviceId;
 
 use crate::config::{Broker, Choice, Config, NamedBroker, Rule};
@@ -79,6 +80,25 @@ impl Brokers {
             }
         }
         choose::choose(&assigner.choice, device, &self.list)
+    }
+}
+
+impl Broker {
+    /// What one device is told: what the policy of its group says instead stands in its place, and the device's
+    /// identifier in the topics.
+    #[must_use]
+    pub fn told(&self, own: &BrokerOverride, device: &DeviceId) -> Self {
+        let topic = |own: &Option<String>, template: &str| {
+            own.as_deref().unwrap_or(template).replace("{id}", device.as_str())
+        };
+        Self {
+            host: own.host.as_ref().unwrap_or(&self.host).clone(),
+            port: own.port.unwrap_or(self.port),
+            telemetry_topic: topic(&own.telemetry_topic, &self.telemetry_topic),
+            status_topic: topic(&own.status_topic, &self.status_topic),
+            command_topic: topic(&own.command_topic, &self.command_topic),
+            keep_alive: self.keep_alive,
+        }
     }
 }
 

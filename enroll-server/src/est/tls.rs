@@ -18,7 +18,7 @@ use rustls::{
 use shared::limits;
 use webpki::aws_lc_rs as algorithms;
 
-use crate::tls::TlsError;
+use crate::tls::{TlsError, for_http};
 
 /// Most certificates that a client may show: a chain, and a trust anchor that it need not have sent.
 const MAX_SHOWN: usize = limits::MAX_CHAIN + 1;
@@ -40,10 +40,7 @@ pub fn server_config(native: &ServerConfig) -> Result<ServerConfig, TlsError> {
         .with_protocol_versions(&[&version::TLS13, &version::TLS12])?
         .with_client_cert_verifier(Arc::new(PossessionVerifier))
         .with_cert_resolver(Arc::clone(&native.cert_resolver));
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    // No resumption: it would bring a client's identity back without its key.
-    config.send_tls13_tickets = 0;
-    config.session_storage = Arc::new(rustls::server::NoServerSessionStorage {});
+    for_http(&mut config);
     Ok(config)
 }
 

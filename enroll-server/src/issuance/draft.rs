@@ -192,9 +192,12 @@ impl Draft {
     pub(super) fn certificate(
         &self,
         group: &GroupName,
-        model: Option<&str>,
+        known: Option<&KnownDevice>,
+        appraised: &Appraised,
         server: &LdevidProfile,
     ) -> Result<Pinned, Denied> {
+        // What the inventory says of the model counts before what the evidence does.
+        let model = known.and_then(|known| known.model.as_deref()).or_else(|| appraised.model());
         let policy = self.policy.as_ref().ok_or_else(|| Denied::NoPolicy(group.clone()))?;
         let pinned = self.in_force.profiles.pin(policy, group, model, server);
         let pinned = pinned.map_err(LintError::from).map_err(IssueError::from)?;

@@ -12,9 +12,9 @@ use shared::{DeviceId, Reject, UnixTime};
 use super::application::Application;
 use super::evidence::Evidence;
 use super::{ClientIdentity, Denied, Issuance, Outcome};
-use crate::authorization::Refused;
-use crate::nonce::{Freshness, UnknownNonce};
-use crate::store::{Asked, DeviceState, Via};
+use crate::authorization::{Refused, in_service};
+use crate::nonce::UnknownNonce;
+use crate::store::{Asked, Via};
 
 /// Who enrolls.
 #[derive(Clone, Copy)]
@@ -174,7 +174,7 @@ impl Issuance {
         let snapshot = self.parts.store.snapshot(&device, now).await?;
         let makers = self.makers.get(self.parts.store.as_ref(), snapshot.makers).await?;
         let client = appraisal::idevid::verify_client(chain, &makers, now)?;
-        self.in_service(client.device()).await?;
+        in_service(snapshot.known.as_ref())?;
         self.nonce_for(client.device(), now)
     }
 
@@ -184,8 +184,10 @@ impl Issuance {
     /// Where the LDevID is not one of ours in force.
     pub async fn est_renewal_nonce(&self, identity: &ClientIdentity) -> Result<(Nonce, UnixTime), Denied> {
         self.est_check(identity).await?;
-        self.in_service(identity.device()).await?;
-        self.nonce_for(identity.device(), self.now())
+        let now = self.now();
+        let snapshot = self.parts.store.snapshot(identity.device(), now).await?;
+        in_service(snapshot.known.as_ref())?;
+        self.nonce_for(identity.device(), now)
     }
 
     /// Refuses a client whose LDevID was revoked, or is none of ours: on every path of EST, what it asks for being
@@ -203,29 +205,6 @@ impl Issuance {
 
     fn nonce_for(&self, device: &DeviceId, now: UnixTime) -> Result<(Nonce, UnixTime), Denied> {
         self.parts.nonces.make(device, now, self.parts.nonce_lifetime).ok_or(Denied::Random)
-    }
-
-    fn freshness(
-        &self,
-        nonce: Option<&Nonce>,
-        device: &DeviceId,
-        now: UnixTime,
-    ) -> Result<Freshness, Denied> {
-        Ok(match nonce {
-            Some(nonce) => self.parts.nonces.check(nonce, device, now)?,
-            None => Freshness::Fresh,
-        })
-    }
-
-    async fn in_service(&self, device: &DeviceId) -> Result<(), Denied> {
-        let known = self.parts.store.device(device).await?;
-        let (reject, reason) = match known.map(|known| known.state) {
-            Some(DeviceState::Revoked) => (Reject::DeviceRevoked, "the device was revoked"),
-            Some(DeviceState::Retired) => (Reject::DeviceRetired, "the device is retired"),
-            Some(DeviceState::Suspended) => (Reject::DeviceSuspended, "the device is suspended"),
-            Some(DeviceState::Registered | DeviceState::Held | DeviceState::Enrolled) | None => return Ok(()),
-        };
-        Err(Denied::Refused(Refused { reject, reason }))
     }
 }
 

@@ -104,8 +104,7 @@ impl Issuance {
         if under.group.is_some() {
             snapshot = self.parts.store.snapshot(&request.device, now).await?;
         }
-        let model = known.and_then(|known| known.model.as_deref()).or_else(|| appraised.model());
-        let certificate = draft.certificate(&group, model, &self.parts.profile)?;
+        let certificate = draft.certificate(&group, known, &appraised, &self.parts.profile)?;
         let record = draft.record();
         let via = Via::Native;
         let evidence = Some(evidence);

@@ -38,7 +38,7 @@ use std::sync::Arc;
 use appraisal::policy::BrokerOverride;
 use appraisal::{Appraised, GroupName, RenewalPresented};
 use ca::{IssueError, LdevidProfile, RecordedIntent as _, Serial, Validity};
-use shared::message::latest::{ChallengeRequest, EnrollRequest, EvidenceKind, RenewRequest};
+use shared::message::latest::{ChallengeRequest, EnrollRequest, EvidenceKind, Nonce, RenewRequest};
 use shared::{DeviceId, Reject, UnixTime};
 
 use crate::audit::changes::LastClaims;
@@ -281,8 +281,7 @@ impl Issuance {
                 draft.appraise(&group, &makers, |basis| application.appraise(&proof, basis, known, now));
             let evidence = Some(evidence);
             let appraised = self.noted(device, appraised, (evidence, &snapshot), now).await?;
-            let model = known.and_then(|known| known.model.as_deref()).or_else(|| appraised.model());
-            let certificate = draft.certificate(&group, model, &self.parts.profile)?;
+            let certificate = draft.certificate(&group, known, &appraised, &self.parts.profile)?;
             let (record, freshness, via) = (draft.record(), *freshness, *via);
             let ask = Ask {
                 snapshot,
@@ -329,12 +328,22 @@ impl Issuance {
     ) -> Result<Outcome, Denied> {
         let identity = identity.ok_or(Denied::NoClientCertificate)?;
         let csr = appraisal::csr::check(request.csr).map_err(appraisal::Refusal::from)?;
-        let freshness = match &request.evidence {
-            Some(evidence) => self.parts.nonces.check(&evidence.nonce, &request.device, now)?,
-            None => Freshness::Fresh,
-        };
+        let freshness = self.freshness(evidence.and_then(|evidence| evidence.nonce), &request.device, now)?;
         let application = Application::native(&request.device, csr, evidence, freshness);
         self.renew_as(&application, identity, draft, now).await
+    }
+
+    /// How the nonce of evidence stands; evidence without one is as fresh as its request.
+    fn freshness(
+        &self,
+        nonce: Option<&Nonce>,
+        device: &DeviceId,
+        now: UnixTime,
+    ) -> Result<Freshness, Denied> {
+        Ok(match nonce {
+            Some(nonce) => self.parts.nonces.check(nonce, device, now)?,
+            None => Freshness::Fresh,
+        })
     }
 
     /// Renews the certificate of `identity`, whatever protocol the application came by.
@@ -369,8 +378,7 @@ impl Issuance {
             });
             let appraised = self.noted(device, appraised, (*evidence, &snapshot), now).await?;
             let presented = Some(identity.serial());
-            let model = known.and_then(|known| known.model.as_deref()).or_else(|| appraised.model());
-            let certificate = draft.certificate(&group, model, &self.parts.profile)?;
+            let certificate = draft.certificate(&group, known, &appraised, &self.parts.profile)?;
             let (evidence, freshness, record, via) = (*evidence, *freshness, draft.record(), *via);
             let ask =
                 Ask { snapshot, evidence, token, presented, freshness, group, record, certificate, via, now };

@@ -315,11 +315,8 @@ impl Teller {
         };
         let in_force = self.parts.policies.current();
         let own = in_force.set.for_group(group).map(|policy| policy.ruling(device).policy.broker());
-        let own = own.cloned().unwrap_or_default();
-        let topic = own.command_topic.unwrap_or_else(|| broker.command_topic.clone());
-        let host = own.host.unwrap_or_else(|| broker.host.clone());
-        let address = Address { host, port: own.port.unwrap_or(broker.port) };
-        Some((address, topic.replace("{id}", device.as_str())))
+        let told = broker.told(&own.cloned().unwrap_or_default(), device);
+        Some((Address { host: told.host, port: told.port }, told.command_topic))
     }
 
     fn postponed(&self, device: DeviceId, problem: String, pause: Duration) -> Told {
