@@ -1,6 +1,6 @@
 //! Certificates of servers: of this one, and of brokers beside it. Each is renewed ahead of its end.
 //!
-//! What is due is decided here, purely; [`renew`] reads and writes the files.
+//! What is due is decided here, purely; [`Files`] says which are tended, and `renew` reads and writes them.
 
 mod owner;
 mod renew;
