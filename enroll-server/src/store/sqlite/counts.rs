@@ -9,13 +9,13 @@ use super::issuers;
 use crate::store::{Counts, Spread, StoreError, WantedCounts};
 
 /// A state, and how many are in it. Held certificates and intents are counted by the index that holds nothing else.
-const CERTIFICATES: &str = "SELECT state, sum(number) AS number FROM counts WHERE kind = 'certificate' GROUP BY state \
+pub(super) const CERTIFICATES: &str = "SELECT state, sum(number) AS number FROM counts WHERE kind = 'certificate' GROUP BY state \
      UNION ALL \
      SELECT state, count(*) FROM certificates WHERE state IN ('held', 'intent') GROUP BY state";
 
 /// Certificates that are neither revoked nor over, by issuing CA: whole hours by their counts, and what ends in this
 /// one by the index. ?1 the time, ?2 its hour, ?3 the last second of that.
-const LIVE: &str = "SELECT issuer, sum(number) AS number FROM ( \
+pub(super) const LIVE: &str = "SELECT issuer, sum(number) AS number FROM ( \
        SELECT whose AS issuer, number FROM counts WHERE kind = 'certificate' AND state = 'issued' AND ends > ?2 \
        UNION ALL \
        SELECT number, (SELECT count(*) FROM certificates WHERE certificates.issuer = issuers.number \
@@ -80,8 +80,6 @@ fn number(row: &Row<'_>) -> Result<u64, StoreError> {
 fn bundle(row: &Row<'_>) -> Result<Option<u64>, StoreError> {
     match row.get::<_, i64>("whose")? {
         -1 => Ok(None),
-        number => {
-            u64::try_from(number).map(Some).map_err(|_| StoreError::Damaged { field: "whose" })
-        }
+        number => u64::try_from(number).map(Some).map_err(|_| StoreError::Damaged { field: "whose" }),
     }
 }

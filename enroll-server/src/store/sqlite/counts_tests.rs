@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use rusqlite::{Connection, params};
 use shared::UnixTime;
 
-use super::counts::{by_state, spread, wanted_renewals};
+use super::counts::{CERTIFICATES, LIVE, by_state, spread, wanted_renewals};
 use super::{SqliteOptions, SqliteStore};
 use crate::store::{Counts, Spread, WantedCounts};
 
@@ -139,7 +139,8 @@ fn counted(c: &Connection) -> All {
     });
     let untold = wanted.iter().filter(|(untold, _)| *untold).map(|(_, number)| number).sum();
     let wanted = WantedCounts { wanted: wanted.iter().map(|(_, number)| number).sum(), untold };
-    let sql = "SELECT trust_number, count(*) FROM devices WHERE state IN ('enrolled', 'suspended') GROUP BY 1";
+    let sql =
+        "SELECT trust_number, count(*) FROM devices WHERE state IN ('enrolled', 'suspended') GROUP BY 1";
     let trust = rows(c, sql, |row| row.get::<_, Option<i64>>(0).unwrap().map(|n| u64::try_from(n).unwrap()));
     let sql = format!(
         "SELECT issuer, count(*) FROM certificates WHERE state = 'issued' AND not_after >= {now} GROUP BY 1"
@@ -182,7 +183,8 @@ const HISTORY: [Step; 12] = [
 #[test]
 fn a_trigger_that_is_missing_is_found() {
     let triggers = |raw: &Connection| -> Vec<String> {
-        let sql = "SELECT name FROM sqlite_schema WHERE type = 'trigger' AND name LIKE '%\\_counted%' ESCAPE '\\'";
+        let sql =
+            "SELECT name FROM sqlite_schema WHERE type = 'trigger' AND name LIKE '%\\_counted%' ESCAPE '\\'";
         let mut query = raw.prepare(sql).unwrap();
         query.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
     };
@@ -206,6 +208,25 @@ fn a_trigger_that_is_missing_is_found() {
         let raw = database(folder.path());
         raw.execute(&format!("DROP TRIGGER {name}"), []).unwrap();
         assert!(differs(&raw), "without {name}");
+    }
+}
+
+#[test]
+fn no_scrape_goes_through_all_certificates() {
+    let folder = tempfile::tempdir().unwrap();
+    let raw = database(folder.path());
+    for sql in [CERTIFICATES, LIVE] {
+        let mut query = raw.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+        let numbers = rusqlite::params_from_iter((0..query.parameter_count()).map(|_| 1));
+        let rows = query.query_map(numbers, |row| row.get::<_, String>("detail")).unwrap();
+        let steps: Vec<String> = rows.map(Result::unwrap).collect();
+        let of_certificates: Vec<_> = steps.iter().filter(|step| step.contains("certificates")).collect();
+        assert_eq!(of_certificates.len(), 1, "{steps:?}");
+        let few = [
+            "COVERING INDEX certificates_open",
+            "COVERING INDEX certificates_live (issuer=? AND not_after>? AND",
+        ];
+        assert!(few.iter().any(|few| of_certificates[0].contains(few)), "{steps:?}");
     }
 }
 

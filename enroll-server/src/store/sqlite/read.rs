@@ -13,8 +13,8 @@ use super::convert::{
 };
 use super::issuers;
 use crate::store::{
-    Certificate, CertificateState, Device, DeviceState, IssuerNumber, Revocation, RevokedEntry,
-    RevokedList, StoreError, StoredEvidence, Tag, Via,
+    Certificate, CertificateState, Device, DeviceState, IssuerNumber, Revocation, RevokedEntry, RevokedList,
+    StoreError, StoredEvidence, Tag, Via,
 };
 
 pub(super) fn counter(c: &Connection, name: &str) -> Result<u64, StoreError> {

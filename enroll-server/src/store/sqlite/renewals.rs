@@ -6,7 +6,6 @@ use shared::{DeviceId, UnixTime};
 use super::convert::{device as device_column, lift, optional_time, secs, time};
 use super::{SqliteStore, actor, counts, events, read, search};
 use crate::audit::EventKind;
-use crate::store::outbox::number;
 use crate::store::{
     DeviceState, DueRenewal, Lease, NewEvent, Page, Renewals, Reply, Selection, StoreError, TOLD_QUIET,
     TellOutcome, Told, Turns, Wanted, WantedCounts, WantedPage, WantedRenewal,
