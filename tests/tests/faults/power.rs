@@ -8,10 +8,10 @@ use tests::faults::{Loss, Recording};
 fn no_loss_of_power_loses_what_was_answered() {
     let recording = Recording::new(50, None);
     let mut cuts: Vec<_> = recording.at_every_sync(Loss::All).collect();
-    cuts.extend(recording.at_every_sync(Loss::Torn).step_by(4));
+    cuts.extend(recording.at_every_sync(Loss::Torn).step_by(8));
     cuts.extend(
         (0..)
-            .zip(recording.at_every_sync(Loss::Some(0)).step_by(4))
+            .zip(recording.at_every_sync(Loss::Some(0)).step_by(8))
             .map(|(seed, cut)| tests::faults::Cut { loss: Loss::Some(seed), ..cut }),
     );
     report(&recording, recording.cut_at(cuts).unwrap_or_else(|found| panic!("{found:?}")));
