@@ -19,6 +19,8 @@ use crate::brokers::Brokers;
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError, Est};
 use crate::failpoint::Hook;
+#[cfg(any(test, feature = "plants"))]
+use crate::failpoint::Plant;
 use crate::in_force::InForce;
 use crate::issuance::{Denied, Issuance, Journal, Parts, Recovered, chain};
 use crate::mqtt::{Identity, IdentityError, Teller, TellerParts};
@@ -164,14 +166,7 @@ impl Server {
             let Recovered { finished, voided, left } = recovered;
             tracing::info!(finished, voided, left, "looked after what the last run left open");
         }
-        let root_source = root_source(&config)?;
-        let mut publisher = Publisher::new(
-            Arc::clone(&store),
-            Arc::clone(issuance.in_office()),
-            Arc::clone(&clock),
-            config.crl.clone(),
-        )
-        .with_root(root_source);
+        let mut publisher = publisher(&config, &issuance, &clock)?;
         #[cfg(test)]
         let late = options.publishes_late;
         #[cfg(not(test))]
@@ -379,7 +374,12 @@ pub(crate) struct Opened {
 
 /// Reads the files and opens the store.
 pub(crate) async fn open(config: &Config, clock: &Arc<dyn Clock>, hook: Hook) -> Result<Opened, StartError> {
-    let store = open_store(config)?;
+    let mut options = store_options(config);
+    #[cfg(any(test, feature = "plants"))]
+    {
+        options.commits_without_sync = hook.has(Plant::CommitsWithoutSync);
+    }
+    let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&options)?);
     let generation = store.rollover_generation().await?;
     let lineup = Lineup::of(config, &store.rollovers().await?)?;
     let trust = load_trust(config, store.as_ref(), clock.now()).await?;
@@ -390,6 +390,34 @@ pub(crate) async fn open(config: &Config, clock: &Arc<dyn Clock>, hook: Hook) ->
     let issuance = issuance(config, clock, store, authorities, hook)?;
     let (trust, tls) = (Arc::new(InForce::new(trust)), Arc::new(InForce::new(tls)));
     Ok(Opened { issuance, trust, tls, lineup, generation })
+}
+
+/// A server that has started and serves nobody.
+#[derive(Debug)]
+pub struct AtRest {
+    /// Issues, on the files and the store of the server.
+    pub issuance: Issuance,
+    /// What the last run left open, and what became of it.
+    pub recovered: Recovered,
+    /// Keeps the log; after its first round.
+    pub log: Keeper,
+}
+
+/// Does what a start does up to its listeners: finishes what the last run left open, publishes the revocation list,
+/// brings the log up to date. For programs that look after a server's files, such as the tests of its faults.
+///
+/// # Errors
+/// As [`Server::start`].
+pub async fn start_at_rest(
+    config: &Config,
+    clock: &Arc<dyn Clock>,
+    hook: Hook,
+) -> Result<AtRest, StartError> {
+    let issuance = open(config, clock, hook.clone()).await?.issuance;
+    let recovered = issuance.recover().await.map_err(StartError::Recovery)?;
+    publisher(config, &issuance, clock)?.publish_if_due().await?;
+    let log = Box::pin(keeper(config, issuance.store(), clock, hook)).await?;
+    Ok(AtRest { issuance, recovered, log })
 }
 
 /// An issuance that explains, on the files and the store of `config`, whether or not a server runs on them. The
@@ -437,6 +465,10 @@ pub fn open_admin(config: &Config, clock: Arc<dyn Clock>) -> Result<Admin, Store
 
 /// The store of `config`.
 pub(crate) fn open_store(config: &Config) -> Result<Arc<dyn Store>, StoreError> {
+    Ok(Arc::new(SqliteStore::open(&store_options(config))?))
+}
+
+fn store_options(config: &Config) -> SqliteOptions {
     let mut options = SqliteOptions::new(&config.files.store);
     options.max_mib = config.limits.store_mib;
     options.records = config.records;
@@ -444,7 +476,13 @@ pub(crate) fn open_store(config: &Config) -> Result<Arc<dyn Store>, StoreError> 
     options.partitioning = address
         .filter(CrlAddress::is_partitioned)
         .map(|address| Partitioning { address, size: config.crl.partition_size });
-    Ok(Arc::new(SqliteStore::open(&options)?))
+    options
+}
+
+fn publisher(config: &Config, issuance: &Issuance, clock: &Arc<dyn Clock>) -> Result<Publisher, LoadError> {
+    let (store, in_office) = (Arc::clone(issuance.store()), Arc::clone(issuance.in_office()));
+    let publisher = Publisher::new(store, in_office, Arc::clone(clock), config.crl.clone());
+    Ok(publisher.with_root(root_source(config)?))
 }
 
 /// The keeper of the log, after its first round. That the log is not as it should be stops no device; `readyz` says it.

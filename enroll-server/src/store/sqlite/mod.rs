@@ -88,6 +88,9 @@ pub struct SqliteOptions {
     pub records: RecordLimits,
     /// How new certificates are put on revocation lists of their own; `None` where all name the complete one.
     pub partitioning: Option<Partitioning>,
+    /// Plants `synchronous=NORMAL`.
+    #[cfg(any(test, feature = "plants"))]
+    pub commits_without_sync: bool,
 }
 
 impl SqliteOptions {
@@ -100,6 +103,8 @@ impl SqliteOptions {
             busy_timeout: Duration::from_secs(2),
             records: RecordLimits::default(),
             partitioning: None,
+            #[cfg(any(test, feature = "plants"))]
+            commits_without_sync: false,
         }
     }
 }
@@ -188,6 +193,10 @@ fn connect(options: &SqliteOptions) -> Result<Connection, StoreError> {
     connection.pragma_update(None, "journal_mode", "wal")?;
     // NORMAL may lose commits at a power loss: a certificate would be out that the store does not know.
     connection.pragma_update(None, "synchronous", "full")?;
+    #[cfg(any(test, feature = "plants"))]
+    if options.commits_without_sync {
+        connection.pragma_update(None, "synchronous", "normal")?;
+    }
     connection.pragma_update(None, "foreign_keys", true)?;
     connection.pragma_update(None, "trusted_schema", false)?;
     if let Some(mib) = options.max_mib {
