@@ -89,7 +89,7 @@ mod tests {
         }
         let long = [&[4, 0x81, 0x80][..], &[0; 128]].concat();
         assert_eq!(Element::only(&long).unwrap().value.len(), 128);
-        let longer = [&[4, 0x83, 1, 0, 0][..], &[0; 0x1_0000]].concat();
+        let longer = [&[4, 0x83, 1, 0, 0][..], vec![0; 0x1_0000].as_slice()].concat();
         assert_eq!(Element::only(&longer).unwrap().value.len(), 0x1_0000);
         assert!(is_well_formed(&[0x30, 2, 5, 0], 2) && !is_well_formed(&[0x30, 1, 5], 2));
         assert!(!is_well_formed(&[0x30, 2, 0x30, 0], 0));
