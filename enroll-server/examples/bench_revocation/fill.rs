@@ -3,7 +3,7 @@
 use aws_lc_rs::digest::{SHA256, digest};
 use ca::Serial;
 use enroll_server::config::Config;
-use enroll_server::store::{SqliteOptions, SqliteStore};
+use enroll_server::store::{SqlStore, SqliteOptions};
 use rusqlite::{Connection, params};
 use shared::UnixTime;
 
@@ -34,7 +34,7 @@ pub(crate) fn serial(row: u64, rows: u64) -> Serial {
 /// Fills the database; gives how many rows there are to a revoked one.
 pub(crate) fn fill(config: &Config, rows: u64, revoked: u64, now: UnixTime) -> Outcome<u64> {
     // Brings the tables up to date.
-    SqliteStore::open(&SqliteOptions::new(&config.files.store))?.close_blocking();
+    SqlStore::sqlite(&SqliteOptions::new(&config.files.store))?.close_blocking();
     let every = rows / revoked;
     let mut raw = Connection::open(&config.files.store)?;
     raw.pragma_update(None, "journal_mode", "off")?;

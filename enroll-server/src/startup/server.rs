@@ -27,7 +27,7 @@ use crate::policies;
 use crate::revocation::{PublishError, Publisher, Revocations};
 use crate::rollover::{Follower, Lineup, load_trust, tls_settings};
 use crate::serve::{Site, Tls, serve, stopped};
-use crate::store::{Partitioning, SqliteOptions, SqliteStore, Store, StoreError};
+use crate::store::{Partitioning, SqlStore, SqliteOptions, Store, StoreError};
 use crate::telemetry::Metrics;
 use crate::transparency_log::{Folder, Keeper, LogKey, LogKeyError};
 use crate::webhook::{Courier, Sender, WebhookError};
@@ -435,7 +435,7 @@ pub(crate) fn open_store(config: &Config) -> Result<Arc<dyn Store>, StoreError> 
     options.partitioning = address
         .filter(CrlAddress::is_partitioned)
         .map(|address| Partitioning { address, size: config.crl.partition_size });
-    Ok(Arc::new(SqliteStore::open(&options)?))
+    Ok(Arc::new(SqlStore::sqlite(&options)?))
 }
 
 /// The keeper of the log, after its first round. That the log is not as it should be stops no device; `readyz` says it.

@@ -6,8 +6,21 @@ pub enum StoreError {
     /// Another process holds the database, or too much is queued: the same call may succeed later.
     #[error("the database is busy")]
     Busy,
+    /// The database does not answer: it is down, starting, or cut off. Nothing was changed.
+    #[error("the database cannot be reached: {0}")]
+    Unreachable(String),
+    /// The database would lose what it has called durable, or cannot hold what is stored.
+    #[error("the database has {setting} = {found}, expected {expected}")]
+    Unfit {
+        /// Its setting.
+        setting: &'static str,
+        /// What it has to be.
+        expected: &'static str,
+        /// What it is.
+        found: String,
+    },
     /// No space is left for the database.
-    #[error("the database is full: make room on its disk, or raise limits.store_mib")]
+    #[error("the database is full: make room on its disk, or raise limits.store_mib (SQLite)")]
     Full,
     /// The medium failed; whether the last change is durable is not known. A repetition of the same request
     /// finds out.
