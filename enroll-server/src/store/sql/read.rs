@@ -105,9 +105,11 @@ fn tags(row: &Row<'_>) -> Result<Vec<Tag>, StoreError> {
     tags.map_err(|_| StoreError::Damaged { field: "tag" })
 }
 
-/// Certificates, with the time since when their device is suspended, if it is.
+/// Certificates, with the time since when their device is suspended, if it is, and the names of their profiles.
 const CERTIFICATES: &str = "SELECT *, (SELECT changed FROM devices WHERE devices.device = certificates.device \
-                            AND devices.state = 'suspended') AS held_since FROM certificates";
+                            AND devices.state = 'suspended') AS held_since, \
+                            (SELECT name FROM profiles WHERE profiles.number = certificates.profile) AS profile_name \
+                            FROM certificates";
 
 pub(super) fn certificate(c: &Connection, serial: Serial) -> Result<Option<Certificate>, StoreError> {
     let mut query = c.prepare_cached(&format!("{CERTIFICATES} WHERE serial = ?"))?;
@@ -147,6 +149,7 @@ fn certificate_row(row: &Row<'_>) -> Result<Certificate, StoreError> {
         evidence: evidence(row)?,
         der: row.get("der")?,
         issuer: issuers::number(row, "issuer")?,
+        profile: row.get("profile_name")?,
     })
 }
 
