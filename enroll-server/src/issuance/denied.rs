@@ -118,7 +118,10 @@ impl Denied {
                 Reject::UsedNonce
             }
             Self::Store(
-                StoreError::Damaged { .. } | StoreError::TooNew { .. } | StoreError::Unfit { .. },
+                StoreError::Damaged { .. }
+                | StoreError::TooNew { .. }
+                | StoreError::Moved { .. }
+                | StoreError::Unfit { .. },
             )
             | Self::NotOpened(_)
             | Self::SignerGone => Reject::Internal,

@@ -428,13 +428,20 @@ pub fn open_admin(config: &Config, clock: Arc<dyn Clock>) -> Result<Admin, Store
 
 /// The store of `config`.
 pub(crate) fn open_store(config: &Config) -> Result<Arc<dyn Store>, StoreError> {
+    let address = config.certificates.crl_url.as_deref().and_then(|url| CrlAddress::parse(url).ok());
+    let partitioning = address
+        .filter(CrlAddress::is_partitioned)
+        .map(|address| Partitioning { address, size: config.crl.partition_size });
+    if let Some(postgres) = &config.postgres {
+        let mut options = postgres.options()?;
+        options.records = config.records;
+        options.partitioning = partitioning;
+        return Ok(Arc::new(SqlStore::postgres(&options)?));
+    }
     let mut options = SqliteOptions::new(&config.files.store);
     options.max_mib = config.limits.store_mib;
     options.records = config.records;
-    let address = config.certificates.crl_url.as_deref().and_then(|url| CrlAddress::parse(url).ok());
-    options.partitioning = address
-        .filter(CrlAddress::is_partitioned)
-        .map(|address| Partitioning { address, size: config.crl.partition_size });
+    options.partitioning = partitioning;
     Ok(Arc::new(SqlStore::sqlite(&options)?))
 }
 

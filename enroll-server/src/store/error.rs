@@ -36,6 +36,12 @@ pub enum StoreError {
         /// The newest version known here.
         known: i64,
     },
+    /// The database is another one now.
+    #[error("the database was moved to PostgreSQL ({to}): set store.postgres")]
+    Moved {
+        /// Where it is.
+        to: String,
+    },
     /// A row holds something that this program never writes.
     #[error("the database holds an invalid {field}")]
     Damaged {

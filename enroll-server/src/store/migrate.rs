@@ -3,6 +3,7 @@
 use rusqlite::{Connection, TransactionBehavior};
 
 use super::database::{Row, Session, WRITERS};
+use super::transfer::MOVED;
 use crate::store::StoreError;
 
 /// Every step there ever was for SQLite, in order. A step that was released is never edited: the next one corrects it.
@@ -34,7 +35,13 @@ pub(super) fn sqlite(connection: &mut Connection) -> Result<(), StoreError> {
     connection.pragma_update(None, "foreign_keys", false)?;
     let migrated = run(connection);
     connection.pragma_update(None, "foreign_keys", true)?;
-    migrated
+    migrated?;
+    let sql = "SELECT text FROM notes WHERE name = ?";
+    match connection.query_row(sql, [MOVED], |row| row.get(0)) {
+        Ok(to) => Err(StoreError::Moved { to }),
+        Err(rusqlite::Error::QueryReturnedNoRows) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
 }
 
 fn run(connection: &mut Connection) -> Result<(), StoreError> {
@@ -79,6 +86,8 @@ pub(super) fn postgres(session: &Session) -> Result<(), StoreError> {
 }
 
 fn run_postgres(session: &Session) -> Result<(), StoreError> {
+    // A step over a large table takes its time, and another server waits for it.
+    session.batch("SET LOCAL lock_timeout = 0; SET LOCAL statement_timeout = 0")?;
     session.query("SELECT pg_advisory_xact_lock(?)::text", &[&MIGRATION])?;
     session.batch("CREATE TABLE IF NOT EXISTS schema_version (version BIGINT NOT NULL)")?;
     let rows = session.query("SELECT coalesce(max(version), 0) FROM schema_version", &[])?;

@@ -27,6 +27,7 @@ mod rollover;
 mod sql;
 mod state;
 mod tag;
+mod transfer;
 
 use core::future::Future;
 use core::pin::Pin;
@@ -79,8 +80,11 @@ pub use rollover::{
 #[cfg(test)]
 pub(crate) use sql::PLANT;
 pub use sql::SqlStore;
+#[cfg(test)]
+pub(crate) use sql::places::{Place, on_both};
 pub use state::{DeviceState, IllegalMove, Move, Standing, Step};
 pub use tag::{MAX_TAG, MAX_TAGS, Tag, TagError};
+pub use transfer::{MoveProgress, Moved, MovedTable, TransferError, transfer};
 
 /// What a call gives back, later.
 pub type Reply<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;

@@ -69,6 +69,9 @@ pub struct PostgresOptions {
     pub lock_timeout: Duration,
     /// Connections that read; one more writes.
     pub readers: u16,
+    /// A planted bug: changes do not keep out of each other's way.
+    #[cfg(test)]
+    pub(crate) without_lock: bool,
     /// What is kept of appraisals.
     pub records: RecordLimits,
     /// How new certificates are put on revocation lists of their own; `None` where all name the complete one.
@@ -110,6 +113,8 @@ impl PostgresOptions {
             statement_timeout: Duration::from_secs(30),
             lock_timeout: Duration::from_secs(5),
             readers: 4,
+            #[cfg(test)]
+            without_lock: false,
             records: RecordLimits::default(),
             partitioning: None,
         })

@@ -44,11 +44,15 @@ impl Row<'_> {
     /// # Errors
     /// Where there is no such column, or it holds something else.
     pub(in crate::store) fn get<C: Column, T: Get>(&self, column: C) -> Result<T, StoreError> {
-        let cell = match self {
-            Self::Sqlite(row) => super::sqlite::cell(row, column)?,
-            Self::Postgres(row) => super::postgres::cell(row, column)?,
-        };
-        T::from_cell(cell).ok_or(StoreError::Damaged { field: "column" })
+        T::from_cell(self.cell(column)?).ok_or(StoreError::Damaged { field: "column" })
+    }
+
+    /// What stands in a column, whatever it is.
+    pub(in crate::store) fn cell<C: Column>(&self, column: C) -> Result<Cell<'_>, StoreError> {
+        match self {
+            Self::Sqlite(row) => super::sqlite::cell(row, column),
+            Self::Postgres(row) => super::postgres::cell(row, column),
+        }
     }
 }
 

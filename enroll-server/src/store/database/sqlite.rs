@@ -60,7 +60,10 @@ pub(super) fn bound<'a>(values: &'a [&'a dyn Bind]) -> ParamsFromIter<impl Itera
 }
 
 /// What stands in a column.
-pub(super) fn cell<'a>(row: &'a rusqlite::Row<'_>, column: impl RowIndex) -> Result<Cell<'a>, StoreError> {
+pub(in crate::store) fn cell<'a>(
+    row: &'a rusqlite::Row<'_>,
+    column: impl RowIndex,
+) -> Result<Cell<'a>, StoreError> {
     let damaged = StoreError::Damaged { field: "column" };
     Ok(match row.get_ref(column)? {
         ValueRef::Null => Cell::Null,

@@ -10,6 +10,10 @@ impl LogStore for SqlStore {
         self.read(log::head)
     }
 
+    fn is_shared(&self) -> bool {
+        self.shared
+    }
+
     fn waiting_leaves(&self, from: u64, limit: u32) -> Reply<'_, Vec<Vec<u8>>> {
         self.read(move |c| log::waiting(c, from, limit))
     }

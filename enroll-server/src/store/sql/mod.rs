@@ -37,6 +37,10 @@ mod writer;
 #[cfg(test)]
 mod crl_tests;
 #[cfg(test)]
+pub(crate) mod places;
+#[cfg(test)]
+mod postgres_tests;
+#[cfg(test)]
 mod renewal_tests;
 #[cfg(test)]
 mod search_tests;
@@ -80,6 +84,8 @@ pub struct SqlStore {
     caller: Caller,
     records: RecordLimits,
     partitioning: Option<Partitioning>,
+    /// Whether other servers may be on the same database.
+    shared: bool,
 }
 
 /// Most records that go in one transaction, so that requests do not wait for it.
@@ -103,11 +109,19 @@ impl SqlStore {
     /// # Errors
     /// Where it cannot be reached, may lose what it has called durable, or comes from a newer version of this program.
     pub fn postgres(options: &PostgresOptions) -> Result<Self, StoreError> {
+        // A session waits in a runtime of its own, which a thread that runs another one cannot do.
+        let opened = std::thread::scope(|scope| scope.spawn(|| Self::open_postgres(options)).join());
+        opened.unwrap_or_else(|_| Err(StoreError::Failed("a thread of the store ended".to_owned())))
+    }
+
+    fn open_postgres(options: &PostgresOptions) -> Result<Self, StoreError> {
         let shared = Arc::new(options.clone());
         let writer = Connection::postgres(Arc::clone(&shared), Intent::Write)?;
         let readers =
             (0..options.readers.max(1)).map(|_| Connection::postgres(Arc::clone(&shared), Intent::Read));
-        Self::start(writer, readers.collect::<Result<_, _>>()?, options.records, options.partitioning.clone())
+        let readers = readers.collect::<Result<_, _>>()?;
+        let store = Self::start(writer, readers, options.records, options.partitioning.clone())?;
+        Ok(Self { shared: true, ..store })
     }
 
     fn start(
@@ -122,6 +136,7 @@ impl SqlStore {
             caller: Caller::default(),
             records,
             partitioning,
+            shared: false,
         })
     }
 

@@ -1,31 +1,20 @@
 //! Databases for tests: a file, or a database on a PostgreSQL server that all tests of the program share.
 
 use core::time::Duration;
-use std::sync::{Mutex, PoisonError, Weak};
-use std::sync::Arc;
+use std::sync::LazyLock;
 
 use postgres_server::PostgresServer;
 
 use super::SqlStore;
 use crate::store::{PostgresOptions, SqliteOptions};
 
-/// The server, for as long as a test uses it: it goes with the last of them.
-static SERVER: Mutex<Weak<PostgresServer>> = Mutex::new(Weak::new());
-
-fn server() -> Arc<PostgresServer> {
-    let mut shared = SERVER.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(running) = shared.upgrade() {
-        return running;
-    }
-    let started = Arc::new(PostgresServer::start().unwrap());
-    *shared = Arc::downgrade(&started);
-    started
-}
+/// The server of all tests; it is gone when the program is.
+static SERVER: LazyLock<PostgresServer> = LazyLock::new(|| PostgresServer::start().unwrap());
 
 /// A database that can be opened again and again.
 pub(crate) enum Place {
     Sqlite(tempfile::TempDir),
-    Postgres { server: Arc<PostgresServer>, url: String },
+    Postgres { url: String },
 }
 
 impl Place {
@@ -34,24 +23,25 @@ impl Place {
     }
 
     pub(crate) fn postgres() -> Self {
-        let server = server();
-        let url = server.database().unwrap();
-        Self::Postgres { server, url }
+        Self::Postgres { url: SERVER.database().unwrap() }
     }
 
     pub(crate) fn open(&self) -> SqlStore {
         match self {
             Self::Sqlite(folder) => {
                 let options = SqliteOptions::new(&folder.path().join("s.sqlite"));
-                SqlStore::sqlite(&SqliteOptions { busy_timeout: Duration::from_millis(100), ..options }).unwrap()
+                SqlStore::sqlite(&SqliteOptions { busy_timeout: Duration::from_millis(100), ..options })
+                    .unwrap()
             }
-            Self::Postgres { url, .. } => SqlStore::postgres(&self.options(url)).unwrap(),
+            Self::Postgres { url } => SqlStore::postgres(&Self::options(url)).unwrap(),
         }
     }
 
-    pub(crate) fn options(&self, url: &str) -> PostgresOptions {
-        let options = PostgresOptions::new(url).unwrap();
-        PostgresOptions { lock_timeout: Duration::from_millis(300), readers: 2, ..options }
+    pub(crate) fn options(url: &str) -> PostgresOptions {
+        let mut options = PostgresOptions::new(url).unwrap();
+        // A test never fails because the machine is slow.
+        (options.lock_timeout, options.readers) = (Duration::from_secs(30), 2);
+        options
     }
 
     /// Runs SQL beside the store, as an operator could.
@@ -62,10 +52,7 @@ impl Place {
                 raw.execute_batch(sql).unwrap();
                 String::new()
             }
-            Self::Postgres { server, url } => {
-                let database = url.rsplit('=').next().unwrap();
-                server.sql(database, sql).unwrap()
-            }
+            Self::Postgres { url } => SERVER.sql(url.rsplit('=').next().unwrap(), sql).unwrap(),
         }
     }
 }

@@ -5,12 +5,13 @@ use core::time::Duration;
 use ca::crl::Reason;
 use shared::{DeviceId, UnixTime};
 
-use super::{SqlStore, SqliteOptions};
+use super::SqlStore;
 use crate::store::database::params;
 use crate::store::{
     Action, DueRenewal, EventQuery, InventoryEntry, Lease, Page, Renewals as _, Selection, Store as _,
     TellOutcome, Told, Turns,
 };
+use crate::store::{Place, on_both};
 
 const NOW: UnixTime = UnixTime::from_secs(1_800_000_000);
 const SECOND: Duration = Duration::from_secs(1);
@@ -19,10 +20,17 @@ fn device(name: &str) -> DeviceId {
     DeviceId::new(name).unwrap()
 }
 
+on_both!(
+    devices_get_their_turns_by_the_rate_over_all_pages,
+    who_was_told_is_told_again_later_and_who_comes_online_soon,
+    coming_online_is_no_way_around_the_rate,
+    what_is_out_of_service_is_not_told,
+    one_owner_has_the_lease
+);
+
 /// Twenty devices; all but the last two have a certificate.
-async fn filled() -> (tempfile::TempDir, SqlStore) {
-    let folder = tempfile::tempdir().unwrap();
-    let store = SqlStore::sqlite(&SqliteOptions::new(&folder.path().join("s.sqlite"))).unwrap();
+async fn filled(place: &Place) -> SqlStore {
+    let store = place.open();
     let entries = (0..20_u8).map(|number| InventoryEntry {
         device: device(&format!("SN-{number:02}")),
         model: None,
@@ -34,7 +42,7 @@ async fn filled() -> (tempfile::TempDir, SqlStore) {
     let enrolled = store
         .write(|c| Ok(c.execute("UPDATE devices SET state = 'enrolled' WHERE device < 'SN-18'", params![])?));
     assert_eq!(enrolled.await.unwrap(), 18);
-    (folder, store)
+    store
 }
 
 fn turns(before: u64, rate: &str) -> Turns {
@@ -50,9 +58,8 @@ fn told(name: &str, outcome: TellOutcome, next: UnixTime) -> Vec<Told> {
     vec![Told { device: device(name), outcome, next }]
 }
 
-#[tokio::test]
-async fn devices_get_their_turns_by_the_rate_over_all_pages() {
-    let (_folder, store) = filled().await;
+async fn devices_get_their_turns_by_the_rate_over_all_pages(place: Place) {
+    let store = filled(&place).await;
     let (mut page, mut done, mut left) = (Page::first(7), 0, 0);
     let mut last = None;
     loop {
@@ -78,9 +85,8 @@ async fn devices_get_their_turns_by_the_rate_over_all_pages() {
     assert_eq!(events.iter().filter(|event| event.kind == "renewal-wanted").count(), 18);
 }
 
-#[tokio::test]
-async fn who_was_told_is_told_again_later_and_who_comes_online_soon() {
-    let (_folder, store) = filled().await;
+async fn who_was_told_is_told_again_later_and_who_comes_online_soon(place: Place) {
+    let store = filled(&place).await;
     let one = Selection::One(device("SN-01"));
     store.want_renewals(one.clone(), turns(0, "1/s"), Page::first(1), NOW).await.unwrap();
     let found = store.due_renewals(NOW, 10).await.unwrap();
@@ -119,9 +125,8 @@ async fn who_was_told_is_told_again_later_and_who_comes_online_soon() {
 }
 
 /// A device whose turn has not come is not told before, whatever it does.
-#[tokio::test]
-async fn coming_online_is_no_way_around_the_rate() {
-    let (_folder, store) = filled().await;
+async fn coming_online_is_no_way_around_the_rate(place: Place) {
+    let store = filled(&place).await;
     store.want_renewals(Selection::All, turns(0, "1/m"), Page::first(100), NOW).await.unwrap();
     let all: Vec<_> = (0..20).map(|number| device(&format!("SN-{number:02}"))).collect();
     let soon = NOW.after(SECOND);
@@ -131,9 +136,8 @@ async fn coming_online_is_no_way_around_the_rate() {
     assert!(!store.snapshot(&device("SN-01"), soon).await.unwrap().renewal_wanted, "nor by an answer");
 }
 
-#[tokio::test]
-async fn what_is_out_of_service_is_not_told() {
-    let (_folder, store) = filled().await;
+async fn what_is_out_of_service_is_not_told(place: Place) {
+    let store = filled(&place).await;
     store.want_renewals(Selection::All, turns(0, "1000/s"), Page::first(100), NOW).await.unwrap();
     let act = async |name: &str, action: Action| {
         store.act(Selection::One(device(name)), action, Page::first(1), NOW).await.unwrap()
@@ -155,9 +159,8 @@ async fn what_is_out_of_service_is_not_told() {
     assert_eq!(events.iter().filter(|event| event.kind == "renewal-unwanted").count(), 8);
 }
 
-#[tokio::test]
-async fn one_owner_has_the_lease() {
-    let (_folder, store) = filled().await;
+async fn one_owner_has_the_lease(place: Place) {
+    let store = filled(&place).await;
     let lease = |owner: &str, secs: u32| Lease { owner: owner.into(), until: NOW.after(SECOND * secs) };
     assert!(store.lease_work("renewals", lease("a", 10), NOW).await.unwrap());
     assert!(!store.lease_work("renewals", lease("b", 10), NOW).await.unwrap());

@@ -2,11 +2,12 @@
 
 use shared::{DeviceId, UnixTime};
 
-use super::{SqlStore, SqliteOptions};
+use super::SqlStore;
 use crate::store::database::params;
 use crate::store::{
     Action, DeviceFilter, DeviceState, InventoryEntry, Label, MAX_TAGS, Page, Selection, Store as _, Tag,
 };
+use crate::store::{Place, on_both};
 
 const NOW: UnixTime = UnixTime::from_secs(1_800_000_000);
 
@@ -18,10 +19,15 @@ fn tags(list: &str) -> Vec<Tag> {
     list.split(' ').map(|tag| tag.parse().unwrap()).collect()
 }
 
+on_both!(
+    a_device_is_found_by_any_of_its_identities,
+    pages_are_complete_and_never_too_long,
+    labels_are_put_on_many_and_never_too_many_on_one
+);
+
 /// Forty devices: every second of another model, each with an identity, one with a certificate.
-async fn filled() -> (tempfile::TempDir, SqlStore) {
-    let folder = tempfile::tempdir().unwrap();
-    let store = SqlStore::sqlite(&SqliteOptions::new(&folder.path().join("s.sqlite"))).unwrap();
+async fn filled(place: &Place) -> SqlStore {
+    let store = place.open();
     let entries = (0..40_u8).map(|number| InventoryEntry {
         device: device(&format!("SN-{number:02}")),
         model: Some(if number % 2 == 0 { "sensor-a".into() } else { "50%_off\\".into() }),
@@ -33,12 +39,12 @@ async fn filled() -> (tempfile::TempDir, SqlStore) {
     let certificate = store.write(|c| {
         Ok(c.execute(
             "INSERT INTO certificates (serial, device, state, point, key_sha256, nonce, not_before, not_after, \
-             recorded, der) VALUES (?1, 'SN-03', 'issued', zeroblob(65), ?2, ?2, 1, 4000000000, 2, x'30')",
-            params![hex::decode("ab12".repeat(8)).unwrap(), hex::decode("cd34".repeat(16)).unwrap()],
+             recorded, der) VALUES (?1, 'SN-03', 'issued', ?3, ?2, ?2, 1, 4000000000, 2, ?4)",
+            params![hex::decode("ab12".repeat(8)).unwrap(), hex::decode("cd34".repeat(16)).unwrap(), [0_u8; 65], [0x30_u8]],
         )?)
     });
     assert_eq!(certificate.await.unwrap(), 1);
-    (folder, store)
+    store
 }
 
 async fn names(store: &SqlStore, filter: DeviceFilter) -> Vec<String> {
@@ -50,9 +56,8 @@ fn find(text: &str) -> DeviceFilter {
     DeviceFilter { find: Some(text.parse().unwrap()), ..DeviceFilter::default() }
 }
 
-#[tokio::test]
-async fn a_device_is_found_by_any_of_its_identities() {
-    let (_folder, store) = filled().await;
+async fn a_device_is_found_by_any_of_its_identities(place: Place) {
+    let store = filled(&place).await;
     let one = Selection::One(device("SN-05"));
     let label = Label::Add(tags("site:Berlin env=prod"));
     store.label(one.clone(), label, Page::first(1), NOW).await.unwrap();
@@ -103,9 +108,8 @@ async fn a_device_is_found_by_any_of_its_identities() {
     assert_eq!(names(&store, filter(|f| f.state = Some(DeviceState::Retired))).await, ["SN-09"]);
 }
 
-#[tokio::test]
-async fn pages_are_complete_and_never_too_long() {
-    let (_folder, store) = filled().await;
+async fn pages_are_complete_and_never_too_long(place: Place) {
+    let store = filled(&place).await;
     for limit in [1, 7, 39, 40, 41, 0, u32::MAX] {
         let (mut page, mut found) = (Page::first(limit), Vec::new());
         loop {
@@ -124,9 +128,8 @@ async fn pages_are_complete_and_never_too_long() {
     assert!(store.devices(DeviceFilter::default(), last).await.unwrap().devices.is_empty());
 }
 
-#[tokio::test]
-async fn labels_are_put_on_many_and_never_too_many_on_one() {
-    let (_folder, store) = filled().await;
+async fn labels_are_put_on_many_and_never_too_many_on_one(place: Place) {
+    let store = filled(&place).await;
     let all = Selection::Group("default".parse().unwrap());
     let put = async |selection: &Selection, label: Label| {
         store.label(selection.clone(), label, Page::first(1_000), NOW).await.unwrap()

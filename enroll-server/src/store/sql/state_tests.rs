@@ -14,6 +14,7 @@ use crate::store::{
     Action, CertificateState, DeviceState, EventQuery, InventoryEntry, IssuerNumber, Move, Page, Selection,
     Standing, Store as _,
 };
+use crate::store::{Place, on_both};
 
 const NOW: UnixTime = UnixTime::from_secs(1_800_000_000);
 
@@ -44,7 +45,7 @@ fn old_database(folder: &Path, version: usize) {
         .unwrap();
         let certificate = match state {
             "held" => ("held", None, None),
-            "enrolled" => ("issued", Some([0x30]), None),
+            "enrolled" => ("issued", Some([0x30_u8]), None),
             "revoked" => ("revoked", Some([0x30_u8]), Some(2_000)),
             _ => continue,
         };
@@ -143,47 +144,81 @@ proptest! {
     /// The store makes the table's moves and no others, and what is on the revocation list follows.
     #[test]
     fn the_store_moves_as_the_table_says(history in prop::collection::vec(actions(), 1..12)) {
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        let folder = tempfile::tempdir().unwrap();
-        old_database(folder.path(), 2);
-        runtime.block_on(async {
-            let store = SqlStore::sqlite(&options(folder.path())).unwrap();
-            let name = device("SN-2");
-            let mut state = DeviceState::Enrolled;
-            for action in history {
-                let step = action.step();
-                let one = Selection::One(name.clone());
-                let done = store.act(one, action, Page::first(1), NOW).await.unwrap();
-                let found = store.device(&name).await.unwrap().unwrap();
-                let certificates = store.certificates(Some(name.clone()), 9).await.unwrap();
-                let in_force = certificates.iter().any(|c| c.state == CertificateState::Issued);
-                match step.check(&name, state) {
-                    Err(illegal) => {
-                        assert_eq!((done.done, &done.illegal), (0, &vec![illegal]));
-                        assert_eq!(found.state, state, "an illegal move changed something");
-                    }
-                    Ok(step) => {
-                        state = step.to(Standing { request: false, certificate: in_force });
-                        assert_eq!((done.done, done.state, found.state), (1, Some(state), state));
-                    }
-                }
-                let listed = store.revoked(IssuerNumber::given(1), NOW).await.unwrap().entries.iter()
-                    .any(|entry| entry.serial == certificates[0].serial);
-                assert_eq!(listed, !in_force || state == DeviceState::Suspended, "{state:?} after {step:?}");
-                if matches!(step, Move::Transfer | Move::Return) && done.done == 1 {
-                    assert!(!in_force && found.denied.is_none() && !found.approved);
-                    assert_eq!(found.idevid_sha256, Some([3; 32]), "the pinned identity stays");
-                }
-            }
-            store.close().await.unwrap();
-        });
+        moves_as_the_table_says(&Place::sqlite(), history);
     }
 }
 
-#[tokio::test]
-async fn a_large_selection_is_done_in_pages_and_illegal_ones_are_named() {
-    let folder = tempfile::tempdir().unwrap();
-    let store = SqlStore::sqlite(&options(folder.path())).unwrap();
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(6))]
+
+    #[test]
+    fn the_store_on_postgres_moves_as_the_table_says(history in prop::collection::vec(actions(), 1..12)) {
+        moves_as_the_table_says(&Place::postgres(), history);
+    }
+}
+
+fn moves_as_the_table_says(place: &Place, history: Vec<Action>) {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(async {
+        let store = place.open();
+        enrolled(&store, &device("SN-2"), 3).await;
+        check_moves(&store, history).await;
+        store.close().await.unwrap();
+    });
+}
+
+/// Puts a device with a certificate into the store.
+async fn enrolled(store: &SqlStore, device: &DeviceId, number: u8) {
+    let name = device.to_string();
+    let added = store.write(move |c| {
+        let sql = "INSERT INTO devices (device, state, idevid_sha256, changed, added) VALUES (?, 'enrolled', ?, 1, 1)";
+        c.execute(sql, params![name, [number; 32]])?;
+        let sql = "INSERT INTO certificates (serial, device, state, point, key_sha256, nonce, not_before, not_after, \
+                   recorded, der) VALUES (?1, ?2, 'issued', ?3, ?4, ?4, 1, 4000000000, 1, ?5)";
+        c.execute(sql, params![[number; 16], name, [0_u8; 65], [number; 32], [0x30_u8]])
+    });
+    assert_eq!(added.await.unwrap(), 1);
+}
+
+async fn check_moves(store: &SqlStore, history: Vec<Action>) {
+    let name = device("SN-2");
+    let mut state = DeviceState::Enrolled;
+    for action in history {
+        let step = action.step();
+        let one = Selection::One(name.clone());
+        let done = store.act(one, action, Page::first(1), NOW).await.unwrap();
+        let found = store.device(&name).await.unwrap().unwrap();
+        let certificates = store.certificates(Some(name.clone()), 9).await.unwrap();
+        let in_force = certificates.iter().any(|c| c.state == CertificateState::Issued);
+        match step.check(&name, state) {
+            Err(illegal) => {
+                assert_eq!((done.done, &done.illegal), (0, &vec![illegal]));
+                assert_eq!(found.state, state, "an illegal move changed something");
+            }
+            Ok(step) => {
+                state = step.to(Standing { request: false, certificate: in_force });
+                assert_eq!((done.done, done.state, found.state), (1, Some(state), state));
+            }
+        }
+        let listed = store
+            .revoked(IssuerNumber::given(1), NOW)
+            .await
+            .unwrap()
+            .entries
+            .iter()
+            .any(|entry| entry.serial == certificates[0].serial);
+        assert_eq!(listed, !in_force || state == DeviceState::Suspended, "{state:?} after {step:?}");
+        if matches!(step, Move::Transfer | Move::Return) && done.done == 1 {
+            assert!(!in_force && found.denied.is_none() && !found.approved);
+            assert_eq!(found.idevid_sha256, Some([3; 32]), "the pinned identity stays");
+        }
+    }
+}
+
+on_both!(a_large_selection_is_done_in_pages_and_illegal_ones_are_named);
+
+async fn a_large_selection_is_done_in_pages_and_illegal_ones_are_named(place: Place) {
+    let store = place.open();
     let entries = (0..25).map(|number| InventoryEntry {
         device: device(&format!("SN-{number:02}")),
         model: None,

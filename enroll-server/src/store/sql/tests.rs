@@ -11,8 +11,17 @@ use super::{SqlStore, SqliteOptions};
 use crate::audit::EventKind;
 use crate::store::database::params;
 use crate::store::{DeviceFilter, EventQuery, InventoryEntry, NewEvent, Page, Store as _, StoreError};
+use crate::store::{Place, on_both};
 
 const NOW: UnixTime = UnixTime::from_secs(1_800_000_000);
+
+on_both!(
+    what_was_written_is_there_after_a_new_start,
+    changes_are_committed_in_groups_and_a_bad_one_spoils_nobody_elses,
+    events_are_never_changed_and_not_repeated_while_it_is_quiet,
+    an_import_completes_and_never_overwrites,
+    numbers_of_revocation_lists_are_given_once
+);
 
 fn options(folder: &Path) -> SqliteOptions {
     SqliteOptions { busy_timeout: Duration::from_millis(100), ..SqliteOptions::new(&folder.join("s.sqlite")) }
@@ -34,17 +43,17 @@ async fn count(store: &SqlStore) -> usize {
     counts.devices.iter().map(|(_, count)| usize::try_from(*count).unwrap()).sum()
 }
 
-#[tokio::test]
-async fn what_was_written_is_there_after_a_new_start() {
-    let folder = tempfile::tempdir().unwrap();
-    let store = SqlStore::sqlite(&options(folder.path())).unwrap();
+async fn what_was_written_is_there_after_a_new_start(place: Place) {
+    let store = place.open();
     store.import(vec![entry(1)], NOW).await.unwrap();
     store.close().await.unwrap();
     assert_eq!(store.devices(DeviceFilter::default(), Page::first(1)).await, Err(StoreError::Closed));
     assert_eq!(store.probe().await, Err(StoreError::Closed));
-    let names: Vec<_> = std::fs::read_dir(folder.path()).unwrap().collect();
-    assert_eq!(names.len(), 1, "the log was folded into the database: {names:?}");
-    let store = SqlStore::sqlite(&options(folder.path())).unwrap();
+    if let Place::Sqlite(folder) = &place {
+        let names: Vec<_> = std::fs::read_dir(folder.path()).unwrap().collect();
+        assert_eq!(names.len(), 1, "the log was folded into the database: {names:?}");
+    }
+    let store = place.open();
     assert_eq!(count(&store).await, 1);
     assert_eq!(store.events(EventQuery::last(10)).await.unwrap().len(), 1);
 }
@@ -73,10 +82,8 @@ async fn the_database_is_synced_at_every_commit() {
     assert_eq!(pragmas.await.unwrap(), (2, "wal".to_owned()), "FULL is 2");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn changes_are_committed_in_groups_and_a_bad_one_spoils_nobody_elses() {
-    let folder = tempfile::tempdir().unwrap();
-    let store = Arc::new(SqlStore::sqlite(&options(folder.path())).unwrap());
+async fn changes_are_committed_in_groups_and_a_bad_one_spoils_nobody_elses(place: Place) {
+    let store = Arc::new(place.open());
     // Holds the writer until all are queued.
     let (go, wait) = std::sync::mpsc::channel();
     let blocked = {
@@ -162,10 +169,8 @@ async fn a_full_database_says_so_keeps_what_it_has_and_works_again_with_room() {
     assert_eq!(count(&store).await, added + 50);
 }
 
-#[tokio::test]
-async fn events_are_never_changed_and_not_repeated_while_it_is_quiet() {
-    let folder = tempfile::tempdir().unwrap();
-    let store = SqlStore::sqlite(&options(folder.path())).unwrap();
+async fn events_are_never_changed_and_not_repeated_while_it_is_quiet(place: Place) {
+    let store = place.open();
     let device = DeviceId::new("SN-1").unwrap();
     let event = |at: UnixTime| NewEvent::new(at, EventKind::CloneSuspected, "x").about(&device);
     let hour = Duration::from_secs(3_600);
@@ -179,10 +184,8 @@ async fn events_are_never_changed_and_not_repeated_while_it_is_quiet() {
     }
 }
 
-#[tokio::test]
-async fn an_import_completes_and_never_overwrites() {
-    let folder = tempfile::tempdir().unwrap();
-    let store = SqlStore::sqlite(&options(folder.path())).unwrap();
+async fn an_import_completes_and_never_overwrites(place: Place) {
+    let store = place.open();
     let bare = InventoryEntry { model: None, ..entry(1) };
     let with = |key| InventoryEntry { idevid_sha256: Some([key; 32]), ..entry(1) };
     let first = store.import(vec![bare, entry(2)], NOW).await.unwrap();
@@ -197,12 +200,10 @@ async fn an_import_completes_and_never_overwrites() {
     assert_eq!(device.idevid_sha256, Some([1; 32]));
 }
 
-#[tokio::test]
-async fn numbers_of_revocation_lists_are_given_once() {
-    let folder = tempfile::tempdir().unwrap();
-    let store = SqlStore::sqlite(&options(folder.path())).unwrap();
+async fn numbers_of_revocation_lists_are_given_once(place: Place) {
+    let store = place.open();
     assert_eq!(store.next_crl_number().await, Ok(1));
     store.close().await.unwrap();
-    let store = SqlStore::sqlite(&options(folder.path())).unwrap();
+    let store = place.open();
     assert_eq!(store.next_crl_number().await, Ok(2));
 }

@@ -117,6 +117,12 @@ impl Live {
         rows.map_err(|error| of_postgres(&error))
     }
 
+    /// Runs a query without values, and does not keep it.
+    pub(super) async fn query_once(&mut self, sql: &str) -> Result<Vec<Row>, StoreError> {
+        self.settle().await?;
+        self.client.query(sql, &[]).await.map_err(|error| of_postgres(&error))
+    }
+
     /// Runs a statement, and waits for it and all that was sent before; gives how many rows it changed.
     pub(super) async fn execute(&mut self, sql: &str, values: &[&dyn Bind]) -> Result<u64, StoreError> {
         let values: Vec<Value<'_>> = values.iter().map(|value| value.value()).collect();

@@ -93,6 +93,10 @@ impl Session {
     /// What each statement sees is what the last writer committed, because the lock is held by then.
     fn begin_to_write(&self) -> Result<(), StoreError> {
         self.begin_plain()?;
+        #[cfg(test)]
+        if self.options.without_lock {
+            return self.settle();
+        }
         self.query("SELECT pg_advisory_xact_lock(?)::text", &[&WRITERS]).map(drop)
     }
 
@@ -129,6 +133,16 @@ impl Session {
     /// The rows that a query finds.
     pub(in crate::store) fn query(&self, sql: &str, values: &[&dyn Bind]) -> Result<Vec<Row>, StoreError> {
         self.with(async |live| live.query(sql, values).await)
+    }
+
+    /// The rows that a query without values finds, which is not kept prepared.
+    pub(in crate::store) fn query_once(&self, sql: &str) -> Result<Vec<Row>, StoreError> {
+        self.with(async |live| live.query_once(sql).await)
+    }
+
+    /// Where the database is, without secrets.
+    pub(in crate::store) fn place(&self) -> String {
+        self.options.place()
     }
 
     /// Runs a statement; gives how many rows it changed.
