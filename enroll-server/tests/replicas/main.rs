@@ -82,7 +82,7 @@ async fn a_revocation_at_one_holds_at_the_other() {
     until("the list of the other server", async || http(pair.http(1), "/crl.der").await.body != before).await;
     let renewal = kit::device::Device::renew(&device.id, &Operational::new().csr);
     let refused = pair.tls(1).identity(&held).post(endpoint::RENEW, &renewal).await;
-    assert_refused(&refused, Reject::DeviceRevoked);
+    assert_refused(&refused, Reject::CertificateRevoked);
     // Each list has a number of its own, over both servers.
     let numbers = pair.sql("SELECT value FROM counters WHERE name = 'crl'").parse::<u64>().unwrap();
     assert!(numbers >= 4, "{numbers}");

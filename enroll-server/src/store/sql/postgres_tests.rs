@@ -110,6 +110,7 @@ fn what_is_not_durable_is_refused() {
             "{weak}: {error:?}"
         );
     }
+    place.sql(&format!("ALTER DATABASE {name} RESET synchronous_commit"));
     place.open().close_blocking();
 }
 
