@@ -8,7 +8,9 @@ use std::path::PathBuf;
 use aws_lc_rs::digest::{Context, SHA256};
 use rusqlite::types::ValueRef;
 
-use super::database::{Bind, Cell, Connection, Intent, PostgresOptions, Row, Session, SqliteOptions, Value};
+use super::database::{
+    Bind, Cell, Connection, Intent, PostgresOptions, Row, Session, SqliteOptions, Value, storable,
+};
 use super::{Sha256, StoreError};
 
 /// Every table, those that others refer to before them.
@@ -332,7 +334,10 @@ fn write(
         let mut values = Vec::with_capacity(columns.names.len());
         for (place, (_, null)) in columns.names.iter().enumerate() {
             let cell = super::database::sqlite_cell(row, place).map_err(TransferError::Source)?;
-            hasher.cell(cell);
+            match cell {
+                Cell::Text(text) => hasher.cell(Cell::Text(&storable(text))),
+                cell => hasher.cell(cell),
+            }
             values.push(match cell {
                 Cell::Null => *null,
                 Cell::Integer(number) => Value::Integer(Some(number)),

@@ -4,7 +4,7 @@ use core::time::Duration;
 use std::fs;
 
 use enroll_server::config::Config;
-use enroll_server::store::{SqliteOptions, SqlStore, Store as _};
+use enroll_server::store::{SqlStore, SqliteOptions, Store as _};
 use enroll_server::transparency_log::audit::{compare, walk};
 use enroll_server::transparency_log::{Folder, LogKey, Source};
 use tokio::time::{Instant, sleep};

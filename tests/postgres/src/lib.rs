@@ -3,13 +3,14 @@
 //!
 //! Not a server to keep anything in.
 
+use core::sync::atomic::{AtomicU32, Ordering};
 use std::fs;
 use std::io::{self, BufRead as _, BufReader, Write as _};
+use std::net::TcpListener;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU32, Ordering};
 
 /// The user that tests connect as. It is not a superuser.
 pub const USER: &str = "enroll";
@@ -46,8 +47,10 @@ pub enum ServerError {
 pub struct PostgresServer {
     folder: PathBuf,
     bin: PathBuf,
-    /// The account that it runs as, where that is not the test's own.
+    /// Whether it runs as another account than the test.
     account: bool,
+    /// Its port on the loopback interface, where it listens there.
+    port: Option<u16>,
     keeper: Mutex<Keeper>,
     databases: AtomicU32,
 }
@@ -59,6 +62,9 @@ struct Keeper {
     answers: BufReader<ChildStdout>,
 }
 
+/// The port in the name of the socket, where there is no other.
+const PORT: u16 = 5432;
+
 const KEEPER: &str = include_str!("keeper.sh");
 
 impl PostgresServer {
@@ -67,15 +73,32 @@ impl PostgresServer {
     /// # Errors
     /// Where PostgreSQL is missing or does not start.
     pub fn start() -> Result<Self, ServerError> {
+        Self::start_with(None)
+    }
+
+    /// As [`start`](Self::start), and on the loopback interface too, by TLS only, with this certificate chain and key in
+    /// PEM.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub fn start_with_tls(certificate: &str, key: &str) -> Result<Self, ServerError> {
+        Self::start_with(Some((certificate, key)))
+    }
+
+    fn start_with(tls: Option<(&str, &str)>) -> Result<Self, ServerError> {
         let bin = newest().ok_or(ServerError::Missing)?;
         // PostgreSQL refuses to run as root.
         let account = fs::metadata("/proc/self")?.uid() == 0;
         let folder = tempfile::Builder::new().prefix("pg-").tempdir()?.keep();
-        if let Err(error) = make(&folder, &bin, account) {
+        if let Err(error) = make(&folder, &bin, account, tls) {
             fs::remove_dir_all(&folder)?;
             return Err(error);
         }
-        let server = server_command(&folder, &bin, account);
+        let port = match tls {
+            Some(_) => Some(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port()),
+            None => None,
+        };
+        let server = server_command(&folder, &bin, account, port);
         let mut process = Command::new("sh")
             .args(["-c", KEEPER, "keeper"])
             .arg(&folder)
@@ -87,7 +110,7 @@ impl PostgresServer {
         let orders = process.stdin.take();
         let answers = process.stdout.take().ok_or_else(|| io::Error::other("no pipe"))?;
         let keeper = Mutex::new(Keeper { process, orders, answers: BufReader::new(answers) });
-        let server = Self { folder, bin, account, keeper, databases: AtomicU32::new(0) };
+        let server = Self { folder, bin, account, port, keeper, databases: AtomicU32::new(0) };
         server.wait()?;
         let role = format!("CREATE ROLE {USER} LOGIN PASSWORD '{PASSWORD}'");
         server.run("psql", &["-d", "postgres", "-qc", &role])?;
@@ -107,7 +130,18 @@ impl PostgresServer {
     /// The address of a database.
     #[must_use]
     pub fn address(&self, database: &str) -> String {
-        format!("host={} user={USER} password={PASSWORD} dbname={database}", self.folder.display())
+        let port = self.port.unwrap_or(PORT);
+        format!(
+            "host={} port={port} user={USER} password={PASSWORD} dbname={database}",
+            self.folder.display()
+        )
+    }
+
+    /// The address of a database by TLS, under a name of this machine; none where the server was not started for that.
+    #[must_use]
+    pub fn address_by_tls(&self, database: &str, host: &str) -> Option<String> {
+        let port = self.port?;
+        Some(format!("postgres://{USER}:{PASSWORD}@{host}:{port}/{database}"))
     }
 
     /// Runs SQL in a database as the superuser, and gives what it says, one row a line.
@@ -167,7 +201,13 @@ impl PostgresServer {
 
     fn run(&self, program: &str, arguments: &[&str]) -> Result<String, ServerError> {
         let mut command = as_account(&self.bin.join(program), self.account);
-        command.arg("-h").arg(&self.folder).args(["-U", "super"]).args(arguments).env_remove("PGPASSWORD");
+        let port = self.port.unwrap_or(PORT).to_string();
+        command
+            .arg("-h")
+            .arg(&self.folder)
+            .args(["-U", "super", "-p", &port])
+            .args(arguments)
+            .env_remove("PGPASSWORD");
         output(command, program)
     }
 }
@@ -189,7 +229,7 @@ fn newest() -> Option<PathBuf> {
     found.max_by_key(number).map(|entry| entry.path().join("bin"))
 }
 
-fn make(folder: &Path, bin: &Path, account: bool) -> Result<(), ServerError> {
+fn make(folder: &Path, bin: &Path, account: bool, tls: Option<(&str, &str)>) -> Result<(), ServerError> {
     fs::write(folder.join("log"), "")?;
     if account {
         output(chown(folder), "chown")?;
@@ -210,22 +250,40 @@ fn make(folder: &Path, bin: &Path, account: bool) -> Result<(), ServerError> {
     output(command, "initdb")?;
     let hba = folder.join("data/pg_hba.conf");
     // The superuser needs no password, the user of the tests does.
-    let rules = "local all super trust\nlocal all all scram-sha-256\n";
+    let rules =
+        "local all super trust\nlocal all all scram-sha-256\nhostssl all all samehost scram-sha-256\n";
     fs::write(&hba, rules)?;
+    if let Some((certificate, key)) = tls {
+        fs::write(folder.join("data/server.crt"), certificate)?;
+        let file = folder.join("data/server.key");
+        fs::write(&file, key)?;
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o600))?;
+        if account {
+            output(chown(folder), "chown")?;
+        }
+    }
     fs::set_permissions(folder, fs::Permissions::from_mode(0o700))?;
     Ok(())
 }
 
-fn server_command(folder: &Path, bin: &Path, account: bool) -> Command {
+fn server_command(folder: &Path, bin: &Path, account: bool, port: Option<u16>) -> Command {
     let mut command = as_account(&bin.join("postgres"), account);
     command.arg("-D").arg(folder.join("data")).arg("-k").arg(folder).args([
-        "-c",
-        "listen_addresses=",
         "-c",
         "max_connections=200",
         "-c",
         "shared_buffers=64MB",
     ]);
+    match port {
+        Some(port) => {
+            let port = format!("port={port}");
+            command.args(["-c", &port, "-c", "listen_addresses=127.0.0.1", "-c", "ssl=on"]);
+        }
+        None => {
+            let port = format!("port={PORT}");
+            command.args(["-c", &port, "-c", "listen_addresses="]);
+        }
+    }
     command
 }
 

@@ -17,7 +17,7 @@ mod statement;
 pub(in crate::store) use bind::{Bind, Value, borrowed, params};
 pub(in crate::store) use connection::{Connection, Intent};
 pub use options::{PostgresOptions, PostgresUrlError, SqliteOptions};
-pub(in crate::store) use postgres::{Session, WRITERS};
+pub(in crate::store) use postgres::{Session, WRITERS, storable};
 pub(in crate::store) use row::{Cell, Row};
 pub(in crate::store) use sqlite::cell as sqlite_cell;
 pub(in crate::store) use statement::Statement;

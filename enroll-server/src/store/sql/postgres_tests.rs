@@ -11,6 +11,7 @@ use shared::{DeviceId, UnixTime};
 use super::SqlStore;
 use super::places::Place;
 use crate::audit::EventKind;
+use crate::outgoing::Anchors;
 use crate::store::database::params;
 use crate::store::{
     EventQuery, InventoryEntry, LogStore as _, NewEvent, Outbox as _, SqliteOptions, Store as _, StoreError,
@@ -228,6 +229,49 @@ async fn a_server_that_was_away_is_used_again_and_what_was_answered_is_there() {
         assert!(store.device(&entry(9).device).await.unwrap().is_none(), "it was never said to be there");
     }
     store.close().await.unwrap();
+}
+
+/// What a device says of itself may hold what PostgreSQL does not take.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_text_with_nul_is_recorded_all_the_same() {
+    let place = Place::postgres();
+    let store = place.open();
+    let entry = InventoryEntry { model: Some("a\0b".into()), ..entry(1) };
+    store.import(vec![entry.clone()], NOW).await.unwrap();
+    let found = store.device(&entry.device).await.unwrap().unwrap();
+    assert_eq!(found.model.as_deref(), Some("a\u{fffd}b"));
+}
+
+/// Over a network the database has to show a certificate for its name, by a CA that is believed.
+#[test]
+fn the_database_is_believed_by_its_certificate_only() {
+    let made = |name: &str| {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let params = rcgen::CertificateParams::new(vec![name.to_owned()]).unwrap();
+        (params.self_signed(&key).unwrap().pem(), key.serialize_pem())
+    };
+    let (certificate, key) = made("localhost");
+    let server = PostgresServer::start_with_tls(&certificate, &key).unwrap();
+    server.database().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let anchors = |pem: &str| {
+        let path = folder.path().join("ca.pem");
+        std::fs::write(&path, pem).unwrap();
+        Anchors::File(path)
+    };
+    let mut options = Place::options(&server.address_by_tls("d0", "localhost").unwrap());
+    options.anchors = anchors(&made("localhost").0);
+    let stranger = SqlStore::postgres(&options).unwrap_err();
+    assert!(matches!(stranger, StoreError::Unreachable(_)), "{stranger:?}");
+    let mut by_address = Place::options(&server.address_by_tls("d0", "127.0.0.1").unwrap());
+    by_address.anchors = anchors(&certificate);
+    let other_name = SqlStore::postgres(&by_address).unwrap_err();
+    assert!(matches!(other_name, StoreError::Unreachable(_)), "{other_name:?}");
+    options.anchors = anchors(&certificate);
+    let store = SqlStore::postgres(&options).unwrap();
+    let sql = "SELECT count(*) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE usename = 'enroll' AND NOT ssl";
+    assert_eq!(server.sql("d0", sql).unwrap(), "0");
+    store.close_blocking();
 }
 
 /// A connection that ends between two changes costs nobody an error.

@@ -11,3 +11,4 @@ mod value;
 
 pub(in crate::store) use session::{Session, WRITERS};
 pub(super) use value::cell;
+pub(in crate::store) use value::storable;

@@ -1,5 +1,7 @@
 //! Values of columns. There are three types of columns, and truths as results of expressions.
 
+use std::borrow::Cow;
+
 use bytes::BytesMut;
 use tokio_postgres::Row;
 use tokio_postgres::row::RowIndex;
@@ -43,7 +45,7 @@ impl ToSql for Value<'_> {
     fn to_sql(&self, ty: &Type, out: &mut BytesMut) -> Written {
         match self {
             Self::Integer(number) => number.to_sql(ty, out),
-            Self::Text(text) => text.to_sql(ty, out),
+            Self::Text(text) => text.map(storable).to_sql(ty, out),
             Self::Blob(bytes) => bytes.to_sql(ty, out),
         }
     }
@@ -59,7 +61,7 @@ impl ToSql for Owned {
     fn to_sql(&self, ty: &Type, out: &mut BytesMut) -> Written {
         match self {
             Self::Integer(number) => number.to_sql(ty, out),
-            Self::Text(text) => text.to_sql(ty, out),
+            Self::Text(text) => text.as_deref().map(storable).to_sql(ty, out),
             Self::Blob(bytes) => bytes.to_sql(ty, out),
         }
     }
@@ -69,6 +71,12 @@ impl ToSql for Owned {
     }
 
     to_sql_checked!();
+}
+
+/// The text as PostgreSQL can hold it: without NUL, which a device may put into what it says of itself, and which must not
+/// keep what it did from being recorded.
+pub(in crate::store) fn storable(text: &str) -> Cow<'_, str> {
+    if text.contains('\0') { Cow::Owned(text.replace('\0', "\u{fffd}")) } else { Cow::Borrowed(text) }
 }
 
 impl<'a> FromSql<'a> for Cell<'a> {
