@@ -27,6 +27,7 @@ pub(super) const STEPS: &[&str] = &[
     include_str!("migrations/0017_wanted_renewals.sql"),
     include_str!("migrations/0018_profiles.sql"),
     include_str!("migrations/0019_rollover.sql"),
+    include_str!("migrations/0020_counts.sql"),
 ];
 
 /// Runs the steps the database has not seen.
@@ -70,7 +71,10 @@ fn run(connection: &mut Connection) -> Result<(), StoreError> {
 
 /// Every step for PostgreSQL, each with the version that it leads to, which is that of the same step for SQLite. The
 /// first makes the tables as the steps before it left them there.
-pub(super) const POSTGRES: &[(i64, &str)] = &[(19, include_str!("migrations/postgres/0019_initial.sql"))];
+pub(super) const POSTGRES: &[(i64, &str)] = &[
+    (19, include_str!("migrations/postgres/0019_initial.sql")),
+    (20, include_str!("migrations/postgres/0020_counts.sql")),
+];
 
 /// The lock under which one process migrates: another than that of writers, which wait for nothing at a start.
 const MIGRATION: i64 = WRITERS + 1;

@@ -144,6 +144,14 @@ impl Connection {
         self.prepare_cached(sql)?.execute(values)
     }
 
+    /// Runs any statements.
+    pub(in crate::store) fn execute_batch(&self, sql: &str) -> Result<(), StoreError> {
+        match self {
+            Self::Sqlite(connection) => Ok(connection.execute_batch(sql)?),
+            Self::Postgres(session) => session.batch(sql),
+        }
+    }
+
     /// SQLite's own connection.
     pub(in crate::store) fn raw(&self) -> &rusqlite::Connection {
         match self {

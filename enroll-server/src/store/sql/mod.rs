@@ -9,6 +9,7 @@ mod actor;
 mod appraisals;
 mod attestation_keys;
 mod convert;
+mod counts;
 mod credentials;
 mod crl;
 mod events;
@@ -34,6 +35,8 @@ mod tokens;
 mod webhooks;
 mod writer;
 
+#[cfg(test)]
+mod counts_tests;
 #[cfg(test)]
 mod crl_tests;
 #[cfg(test)]
@@ -436,7 +439,7 @@ impl Store for SqlStore {
     }
 
     fn counts(&self) -> Reply<'_, Counts> {
-        self.read(read::counts)
+        self.read(counts::by_state)
     }
 
     fn probe(&self) -> Reply<'_, ()> {

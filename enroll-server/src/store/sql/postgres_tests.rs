@@ -356,10 +356,8 @@ fn what_is_not_read_back_as_it_was_is_not_moved() {
     let (Place::Sqlite(folder), Place::Postgres { url }) = (&file, &place) else { unreachable!() };
     place.open().close_blocking();
     place.sql(
-        "CREATE FUNCTION plant() RETURNS trigger LANGUAGE plpgsql AS \
-         $$ BEGIN NEW.added := NEW.added + 1; RETURN NEW; END $$; \
-         CREATE TRIGGER plant BEFORE INSERT ON devices FOR EACH ROW \
-         WHEN (NEW.device = 'SN-777') EXECUTE FUNCTION plant()",
+        "CREATE RULE plant AS ON INSERT TO devices WHERE NEW.device = 'SN-777' \
+         DO ALSO UPDATE devices SET added = added + 1 WHERE device = 'SN-777'",
     );
     let from = SqliteOptions::new(&folder.path().join("s.sqlite"));
     let error = transfer(&from, Place::options(url), false, &mut |_| {}).unwrap_err();

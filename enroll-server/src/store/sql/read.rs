@@ -13,8 +13,8 @@ use super::convert::{
 use super::issuers;
 use crate::store::database::{Connection, Row, params};
 use crate::store::{
-    Certificate, CertificateState, Counts, Device, DeviceState, IssuerNumber, Revocation, RevokedEntry,
-    RevokedList, StoreError, StoredEvidence, Tag, Via,
+    Certificate, CertificateState, Device, DeviceState, IssuerNumber, Revocation, RevokedEntry, RevokedList,
+    StoreError, StoredEvidence, Tag, Via,
 };
 
 pub(super) fn counter(c: &Connection, name: &str) -> Result<u64, StoreError> {
@@ -193,21 +193,4 @@ pub(super) fn revoked(
     // Not by the database: it would go through all certificates in the order of their serial numbers.
     entries.sort_unstable_by_key(|entry| entry.serial);
     Ok(RevokedList { generation: counter(c, "revocations")?, entries })
-}
-
-pub(super) fn counts(c: &Connection) -> Result<Counts, StoreError> {
-    let mut counts = Counts::default();
-    let number = |row: &Row<'_>| -> Result<u64, StoreError> {
-        let number: i64 = row.get("number")?;
-        u64::try_from(number).map_err(|_| StoreError::Damaged { field: "number" })
-    };
-    let mut query = c.prepare_cached("SELECT state, count(*) AS number FROM devices GROUP BY state")?;
-    for row in query.query_map(params![], |row| Ok((device_state(row)?, number(row)?)))? {
-        counts.devices.push(row);
-    }
-    let mut query = c.prepare_cached("SELECT state, count(*) AS number FROM certificates GROUP BY state")?;
-    for row in query.query_map(params![], |row| Ok((certificate_state(row)?, number(row)?)))? {
-        counts.certificates.push(row);
-    }
-    Ok(counts)
 }

@@ -5,7 +5,7 @@ use shared::{DeviceId, UnixTime};
 
 use super::SqlStore;
 use super::convert::{optional_time, secs, time};
-use super::{events, issuers, read, revoke, search};
+use super::{counts, events, read, revoke, search};
 use crate::audit::EventKind;
 use crate::rollover::{Order, Standing, Step, decide};
 use crate::store::database::{Connection, Row, params};
@@ -79,7 +79,7 @@ impl RolloverStore for SqlStore {
     }
 
     fn spread(&self, now: UnixTime) -> Reply<'_, Spread> {
-        self.read(move |c| spread(c, now))
+        self.read(move |c| counts::spread(c, now))
     }
 }
 
@@ -267,21 +267,4 @@ fn unmoved(c: &Connection, goal: &Goal, page: &Page, now: UnixTime) -> Result<Un
     })?;
     let next = search::cut(&mut devices, limit, |unmoved| unmoved.device.clone());
     Ok(UnmovedPage { devices, next })
-}
-
-fn spread(c: &Connection, now: UnixTime) -> Result<Spread, StoreError> {
-    let sql =
-        format!("SELECT trust_number, count(*) AS devices FROM devices WHERE {STATES} GROUP BY trust_number");
-    let mut query = c.prepare_cached(&sql)?;
-    let counted = |row: &Row<'_>, column: &str| -> Result<u64, StoreError> {
-        Ok(u64::try_from(row.get::<_, i64>(column)?).unwrap_or(0))
-    };
-    let trust =
-        query.query_map(params![], |row| Ok((number(row, "trust_number")?, counted(row, "devices")?)))?;
-    let sql = "SELECT issuer, count(*) AS live FROM certificates \
-               WHERE state = 'issued' AND not_after >= ? GROUP BY issuer";
-    let mut query = c.prepare_cached(sql)?;
-    let issuers = query
-        .query_map(params![secs(now)], |row| Ok((issuers::number(row, "issuer")?, counted(row, "live")?)))?;
-    Ok(Spread { trust, issuers })
 }
