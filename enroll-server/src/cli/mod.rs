@@ -16,6 +16,7 @@ mod failure;
 mod import;
 mod keys;
 mod makers;
+mod migrate;
 mod output;
 mod policy;
 mod profile;
@@ -65,6 +66,7 @@ fn dispatch(args: Args, output: &Output) -> Result<(), Failure> {
     match args.command {
         Command::Init(options) => setup::init(options, output),
         Command::Serve => serve::serve(&global),
+        Command::Migrate(options) => migrate::run(&global, &options, output),
         Command::Maker(command) => with_admin(&global, |admin| makers::run(admin, command, output)),
         Command::Device(command) => with_config(&global, |admin, config| {
             let tells = config.mqtt.is_some();

@@ -10,6 +10,7 @@ mod issuing_key;
 mod mqtt;
 mod read;
 mod reader;
+mod store;
 mod tls_files;
 mod webhooks;
 
@@ -30,6 +31,7 @@ pub(crate) use issuing_key::key_place;
 pub use mqtt::Mqtt;
 pub(crate) use read::is_tenant;
 pub(crate) use reader::parse_duration;
+pub use store::{Postgres, STORE_PASSWORD};
 
 /// A file with every field, its default and what it means; `init` starts from it.
 pub const SAMPLE: &str = include_str!("../../enroll-server.sample.toml");
@@ -85,6 +87,8 @@ pub struct Config {
     pub busy_retry: Duration,
     /// Caps and deadlines.
     pub limits: Limits,
+    /// The database on PostgreSQL, where it is not in [`Files::store`].
+    pub postgres: Option<Postgres>,
     /// What is kept of appraisals.
     pub records: RecordLimits,
     /// SHA-256 of the bearer token of the admin API; without it the API refuses everything.
@@ -148,7 +152,7 @@ pub struct Files {
     pub profiles: PathBuf,
     /// Known-good measurements besides those in the policy, where such a file is named.
     pub reference_values: Option<PathBuf>,
-    /// The SQLite database.
+    /// The SQLite database, unless [`Config::postgres`] names another.
     pub store: PathBuf,
     /// The key that signs the checkpoints of the log of what was issued.
     pub log_key: PathBuf,

@@ -13,6 +13,7 @@ use super::brokers;
 use super::issuing_key;
 use super::mqtt;
 use super::reader::{Reader, Section, duration, flag, number, text, texts};
+use super::store;
 use super::tls_files;
 use super::webhooks::webhooks;
 use super::{
@@ -67,6 +68,7 @@ impl Config {
             approval_retry: top(&mut reader, &mut root, "approval_retry", 60, 1, DAY),
             busy_retry: top(&mut reader, &mut root, "busy_retry", 5, 1, HOUR),
             limits: limits(&mut reader, &mut root),
+            postgres: store::read_section(&mut reader, &mut root, folder),
             records: records(&mut reader, &mut root),
             admin_token_sha256: admin(&mut reader, &mut root),
             repeated_refusals: events(&mut reader, &mut root),
@@ -78,7 +80,7 @@ impl Config {
             root,
             "tenant, nonce_lifetime, approval_retry, busy_retry and the tables listen, files, issuing_key, \
              server_certificate, certificates, est, \
-             broker, assignment, mqtt, crl, ocsp, limits, records, admin, events, log, transparency and the lists of \
+             broker, assignment, mqtt, crl, ocsp, limits, store, records, admin, events, log, transparency and the lists of \
              tables previous_ca, tls_files, brokers and webhook",
         );
         let mistakes = reader.finish();

@@ -117,11 +117,22 @@ impl Denied {
             Self::Withdrawn(DeviceState::Registered | DeviceState::Held | DeviceState::Enrolled) => {
                 Reject::UsedNonce
             }
-            Self::Store(StoreError::Damaged { .. } | StoreError::TooNew { .. })
+            Self::Store(
+                StoreError::Damaged { .. }
+                | StoreError::TooNew { .. }
+                | StoreError::Moved { .. }
+                | StoreError::Unfit { .. },
+            )
             | Self::NotOpened(_)
             | Self::SignerGone => Reject::Internal,
             Self::Contended
-            | Self::Store(StoreError::Busy | StoreError::Full | StoreError::Failed(_) | StoreError::Closed)
+            | Self::Store(
+                StoreError::Busy
+                | StoreError::Unreachable(_)
+                | StoreError::Full
+                | StoreError::Failed(_)
+                | StoreError::Closed,
+            )
             | Self::Wrapping(_)
             | Self::Ca(_)
             | Self::NoAuthority(_)

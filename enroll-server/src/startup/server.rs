@@ -29,7 +29,7 @@ use crate::policies;
 use crate::revocation::{PublishError, Publisher, Revocations};
 use crate::rollover::{Follower, Lineup, load_trust, tls_settings};
 use crate::serve::{Site, Tls, serve, stopped};
-use crate::store::{Partitioning, SqliteOptions, SqliteStore, Store, StoreError};
+use crate::store::{Partitioning, SqlStore, SqliteOptions, Store, StoreError};
 use crate::telemetry::Metrics;
 use crate::transparency_log::{Folder, Keeper, LogKey, LogKeyError};
 use crate::webhook::{Courier, Sender, WebhookError};
@@ -374,12 +374,12 @@ pub(crate) struct Opened {
 
 /// Reads the files and opens the store.
 pub(crate) async fn open(config: &Config, clock: &Arc<dyn Clock>, hook: Hook) -> Result<Opened, StartError> {
-    let mut options = store_options(config);
-    #[cfg(any(test, feature = "plants"))]
-    {
-        options.commits_without_sync = hook.has(Plant::CommitsWithoutSync);
-    }
-    let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&options)?);
+    let store = open_store_with(config, |_options| {
+        #[cfg(any(test, feature = "plants"))]
+        {
+            _options.commits_without_sync = hook.has(Plant::CommitsWithoutSync);
+        }
+    })?;
     let generation = store.rollover_generation().await?;
     let lineup = Lineup::of(config, &store.rollovers().await?)?;
     let trust = load_trust(config, store.as_ref(), clock.now()).await?;
@@ -465,18 +465,30 @@ pub fn open_admin(config: &Config, clock: Arc<dyn Clock>) -> Result<Admin, Store
 
 /// The store of `config`.
 pub(crate) fn open_store(config: &Config) -> Result<Arc<dyn Store>, StoreError> {
-    Ok(Arc::new(SqliteStore::open(&store_options(config))?))
+    open_store_with(config, |_| {})
 }
 
-fn store_options(config: &Config) -> SqliteOptions {
+/// As [`open_store`]; `change` what is said to SQLite, where that is the store.
+fn open_store_with(
+    config: &Config,
+    change: impl FnOnce(&mut SqliteOptions),
+) -> Result<Arc<dyn Store>, StoreError> {
+    let address = config.certificates.crl_url.as_deref().and_then(|url| CrlAddress::parse(url).ok());
+    let partitioning = address
+        .filter(CrlAddress::is_partitioned)
+        .map(|address| Partitioning { address, size: config.crl.partition_size });
+    if let Some(postgres) = &config.postgres {
+        let mut options = postgres.options()?;
+        options.records = config.records;
+        options.partitioning = partitioning;
+        return Ok(Arc::new(SqlStore::postgres(&options)?));
+    }
     let mut options = SqliteOptions::new(&config.files.store);
     options.max_mib = config.limits.store_mib;
     options.records = config.records;
-    let address = config.certificates.crl_url.as_deref().and_then(|url| CrlAddress::parse(url).ok());
-    options.partitioning = address
-        .filter(CrlAddress::is_partitioned)
-        .map(|address| Partitioning { address, size: config.crl.partition_size });
-    options
+    options.partitioning = partitioning;
+    change(&mut options);
+    Ok(Arc::new(SqlStore::sqlite(&options)?))
 }
 
 fn publisher(config: &Config, issuance: &Issuance, clock: &Arc<dyn Clock>) -> Result<Publisher, LoadError> {
