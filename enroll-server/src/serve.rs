@@ -42,17 +42,16 @@ pub(crate) enum Tls {
     /// The native protocol: the handshake has verified an LDevID of ours.
     Native(Arc<InForce<ServerConfig>>),
     /// EST: the handshake has verified that the client has the key of its certificate, whosever that is.
-    Est(Arc<InForce<ServerConfig>>),
+    Est(Arc<est::Settings>),
 }
 
 impl Tls {
-    /// By what is in force now: certificates and CAs may change while the server runs. EST shows the certificate of the
-    /// native protocol.
+    /// By what is in force now: certificates and CAs may change while the server runs.
     fn acceptor(&self) -> Option<TlsAcceptor> {
         match self {
             Self::Native(native) => Some(TlsAcceptor::from(native.now())),
-            Self::Est(native) => match est::server_config(&native.now()) {
-                Ok(config) => Some(TlsAcceptor::from(Arc::new(config))),
+            Self::Est(settings) => match settings.now() {
+                Ok(config) => Some(TlsAcceptor::from(config)),
                 Err(error) => {
                     tracing::error!(%error, "there are no TLS settings for EST");
                     None
