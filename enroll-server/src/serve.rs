@@ -11,7 +11,7 @@ use axum::http::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use rustls::ServerConfig;
+use rustls::{HandshakeKind, ServerConfig};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
@@ -145,6 +145,10 @@ async fn connection((stream, from): (TcpStream, PeerAddress), site: Site, stop: 
         Ok(Ok(stream)) => {
             let session = stream.get_ref().1;
             let seen = match tls {
+                // A ticket is no proof of a key: whoever comes by one is nobody.
+                Tls::Native(_) if session.handshake_kind() == Some(HandshakeKind::Resumed) => {
+                    Seen::Native(None)
+                }
                 Tls::Native(_) => {
                     let certificate = session.peer_certificates().and_then(<[_]>::first);
                     // The verifier has read it already; a certificate that cannot be read counts as none.
