@@ -114,6 +114,9 @@ pub struct SqliteStore {
 
 /// Most records that go in one transaction, so that requests do not wait for it.
 const PRUNED_AT_ONCE: u32 = 500;
+/// Statements that a connection keeps prepared: more than there are on the way of any request, so that none is
+/// prepared twice.
+const STATEMENTS: usize = 256;
 /// Read connections; the work they do is short.
 const READERS: usize = 2;
 
@@ -192,7 +195,7 @@ fn connect(options: &SqliteOptions) -> Result<Connection, StoreError> {
         let pages = u64::from(mib) * 1024 * 1024 / u64::from(page.max(512));
         connection.pragma_update(None, "max_page_count", i64::try_from(pages).unwrap_or(i64::MAX))?;
     }
-    connection.set_prepared_statement_cache_capacity(64);
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
     Ok(connection)
 }
 

@@ -74,6 +74,13 @@ fn in_transaction<T>(
     connection: &Connection,
     query: impl FnOnce(&Connection) -> Result<T, StoreError>,
 ) -> Result<T, StoreError> {
-    let transaction = connection.unchecked_transaction()?;
-    query(&transaction)
+    let run = |sql| -> Result<(), StoreError> {
+        connection.prepare_cached(sql)?.execute([])?;
+        Ok(())
+    };
+    run("BEGIN")?;
+    let found = query(connection);
+    // Nothing was changed, so that how it ends makes no difference but to the connection, which has to be idle again.
+    let ended = run("COMMIT").or_else(|_| run("ROLLBACK"));
+    found.and_then(|found| ended.map(|()| found))
 }
