@@ -524,9 +524,13 @@ impl Issuance {
         let issuer = Arc::clone(recorded_for.ok_or(Denied::NoAuthority(recorded.issuer()))?);
         let linted =
             ca::lint(&recorded, &self.parts.profile, issuer.certificate(), now).map_err(IssueError::from)?;
-        // The key may be remote, and then signing blocks.
-        let signed = tokio::task::spawn_blocking(move || issuer.issue(linted, now)).await;
-        let signed = signed.map_err(|_| Denied::SignerGone)??;
+        let signed = if issuer.signs_at_once() {
+            issuer.issue(linted, now)?
+        } else {
+            // A key that is elsewhere lets its callers wait.
+            let signed = tokio::task::spawn_blocking(move || issuer.issue(linted, now)).await;
+            signed.map_err(|_| Denied::SignerGone)??
+        };
         self.parts.hook.at(Failpoint::Signed(signed.serial()));
         Ok(signed)
     }
