@@ -81,7 +81,7 @@ impl Member {
         let attester = IdevidAttester::new(self.idevid_key.clone(), &chain, firmware(sample)?);
         let mut attester = attester.map_err(|_| BenchError::Cryptography)?;
         let mut evidence = vec![0; limits::MAX_EVIDENCE];
-        let length = attester.attest(EvidenceKind::IdevidEat, nonce, &self.first.point, &mut evidence);
+        let length = attester.attest(nonce, &self.first.point, &mut evidence);
         let length = length.map_err(|_| BenchError::Cryptography)?;
         let fresh = FreshEvidence {
             nonce: *nonce,
