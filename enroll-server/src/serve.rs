@@ -11,7 +11,7 @@ use axum::http::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use rustls::ServerConfig;
+use rustls::{HandshakeKind, ServerConfig};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
@@ -42,17 +42,16 @@ pub(crate) enum Tls {
     /// The native protocol: the handshake has verified an LDevID of ours.
     Native(Arc<InForce<ServerConfig>>),
     /// EST: the handshake has verified that the client has the key of its certificate, whosever that is.
-    Est(Arc<InForce<ServerConfig>>),
+    Est(Arc<est::Settings>),
 }
 
 impl Tls {
-    /// By what is in force now: certificates and CAs may change while the server runs. EST shows the certificate of the
-    /// native protocol.
+    /// By what is in force now: certificates and CAs may change while the server runs.
     fn acceptor(&self) -> Option<TlsAcceptor> {
         match self {
             Self::Native(native) => Some(TlsAcceptor::from(native.now())),
-            Self::Est(native) => match est::server_config(&native.now()) {
-                Ok(config) => Some(TlsAcceptor::from(Arc::new(config))),
+            Self::Est(settings) => match settings.now() {
+                Ok(config) => Some(TlsAcceptor::from(config)),
                 Err(error) => {
                     tracing::error!(%error, "there are no TLS settings for EST");
                     None
@@ -146,6 +145,10 @@ async fn connection((stream, from): (TcpStream, PeerAddress), site: Site, stop: 
         Ok(Ok(stream)) => {
             let session = stream.get_ref().1;
             let seen = match tls {
+                // A ticket is no proof of a key: whoever comes by one is nobody.
+                Tls::Native(_) if session.handshake_kind() == Some(HandshakeKind::Resumed) => {
+                    Seen::Native(None)
+                }
                 Tls::Native(_) => {
                     let certificate = session.peer_certificates().and_then(<[_]>::first);
                     // The verifier has read it already; a certificate that cannot be read counts as none.

@@ -53,7 +53,6 @@ async fn do_enroll(
     *device = Some(request.device.clone());
     let timer = api.metrics.time("enroll");
     let outcome = api.issuance.enroll(&request).await?;
-    api.issuance.confirm_trust(&request.device, request.trust, &outcome).await;
     timer.done();
     Ok((api.outcome(&request.device, request.trust, &outcome).await?, outcome.name()))
 }
@@ -87,7 +86,6 @@ async fn do_renew(
     }
     let timer = api.metrics.time("renew");
     let outcome = api.issuance.renew(&request, peer.as_ref()).await?;
-    api.issuance.confirm_trust(&request.device, request.trust, &outcome).await;
     timer.done();
     let ended = peer.as_ref().is_some_and(|peer| peer.not_after() < api.issuance.now());
     if ended && matches!(outcome, Outcome::Granted(_)) {

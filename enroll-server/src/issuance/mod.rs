@@ -259,7 +259,7 @@ impl Issuance {
         // First what costs little: whoever has no nonce of ours costs us no signature check.
         let freshness = self.parts.nonces.check(&request.evidence.nonce, &request.device, now)?;
         let csr = appraisal::csr::check(request.csr).map_err(appraisal::Refusal::from)?;
-        let application = Application::native(&request.device, csr, Some(evidence), freshness);
+        let application = Application::native(&request.device, csr, Some(evidence), freshness, request.trust);
         self.enroll_as(&application, evidence, draft, now).await
     }
 
@@ -271,7 +271,7 @@ impl Issuance {
         draft: &mut Draft,
         now: UnixTime,
     ) -> Result<Outcome, Denied> {
-        let Application { device, csr, freshness, via, .. } = application;
+        let Application { device, csr, freshness, via, trust, .. } = application;
         application.note_way(draft);
         for _ in 0..ATTEMPTS {
             let snapshot = self.parts.store.snapshot(device, now).await?;
@@ -286,7 +286,7 @@ impl Issuance {
             let evidence = Some(evidence);
             let appraised = self.noted(device, appraised, (evidence, &snapshot), now).await?;
             let certificate = draft.certificate(&group, known, &appraised, &self.parts.profile)?;
-            let (record, freshness, via) = (draft.record(), *freshness, *via);
+            let (record, freshness, via, trust) = (draft.record(), *freshness, *via, *trust);
             let ask = Ask {
                 snapshot,
                 evidence,
@@ -297,6 +297,7 @@ impl Issuance {
                 record,
                 certificate,
                 via,
+                trust,
                 now,
             };
             if let Some(outcome) = self.issue(appraised, ask).await? {
@@ -333,7 +334,7 @@ impl Issuance {
         let identity = identity.ok_or(Denied::NoClientCertificate)?;
         let csr = appraisal::csr::check(request.csr).map_err(appraisal::Refusal::from)?;
         let freshness = self.freshness(evidence.and_then(|evidence| evidence.nonce), &request.device, now)?;
-        let application = Application::native(&request.device, csr, evidence, freshness);
+        let application = Application::native(&request.device, csr, evidence, freshness, request.trust);
         self.renew_as(&application, identity, draft, now).await
     }
 
@@ -358,7 +359,7 @@ impl Issuance {
         draft: &mut Draft,
         now: UnixTime,
     ) -> Result<Outcome, Denied> {
-        let Application { device, csr, evidence, freshness, via, .. } = application;
+        let Application { device, csr, evidence, freshness, via, trust, .. } = application;
         application.note_way(draft);
         for _ in 0..ATTEMPTS {
             let tls = identity.as_stored(self.parts.store.as_ref()).await?;
@@ -383,23 +384,26 @@ impl Issuance {
             let appraised = self.noted(device, appraised, (*evidence, &snapshot), now).await?;
             let presented = Some(identity.serial());
             let certificate = draft.certificate(&group, known, &appraised, &self.parts.profile)?;
-            let (evidence, freshness, record, via) = (*evidence, *freshness, draft.record(), *via);
-            let ask =
-                Ask { snapshot, evidence, token, presented, freshness, group, record, certificate, via, now };
+            let (evidence, freshness, record) = (*evidence, *freshness, draft.record());
+            let (via, trust) = (*via, *trust);
+            let ask = Ask {
+                snapshot,
+                evidence,
+                token,
+                presented,
+                freshness,
+                group,
+                record,
+                certificate,
+                via,
+                trust,
+                now,
+            };
             if let Some(outcome) = self.issue(appraised, ask).await? {
                 return Ok(outcome.told(draft.broker()));
             }
         }
         Err(Denied::Contended)
-    }
-
-    /// Writes down which trust bundle a device holds, where its request was granted: that proves who asked.
-    pub async fn confirm_trust(&self, device: &DeviceId, held: Option<u64>, outcome: &Outcome) {
-        let (Some(held), Outcome::Granted(_)) = (held, outcome) else { return };
-        // The certificate stands whether or not this is written; the device says it again.
-        if let Err(error) = self.parts.store.confirm_trust(device, held, None, self.now()).await {
-            tracing::warn!(%error, %device, "which trust bundle a device holds could not be written down");
-        }
     }
 
     /// Writes down which trust bundle the device of `identity` holds, and that it goes by this identity; `false` where its certificate is revoked or
@@ -478,8 +482,8 @@ impl Issuance {
     }
 
     fn authorize(&self, appraised: Appraised, ask: Ask<'_>) -> Result<Authorized, Denied> {
-        let Ask { snapshot, evidence, token, presented, freshness, group, record, certificate, via, now } =
-            ask;
+        let Ask { snapshot, evidence, token, presented, freshness, group, record, .. } = ask;
+        let Ask { certificate, via, trust, now, .. } = ask;
         let nonce = evidence.and_then(|evidence| evidence.nonce.copied());
         let binding = match (nonce, presented, evidence) {
             (Some(nonce), ..) => Binding::Nonce(nonce),
@@ -497,6 +501,7 @@ impl Issuance {
             presented,
             evidence: evidence.as_ref().map(stored),
             via,
+            trust,
             group,
             record: Some(record),
             serial: Serial::random().map_err(|_| Denied::Random)?,
@@ -533,9 +538,13 @@ impl Issuance {
         let issuer = Arc::clone(recorded_for.ok_or(Denied::NoAuthority(recorded.issuer()))?);
         let linted =
             ca::lint(&recorded, &self.parts.profile, issuer.certificate(), now).map_err(IssueError::from)?;
-        // The key may be remote, and then signing blocks.
-        let signed = tokio::task::spawn_blocking(move || issuer.issue(linted, now)).await;
-        let signed = signed.map_err(|_| Denied::SignerGone)??;
+        let signed = if issuer.signs_at_once() {
+            issuer.issue(linted, now)?
+        } else {
+            // A key that is elsewhere lets its callers wait.
+            let signed = tokio::task::spawn_blocking(move || issuer.issue(linted, now)).await;
+            signed.map_err(|_| Denied::SignerGone)??
+        };
         self.parts.hook.at(Failpoint::Signed(signed.serial()));
         Ok(signed)
     }
@@ -629,6 +638,7 @@ struct Ask<'a> {
     group: GroupName,
     record: Box<NewAppraisal>,
     via: Via,
+    trust: Option<u64>,
     certificate: Pinned,
     now: UnixTime,
 }

@@ -18,6 +18,7 @@ use crate::authorities::{Authorities, InOffice};
 use crate::brokers::Brokers;
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError, Est};
+use crate::est::Settings;
 use crate::failpoint::Hook;
 #[cfg(any(test, feature = "plants"))]
 use crate::failpoint::Plant;
@@ -276,7 +277,7 @@ impl Server {
         }
         if let Some(((listener, _), tls)) = est {
             let (router, metrics) = (api::est(Arc::clone(&api)), Arc::clone(&metrics));
-            let site = Site { router, tls: Some(Tls::Est(tls)), limits, metrics };
+            let site = Site { router, tls: Some(Tls::Est(Arc::new(Settings::new(tls)))), limits, metrics };
             tasks.push(tokio::spawn(serve(listener, site, ending.clone())));
         }
         if let Some(teller) = teller {

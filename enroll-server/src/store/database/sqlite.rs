@@ -14,6 +14,9 @@ const CACHE_KIB: i64 = 64 * 1024;
 /// Pages of the log after which it is folded into the database: 32 MiB. At SQLite's own 1,000 every chunk of an
 /// import would write its pages twice.
 const CHECKPOINT: i64 = 8_192;
+/// Statements that a connection keeps prepared: more than there are on the way of any request, so that none is
+/// prepared twice.
+const STATEMENTS: usize = 256;
 
 /// Prepares a connection for much writing.
 pub(super) fn for_writing(connection: &Connection) -> Result<(), StoreError> {
@@ -42,7 +45,7 @@ pub(super) fn connect(options: &SqliteOptions) -> Result<Connection, StoreError>
         let pages = u64::from(mib) * 1024 * 1024 / u64::from(page.max(512));
         connection.pragma_update(None, "max_page_count", i64::try_from(pages).unwrap_or(i64::MAX))?;
     }
-    connection.set_prepared_statement_cache_capacity(64);
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
     Ok(connection)
 }
 

@@ -61,7 +61,7 @@ fn class(c: &Connection, new: &NewAppraisal) -> Result<i64, StoreError> {
 
 fn insert(c: &Connection, new: &NewAppraisal, class: i64) -> Result<(), StoreError> {
     let unwritable = |_| StoreError::Failed("a record of an appraisal cannot be written".into());
-    let rules = serde_json::to_string(&new.rules.iter().map(rule_json).collect::<Vec<_>>());
+    let rules = serde_json::to_string(&new.rules.iter().map(WrittenRule::from).collect::<Vec<_>>());
     let case = new.case.as_ref().map(serde_json::to_string).transpose().map_err(unwritable)?;
     let endorsements = (!new.endorsements.is_empty())
         .then(|| serde_cbor::to_vec(&new.endorsements))
@@ -99,13 +99,20 @@ fn insert(c: &Connection, new: &NewAppraisal, class: i64) -> Result<(), StoreErr
     Ok(())
 }
 
-fn rule_json(record: &RuleRecord) -> serde_json::Value {
-    serde_json::json!({
-        "rule": record.rule,
-        "verdict": record.verdict.name(),
-        "found": record.found,
-        "wanted": record.wanted,
-    })
+/// A rule as it is written.
+#[derive(serde::Serialize)]
+struct WrittenRule<'r> {
+    found: &'r str,
+    rule: &'r str,
+    verdict: &'r str,
+    wanted: &'r str,
+}
+
+impl<'r> From<&'r RuleRecord> for WrittenRule<'r> {
+    fn from(record: &'r RuleRecord) -> Self {
+        let RuleRecord { rule, found, wanted, verdict } = record;
+        Self { found, rule, verdict: verdict.name(), wanted }
+    }
 }
 
 /// Drops what is older than `before`, `most` at a time; gives how many there were.

@@ -10,7 +10,8 @@ use shared::{DeviceId, UnixTime};
 
 use super::convert::{certificate_state, device as device_column, secs, serial, time, validity};
 use super::{
-    actions, appraisals, credentials, crl, events, issuers, log, profiles, read, renewals, revoke, tokens,
+    actions, appraisals, credentials, crl, events, issuers, log, profiles, read, renewals, revoke, rollovers,
+    tokens,
 };
 use crate::audit::changes::LastClaims;
 use crate::audit::{Actor, EventKind};
@@ -33,6 +34,7 @@ pub(super) fn record(
         Decision::Record => {
             let quota = quota(c, request)?;
             note_device(c, request)?;
+            note_trust(c, request)?;
             if !request.appraised().is_renewal() {
                 use_up_approval(c, request.device())?;
             }
@@ -60,6 +62,7 @@ pub(super) fn record(
         Decision::Release(serial) => {
             let quota = quota(c, request)?;
             release(c, request, serial, partitioning)?;
+            note_trust(c, request)?;
             if let Some(observed) = observed(request) {
                 events::accepted(c, &observed)?;
             }
@@ -67,8 +70,12 @@ pub(super) fn record(
             note_quota(c, request, quota)?;
             recorded(c, serial, Some(&request.basis().profile)).map(RecordOutcome::Open)
         }
-        Decision::Known(serial, CertificateState::Issued) => issued(c, serial),
+        Decision::Known(serial, CertificateState::Issued) => {
+            note_trust(c, request)?;
+            issued(c, serial)
+        }
         Decision::Known(serial, CertificateState::Intent) => {
+            note_trust(c, request)?;
             recorded(c, serial, Some(&request.basis().profile)).map(RecordOutcome::Open)
         }
         Decision::Known(..) => Ok(RecordOutcome::Held),
@@ -230,6 +237,14 @@ fn note_device(c: &Connection, request: &Authorized) -> Result<(), StoreError> {
         credentials::bring_in(c, credential, request.device(), identity, request.basis().now)?;
     }
     Ok(())
+}
+
+/// Writes down which trust bundle the device of a granted request holds, where it said so.
+fn note_trust(c: &Connection, request: &Authorized) -> Result<(), StoreError> {
+    match request.basis().trust {
+        Some(number) => rollovers::note_trust(c, request.device(), number, request.basis().now),
+        None => Ok(()),
+    }
 }
 
 /// The state after something happened that [`decide`] allowed.

@@ -71,16 +71,26 @@ impl RolloverStore for SqlStore {
             if let Some(shown) = shown {
                 revoke::renewed_with(c, &device, shown, now)?;
             }
-            let sql = "UPDATE devices SET trust_number = ?, trust_at = ? WHERE device = ?";
-            let number = i64::try_from(number).unwrap_or(i64::MAX);
-            c.prepare_cached(sql)?.execute(params![number, secs(now), device.as_str()])?;
-            Ok(())
+            note_trust(c, &device, number, now)
         })
     }
 
     fn spread(&self, now: UnixTime) -> Reply<'_, Spread> {
         self.read(move |c| counts::spread(c, now))
     }
+}
+
+/// Writes down which trust bundle a device holds.
+pub(super) fn note_trust(
+    c: &Connection,
+    device: &DeviceId,
+    number: u64,
+    now: UnixTime,
+) -> Result<(), StoreError> {
+    let sql = "UPDATE devices SET trust_number = ?, trust_at = ? WHERE device = ?";
+    let number = i64::try_from(number).unwrap_or(i64::MAX);
+    c.prepare_cached(sql)?.execute(params![number, secs(now), device.as_str()])?;
+    Ok(())
 }
 
 /// Most rows of a page.
