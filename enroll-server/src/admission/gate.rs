@@ -10,7 +10,7 @@ use super::{Admission, AdmissionLimits, Asking, Full, Later, Place, Source};
 
 /// How much there is of what is limited.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Standing {
+pub struct Load {
     /// Connections.
     pub connections: usize,
     /// Handshakes under way.
@@ -53,10 +53,10 @@ impl Gate {
         Self(Arc::new(Shared { admission, begun: Instant::now(), keeps_permits: true }))
     }
 
-    /// See [`Admission::standing`].
+    /// See [`Admission::load`].
     #[must_use]
-    pub fn standing(&self) -> Standing {
-        self.0.lock().standing()
+    pub fn load(&self) -> Load {
+        self.0.lock().load()
     }
 
     pub(crate) fn connect(&self, from: Source) -> Result<Connected, Full> {
@@ -67,6 +67,10 @@ impl Gate {
     pub(crate) fn request(&self, asking: &Asking<'_>) -> Result<Turn, Later> {
         self.0.lock().request(asking, self.0.now())?;
         Ok(Turn(self.clone()))
+    }
+
+    pub(crate) fn begin(&self, proven: bool, left: Option<Duration>) -> Result<(), Later> {
+        self.0.lock().begin(proven, left, self.0.now())
     }
 
     pub(crate) fn group(&self, group: &GroupName, left: Option<Duration>) -> Result<(), Later> {

@@ -23,7 +23,7 @@ pub struct AdmissionLimits {
     pub address_rate: Option<Rate>,
     /// Requests under way at once.
     pub requests: usize,
-    /// Bytes of bodies that may be in memory at once, announced or read.
+    /// Bytes of bodies that may be on their way at once, as announced.
     pub bodies: usize,
     /// Requests of all devices that begin something: questions, renewals, enrollments over EST. What a device asks with
     /// a nonce that it was just given belongs to the question.
@@ -38,13 +38,22 @@ pub struct AdmissionLimits {
     pub longest_wait: Duration,
 }
 
+impl AdmissionLimits {
+    /// For the listener without TLS: its connections are counted apart, so that whoever looks how the server is, or
+    /// whether a certificate is revoked, is answered when devices come too many. Nobody has a place in a reserve there.
+    #[must_use]
+    pub fn without_tls(&self) -> Self {
+        Self { reserve: 0, handshakes: self.connections, ..self.clone() }
+    }
+}
+
 impl Default for AdmissionLimits {
     fn default() -> Self {
         Self {
             connections: 2_000,
             reserve: 200,
-            handshakes: 1_000,
-            per_address: 1_000,
+            handshakes: 1_500,
+            per_address: 500,
             // "60000/m": a site behind one address may come back all at once, and then a thousand a second.
             address_rate: Some(Rate::per_minute(ADDRESS)),
             requests: 1_000,

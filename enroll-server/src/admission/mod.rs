@@ -34,8 +34,8 @@ use shared::DeviceId;
 use crate::store::Rate;
 
 pub use bucket::window;
-pub(crate) use gate::{BodyPermit, Connected, Turn};
-pub use gate::{Gate, Standing};
+pub(crate) use gate::Connected;
+pub use gate::{Gate, Load};
 pub use limits::AdmissionLimits;
 pub use source::Source;
 
@@ -108,7 +108,8 @@ pub struct Asking<'a> {
 pub enum Kind {
     /// Something begins: counts for the rate.
     Beginning,
-    /// It belongs to what began: it brings a nonce that was just given. Or it is public, or an operator's.
+    /// It belongs to what began: it brings a nonce that was just given. Or it is public, or an operator's; or it is told
+    /// by [`Admission::begin`] that it begins something.
     Sequel,
 }
 
@@ -138,7 +139,7 @@ pub enum Busy {
     #[error("devices of the group ask more often than its rate allows")]
     Group,
     /// Bodies fill the memory that is for them.
-    #[error("request bodies fill what limits.bodies allows")]
+    #[error("request bodies fill what limits.bodies_mib allows")]
     Bodies,
 }
 
@@ -268,12 +269,24 @@ impl Admission {
             let take = spend(&mut self.identities, device.clone(), rate, now);
             take.map_err(|after| Later { reason: Busy::Identity, after })?;
         }
-        if asking.kind == Kind::Beginning && self.limits.rate.is_some() {
-            let turn = self.turns.ask(lane, asking.left, now);
-            turn.map_err(|after| Later { reason: Busy::Rate, after })?;
+        if asking.kind == Kind::Beginning {
+            self.begin(asking.identity.is_some(), asking.left, now)?;
         }
         self.requests += 1;
         Ok(())
+    }
+
+    /// A request that was let in turns out to begin something: it counts for the rate. `proven` says whether TLS has
+    /// proved whose it is, `left` is as in [`Asking`].
+    ///
+    /// # Errors
+    /// When it is to come again.
+    pub fn begin(&mut self, proven: bool, left: Option<Duration>, now: Duration) -> Result<(), Later> {
+        if self.limits.rate.is_none() {
+            return Ok(());
+        }
+        let lane = if proven { Lane::Proven } else { Lane::Unproven };
+        self.turns.ask(lane, left, now).map_err(|after| Later { reason: Busy::Rate, after })
     }
 
     /// A request that was let in has its answer, or was given up.
@@ -316,9 +329,9 @@ impl Admission {
 
     /// How many connections, handshakes and requests there are, and how many bytes of bodies.
     #[must_use]
-    pub const fn standing(&self) -> Standing {
+    pub const fn load(&self) -> Load {
         let Self { connections, handshakes, requests, bodies, .. } = *self;
-        Standing { connections, handshakes, requests, bodies }
+        Load { connections, handshakes, requests, bodies }
     }
 }
 

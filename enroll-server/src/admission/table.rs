@@ -50,6 +50,7 @@ impl<K: Hash + Eq, V: Default> Table<K, V> {
         self.entries.get_mut(key)
     }
 
+    #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.entries.len()
     }

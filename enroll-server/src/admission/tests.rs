@@ -6,7 +6,7 @@ use core::time::Duration;
 use proptest::prelude::*;
 use shared::DeviceId;
 
-use super::{Admission, AdmissionLimits, Asking, Busy, Full, Kind, Later, Place, Source, Standing, window};
+use super::{Admission, AdmissionLimits, Asking, Busy, Full, Kind, Later, Load, Place, Source, window};
 
 const SECOND: Duration = Duration::from_secs(1);
 const DAY: Duration = Duration::from_secs(86_400);
@@ -242,15 +242,15 @@ proptest! {
                 Step::BodyGone => if let Some(bytes) = bodies.pop() { admission.body_gone(bytes); },
                 Step::Wait(millis) => now += Duration::from_millis(millis),
             }
-            let standing = admission.standing();
-            prop_assert_eq!(standing.connections, open.len());
-            prop_assert!(standing.connections <= 10 && standing.handshakes <= 6 && standing.bodies <= 10_000);
-            prop_assert!(standing.requests == asked && asked <= 7);
+            let load = admission.load();
+            prop_assert_eq!(load.connections, open.len());
+            prop_assert!(load.connections <= 10 && load.handshakes <= 6 && load.bodies <= 10_000);
+            prop_assert!(load.requests == asked && asked <= 7);
         }
         for number in open { admission.handshaken(); admission.disconnected(site(number)); }
         for _ in 0..asked { admission.answered(); }
         for bytes in bodies { admission.body_gone(bytes); }
-        prop_assert_eq!(admission.standing(), Standing::default());
+        prop_assert_eq!(admission.load(), Load::default());
     }
 
     /// No window sees more served than the rate, where nothing is about to run out.

@@ -5,7 +5,7 @@
 
 use core::time::Duration;
 
-use agent_core::lifecycle::{Action, Asker, Errand, Event, Machine, Now, Pace, Phase, Verdict};
+use agent_core::lifecycle::{Action, Asker, Errand, Event, Machine, Now, Pace, Verdict};
 use agent_core::platform::{Slot, TransportError};
 use agent_core::slots::{Asked, Dates, Inspection, Purpose, State};
 use agent_core::x509::Validity;
@@ -92,11 +92,6 @@ impl Device {
     /// What its certificate has left of its life; zero where it has ended.
     pub(super) fn left(&self, now: Duration) -> Duration {
         self.dates.not_after.since(START.after(now))
-    }
-
-    /// Whether it does not go the way any more that leads to another certificate.
-    pub(super) fn is_lost(&self, now: Duration) -> bool {
-        self.machine.phase(&self.now(now)) == Phase::Stopped
     }
 
     /// Does what is to be done until it has to wait. `random` is drawn anew for each event.

@@ -134,7 +134,7 @@ impl Storm {
             self.weather(now);
             self.event(now, number, what);
             self.events += 1;
-            if self.events % 65_536 == 0 {
+            if self.events.is_multiple_of(65_536) {
                 progress(self.record.done);
             }
         }
@@ -227,10 +227,9 @@ impl Storm {
                 (under_way.place, under_way.life) = (place, self.server.life);
                 self.queue.at(at, number, What::Shaken);
             }
-            // Closed before the server showed who it is: that says nothing.
             None => {
                 self.record.closed += 1;
-                self.failed(now, number, TransportError::Unreachable);
+                self.failed(now, number, TransportError::Closed);
             }
         }
     }

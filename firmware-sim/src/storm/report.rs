@@ -92,9 +92,9 @@ impl Report {
         let successes = record.successes.max(1) as f64;
         let mut waits = record.waits.clone();
         waits.sort_unstable_by(f32::total_cmp);
-        let at = |part: f64| {
-            let place = (waits.len().saturating_sub(1) as f64 * part).ceil();
-            waits.get(place as usize).copied().map_or(0.0, f64::from)
+        let at = |thousandths: usize| {
+            let place = (waits.len().saturating_sub(1) * thousandths).div_ceil(1_000);
+            waits.get(place).copied().map_or(0.0, f64::from)
         };
         let per_second = |columns: &Columns| columns.highest() / columns.width.as_secs_f64();
         let devices = record.done + u32::try_from(locked_out).unwrap_or(u32::MAX);
@@ -117,9 +117,9 @@ impl Report {
             attempts_per_success: record.attempts as f64 / successes,
             attempts_per_success_at_server: (record.attempts - record.in_vain) as f64 / successes,
             done: record.done,
-            worst_wait: at(1.0),
-            p99_wait: at(0.99),
-            median_wait: at(0.5),
+            worst_wait: at(1_000),
+            p99_wait: at(990),
+            median_wait: at(500),
             last_served: record.last_done.saturating_sub(bounds.from).as_secs_f64(),
             last_served_bound: bounds.until.saturating_sub(bounds.from).as_secs_f64(),
             fleet_over_capacity: f64::from(devices) / capacity,

@@ -1,7 +1,5 @@
 //! Charts as SVG: small, with axes and units, readable on light and on dark ground.
 
-use core::fmt::Write as _;
-
 /// Lines over time.
 #[derive(Clone, Debug)]
 pub(super) struct Chart {
@@ -63,8 +61,10 @@ impl Chart {
              <title>{0}</title>\n<style>{STYLE}</style>\n<text class=\"t\" x=\"{LEFT}\" y=\"18\">{0}</text>\n",
             self.title
         );
-        // Writing to a String cannot fail.
-        let mut put = |text: String| drop(writeln!(svg, "{text}"));
+        let mut put = |text: String| {
+            svg.push_str(&text);
+            svg.push('\n');
+        };
         let (bottom, right) = (y(0.0), WIDTH - RIGHT);
         if let Some(Shade { from, to, name }) = self.shade {
             let (from, to) = (x(from.max(begin)), x(to.min(end)));
@@ -163,7 +163,11 @@ fn unit_of(length: f64) -> (f64, &'static str) {
 /// As few digits as say it.
 fn short(value: f64) -> String {
     let rounded = (value * 1_000.0).round() / 1_000.0;
-    if rounded.abs() >= 10_000.0 { format!("{}k", rounded / 1_000.0) } else { format!("{rounded}") }
+    match rounded.abs() {
+        0.0 => "0".to_owned(),
+        10_000.0.. => format!("{}k", rounded / 1_000.0),
+        _ => rounded.to_string(),
+    }
 }
 
 #[cfg(test)]
@@ -193,6 +197,6 @@ mod tests {
     #[test]
     fn steps_are_round_and_numbers_short() {
         assert_eq!([nice(0.3), nice(1.0), nice(70.0), nice(230.0)], [0.5, 1.0, 100.0, 500.0]);
-        assert_eq!([short(0.5), short(16_700.0), short(-0.0)], ["0.5", "16.7k", "-0"].map(String::from));
+        assert_eq!([short(0.5), short(16_700.0), short(-0.0)], ["0.5", "16.7k", "0"].map(String::from));
     }
 }
