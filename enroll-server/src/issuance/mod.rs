@@ -30,6 +30,8 @@ mod outage_tests;
 #[cfg(test)]
 mod renewal_tests;
 #[cfg(test)]
+mod start_tests;
+#[cfg(test)]
 mod tests;
 
 use core::time::Duration;

@@ -2,7 +2,7 @@
 
 use shared::endpoint;
 use shared::message::latest::{
-    Challenge, ChallengeRequest, EnrollRequest, FreshEvidence, RenewRequest, TrustReport,
+    Challenge, ChallengeRequest, EnrollRequest, FreshEvidence, Kinds, RenewRequest, TrustReport,
 };
 use zeroize::Zeroize as _;
 
@@ -29,7 +29,7 @@ impl<W: World, const REQUEST: usize, const ANSWER: usize> Agent<'_, W, REQUEST, 
         };
         let question = ChallengeRequest {
             device: attester.device_id().clone(),
-            kinds: attester.kinds(),
+            kinds: Kinds::from_slice(&[attester.kind()]).unwrap_or_default(),
             introduction: self.answer.get(..introduced).filter(|bytes| !bytes.is_empty()),
         };
         let Ok(length) = question.encode(&mut self.request) else {
@@ -47,7 +47,7 @@ impl<W: World, const REQUEST: usize, const ANSWER: usize> Agent<'_, W, REQUEST, 
         let challenge = self.answer.get(..reply.length).unwrap_or_default();
         let Parts { attester, observer, .. } = self.world.parts();
         match Challenge::decode(challenge) {
-            Ok(challenge) if attester.kinds().contains(&challenge.kind) => {
+            Ok(challenge) if challenge.kind == attester.kind() => {
                 observer.notice(&Notice::Challenged { kind: challenge.kind });
                 let Challenge { server_time, nonce, kind, credential, renewal_wanted, .. } = challenge;
                 if let Some(credential) = credential
@@ -132,7 +132,11 @@ impl<W: World, const REQUEST: usize, const ANSWER: usize> Agent<'_, W, REQUEST, 
         let csr = csr.get(..length).unwrap_or_default();
         let mut body = 0..0;
         if let Some((nonce, kind)) = asked.evidence() {
-            body.end = attester.attest(kind, &nonce, &key.key().public_point(), scratch)?;
+            // Asked before a restart that brought another identity.
+            if kind != attester.kind() {
+                return Err(AttestError::Kind.into());
+            }
+            body.end = attester.attest(&nonce, &key.key().public_point(), scratch)?;
         }
         let evidence = asked.evidence().map(|(nonce, kind)| FreshEvidence {
             nonce,

@@ -171,6 +171,22 @@ mod tests {
     }
 
     #[test]
+    fn usage_names_values_in_the_order_in_which_they_are_read() {
+        let mut commands = vec![Args::command()];
+        commands[0].build();
+        let mut looked_at = 0;
+        while let Some(mut command) = commands.pop() {
+            let usage = command.render_usage().to_string();
+            let names = command.get_positionals().filter_map(|value| value.get_value_names()?.first());
+            let places: Vec<_> = names.map(|name| usage.rfind(name.as_str()).expect(&usage)).collect();
+            assert!(places.is_sorted(), "{usage}");
+            looked_at += usize::from(places.len() > 1);
+            commands.extend(command.get_subcommands().cloned());
+        }
+        assert!(looked_at >= 3, "set-group, tag add, tag remove");
+    }
+
+    #[test]
     fn options_may_stand_before_and_after_the_command() {
         for line in [
             "enroll-server --config f.toml device import inventory.csv --json",

@@ -25,6 +25,7 @@ pub(super) const STEPS: &[&str] = &[
     include_str!("../migrations/0017_wanted_renewals.sql"),
     include_str!("../migrations/0018_profiles.sql"),
     include_str!("../migrations/0019_rollover.sql"),
+    include_str!("../migrations/0020_counts.sql"),
 ];
 
 /// Runs the steps the database has not seen.

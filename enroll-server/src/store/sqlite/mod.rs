@@ -8,6 +8,7 @@ mod actor;
 mod appraisals;
 mod attestation_keys;
 mod convert;
+mod counts;
 mod credentials;
 mod crl;
 mod events;
@@ -34,6 +35,8 @@ mod tokens;
 mod webhooks;
 mod writer;
 
+#[cfg(test)]
+mod counts_tests;
 #[cfg(test)]
 mod crl_tests;
 #[cfg(test)]
@@ -464,7 +467,7 @@ impl Store for SqliteStore {
     }
 
     fn counts(&self) -> Reply<'_, Counts> {
-        self.read(read::counts)
+        self.read(counts::by_state)
     }
 
     fn probe(&self) -> Reply<'_, ()> {

@@ -13,8 +13,8 @@ use super::convert::{
 };
 use super::issuers;
 use crate::store::{
-    Certificate, CertificateState, Counts, Device, DeviceState, IssuerNumber, Revocation, RevokedEntry,
-    RevokedList, StoreError, StoredEvidence, Tag, Via,
+    Certificate, CertificateState, Device, DeviceState, IssuerNumber, Revocation, RevokedEntry, RevokedList,
+    StoreError, StoredEvidence, Tag, Via,
 };
 
 pub(super) fn counter(c: &Connection, name: &str) -> Result<u64, StoreError> {
@@ -109,9 +109,11 @@ fn tags(row: &Row<'_>) -> Result<Vec<Tag>, StoreError> {
     tags.map_err(|_| StoreError::Damaged { field: "tag" })
 }
 
-/// Certificates, with the time since when their device is suspended, if it is.
+/// Certificates, with the time since when their device is suspended, if it is, and the names of their profiles.
 const CERTIFICATES: &str = "SELECT *, (SELECT changed FROM devices WHERE devices.device = certificates.device \
-                            AND devices.state = 'suspended') AS held_since FROM certificates";
+                            AND devices.state = 'suspended') AS held_since, \
+                            (SELECT name FROM profiles WHERE profiles.number = certificates.profile) AS profile_name \
+                            FROM certificates";
 
 pub(super) fn certificate(c: &Connection, serial: Serial) -> Result<Option<Certificate>, StoreError> {
     let mut query = c.prepare_cached(&format!("{CERTIFICATES} WHERE serial = ?"))?;
@@ -152,6 +154,7 @@ fn certificate_row(row: &Row<'_>) -> Result<Certificate, StoreError> {
         evidence: evidence(row)?,
         der: row.get("der")?,
         issuer: issuers::number(row, "issuer")?,
+        profile: row.get("profile_name")?,
     })
 }
 
@@ -199,21 +202,4 @@ pub(super) fn revoked(
     // Not by the database: it would go through all certificates in the order of their serial numbers.
     entries.sort_unstable_by_key(|entry| entry.serial);
     Ok(RevokedList { generation: counter(c, "revocations")?, entries })
-}
-
-pub(super) fn counts(c: &Connection) -> Result<Counts, StoreError> {
-    let mut counts = Counts::default();
-    let number = |row: &Row<'_>| -> Result<u64, StoreError> {
-        let number: i64 = row.get("number")?;
-        u64::try_from(number).map_err(|_| StoreError::Damaged { field: "number" })
-    };
-    let mut query = c.prepare_cached("SELECT state, count(*) AS number FROM devices GROUP BY state")?;
-    for row in query.query_map([], lift(|row| Ok((device_state(row)?, number(row)?))))? {
-        counts.devices.push(row??);
-    }
-    let mut query = c.prepare_cached("SELECT state, count(*) AS number FROM certificates GROUP BY state")?;
-    for row in query.query_map([], lift(|row| Ok((certificate_state(row)?, number(row)?))))? {
-        counts.certificates.push(row??);
-    }
-    Ok(counts)
 }

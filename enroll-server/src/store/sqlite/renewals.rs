@@ -4,9 +4,8 @@ use rusqlite::{Connection, Row, params};
 use shared::{DeviceId, UnixTime};
 
 use super::convert::{device as device_column, lift, optional_time, secs, time};
-use super::{SqliteStore, actor, events, read, search};
+use super::{SqliteStore, actor, counts, events, read, search};
 use crate::audit::EventKind;
-use crate::store::outbox::number;
 use crate::store::{
     DeviceState, DueRenewal, Lease, NewEvent, Page, Renewals, Reply, Selection, StoreError, TOLD_QUIET,
     TellOutcome, Told, Turns, Wanted, WantedCounts, WantedPage, WantedRenewal,
@@ -35,7 +34,7 @@ impl Renewals for SqliteStore {
     }
 
     fn count_wanted_renewals(&self) -> Reply<'_, WantedCounts> {
-        self.read(count)
+        self.read(counts::wanted_renewals)
     }
 
     fn lease_work(&self, name: &'static str, lease: Lease, now: UnixTime) -> Reply<'_, bool> {
@@ -142,20 +141,6 @@ fn wanted_row(row: &Row<'_>) -> Result<WantedRenewal, StoreError> {
         told: optional_time(row, "told")?,
         problem: row.get("problem")?,
     })
-}
-
-fn count(c: &Connection) -> Result<WantedCounts, StoreError> {
-    let sql = "SELECT count(*) AS wanted, count(*) - count(told) AS untold FROM wanted_renewals";
-    let row = c.prepare_cached(sql)?.query_row(
-        [],
-        lift(|row| {
-            Ok(WantedCounts {
-                wanted: number("wanted", row.get("wanted")?)?,
-                untold: number("untold", row.get("untold")?)?,
-            })
-        }),
-    );
-    row?
 }
 
 fn take_lease(c: &Connection, name: &str, lease: &Lease, now: UnixTime) -> Result<bool, StoreError> {

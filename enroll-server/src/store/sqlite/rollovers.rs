@@ -6,7 +6,7 @@ use shared::{DeviceId, UnixTime};
 
 use super::SqliteStore;
 use super::convert::{lift, optional, optional_time, secs, time};
-use super::{events, issuers, read, revoke, search};
+use super::{counts, events, read, revoke, search};
 use crate::audit::EventKind;
 use crate::rollover::{Order, Standing, Step, decide};
 use crate::store::{
@@ -80,7 +80,7 @@ impl RolloverStore for SqliteStore {
     }
 
     fn spread(&self, now: UnixTime) -> Reply<'_, Spread> {
-        self.read(move |c| spread(c, now))
+        self.read(move |c| counts::spread(c, now))
     }
 }
 
@@ -273,23 +273,4 @@ fn unmoved(c: &Connection, goal: &Goal, page: &Page, now: UnixTime) -> Result<Un
     let mut devices = rows.map(|row| row?).collect::<Result<Vec<_>, StoreError>>()?;
     let next = search::cut(&mut devices, limit, |unmoved| unmoved.device.clone());
     Ok(UnmovedPage { devices, next })
-}
-
-fn spread(c: &Connection, now: UnixTime) -> Result<Spread, StoreError> {
-    let sql =
-        format!("SELECT trust_number, count(*) AS devices FROM devices WHERE {STATES} GROUP BY trust_number");
-    let mut query = c.prepare_cached(&sql)?;
-    let counted = |row: &Row<'_>, column: &str| -> Result<u64, StoreError> {
-        Ok(u64::try_from(row.get::<_, i64>(column)?).unwrap_or(0))
-    };
-    let rows =
-        query.query_map([], lift(|row| Ok((number(row, "trust_number")?, counted(row, "devices")?))))?;
-    let trust = rows.map(|row| row?).collect::<Result<_, StoreError>>()?;
-    let sql = "SELECT issuer, count(*) AS live FROM certificates \
-               WHERE state = 'issued' AND not_after >= ? GROUP BY issuer";
-    let mut query = c.prepare_cached(sql)?;
-    let rows = query
-        .query_map([secs(now)], lift(|row| Ok((issuers::number(row, "issuer")?, counted(row, "live")?))))?;
-    let issuers = rows.map(|row| row?).collect::<Result<_, StoreError>>()?;
-    Ok(Spread { trust, issuers })
 }
