@@ -1,6 +1,6 @@
 //! The accept loop: connections, handshakes and their deadlines.
 //!
-//! A connection costs nothing before its handshake but a descriptor and a place under the cap.
+//! A connection costs nothing before its handshake but a descriptor and a place, which [`crate::admission`] gives.
 
 use core::time::Duration;
 use std::sync::Arc;
@@ -14,11 +14,12 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use rustls::{HandshakeKind, ServerConfig};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt as _;
 
+use crate::admission::{Connected, Gate, Source};
 use crate::api::{Peer, PeerAddress};
 use crate::config::Limits;
 use crate::est;
@@ -33,6 +34,7 @@ pub(crate) struct Site {
     /// `None` for the listener without TLS.
     pub(crate) tls: Option<Tls>,
     pub(crate) limits: Limits,
+    pub(crate) gate: Gate,
     pub(crate) metrics: Arc<Metrics>,
 }
 
@@ -77,7 +79,6 @@ const MAX_HEADERS: usize = 32;
 
 /// Serves until `stop`; then finishes what is under way, for as long as the limits allow.
 pub(crate) async fn serve(listener: TcpListener, site: Site, mut stop: watch::Receiver<bool>) {
-    let places = Arc::new(Semaphore::new(site.limits.connections));
     let mut connections = JoinSet::new();
     let ending = stop.clone();
     loop {
@@ -94,18 +95,20 @@ pub(crate) async fn serve(listener: TcpListener, site: Site, mut stop: watch::Re
                 continue;
             }
         };
-        let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
-            site.metrics.turned_away();
-            continue;
+        let place = match site.gate.connect(Source::from(from.0.ip())) {
+            Ok(place) => place,
+            Err(full) => {
+                site.metrics.turned_away(full);
+                continue;
+            }
         };
         let (site, stop) = (site.clone(), ending.clone());
         connections.spawn(async move {
             let _open = site.metrics.connected();
             let life = site.limits.connection;
-            if tokio::time::timeout(life, connection((stream, from), site, stop)).await.is_err() {
+            if tokio::time::timeout(life, connection((stream, from), place, site, stop)).await.is_err() {
                 tracing::debug!(?life, "a connection was closed for its age");
             }
-            drop(place);
         });
     }
     drop(listener);
@@ -131,18 +134,27 @@ pub(crate) async fn unless_stopped<T>(
     }
 }
 
-async fn connection((stream, from): (TcpStream, PeerAddress), site: Site, stop: watch::Receiver<bool>) {
+async fn connection(
+    (stream, from): (TcpStream, PeerAddress),
+    mut place: Connected,
+    site: Site,
+    stop: watch::Receiver<bool>,
+) {
     // Answers are short; waiting to fill a segment would only add a round trip.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "no TCP_NODELAY");
     }
-    let Some(tls) = &site.tls else { return exchange(stream, (Seen::Native(None), from), &site, stop).await };
+    let Some(tls) = &site.tls else {
+        place.handshaken();
+        return exchange(stream, (Seen::Native(None), from), &place, &site, stop).await;
+    };
     let Some(acceptor) = tls.acceptor() else {
         site.metrics.handshake_failed();
         return;
     };
     match tokio::time::timeout(site.limits.handshake, acceptor.accept(stream)).await {
         Ok(Ok(stream)) => {
+            place.handshaken();
             let session = stream.get_ref().1;
             let seen = match tls {
                 // A ticket is no proof of a key: whoever comes by one is nobody.
@@ -156,7 +168,7 @@ async fn connection((stream, from): (TcpStream, PeerAddress), site: Site, stop: 
                 }
                 Tls::Est(_) => Seen::Est(Arc::new(est::Connection::new(session))),
             };
-            exchange(stream, (seen, from), &site, stop).await;
+            exchange(stream, (seen, from), &place, &site, stop).await;
         }
         Ok(Err(error)) => {
             site.metrics.handshake_failed();
@@ -173,6 +185,7 @@ async fn connection((stream, from): (TcpStream, PeerAddress), site: Site, stop: 
 async fn exchange<S>(
     stream: S,
     (seen, from): (Seen, PeerAddress),
+    place: &Connected,
     site: &Site,
     mut stop: watch::Receiver<bool>,
 ) where
@@ -186,6 +199,7 @@ async fn exchange<S>(
             Seen::Est(connection) => drop(request.extensions_mut().insert(connection)),
         }
         request.extensions_mut().insert(from);
+        request.extensions_mut().insert(place.place());
         router.oneshot(request)
     });
     let mut server = http1::Builder::new();
@@ -204,3 +218,6 @@ async fn exchange<S>(
         tracing::debug!(%error, "a connection broke off");
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -21,4 +21,5 @@ pub mod psa;
 pub mod qemu;
 pub mod rollover;
 pub mod stage;
+pub mod storm;
 pub mod year;

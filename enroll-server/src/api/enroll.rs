@@ -84,6 +84,9 @@ async fn do_renew(
         api.issuance.turned_away(Asked::Renew, &request.device, problem.reject(), &problem.to_string());
         return Err(problem);
     }
+    if let Some(peer) = &peer {
+        api.renewal(peer, request.evidence.as_ref())?;
+    }
     let timer = api.metrics.time("renew");
     let outcome = api.issuance.renew(&request, peer.as_ref()).await?;
     timer.done();

@@ -7,6 +7,7 @@
 mod brokers;
 mod error;
 mod issuing_key;
+mod limits;
 mod mqtt;
 mod read;
 mod reader;
@@ -20,6 +21,7 @@ use std::path::PathBuf;
 
 use ca::key::{Pkcs11Uri, TpmPlace};
 
+use crate::admission::AdmissionLimits;
 use crate::audit::RefusalLimits;
 use crate::store::RecordLimits;
 use crate::tls_files::TlsFile;
@@ -89,6 +91,8 @@ pub struct Config {
     pub limits: Limits,
     /// The database on PostgreSQL, where it is not in [`Files::store`].
     pub postgres: Option<Postgres>,
+    /// Who is let in when too many come.
+    pub admission: AdmissionLimits,
     /// What is kept of appraisals.
     pub records: RecordLimits,
     /// SHA-256 of the bearer token of the admin API; without it the API refuses everything.
@@ -246,11 +250,9 @@ pub struct Ocsp {
     pub valid: Duration,
 }
 
-/// Caps and deadlines of one server.
+/// Deadlines of one server, and the size of its database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Connections open at once on the HTTPS listener.
-    pub connections: usize,
     /// Time for the TLS handshake.
     pub handshake: Duration,
     /// Time for the headers of a request, and the longest pause between two requests.
@@ -288,7 +290,6 @@ pub struct Log {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            connections: 2_000,
             handshake: Duration::from_secs(10),
             header: Duration::from_secs(10),
             body: Duration::from_secs(10),

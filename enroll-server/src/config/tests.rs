@@ -170,3 +170,21 @@ fn webhooks_are_read_and_all_their_mistakes_reported() {
     assert_eq!(fields, expected, "{mistakes:?}");
     assert!(parse("tenant = \"Acme\"\nwebhook = 3\n").is_err());
 }
+
+#[test]
+fn limits_follow_the_connections_and_rates_can_be_switched_off() {
+    let text = "tenant = \"Acme\"\n[limits]\nconnections = 8000\nrate = \"300/m\"\naddress_rate = \"off\"\n\
+                [limits.groups]\nlot-7 = \"5/s\"\n";
+    let limits = parse(text).unwrap().admission;
+    assert_eq!((limits.connections, limits.handshakes, limits.per_address), (8_000, 6_000, 2_000));
+    assert_eq!((limits.rate.map(|rate| rate.to_string()), limits.address_rate), (Some("300/m".into()), None));
+    assert_eq!(limits.groups.get(&"lot-7".parse().unwrap()).map(ToString::to_string), Some("5/s".into()));
+
+    let wrong = "tenant = \"Acme\"\n[limits]\nrate = \"fast\"\nper_addres = 3\n[limits.groups]\n\"no name\" = \"5/s\"\n\
+                 lot-7 = 5\n";
+    let Err(ConfigError::Mistakes { mistakes, .. }) = parse(wrong) else { panic!("taken") };
+    let fields: Vec<&str> = mistakes.iter().map(|mistake| mistake.field.as_str()).collect();
+    for field in ["limits.rate", "limits.per_addres", "limits.groups.no name", "limits.groups.lot-7"] {
+        assert!(fields.contains(&field), "{field}: {fields:?}");
+    }
+}

@@ -43,6 +43,7 @@ use ca::{IssueError, LdevidProfile, RecordedIntent as _, Serial, Validity};
 use shared::message::latest::{ChallengeRequest, EnrollRequest, EvidenceKind, Nonce, RenewRequest};
 use shared::{DeviceId, Reject, UnixTime};
 
+use crate::admission::Gate;
 use crate::audit::changes::LastClaims;
 use crate::audit::{self, Actor, EventKind};
 use crate::authorities::{Authorities, Authority, InOffice};
@@ -81,6 +82,7 @@ pub struct Issuance {
     makers: Makers,
     imported: Imported,
     clock: Arc<dyn Clock>,
+    gate: Gate,
 }
 
 /// What an [`Issuance`] is made of.
@@ -180,7 +182,30 @@ impl Issuance {
     /// Puts the parts together.
     #[must_use]
     pub fn new(parts: Parts, clock: Arc<dyn Clock>) -> Self {
-        Self { parts, makers: Makers::default(), imported: Imported::default(), clock }
+        let gate = Gate::default();
+        Self { parts, makers: Makers::default(), imported: Imported::default(), clock, gate }
+    }
+
+    /// With this gate, which the listeners ask too.
+    #[must_use]
+    pub fn behind(self, gate: Gate) -> Self {
+        Self { gate, ..self }
+    }
+
+    /// Who decides what is let in.
+    #[must_use]
+    pub const fn gate(&self) -> &Gate {
+        &self.gate
+    }
+
+    /// What the certificate of `identity` has left of its life.
+    pub(crate) fn left(&self, identity: &ClientIdentity) -> Duration {
+        identity.not_after().since(self.now())
+    }
+
+    /// Whether a nonce is one that was given to `device` a short time ago.
+    pub(crate) fn was_given(&self, nonce: &Nonce, device: &DeviceId) -> bool {
+        self.parts.nonces.check(nonce, device, self.now()) == Ok(Freshness::Fresh)
     }
 
     /// The time by the issuance's clock.
@@ -273,12 +298,15 @@ impl Issuance {
     ) -> Result<Outcome, Denied> {
         let Application { device, csr, freshness, via, trust, .. } = application;
         application.note_way(draft);
-        for _ in 0..ATTEMPTS {
+        for attempt in 0..ATTEMPTS {
             let snapshot = self.parts.store.snapshot(device, now).await?;
             let known = snapshot.known.as_ref();
             draft.facts(csr, Some(evidence.kind), known, None);
             let (proof, token) = self.proof(device, &evidence, csr).await?;
             let group = application.group(draft, known, Some(&proof))?;
+            if attempt == 0 {
+                self.gate.group(&group, None)?;
+            }
             let makers = self.makers.get(self.parts.store.as_ref(), snapshot.makers).await?;
             draft.know(self.imported.get(self.parts.store.as_ref(), snapshot.reference).await?);
             let appraised =
@@ -361,7 +389,7 @@ impl Issuance {
     ) -> Result<Outcome, Denied> {
         let Application { device, csr, evidence, freshness, via, trust, .. } = application;
         application.note_way(draft);
-        for _ in 0..ATTEMPTS {
+        for attempt in 0..ATTEMPTS {
             let tls = identity.as_stored(self.parts.store.as_ref()).await?;
             let snapshot = self.parts.store.snapshot(device, now).await?;
             let known = snapshot.known.as_ref();
@@ -376,6 +404,9 @@ impl Issuance {
             };
             let presented = RenewalPresented { device, csr, identity: &tls, proof: proof.as_ref() };
             let group = application.group(draft, known, proof.as_ref())?;
+            if attempt == 0 {
+                self.gate.group(&group, Some(self.left(identity)))?;
+            }
             let makers = self.makers.get(self.parts.store.as_ref(), snapshot.makers).await?;
             draft.know(self.imported.get(self.parts.store.as_ref(), snapshot.reference).await?);
             let appraised = draft.appraise(&group, &makers, |basis| {
@@ -557,6 +588,8 @@ impl Issuance {
     /// Ends the record of a request. That of one that was granted or held stands in the store already.
     fn closed<T>(&self, draft: Draft, done: Result<T, Denied>) -> Result<T, Denied> {
         if let Err(denied) = &done
+            // It was not appraised, and comes again.
+            && !matches!(denied, Denied::Later(_))
             && let Some(record) = draft.refused(denied)
         {
             self.parts.refusals.add(record);

@@ -12,6 +12,7 @@ use tokio::task::JoinHandle;
 
 use super::load::{LoadError, check_issuing, check_trust, issuer_without_key, load, root_source};
 use crate::admin::Admin;
+use crate::admission::Gate;
 use crate::api::{self, Api};
 use crate::audit::{ADMIN_TOKEN, Actor, Caller, Refusals, Repeated};
 use crate::authorities::{Authorities, InOffice};
@@ -237,11 +238,12 @@ impl Server {
             est: est.as_ref().map(|((_, address), _)| *address),
         };
         let (stop, ending) = watch::channel(false);
-        let limits = config.limits;
+        let (limits, gate) = (config.limits, api.issuance.gate().clone());
         let site = Site {
             router: api::https(Arc::clone(&api)),
             tls: Some(Tls::Native(Arc::clone(&tls))),
             limits,
+            gate: gate.clone(),
             metrics: Arc::clone(&metrics),
         };
         let mut tasks = vec![
@@ -277,14 +279,15 @@ impl Server {
         }
         if let Some(((listener, _), tls)) = est {
             let (router, metrics) = (api::est(Arc::clone(&api)), Arc::clone(&metrics));
-            let site = Site { router, tls: Some(Tls::Est(Arc::new(Settings::new(tls)))), limits, metrics };
+            let site = Site { router, tls: Some(Tls::Est(Arc::new(Settings::new(tls)))), limits, gate, metrics };
             tasks.push(tokio::spawn(serve(listener, site, ending.clone())));
         }
         if let Some(teller) = teller {
             tasks.push(tokio::spawn(teller.run(ending.clone())));
         }
         if let Some((listener, _)) = http {
-            let site = Site { router: api::http(api), tls: None, limits, metrics };
+            let gate = Gate::new(config.admission.without_tls());
+            let site = Site { router: api::http(api), tls: None, limits, gate, metrics };
             tasks.push(tokio::spawn(serve(listener, site, ending)));
         }
         tracing::info!(https = %bound.https, http = ?bound.http, est = ?bound.est, "the server is ready");
@@ -452,7 +455,7 @@ fn issuance(
         refusals: Arc::default(),
         hook,
     };
-    Ok(Issuance::new(parts, Arc::clone(clock)))
+    Ok(Issuance::new(parts, Arc::clone(clock)).behind(Gate::new(config.admission.clone())))
 }
 
 /// The operator's hand on the store of `config`, whether or not a server runs on it. What it changes is put down to

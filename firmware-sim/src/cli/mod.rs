@@ -10,6 +10,7 @@ mod psa_token;
 mod qemu;
 mod rollover;
 mod size;
+mod storm;
 mod year;
 
 use std::io::{self, Write as _};
@@ -47,6 +48,7 @@ enum Command {
     Qemu(qemu::Arguments),
     Rollover(rollover::Arguments),
     Size(size::Arguments),
+    Storm(storm::Arguments),
     Year(year::Arguments),
 }
 
@@ -95,6 +97,7 @@ async fn run(cli: Cli) -> ExitCode {
         Command::PsaToken(arguments) => psa_token::run(&arguments),
         Command::Size(arguments) => Box::pin(size::run(arguments)).await,
         Command::Rollover(arguments) => rollover::run(arguments).await,
+        Command::Storm(arguments) => storm::run(&arguments),
         Command::Year(arguments) => Box::pin(year::run(arguments)).await,
         Command::Qemu(arguments) => Box::pin(qemu::run(arguments)).await,
     };
