@@ -147,7 +147,7 @@ impl Server {
             // Before anything happens, so that nothing is missed.
             store.open_webhook(sender.webhook().name.clone()).await?;
         }
-        let identity = config.mqtt.as_ref().map(|mqtt| (mqtt.clone(), Identity::new(&config, mqtt)));
+        let identity = config.mqtt.as_ref().map(|mqtt| (mqtt.clone(), Identity::new(&config, mqtt, &clock)));
         if let Some((_, identity)) = &identity {
             identity.keep(issuance.authorities().issuer(), clock.now())?;
             // Whatever is wrong with the files is told now.
