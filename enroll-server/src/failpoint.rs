@@ -53,7 +53,11 @@ impl Hook {
     /// Calls `hook` at every place.
     #[must_use]
     pub fn new(hook: impl Fn(Failpoint) + Send + Sync + 'static) -> Self {
-        Self { call: Some(Arc::new(hook)), ..Self::default() }
+        Self {
+            call: Some(Arc::new(hook)),
+            #[cfg(any(test, feature = "plants"))]
+            plant: None,
+        }
     }
 
     /// Plants a defect.

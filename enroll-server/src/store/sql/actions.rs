@@ -178,7 +178,7 @@ impl Hand<'_> {
 
     fn group(&self) -> Result<String, StoreError> {
         let mut query = self.c.prepare_cached("SELECT device_group FROM devices WHERE device = ?")?;
-        Ok(query.query_row(params![self.device.as_str()], |row| row.get(0))?)
+        query.query_row(params![self.device.as_str()], |row| row.get(0))
     }
 }
 

@@ -119,7 +119,7 @@ impl<'r> From<&'r RuleRecord> for WrittenRule<'r> {
 pub(super) fn prune(c: &Connection, before: UnixTime, most: u32) -> Result<usize, StoreError> {
     let sql = "DELETE FROM appraisals WHERE number IN \
                (SELECT number FROM appraisals WHERE at < ? ORDER BY at LIMIT ?)";
-    Ok(c.prepare_cached(sql)?.execute(params![secs(before), most])?)
+    c.prepare_cached(sql)?.execute(params![secs(before), most])
 }
 
 pub(super) fn read(c: &Connection, filter: &AppraisalFilter) -> Result<Vec<Appraisal>, StoreError> {
@@ -225,7 +225,7 @@ pub(super) fn set_note(c: &Connection, name: &str, text: &str) -> Result<(), Sto
 
 pub(super) fn note(c: &Connection, name: &str) -> Result<Option<String>, StoreError> {
     let mut query = c.prepare_cached("SELECT text FROM notes WHERE name = ?")?;
-    query.find(params![name], |row| Ok(row.get("text")?))
+    query.find(params![name], |row| row.get("text"))
 }
 
 /// How many devices each group has.

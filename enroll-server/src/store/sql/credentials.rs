@@ -78,18 +78,18 @@ pub(super) fn batches(c: &Connection, device: &DeviceId) -> Result<Vec<FoundCred
 /// Whether the device has, or had, a certificate.
 pub(super) fn had_identity(c: &Connection, device: &DeviceId) -> Result<bool, StoreError> {
     let sql = "SELECT 1 FROM certificates WHERE device = ? AND state IN ('intent', 'issued', 'revoked')";
-    Ok(c.prepare_cached(sql)?.exists(params![device.as_str()])?)
+    c.prepare_cached(sql)?.exists(params![device.as_str()])
 }
 
 fn has_own_key(c: &Connection, device: &DeviceId) -> Result<bool, StoreError> {
     let mut query = c.prepare_cached("SELECT 1 FROM credentials WHERE device = ?")?;
-    Ok(query.exists(params![device.as_str()])?)
+    query.exists(params![device.as_str()])
 }
 
 fn brought_in(c: &Connection, id: &str, device: &DeviceId) -> Result<bool, StoreError> {
     let mut query =
         c.prepare_cached("SELECT 1 FROM credential_devices WHERE credential = ? AND device = ?")?;
-    Ok(query.exists(params![id, device.as_str()])?)
+    query.exists(params![id, device.as_str()])
 }
 
 /// How the credential stands, for the decision in the recording transaction.

@@ -142,7 +142,7 @@ fn facts(c: &Connection, request: &Authorized) -> Result<Facts, StoreError> {
     let (nonce, parent) = bound.columns();
     let idevid = request.appraised().idevid_spki_sha256();
     let exists = |sql: &str, values: &[&dyn Bind]| -> Result<bool, StoreError> {
-        Ok(c.prepare_cached(sql)?.exists(values)?)
+        c.prepare_cached(sql)?.exists(values)
     };
     let mut same = c.prepare_cached(
         "SELECT serial, state FROM certificates \

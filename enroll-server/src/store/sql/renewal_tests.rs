@@ -39,8 +39,8 @@ async fn filled(place: &Place) -> SqlStore {
         tags: Vec::new(),
     });
     store.import(entries.collect(), NOW).await.unwrap();
-    let enrolled = store
-        .write(|c| Ok(c.execute("UPDATE devices SET state = 'enrolled' WHERE device < 'SN-18'", params![])?));
+    let enrolled =
+        store.write(|c| c.execute("UPDATE devices SET state = 'enrolled' WHERE device < 'SN-18'", params![]));
     assert_eq!(enrolled.await.unwrap(), 18);
     store
 }

@@ -114,7 +114,7 @@ pub(super) fn forget(c: &Connection, device: &DeviceId) -> Result<bool, StoreErr
 /// Whether a renewal of the device is wanted, and its turn has come.
 pub(super) fn is_wanted(c: &Connection, device: &DeviceId, now: UnixTime) -> Result<bool, StoreError> {
     let sql = "SELECT 1 FROM wanted_renewals WHERE device = ? AND turn <= ?";
-    Ok(c.prepare_cached(sql)?.exists(params![device.as_str(), secs(now)])?)
+    c.prepare_cached(sql)?.exists(params![device.as_str(), secs(now)])
 }
 
 fn wanted(c: &Connection, selection: Option<&Selection>, page: &Page) -> Result<WantedPage, StoreError> {

@@ -86,7 +86,7 @@ pub(super) fn pending(c: &Connection, query: &EventQuery) -> Result<Pending, Sto
 
 fn last_number(c: &Connection) -> Result<i64, StoreError> {
     let sql = "SELECT coalesce(max(number), 0) FROM events";
-    Ok(c.prepare_cached(sql)?.query_row(params![], |row| row.get(0))?)
+    c.prepare_cached(sql)?.query_row(params![], |row| row.get(0))
 }
 
 pub(super) fn lag(c: &Connection, query: &EventQuery) -> Result<Lag, StoreError> {
@@ -97,10 +97,9 @@ pub(super) fn lag(c: &Connection, query: &EventQuery) -> Result<Lag, StoreError>
          (SELECT at FROM events NOT INDEXED WHERE {text} ORDER BY number LIMIT ?) AS waiting"
     );
     let mut statement = c.prepare_cached(&sql)?;
-    let row = statement.query_row(&borrowed(&values), |row| {
+    statement.query_row(&borrowed(&values), |row| {
         Ok(Lag { events: number("events", row.get("events")?)?, oldest: optional_time(row, "oldest")? })
-    });
-    row
+    })
 }
 
 const MINE: &str = "WHERE name = ? AND lease_owner = ? AND cursor = ?";
