@@ -10,7 +10,7 @@ use ca::Serial;
 use enroll_server::clock::SystemClock;
 use enroll_server::config::Config;
 use enroll_server::startup::{InitOptions, default_hosts, init};
-use enroll_server::store::{SqliteOptions, SqliteStore};
+use enroll_server::store::{SqlStore, SqliteOptions};
 use rusqlite::{Connection, params};
 use shared::UnixTime;
 
@@ -65,7 +65,7 @@ pub(crate) fn set_up(directory: &Path) -> Outcome<Config> {
 /// for it.
 pub(crate) fn fill(config: &Config, rows: u64, leaves: bool, now: UnixTime) -> Outcome<()> {
     // Brings the tables up to date.
-    SqliteStore::open(&SqliteOptions::new(&config.files.store))?.close_blocking();
+    SqlStore::sqlite(&SqliteOptions::new(&config.files.store))?.close_blocking();
     let mut raw = open(config)?;
     let transaction = raw.transaction()?;
     let (begin, end) = (i64::try_from(now.as_secs())?, i64::try_from(now.as_secs() + LIFE)?);

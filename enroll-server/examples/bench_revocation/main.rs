@@ -30,7 +30,7 @@ use enroll_server::config::Config;
 use enroll_server::ocsp::Ocsp;
 use enroll_server::revocation::Publisher;
 use enroll_server::startup::Server;
-use enroll_server::store::{Partitioning, SqliteOptions, SqliteStore, Store};
+use enroll_server::store::{Partitioning, SqlStore, SqliteOptions, Store};
 use fill::{ADDRESS, Outcome, PARTITION, set_up, show, spread};
 use shared::DeviceId;
 
@@ -101,7 +101,7 @@ impl Site {
         let mut options = SqliteOptions::new(&config.files.store);
         options.partitioning = Some(Partitioning { address: CrlAddress::parse(ADDRESS)?, size: PARTITION });
         let begun = Instant::now();
-        let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&options)?);
+        let store: Arc<dyn Store> = Arc::new(SqlStore::sqlite(&options)?);
         println!("the database opens in {}", show(begun.elapsed()));
         let pem = std::fs::read(&config.files.issuing_certificate)?;
         let der = ca::pem::read_certificates(&pem)?.into_iter().next().ok_or("no certificate")?;

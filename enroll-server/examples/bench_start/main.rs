@@ -24,7 +24,7 @@ use std::time::Instant;
 use enroll_server::clock::{Clock as _, SystemClock};
 use enroll_server::config::Config;
 use enroll_server::startup::Server;
-use enroll_server::store::{LogStore as _, SqliteOptions, SqliteStore};
+use enroll_server::store::{LogStore as _, SqlStore, SqliteOptions};
 use fill::{Outcome, show, spread};
 
 /// What the project promises with a million devices.
@@ -71,7 +71,7 @@ async fn main() -> Outcome<()> {
 /// A server that runs until everything is in the log.
 async fn log_all(config: &Config) -> Outcome<()> {
     let server = Box::pin(Server::start(config.clone(), Arc::new(SystemClock))).await?;
-    let store = SqliteStore::open(&SqliteOptions::new(&config.files.store))?;
+    let store = SqlStore::sqlite(&SqliteOptions::new(&config.files.store))?;
     loop {
         let head = store.log_head().await?;
         if head.size == head.leaves {
