@@ -70,7 +70,7 @@ async fn main() -> Outcome<()> {
         resident_kib()? >> 10
     );
     let slowest = revoke_more(&site, &mut publisher, every).await?;
-    parts(&site, &mut publisher, &config)?;
+    parts(&site, &publisher, &config)?;
     anew(&site).await?;
     answers(&site, rows, every).await?;
     println!("memory: {} MiB in all", resident_kib()? >> 10);
@@ -187,7 +187,7 @@ async fn revoke_more(site: &Site, publisher: &mut Publisher, every: u64) -> Outc
 }
 
 /// What of it cannot be less: the bytes of the complete list hashed and signed, and two files written.
-fn parts(site: &Site, publisher: &mut Publisher, config: &Config) -> Outcome<()> {
+fn parts(site: &Site, publisher: &Publisher, config: &Config) -> Outcome<()> {
     let out = Arc::clone(&publisher.subscribe().borrow());
     let list = out.list(1, 0).ok_or("there is no complete list")?;
     let now = site.clock.now();
@@ -211,7 +211,7 @@ fn parts(site: &Site, publisher: &mut Publisher, config: &Config) -> Outcome<()>
             file.sync_all()?;
         }
         write.push(begun.elapsed());
-        std::hint::black_box(hashed);
+        core::hint::black_box(hashed);
     }
     println!("  of the complete list: {} to write, sign and check it", spread(&mut sign));
     println!("    compared with hashing its bytes twice, to sign and to verify: {} each", spread(&mut hash));
