@@ -26,34 +26,47 @@ pub enum Failpoint {
     LogPublished(u64),
 }
 
+/// Defects that harnesses are there to find. With the feature `plants` alone, which the crate `tests` turns on; even
+/// there no configuration, environment or command line reaches them.
+#[cfg(any(test, feature = "plants"))]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Plant {
+    /// A certificate is signed before its intent is durable.
+    SignsBeforeRecording,
+    /// `synchronous=NORMAL`: changes are answered before they are synced.
+    CommitsWithoutSync,
+    /// A certificate leaves the server although the store did not take it.
+    AnswersWithoutStoring,
+    /// That the database is older than what was published is not looked at.
+    BelievesOldDatabase,
+}
+
 /// Called at every [`Failpoint`].
 #[derive(Clone, Default)]
 pub struct Hook {
     call: Option<Arc<dyn Fn(Failpoint) + Send + Sync>>,
-    #[cfg(test)]
-    signs_before_recording: bool,
+    #[cfg(any(test, feature = "plants"))]
+    plant: Option<Plant>,
 }
 
 impl Hook {
     /// Calls `hook` at every place.
     #[must_use]
     pub fn new(hook: impl Fn(Failpoint) + Send + Sync + 'static) -> Self {
-        Self {
-            call: Some(Arc::new(hook)),
-            #[cfg(test)]
-            signs_before_recording: false,
-        }
+        Self { call: Some(Arc::new(hook)), ..Self::default() }
     }
 
-    /// Plants the bug that the crash tests have to find.
-    #[cfg(test)]
-    pub(crate) fn with_plant(self) -> Self {
-        Self { signs_before_recording: true, ..self }
+    /// Plants a defect.
+    #[cfg(any(test, feature = "plants"))]
+    #[must_use]
+    pub fn with_plant(self, plant: Plant) -> Self {
+        Self { plant: Some(plant), ..self }
     }
 
-    #[cfg(test)]
-    pub(crate) const fn signs_before_recording(&self) -> bool {
-        self.signs_before_recording
+    /// Whether this defect is planted.
+    #[cfg(any(test, feature = "plants"))]
+    pub(crate) fn has(&self, plant: Plant) -> bool {
+        self.plant == Some(plant)
     }
 
     pub(crate) fn at(&self, place: Failpoint) {

@@ -1,7 +1,7 @@
 //! What crosses crates: end to end, interoperation, faults.
 //!
-//! The library holds what several tests share: processes and ports ([`harness`]), the bodies of the fuzz targets
-//! ([`fuzz`]), one recorded enrollment ([`exchange`]), what a TPM said in another ([`tpm_exchange`]) and the README taken apart ([`readme`]).
+//! The library holds what several tests share: processes and ports ([`harness`]), faults of the server's machine
+//! ([`faults`]), the bodies of the fuzz targets ([`fuzz`]), one recorded enrollment ([`exchange`]), what a TPM said in another ([`tpm_exchange`]) and the README taken apart ([`readme`]).
 
 #![forbid(unsafe_code)]
 #![allow(
@@ -14,6 +14,7 @@
 
 pub mod dice;
 pub mod exchange;
+pub mod faults;
 pub mod fuzz;
 pub mod harness;
 pub mod readme;

@@ -13,7 +13,7 @@ use serde_json::Value as Json;
 use shared::endpoint::{CHALLENGE, ENROLL};
 use shared::limits::MAX_REQUEST_LARGE;
 use shared::message::latest::{
-    Challenge, ChallengeRequest, EnrollRequest, EvidenceKind, FreshEvidence, Outcome,
+    Challenge, ChallengeRequest, EnrollRequest, EvidenceKind, FreshEvidence, Kinds, Outcome,
 };
 use shared::{DeviceId, Reject};
 use tests::harness::device::{post, written};
@@ -97,7 +97,7 @@ async fn a_device_that_restarts_after_the_challenge_answers_it_all_the_same() {
     let length = before.introduce(&mut buffer).expect("an introduction");
     let asked = ChallengeRequest {
         device: identity.device.clone(),
-        kinds: before.kinds(),
+        kinds: Kinds::from_slice(&[before.kind()]).expect("room"),
         introduction: Some(&buffer[..length]),
     };
     let reply = post(&world, CHALLENGE, &written(|out| asked.encode(out)));
@@ -114,8 +114,8 @@ async fn a_device_that_restarts_after_the_challenge_answers_it_all_the_same() {
     let key = keys.open(Slot::A, &mut storage()).await.expect("a key").expect("the key of before");
     let point = key.public_point();
     // Nothing is kept for a challenge of which it never heard.
-    assert_eq!(after.attest(EvidenceKind::Tpm2, &[0; 32], &point, &mut buffer), Err(AttestError::Kind));
-    let length = after.attest(EvidenceKind::Tpm2, &challenge.nonce, &point, &mut buffer).expect("evidence");
+    assert_eq!(after.attest(&[0; 32], &point, &mut buffer), Err(AttestError::Kind));
+    let length = after.attest(&challenge.nonce, &point, &mut buffer).expect("evidence");
     let device = HandTpm { tpm: identity.tpm.clone(), ek: identity.ek, above: Vec::new() };
     let csr = device.csr_for(key.blob().clone());
     let evidence = FreshEvidence {

@@ -7,7 +7,7 @@
 use core::time::Duration;
 
 use rand_core::CryptoRngCore;
-use shared::message::latest::{EvidenceKind, Kinds, Nonce};
+use shared::message::latest::{EvidenceKind, Nonce};
 use shared::{DeviceId, UnixTime, limits};
 
 use crate::x509::Validity;
@@ -186,8 +186,8 @@ pub trait Attester {
     /// The device's identifier.
     fn device_id(&self) -> &DeviceId;
 
-    /// The kinds of evidence it can give, best first.
-    fn kinds(&self) -> Kinds;
+    /// The kind of evidence that it gives.
+    fn kind(&self) -> EvidenceKind;
 
     /// Writes what the server has to know before it can challenge into `out`; returns its length. Nothing by
     /// default: a TPM introduces its keys, so that the challenge can carry a credential for them.
@@ -207,17 +207,12 @@ pub trait Attester {
         Err(AttestError::Kind)
     }
 
-    /// Writes evidence bound to `nonce` and to the CSR key `csr_key` into `out`; returns its length.
+    /// Writes evidence of its [`kind`](Self::kind), bound to `nonce` and to the CSR key `csr_key`, into `out`; returns
+    /// its length.
     ///
     /// # Errors
-    /// Where the kind is not one of [`kinds`](Self::kinds) or the identity key fails.
-    fn attest(
-        &mut self,
-        kind: EvidenceKind,
-        nonce: &Nonce,
-        csr_key: &PublicPoint,
-        out: &mut [u8],
-    ) -> Result<usize, AttestError>;
+    /// Where the identity key or the service fails, or `out` is too short.
+    fn attest(&mut self, nonce: &Nonce, csr_key: &PublicPoint, out: &mut [u8]) -> Result<usize, AttestError>;
 
     /// The IDevID's chain in DER, leaf first, trust anchor left out; empty where there is none.
     fn endorsements(&self) -> heapless::Vec<&[u8], { limits::MAX_CHAIN }>;

@@ -16,7 +16,7 @@ use sha2::{Digest as _, Sha256};
 use shared::cose::{Content, Sign1};
 use shared::evidence::{Claims, DebugStatus, Measurement, key_thumbprint};
 use shared::limits::{MAX_ANSWER, MAX_EVIDENCE};
-use shared::message::latest::{BrokerSettings, EvidenceKind};
+use shared::message::latest::BrokerSettings;
 use shared::{DeviceId, UnixTime};
 use support::pki::{Ca, bundle, key, spki};
 use support::storage::MemoryStorage;
@@ -50,7 +50,7 @@ fn evidence_says_what_it_should_and_is_signed_by_the_idevid() {
         assert_eq!(attester.endorsements().as_slice(), [chain.as_slice()]);
         let csr_key = key(2).public_point();
         let mut out = [0; 4096];
-        let length = attester.attest(EvidenceKind::IdevidEat, &[5; 32], &csr_key, &mut out).unwrap();
+        let length = attester.attest(&[5; 32], &csr_key, &mut out).unwrap();
         let sign1 = Sign1::decode(&out[..length], Content::Eat, MAX_EVIDENCE).unwrap();
         let mut hash = Sha256::new();
         sign1.signed_bytes(|part| hash.update(part));
@@ -66,9 +66,9 @@ fn evidence_says_what_it_should_and_is_signed_by_the_idevid() {
         assert_eq!(claims.measurements.len(), measurements);
         // A shorter buffer is refused, never overrun, and twice the evidence is always enough.
         let mut shorter = [0; 4096];
-        let enough = (length..4096).step_by(16).find(|room| {
-            attester.attest(EvidenceKind::IdevidEat, &[5; 32], &csr_key, &mut shorter[..*room]).is_ok()
-        });
+        let enough = (length..4096)
+            .step_by(16)
+            .find(|room| attester.attest(&[5; 32], &csr_key, &mut shorter[..*room]).is_ok());
         assert!(enough.is_some_and(|room| room <= 2 * MAX_EVIDENCE));
     }
 }
@@ -89,10 +89,8 @@ fn evidence_that_cannot_be_made_is_refused() {
     assert!(matches!(result, Err(IdevidError::Device(_))));
     let mut attester = IdevidAttester::new(key(1), &[&chain], firmware(1)).unwrap();
     let point = key(2).public_point();
-    let result = attester.attest(EvidenceKind::OneTimeToken, &[5; 32], &point, &mut [0; 4096]);
-    assert_eq!(result, Err(AttestError::Kind));
     for room in [0, 1, 100, 200] {
-        let result = attester.attest(EvidenceKind::IdevidEat, &[5; 32], &point, &mut [0; 4096][..room]);
+        let result = attester.attest(&[5; 32], &point, &mut [0; 4096][..room]);
         assert_eq!(result, Err(AttestError::TooLong));
     }
 }
@@ -107,11 +105,9 @@ fn a_token_is_handed_over_as_it_is_and_never_shown() {
     assert!(!format!("{attester:?}").contains("s3cret"));
     let point = key(2).public_point();
     let mut out = [0; 64];
-    let length = attester.attest(EvidenceKind::OneTimeToken, &[5; 32], &point, &mut out).unwrap();
+    let length = attester.attest(&[5; 32], &point, &mut out).unwrap();
     assert_eq!(&out[..length], b"s3cret-t0ken");
     assert!(attester.endorsements().is_empty());
-    let result = attester.attest(EvidenceKind::IdevidEat, &[5; 32], &point, &mut out);
-    assert_eq!(result, Err(AttestError::Kind));
 }
 
 struct Trust {

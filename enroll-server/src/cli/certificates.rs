@@ -41,12 +41,13 @@ fn show(certificate: &Certificate, output: &Output) {
     output.result(&value, || {
         let mut text = format!(
             "Serial number: {}\nDevice:        {}\nState:         {}\nFrom:          {}\nUntil:         {}\n\
-             Key (SHA-256): {}",
+             Profile:       {}\nKey (SHA-256): {}",
             certificate.serial,
             certificate.device,
             state(certificate),
             certificate.not_before,
             certificate.not_after,
+            certificate.profile.as_deref().unwrap_or("-"),
             hex::encode(certificate.key_sha256),
         );
         if let Some(evidence) = &evidence {

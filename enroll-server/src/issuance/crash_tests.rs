@@ -18,7 +18,7 @@ use super::{Issuance, Outcome};
 use crate::admin::Admin;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
-use crate::failpoint::{Failpoint, Hook};
+use crate::failpoint::{Failpoint, Hook, Plant};
 use crate::kit::{Maker, Operational};
 use crate::startup;
 use crate::store::CertificateState;
@@ -143,7 +143,7 @@ fn child() {
         }
     });
     if std::env::var(PLANTED).unwrap() == "true" {
-        hook = hook.with_plant();
+        hook = hook.with_plant(Plant::SignsBeforeRecording);
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     runtime.block_on(async {

@@ -11,7 +11,7 @@ pub use init::{
 pub(crate) use issuing_key::open as open_issuing_key;
 pub use issuing_key::{PASSPHRASE, new_passphrase, passphrase};
 pub use load::LoadError;
-pub use server::{Bound, Options, Server, StartError, open_admin, open_to_explain};
+pub use server::{AtRest, Bound, Options, Server, StartError, open_admin, open_to_explain, start_at_rest};
 
 /// The name of a log of which no address is known.
 fn log_origin_of(tenant: &str) -> String {

@@ -12,13 +12,17 @@ use tokio::task::JoinHandle;
 
 use super::load::{LoadError, check_issuing, check_trust, issuer_without_key, load, root_source};
 use crate::admin::Admin;
+use crate::admission::Gate;
 use crate::api::{self, Api};
 use crate::audit::{ADMIN_TOKEN, Actor, Caller, Refusals, Repeated};
 use crate::authorities::{Authorities, InOffice};
 use crate::brokers::Brokers;
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError, Est};
+use crate::est::Settings;
 use crate::failpoint::Hook;
+#[cfg(any(test, feature = "plants"))]
+use crate::failpoint::Plant;
 use crate::in_force::InForce;
 use crate::issuance::{Denied, Issuance, Journal, Parts, Recovered, chain};
 use crate::mqtt::{Identity, IdentityError, Teller, TellerParts};
@@ -27,7 +31,7 @@ use crate::policies;
 use crate::revocation::{PublishError, Publisher, Revocations};
 use crate::rollover::{Follower, Lineup, load_trust, tls_settings};
 use crate::serve::{Site, Tls, serve, stopped};
-use crate::store::{Partitioning, SqliteOptions, SqliteStore, Store, StoreError};
+use crate::store::{Partitioning, SqlStore, SqliteOptions, Store, StoreError};
 use crate::telemetry::Metrics;
 use crate::transparency_log::{Folder, Keeper, LogKey, LogKeyError};
 use crate::webhook::{Courier, Sender, WebhookError};
@@ -37,6 +41,9 @@ use crate::webhook::{Courier, Sender, WebhookError};
 pub struct Options {
     /// Looks on at the named places of the issuance; for tests.
     pub hook: Hook,
+    /// The planted bug that the test of the start has to find: the lists are made when someone comes to it.
+    #[cfg(test)]
+    pub(crate) publishes_late: bool,
 }
 
 /// Why the server did not start.
@@ -161,15 +168,14 @@ impl Server {
             let Recovered { finished, voided, left } = recovered;
             tracing::info!(finished, voided, left, "looked after what the last run left open");
         }
-        let root_source = root_source(&config)?;
-        let mut publisher = Publisher::new(
-            Arc::clone(&store),
-            Arc::clone(issuance.in_office()),
-            Arc::clone(&clock),
-            config.crl.clone(),
-        )
-        .with_root(root_source);
-        publisher.publish_if_due().await?;
+        let mut publisher = publisher(&config, &issuance, &clock)?;
+        #[cfg(test)]
+        let late = options.publishes_late;
+        #[cfg(not(test))]
+        let late = false;
+        if !late {
+            publisher.publish_if_due().await?;
+        }
         let revocations = publisher.subscribe();
         let keeper = Box::pin(keeper(&config, &store, &clock, options.hook)).await?;
         let (log, log_status) =
@@ -232,11 +238,12 @@ impl Server {
             est: est.as_ref().map(|((_, address), _)| *address),
         };
         let (stop, ending) = watch::channel(false);
-        let limits = config.limits;
+        let (limits, gate) = (config.limits, api.issuance.gate().clone());
         let site = Site {
             router: api::https(Arc::clone(&api)),
             tls: Some(Tls::Native(Arc::clone(&tls))),
             limits,
+            gate: gate.clone(),
             metrics: Arc::clone(&metrics),
         };
         let mut tasks = vec![
@@ -272,14 +279,15 @@ impl Server {
         }
         if let Some(((listener, _), tls)) = est {
             let (router, metrics) = (api::est(Arc::clone(&api)), Arc::clone(&metrics));
-            let site = Site { router, tls: Some(Tls::Est(tls)), limits, metrics };
+            let site = Site { router, tls: Some(Tls::Est(Arc::new(Settings::new(tls)))), limits, gate, metrics };
             tasks.push(tokio::spawn(serve(listener, site, ending.clone())));
         }
         if let Some(teller) = teller {
             tasks.push(tokio::spawn(teller.run(ending.clone())));
         }
         if let Some((listener, _)) = http {
-            let site = Site { router: api::http(api), tls: None, limits, metrics };
+            let gate = Gate::new(config.admission.without_tls());
+            let site = Site { router: api::http(api), tls: None, limits, gate, metrics };
             tasks.push(tokio::spawn(serve(listener, site, ending)));
         }
         tracing::info!(https = %bound.https, http = ?bound.http, est = ?bound.est, "the server is ready");
@@ -370,7 +378,12 @@ pub(crate) struct Opened {
 
 /// Reads the files and opens the store.
 pub(crate) async fn open(config: &Config, clock: &Arc<dyn Clock>, hook: Hook) -> Result<Opened, StartError> {
-    let store = open_store(config)?;
+    let store = open_store_with(config, |_options| {
+        #[cfg(any(test, feature = "plants"))]
+        {
+            _options.commits_without_sync = hook.has(Plant::CommitsWithoutSync);
+        }
+    })?;
     let generation = store.rollover_generation().await?;
     let lineup = Lineup::of(config, &store.rollovers().await?)?;
     let trust = load_trust(config, store.as_ref(), clock.now()).await?;
@@ -381,6 +394,34 @@ pub(crate) async fn open(config: &Config, clock: &Arc<dyn Clock>, hook: Hook) ->
     let issuance = issuance(config, clock, store, authorities, hook)?;
     let (trust, tls) = (Arc::new(InForce::new(trust)), Arc::new(InForce::new(tls)));
     Ok(Opened { issuance, trust, tls, lineup, generation })
+}
+
+/// A server that has started and serves nobody.
+#[derive(Debug)]
+pub struct AtRest {
+    /// Issues, on the files and the store of the server.
+    pub issuance: Issuance,
+    /// What the last run left open, and what became of it.
+    pub recovered: Recovered,
+    /// Keeps the log; after its first round.
+    pub log: Keeper,
+}
+
+/// Does what a start does up to its listeners: finishes what the last run left open, publishes the revocation list,
+/// brings the log up to date. For programs that look after a server's files, such as the tests of its faults.
+///
+/// # Errors
+/// As [`Server::start`].
+pub async fn start_at_rest(
+    config: &Config,
+    clock: &Arc<dyn Clock>,
+    hook: Hook,
+) -> Result<AtRest, StartError> {
+    let issuance = open(config, clock, hook.clone()).await?.issuance;
+    let recovered = issuance.recover().await.map_err(StartError::Recovery)?;
+    publisher(config, &issuance, clock)?.publish_if_due().await?;
+    let log = Box::pin(keeper(config, issuance.store(), clock, hook)).await?;
+    Ok(AtRest { issuance, recovered, log })
 }
 
 /// An issuance that explains, on the files and the store of `config`, whether or not a server runs on them. The
@@ -414,7 +455,7 @@ fn issuance(
         refusals: Arc::default(),
         hook,
     };
-    Ok(Issuance::new(parts, Arc::clone(clock)))
+    Ok(Issuance::new(parts, Arc::clone(clock)).behind(Gate::new(config.admission.clone())))
 }
 
 /// The operator's hand on the store of `config`, whether or not a server runs on it. What it changes is put down to
@@ -428,14 +469,36 @@ pub fn open_admin(config: &Config, clock: Arc<dyn Clock>) -> Result<Admin, Store
 
 /// The store of `config`.
 pub(crate) fn open_store(config: &Config) -> Result<Arc<dyn Store>, StoreError> {
+    open_store_with(config, |_| {})
+}
+
+/// As [`open_store`]; `change` what is said to SQLite, where that is the store.
+fn open_store_with(
+    config: &Config,
+    change: impl FnOnce(&mut SqliteOptions),
+) -> Result<Arc<dyn Store>, StoreError> {
+    let address = config.certificates.crl_url.as_deref().and_then(|url| CrlAddress::parse(url).ok());
+    let partitioning = address
+        .filter(CrlAddress::is_partitioned)
+        .map(|address| Partitioning { address, size: config.crl.partition_size });
+    if let Some(postgres) = &config.postgres {
+        let mut options = postgres.options()?;
+        options.records = config.records;
+        options.partitioning = partitioning;
+        return Ok(Arc::new(SqlStore::postgres(&options)?));
+    }
     let mut options = SqliteOptions::new(&config.files.store);
     options.max_mib = config.limits.store_mib;
     options.records = config.records;
-    let address = config.certificates.crl_url.as_deref().and_then(|url| CrlAddress::parse(url).ok());
-    options.partitioning = address
-        .filter(CrlAddress::is_partitioned)
-        .map(|address| Partitioning { address, size: config.crl.partition_size });
-    Ok(Arc::new(SqliteStore::open(&options)?))
+    options.partitioning = partitioning;
+    change(&mut options);
+    Ok(Arc::new(SqlStore::sqlite(&options)?))
+}
+
+fn publisher(config: &Config, issuance: &Issuance, clock: &Arc<dyn Clock>) -> Result<Publisher, LoadError> {
+    let (store, in_office) = (Arc::clone(issuance.store()), Arc::clone(issuance.in_office()));
+    let publisher = Publisher::new(store, in_office, Arc::clone(clock), config.crl.clone());
+    Ok(publisher.with_root(root_source(config)?))
 }
 
 /// The keeper of the log, after its first round. That the log is not as it should be stops no device; `readyz` says it.

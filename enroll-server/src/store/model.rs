@@ -137,6 +137,8 @@ pub struct Certificate {
     pub der: Option<Vec<u8>>,
     /// The issuing CA that signed it, or is to.
     pub issuer: IssuerNumber,
+    /// Name of the profile that it was recorded with; none where that was before there were profiles.
+    pub profile: Option<String>,
 }
 
 /// A revocation.

@@ -41,7 +41,7 @@ impl Recorded {
     }
 
     /// An intent that nobody recorded: the planted bug that the crash tests have to find.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "plants"))]
     pub(crate) fn planted(request: &crate::authorization::Authorized) -> Self {
         let basis = request.basis();
         let point = *request.appraised().csr().point();

@@ -244,11 +244,20 @@ pub fn line_of(text: &str, table: &str, key: &str) -> usize {
     1 + text.bytes().take(at).filter(|b| *b == b'\n').count()
 }
 
+/// Most characters of a text, and most values of a list, that an error repeats.
+const TOLD: usize = 64;
+
+/// What was found, so that its writer finds it again.
 fn describe(value: &DeValue<'_>) -> String {
     match value {
-        DeValue::String(text) => format!("{text:?}"),
+        DeValue::String(text) if text.chars().nth(TOLD).is_none() => format!("{text:?}"),
+        DeValue::String(text) => format!("{:?}...", text.chars().take(TOLD).collect::<String>()),
         DeValue::Integer(number) => number.as_str().into(),
         DeValue::Boolean(flag) => flag.to_string(),
+        DeValue::Array(values) if values.iter().all(|value| !value.get_ref().is_array()) => {
+            let told: Vec<_> = values.iter().take(TOLD).map(|value| describe(value.get_ref())).collect();
+            format!("[{}]", told.join(", "))
+        }
         other => format!("a value of type {}", other.type_str()),
     }
 }

@@ -9,7 +9,7 @@ use rustls_pki_types::CertificateDer;
 use shared::DeviceId;
 use shared::evidence::{DebugStatus, Digest, Measurement};
 use shared::limits::MAX_CHAIN;
-use shared::message::latest::{EvidenceKind, Kinds, Nonce};
+use shared::message::latest::{EvidenceKind, Nonce};
 use zeroize::Zeroizing;
 
 use super::{DeviceError, DeviceSpec, root_of_trust};
@@ -82,7 +82,8 @@ impl Factory {
     }
 }
 
-fn firmware<'s>(spec: &'s DeviceSpec) -> Result<Firmware<'s>, DeviceError> {
+/// What the device says of its hardware and firmware.
+pub(crate) fn firmware<'s>(spec: &'s DeviceSpec) -> Result<Firmware<'s>, DeviceError> {
     let settings = &spec.settings;
     let unfit = || spec.form("device.toml", "measurements that fit evidence");
     let mut measurements = heapless::Vec::new();
@@ -123,29 +124,23 @@ impl Attester for SimAttester<'_> {
         }
     }
 
-    fn kinds(&self) -> Kinds {
+    fn kind(&self) -> EvidenceKind {
         match self {
-            Self::Idevid(attester) => attester.kinds(),
-            Self::Dice(attester) => attester.kinds(),
-            Self::Psa(attester) => attester.kinds(),
-            Self::Symmetric(attester) => attester.kinds(),
-            Self::Claim(attester) => attester.kinds(),
+            Self::Idevid(attester) => attester.kind(),
+            Self::Dice(attester) => attester.kind(),
+            Self::Psa(attester) => attester.kind(),
+            Self::Symmetric(attester) => attester.kind(),
+            Self::Claim(attester) => attester.kind(),
         }
     }
 
-    fn attest(
-        &mut self,
-        kind: EvidenceKind,
-        nonce: &Nonce,
-        csr_key: &PublicPoint,
-        out: &mut [u8],
-    ) -> Result<usize, AttestError> {
+    fn attest(&mut self, nonce: &Nonce, csr_key: &PublicPoint, out: &mut [u8]) -> Result<usize, AttestError> {
         match self {
-            Self::Idevid(attester) => attester.attest(kind, nonce, csr_key, out),
-            Self::Dice(attester) => attester.attest(kind, nonce, csr_key, out),
-            Self::Psa(attester) => attester.attest(kind, nonce, csr_key, out),
-            Self::Symmetric(attester) => attester.attest(kind, nonce, csr_key, out),
-            Self::Claim(attester) => attester.attest(kind, nonce, csr_key, out),
+            Self::Idevid(attester) => attester.attest(nonce, csr_key, out),
+            Self::Dice(attester) => attester.attest(nonce, csr_key, out),
+            Self::Psa(attester) => attester.attest(nonce, csr_key, out),
+            Self::Symmetric(attester) => attester.attest(nonce, csr_key, out),
+            Self::Claim(attester) => attester.attest(nonce, csr_key, out),
         }
     }
 

@@ -6,7 +6,7 @@
 mod check;
 mod clock;
 mod device;
-mod dice;
+pub(crate) mod dice;
 mod director;
 mod excuse;
 mod flash;

@@ -97,6 +97,37 @@ pub fn https(port: u16, config: ClientConfig, path: &str, body: Option<&[u8]>) -
     exchange(connect(port, config), path, body).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
+/// As [`https`], to a server that may not be there, or die before it has answered.
+///
+/// # Errors
+/// Where the whole answer does not come.
+///
+/// # Panics
+/// Where the settings cannot be used.
+pub fn try_https(port: u16, config: ClientConfig, path: &str, body: Option<&[u8]>) -> std::io::Result<Reply> {
+    let name = ServerName::try_from("localhost").expect("a name");
+    let session = ClientConnection::new(Arc::new(config), name).expect("a TLS session");
+    exchange(StreamOwned::new(session, try_tcp(port)?), path, body)
+}
+
+/// An operator's call without a body, by `POST`, with the bearer token `token`.
+///
+/// # Panics
+/// Where the connection breaks.
+#[must_use]
+pub fn operator(port: u16, root: &[u8], token: &str, path: &str) -> Reply {
+    let mut stream = connect(port, client_config(root, None));
+    let head = format!(
+        "POST {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nAuthorization: Bearer {token}\r\n\
+         Content-Length: 0\r\n\r\n"
+    );
+    stream
+        .write_all(head.as_bytes())
+        .and_then(|()| stream.flush())
+        .unwrap_or_else(|error| panic!("{path}: {error}"));
+    parse(&read_answer(&mut stream).unwrap_or_else(|error| panic!("{path}: {error}")))
+}
+
 /// Sends one request without TLS.
 ///
 /// # Panics
@@ -109,10 +140,7 @@ pub fn http(port: u16, path: &str) -> Reply {
 /// Sends one request over `stream` and reads the answer to its end.
 ///
 /// # Errors
-/// Where the connection breaks.
-///
-/// # Panics
-/// Where the answer is not HTTP.
+/// Where the connection breaks before the whole answer is there, or the answer is not HTTP.
 pub fn exchange(mut stream: impl Read + Write, path: &str, body: Option<&[u8]>) -> std::io::Result<Reply> {
     let head = match body {
         Some(body) => format!(
@@ -124,7 +152,9 @@ pub fn exchange(mut stream: impl Read + Write, path: &str, body: Option<&[u8]>) 
     };
     stream.write_all(&[head.as_bytes(), body.unwrap_or_default()].concat())?;
     stream.flush()?;
-    Ok(parse(&read_answer(&mut stream)?))
+    let answer = read_answer(&mut stream)?;
+    parsed(&answer)
+        .ok_or_else(|| std::io::Error::new(std::io::ErrorKind::InvalidData, "an answer that is cut"))
 }
 
 /// Reads an answer to the end of its connection.
@@ -140,20 +170,26 @@ pub(super) fn read_answer(stream: &mut impl Read) -> std::io::Result<Vec<u8>> {
 }
 
 pub(super) fn parse(answer: &[u8]) -> Reply {
-    let end = answer.windows(4).position(|w| w == b"\r\n\r\n").expect("an HTTP head");
+    parsed(answer).expect("a whole answer of HTTP")
+}
+
+/// `None` where it is cut, or not HTTP.
+fn parsed(answer: &[u8]) -> Option<Reply> {
+    let end = answer.windows(4).position(|w| w == b"\r\n\r\n")?;
     let head = String::from_utf8_lossy(&answer[..end]).to_lowercase();
-    let status = head.split(' ').nth(1).and_then(|code| code.parse().ok()).expect("an HTTP status");
-    let body = answer[end + 4..].to_vec();
-    let reply = Reply { status, head, body };
-    if let Some(length) = reply.header("content-length") {
-        assert_eq!(length.parse(), Ok(reply.body.len()), "a body that is cut");
-    }
-    reply
+    let status = head.split(' ').nth(1).and_then(|code| code.parse().ok())?;
+    let reply = Reply { status, head, body: answer[end + 4..].to_vec() };
+    let length = reply.header("content-length").map(str::parse);
+    length.is_none_or(|length| length == Ok(reply.body.len())).then_some(reply)
 }
 
 fn tcp(port: u16) -> TcpStream {
-    let stream = TcpStream::connect(("127.0.0.1", port)).expect("somebody listens");
-    stream.set_read_timeout(Some(LIMIT)).expect("a read limit");
-    stream.set_write_timeout(Some(LIMIT)).expect("a write limit");
-    stream
+    try_tcp(port).expect("somebody listens")
+}
+
+fn try_tcp(port: u16) -> std::io::Result<TcpStream> {
+    let stream = TcpStream::connect(("127.0.0.1", port))?;
+    stream.set_read_timeout(Some(LIMIT))?;
+    stream.set_write_timeout(Some(LIMIT))?;
+    Ok(stream)
 }

@@ -6,6 +6,7 @@
 mod binaries;
 pub mod device;
 pub mod est;
+pub mod flood;
 pub mod hand_tpm;
 mod https;
 mod issue;
@@ -22,7 +23,7 @@ mod world;
 
 pub use binaries::{binary, peer};
 pub use device::{Csr, HandDevice, post};
-pub use https::{ClientKey, Reply, client_config, connect, exchange, http, https};
+pub use https::{ClientKey, Reply, client_config, connect, exchange, http, https, operator, try_https};
 pub use issue::{
     Order, certify, certify_by_client, certify_by_impostor, certify_by_stranger, certify_changed,
 };

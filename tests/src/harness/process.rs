@@ -1,5 +1,6 @@
 //! Child processes that do not outlive their test.
 
+use core::sync::atomic::{AtomicUsize, Ordering};
 use std::io::{BufRead as _, BufReader, Read};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -32,6 +33,14 @@ pub struct Finished {
 struct Output {
     lines: Mutex<Vec<String>>,
     grown: Condvar,
+    /// How many streams have come to their end.
+    ended: AtomicUsize,
+}
+
+impl Output {
+    fn is_over(&self) -> bool {
+        self.ended.load(Ordering::SeqCst) == 2
+    }
 }
 
 impl Process {
@@ -77,6 +86,21 @@ impl Process {
         }
     }
 
+    /// Waits for a line with this text in it; `None` where the program closes both its streams before.
+    ///
+    /// # Panics
+    /// After [`LIMIT`].
+    #[must_use]
+    pub fn first_line(&self, text: &str) -> Option<String> {
+        let lines = self.output.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = |lines: &Vec<String>| lines.iter().find(|line| line.contains(text)).cloned();
+        let open = |lines: &mut Vec<String>| found(lines).is_none() && !self.output.is_over();
+        let waited = self.output.grown.wait_timeout_while(lines, LIMIT, open);
+        let (lines, waited) = waited.unwrap_or_else(PoisonError::into_inner);
+        assert!(!waited.timed_out(), "{}: waited in vain for: {text}", self.name);
+        found(&lines)
+    }
+
     /// Waits for a line with this text in it.
     ///
     /// # Panics
@@ -97,6 +121,12 @@ impl Process {
     /// Where the system does not say.
     pub fn is_running(&mut self) -> bool {
         self.child.try_wait().expect("the state of a child").is_none()
+    }
+
+    /// Its number.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// Sends a signal.
@@ -218,6 +248,9 @@ fn follow(stream: impl Read + Send + 'static, output: &Arc<Output>) {
             output.grown.notify_all();
             line.clear();
         }
+        let _lines = output.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        output.ended.fetch_add(1, Ordering::SeqCst);
+        output.grown.notify_all();
     });
 }
 

@@ -4,7 +4,7 @@
 use shared::DeviceId;
 use shared::evidence::ueid_of_name;
 use shared::limits::MAX_CHAIN;
-use shared::message::latest::{EvidenceKind, Kinds, Nonce};
+use shared::message::latest::{EvidenceKind, Nonce};
 
 use super::eat::{self, Firmware};
 use super::idevid::IdevidError;
@@ -45,20 +45,11 @@ impl<K: SigningKey> Attester for ClaimAttester<'_, K> {
         &self.device
     }
 
-    fn kinds(&self) -> Kinds {
-        Kinds::from_slice(&[EvidenceKind::ClaimCertificate]).unwrap_or_default()
+    fn kind(&self) -> EvidenceKind {
+        EvidenceKind::ClaimCertificate
     }
 
-    fn attest(
-        &mut self,
-        kind: EvidenceKind,
-        nonce: &Nonce,
-        csr_key: &PublicPoint,
-        out: &mut [u8],
-    ) -> Result<usize, AttestError> {
-        if kind != EvidenceKind::ClaimCertificate {
-            return Err(AttestError::Kind);
-        }
+    fn attest(&mut self, nonce: &Nonce, csr_key: &PublicPoint, out: &mut [u8]) -> Result<usize, AttestError> {
         let claims = self.firmware.claims(nonce, csr_key, ueid_of_name(&self.device));
         eat::signed(&claims, &self.key, out)
     }

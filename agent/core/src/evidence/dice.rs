@@ -5,7 +5,7 @@ use shared::cose::Content;
 use shared::evidence::{Binding, key_thumbprint};
 use shared::id::DeviceIdError;
 use shared::limits::MAX_CHAIN;
-use shared::message::latest::{EvidenceKind, Kinds, Nonce};
+use shared::message::latest::{EvidenceKind, Nonce};
 
 use super::eat;
 use crate::csr::SPKI_PREFIX;
@@ -73,20 +73,11 @@ impl<K: SigningKey> Attester for DiceAttester<'_, K> {
         &self.device
     }
 
-    fn kinds(&self) -> Kinds {
-        Kinds::from_slice(&[EvidenceKind::Dice]).unwrap_or_default()
+    fn kind(&self) -> EvidenceKind {
+        EvidenceKind::Dice
     }
 
-    fn attest(
-        &mut self,
-        kind: EvidenceKind,
-        nonce: &Nonce,
-        csr_key: &PublicPoint,
-        out: &mut [u8],
-    ) -> Result<usize, AttestError> {
-        if kind != EvidenceKind::Dice {
-            return Err(AttestError::Kind);
-        }
+    fn attest(&mut self, nonce: &Nonce, csr_key: &PublicPoint, out: &mut [u8]) -> Result<usize, AttestError> {
         let binding = Binding { confirmation: key_thumbprint(csr_key), nonce: *nonce };
         let mut payload = [0; 96];
         let length = binding.encode(&mut payload).map_err(|_| AttestError::TooLong)?;

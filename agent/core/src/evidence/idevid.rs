@@ -3,7 +3,7 @@
 use sha2::{Digest as _, Sha256};
 use shared::evidence::Ueid;
 use shared::limits::MAX_CHAIN;
-use shared::message::latest::{EvidenceKind, Kinds, Nonce};
+use shared::message::latest::{EvidenceKind, Nonce};
 use shared::{DeviceId, id::DeviceIdError};
 
 use super::device_name;
@@ -65,20 +65,11 @@ impl<K: SigningKey> Attester for IdevidAttester<'_, K> {
         &self.device
     }
 
-    fn kinds(&self) -> Kinds {
-        Kinds::from_slice(&[EvidenceKind::IdevidEat]).unwrap_or_default()
+    fn kind(&self) -> EvidenceKind {
+        EvidenceKind::IdevidEat
     }
 
-    fn attest(
-        &mut self,
-        kind: EvidenceKind,
-        nonce: &Nonce,
-        csr_key: &PublicPoint,
-        out: &mut [u8],
-    ) -> Result<usize, AttestError> {
-        if kind != EvidenceKind::IdevidEat {
-            return Err(AttestError::Kind);
-        }
+    fn attest(&mut self, nonce: &Nonce, csr_key: &PublicPoint, out: &mut [u8]) -> Result<usize, AttestError> {
         let claims = self.firmware.claims(nonce, csr_key, self.ueid);
         eat::signed(&claims, &self.key, out)
     }

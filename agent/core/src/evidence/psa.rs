@@ -5,7 +5,7 @@
 use shared::DeviceId;
 use shared::evidence::key_thumbprint;
 use shared::limits::{MAX_CHAIN, MAX_EVIDENCE, NONCE};
-use shared::message::latest::{EvidenceKind, Kinds, Nonce};
+use shared::message::latest::{EvidenceKind, Nonce};
 
 use crate::platform::{AttestError, Attester, PublicPoint};
 
@@ -59,20 +59,11 @@ impl<S: AttestationService> Attester for PsaAttester<'_, S> {
         &self.device
     }
 
-    fn kinds(&self) -> Kinds {
-        Kinds::from_slice(&[EvidenceKind::PsaToken]).unwrap_or_default()
+    fn kind(&self) -> EvidenceKind {
+        EvidenceKind::PsaToken
     }
 
-    fn attest(
-        &mut self,
-        kind: EvidenceKind,
-        nonce: &Nonce,
-        csr_key: &PublicPoint,
-        out: &mut [u8],
-    ) -> Result<usize, AttestError> {
-        if kind != EvidenceKind::PsaToken {
-            return Err(AttestError::Kind);
-        }
+    fn attest(&mut self, nonce: &Nonce, csr_key: &PublicPoint, out: &mut [u8]) -> Result<usize, AttestError> {
         let length = self.service.token(&challenge(nonce, csr_key), out)?;
         if length == 0 {
             return Err(AttestError::Service);
@@ -99,7 +90,6 @@ mod tests {
     use crate::platform::{AttestError, Attester as _};
     use shared::DeviceId;
     use shared::evidence::key_thumbprint;
-    use shared::message::latest::EvidenceKind;
 
     /// Gives the challenge back as the token, and says that it is as long as it was told to say.
     struct Echo(usize);
@@ -111,26 +101,25 @@ mod tests {
         }
     }
 
-    fn attest(length: usize, kind: EvidenceKind) -> Result<heapless::Vec<u8, 100>, AttestError> {
+    fn attest(length: usize) -> Result<heapless::Vec<u8, 100>, AttestError> {
         let mut attester =
             PsaAttester::new(DeviceId::new("SN-1").unwrap(), &[b"leaf"], Echo(length)).unwrap();
         assert_eq!(attester.endorsements().as_slice(), [b"leaf"]);
         let mut out = [0; 100];
-        let length = attester.attest(kind, &[7; 32], &[4; 65], &mut out)?;
+        let length = attester.attest(&[7; 32], &[4; 65], &mut out)?;
         Ok(heapless::Vec::from_slice(&out[..length]).unwrap())
     }
 
     #[test]
     fn the_challenge_is_the_nonce_and_the_thumbprint_of_the_key() {
-        let token = attest(64, EvidenceKind::PsaToken).unwrap();
+        let token = attest(64).unwrap();
         assert_eq!((&token[..32], &token[32..]), ([7; 32].as_slice(), key_thumbprint(&[4; 65]).as_slice()));
     }
 
     #[test]
     fn what_the_service_says_is_bounded() {
-        assert_eq!(attest(0, EvidenceKind::PsaToken), Err(AttestError::Service));
-        assert_eq!(attest(101, EvidenceKind::PsaToken), Err(AttestError::TooLong));
-        assert_eq!(attest(64, EvidenceKind::IdevidEat), Err(AttestError::Kind));
+        assert_eq!(attest(0), Err(AttestError::Service));
+        assert_eq!(attest(101), Err(AttestError::TooLong));
         let five =
             PsaAttester::new(DeviceId::new("SN-1").unwrap(), &[b"x"; 5].map(|x| x.as_slice()), Echo(0));
         assert_eq!(five.err(), Some(PsaError::ChainLength));

@@ -10,7 +10,7 @@ use shared::DeviceId;
 use shared::evidence::ueid_of_name;
 use shared::keytext::{KeyText, KeyTextError, Scope};
 use shared::limits::MAX_CHAIN;
-use shared::message::latest::{EvidenceKind, Kinds, Nonce};
+use shared::message::latest::{EvidenceKind, Nonce};
 
 use super::eat::{self, Firmware};
 use crate::platform::{AttestError, Attester, KeyError, PublicPoint};
@@ -52,20 +52,11 @@ impl Attester for SymmetricAttester<'_> {
         &self.device
     }
 
-    fn kinds(&self) -> Kinds {
-        Kinds::from_slice(&[EvidenceKind::SymmetricKey]).unwrap_or_default()
+    fn kind(&self) -> EvidenceKind {
+        EvidenceKind::SymmetricKey
     }
 
-    fn attest(
-        &mut self,
-        kind: EvidenceKind,
-        nonce: &Nonce,
-        csr_key: &PublicPoint,
-        out: &mut [u8],
-    ) -> Result<usize, AttestError> {
-        if kind != EvidenceKind::SymmetricKey {
-            return Err(AttestError::Kind);
-        }
+    fn attest(&mut self, nonce: &Nonce, csr_key: &PublicPoint, out: &mut [u8]) -> Result<usize, AttestError> {
         let claims = self.firmware.claims(nonce, csr_key, ueid_of_name(&self.device));
         // HMAC takes keys of every length; an error cannot be.
         let mac = Hmac::<Sha256>::new_from_slice(self.key.key()).map_err(|_| KeyError::Damaged)?;

@@ -4,7 +4,7 @@ use core::fmt;
 
 use shared::DeviceId;
 use shared::limits::{MAX_CHAIN, MAX_TOKEN};
-use shared::message::latest::{EvidenceKind, Kinds, Nonce};
+use shared::message::latest::{EvidenceKind, Nonce};
 use shared::tokentext::{self, NotShort};
 use zeroize::Zeroizing;
 
@@ -52,20 +52,16 @@ impl Attester for TokenAttester {
         &self.device
     }
 
-    fn kinds(&self) -> Kinds {
-        Kinds::from_slice(&[EvidenceKind::OneTimeToken]).unwrap_or_default()
+    fn kind(&self) -> EvidenceKind {
+        EvidenceKind::OneTimeToken
     }
 
     fn attest(
         &mut self,
-        kind: EvidenceKind,
         _nonce: &Nonce,
         _csr_key: &PublicPoint,
         out: &mut [u8],
     ) -> Result<usize, AttestError> {
-        if kind != EvidenceKind::OneTimeToken {
-            return Err(AttestError::Kind);
-        }
         let token = self.token.get(..self.length).ok_or(AttestError::TooLong)?;
         out.get_mut(..token.len()).ok_or(AttestError::TooLong)?.copy_from_slice(token);
         Ok(token.len())

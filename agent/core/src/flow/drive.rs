@@ -54,7 +54,7 @@ impl<W: World, const REQUEST: usize, const ANSWER: usize> Agent<'_, W, REQUEST, 
         if records.repaired {
             observer.notice(&Notice::Recovered);
         }
-        let evidence_lasts = attester.kinds().contains(&EvidenceKind::IdevidEat);
+        let evidence_lasts = attester.kind() == EvidenceKind::IdevidEat;
         let now = now(clock);
         let random = random(rng, device, now.uptime);
         let machine = Machine::new(&records, self.settings.pace, evidence_lasts, now, random);

@@ -2,7 +2,7 @@
 
 use shared::endpoint;
 use shared::message::latest::{
-    Challenge, ChallengeRequest, EnrollRequest, FreshEvidence, RenewRequest, TrustReport,
+    Challenge, ChallengeRequest, EnrollRequest, FreshEvidence, Kinds, RenewRequest, TrustReport,
 };
 use zeroize::Zeroize as _;
 
@@ -29,13 +29,15 @@ impl<W: World, const REQUEST: usize, const ANSWER: usize> Agent<'_, W, REQUEST, 
         };
         let question = ChallengeRequest {
             device: attester.device_id().clone(),
-            kinds: attester.kinds(),
+            kinds: Kinds::from_slice(&[attester.kind()]).unwrap_or_default(),
             introduction: self.answer.get(..introduced).filter(|bytes| !bytes.is_empty()),
         };
         let Ok(length) = question.encode(&mut self.request) else {
             return self.no_request(run, errand, AttestError::TooLong.into());
         };
-        let sent = self.send(endpoint::CHALLENGE, length, None, validity).await;
+        // A server that has too much to do looks how long the identity lasts.
+        let renews = errand == Errand::Identity && run.machine.renews();
+        let sent = self.send_shown(run, endpoint::CHALLENGE, length, renews, validity).await;
         let Some(reply) = self.reached(run, errand, sent, validity) else {
             return;
         };
@@ -45,7 +47,7 @@ impl<W: World, const REQUEST: usize, const ANSWER: usize> Agent<'_, W, REQUEST, 
         let challenge = self.answer.get(..reply.length).unwrap_or_default();
         let Parts { attester, observer, .. } = self.world.parts();
         match Challenge::decode(challenge) {
-            Ok(challenge) if attester.kinds().contains(&challenge.kind) => {
+            Ok(challenge) if challenge.kind == attester.kind() => {
                 observer.notice(&Notice::Challenged { kind: challenge.kind });
                 let Challenge { server_time, nonce, kind, credential, renewal_wanted, .. } = challenge;
                 if let Some(credential) = credential
@@ -95,15 +97,8 @@ impl<W: World, const REQUEST: usize, const ANSWER: usize> Agent<'_, W, REQUEST, 
         let Ok(length) = TrustReport { held }.encode(&mut self.request) else {
             return self.no_request(run, Errand::Trust, AttestError::TooLong.into());
         };
-        let identified = match run.stored.state().current() {
-            Some(_) => self.send_identified(run, endpoint::TRUST, length, validity).await,
-            None => Err(OnceError::NotEnrolled),
-        };
-        let sent = match identified {
-            Ok(sent) => sent,
-            // Its own certificate is not to be had now; the bundle may be what it needs.
-            Err(_) => self.send(endpoint::TRUST, length, None, validity).await,
-        };
+        let enrolled = run.stored.state().current().is_some();
+        let sent = self.send_shown(run, endpoint::TRUST, length, enrolled, validity).await;
         let Some(reply) = self.reached(run, Errand::Trust, sent, validity) else {
             return;
         };
@@ -137,7 +132,11 @@ impl<W: World, const REQUEST: usize, const ANSWER: usize> Agent<'_, W, REQUEST, 
         let csr = csr.get(..length).unwrap_or_default();
         let mut body = 0..0;
         if let Some((nonce, kind)) = asked.evidence() {
-            body.end = attester.attest(kind, &nonce, &key.key().public_point(), scratch)?;
+            // Asked before a restart that brought another identity.
+            if kind != attester.kind() {
+                return Err(AttestError::Kind.into());
+            }
+            body.end = attester.attest(&nonce, &key.key().public_point(), scratch)?;
         }
         let evidence = asked.evidence().map(|(nonce, kind)| FreshEvidence {
             nonce,
@@ -156,6 +155,22 @@ impl<W: World, const REQUEST: usize, const ANSWER: usize> Agent<'_, W, REQUEST, 
         };
         self.answer.zeroize();
         written.map_err(|_| AttestError::TooLong.into())
+    }
+
+    /// Sends what is composed, with the identity in use where it is to be `shown` and can be. Where its certificate is not
+    /// to be had now, the answer may be what the device needs.
+    async fn send_shown(
+        &mut self,
+        run: &Run,
+        path: &str,
+        length: usize,
+        shown: bool,
+        validity: Validity,
+    ) -> Result<Reply, TransportError> {
+        if shown && let Ok(sent) = self.send_identified(run, path, length, validity).await {
+            return sent;
+        }
+        self.send(path, length, None, validity).await
     }
 
     /// Sends what is composed, with the identity in use as the TLS client. Its certificates lie behind the

@@ -4,7 +4,7 @@ use agent_core::evidence::{
     ClaimAttester, DiceAttester, IdevidAttester, PsaAttester, SymmetricAttester, TokenAttester,
 };
 use agent_core::platform::{AttestError, Attester, PublicPoint};
-use shared::message::latest::{EvidenceKind, Kinds, Nonce};
+use shared::message::latest::{EvidenceKind, Nonce};
 use shared::{DeviceId, limits};
 
 use super::{ServiceCommand, TpmAttester};
@@ -42,15 +42,15 @@ impl Attester for DeviceAttester<'_> {
         }
     }
 
-    fn kinds(&self) -> Kinds {
+    fn kind(&self) -> EvidenceKind {
         match self {
-            Self::Idevid(attester) => attester.kinds(),
-            Self::Dice(attester) => attester.kinds(),
-            Self::Psa(attester) => attester.kinds(),
-            Self::Symmetric(attester) => attester.kinds(),
-            Self::Claim(attester) => attester.kinds(),
-            Self::Token(attester) => attester.kinds(),
-            Self::Tpm(attester) => attester.kinds(),
+            Self::Idevid(attester) => attester.kind(),
+            Self::Dice(attester) => attester.kind(),
+            Self::Psa(attester) => attester.kind(),
+            Self::Symmetric(attester) => attester.kind(),
+            Self::Claim(attester) => attester.kind(),
+            Self::Token(attester) => attester.kind(),
+            Self::Tpm(attester) => attester.kind(),
         }
     }
 
@@ -78,21 +78,15 @@ impl Attester for DeviceAttester<'_> {
         }
     }
 
-    fn attest(
-        &mut self,
-        kind: EvidenceKind,
-        nonce: &Nonce,
-        csr_key: &PublicPoint,
-        out: &mut [u8],
-    ) -> Result<usize, AttestError> {
+    fn attest(&mut self, nonce: &Nonce, csr_key: &PublicPoint, out: &mut [u8]) -> Result<usize, AttestError> {
         match self {
-            Self::Idevid(attester) => attester.attest(kind, nonce, csr_key, out),
-            Self::Dice(attester) => attester.attest(kind, nonce, csr_key, out),
-            Self::Psa(attester) => attester.attest(kind, nonce, csr_key, out),
-            Self::Symmetric(attester) => attester.attest(kind, nonce, csr_key, out),
-            Self::Claim(attester) => attester.attest(kind, nonce, csr_key, out),
-            Self::Token(attester) => attester.attest(kind, nonce, csr_key, out),
-            Self::Tpm(attester) => attester.attest(kind, nonce, csr_key, out),
+            Self::Idevid(attester) => attester.attest(nonce, csr_key, out),
+            Self::Dice(attester) => attester.attest(nonce, csr_key, out),
+            Self::Psa(attester) => attester.attest(nonce, csr_key, out),
+            Self::Symmetric(attester) => attester.attest(nonce, csr_key, out),
+            Self::Claim(attester) => attester.attest(nonce, csr_key, out),
+            Self::Token(attester) => attester.attest(nonce, csr_key, out),
+            Self::Tpm(attester) => attester.attest(nonce, csr_key, out),
         }
     }
 

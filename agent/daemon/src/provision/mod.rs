@@ -5,19 +5,17 @@
 //! bundle is good, the core's.
 
 mod attester;
+mod error;
+mod files;
 mod psa;
 mod tpm;
 
-use std::fs::File;
-use std::io::{self, Read as _};
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use agent_core::evidence::{
-    ClaimAttester, DiceAttester, DiceError, Firmware, IdevidAttester, IdevidError, PsaAttester, PsaError,
-    SymmetricAttester, SymmetricKeyError, TokenAttester, TokenError,
+    ClaimAttester, DiceAttester, Firmware, IdevidAttester, PsaAttester, SymmetricAttester, SymmetricKeyError,
+    TokenAttester, TokenError,
 };
-use sha2::{Digest as _, Sha256};
 use shared::evidence::{Digest, Measurement};
 use shared::{DeviceId, keytext, limits};
 use zeroize::Zeroizing;
@@ -30,12 +28,10 @@ use crate::storage::FileStorage;
 use tpm_client::Tpm;
 
 pub use attester::DeviceAttester;
+pub use error::ProvisionError;
 pub use psa::ServiceCommand;
 pub(crate) use tpm::CREDENTIAL_FILE;
 pub use tpm::{TpmAttester, TpmIdentity};
-
-/// Longest certificate or key file, in bytes.
-const MAX_PEM: u64 = 64 * 1024;
 
 /// What was provisioned.
 #[derive(Debug)]
@@ -71,94 +67,6 @@ impl core::fmt::Debug for Proof {
     }
 }
 
-/// Why a provisioned file cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum ProvisionError {
-    /// It cannot be read.
-    #[error("the {what} {path} cannot be read")]
-    Unreadable {
-        /// What it is for.
-        what: &'static str,
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// It is longer than such a file can be.
-    #[error("the {what} {path} is longer than {limit} bytes")]
-    TooLong {
-        /// What it is for.
-        what: &'static str,
-        /// The file.
-        path: PathBuf,
-        /// The limit.
-        limit: u64,
-    },
-    /// Others than the agent's user and group can read or change a secret.
-    #[error("others can read or change the {what} {path} (mode {mode:04o}); run: chmod 0600 {path}")]
-    Open {
-        /// What it is for.
-        what: &'static str,
-        /// The file.
-        path: PathBuf,
-        /// Its permission bits.
-        mode: u32,
-    },
-    /// Not certificates in PEM, none, or more than a chain can have.
-    #[error("{path} is no chain of 1 to {} certificates in PEM", limits::MAX_CHAIN)]
-    Chain {
-        /// The file.
-        path: PathBuf,
-    },
-    /// Key and chain make no IDevID.
-    #[error("{path} is no IDevID for the configured key")]
-    Idevid {
-        /// The certificate's file.
-        path: PathBuf,
-        /// What is wrong.
-        source: IdevidError,
-    },
-    /// Key and chain make no DICE evidence.
-    #[error("{path} is no DICE chain for the configured alias key")]
-    Dice {
-        /// The chain's file.
-        path: PathBuf,
-        /// What is wrong.
-        source: DiceError,
-    },
-    /// No P-256 key in PKCS#8 PEM.
-    #[error("{path} is no P-256 private key in PEM (PKCS#8)")]
-    Key {
-        /// The file.
-        path: PathBuf,
-    },
-    /// The chain of the PSA attestation key does not fit evidence.
-    #[error("the PSA attestation service cannot be used")]
-    Psa(#[source] PsaError),
-    /// Key and chain make no claim certificate.
-    #[error("{path} is no claim certificate for the configured key")]
-    Claim {
-        /// The certificate's file.
-        path: PathBuf,
-        /// What is wrong.
-        source: IdevidError,
-    },
-    /// No symmetric key of a device.
-    #[error("{path} is no symmetric key of a device")]
-    Symmetric {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        source: SymmetricKeyError,
-    },
-    /// No token.
-    #[error("the one-time token must be 1 to {} printable ASCII characters", limits::MAX_TOKEN)]
-    Token,
-    /// A token that was typed wrongly.
-    #[error("the one-time token cannot be used")]
-    Mistyped(#[source] TokenError),
-}
-
 impl Provision {
     /// Reads everything that the configuration names.
     ///
@@ -169,15 +77,15 @@ impl Provision {
             Identity::Idevid { certificate, key } => idevid(certificate, key)?,
             Identity::Dice { certificate, key } => Proof::Dice {
                 path: certificate.clone(),
-                chain: read_chain(certificate)?,
-                key: read_key("DICE alias key", key)?,
+                chain: files::chain(certificate)?,
+                key: files::key("DICE alias key", key)?,
             },
             Identity::Symmetric { device, key } => symmetric(device, key)?,
             Identity::Claim { device, certificate, key } => Proof::Claim {
                 path: certificate.clone(),
                 device: device.clone(),
-                chain: read_chain(certificate)?,
-                key: read_key("claim key", key)?,
+                chain: files::chain(certificate)?,
+                key: files::key("claim key", key)?,
             },
             Identity::Token { device, token } => {
                 Proof::Token { device: device.clone(), token: read_token(token)? }
@@ -185,7 +93,7 @@ impl Provision {
             Identity::Psa { device, service, certificate } => Proof::Psa {
                 device: device.clone(),
                 service: service.clone(),
-                chain: certificate.as_deref().map(read_chain).transpose()?.unwrap_or_default(),
+                chain: certificate.as_deref().map(files::chain).transpose()?.unwrap_or_default(),
             },
             Identity::Tpm(tpm) => Proof::Tpm(Box::new(tpm_identity(tpm)?)),
         };
@@ -284,13 +192,13 @@ impl Provision {
 }
 
 fn idevid(certificate: &Path, key: &Path) -> Result<Proof, ProvisionError> {
-    let chain = read_chain(certificate)?;
-    let key = read_key("IDevID key", key)?;
+    let chain = files::chain(certificate)?;
+    let key = files::key("IDevID key", key)?;
     Ok(Proof::Idevid { path: certificate.to_owned(), chain, key })
 }
 
 fn symmetric(device: &DeviceId, path: &Path) -> Result<Proof, ProvisionError> {
-    let bytes = Zeroizing::new(read_secret("symmetric key", path, keytext::LENGTH as u64 + 2)?);
+    let bytes = Zeroizing::new(files::secret("symmetric key", path, keytext::LENGTH as u64 + 2)?);
     let source = SymmetricKeyError::Form(keytext::KeyTextError);
     let text = core::str::from_utf8(&bytes)
         .map_err(|_| ProvisionError::Symmetric { path: path.to_owned(), source })?;
@@ -298,17 +206,9 @@ fn symmetric(device: &DeviceId, path: &Path) -> Result<Proof, ProvisionError> {
     Ok(Proof::Symmetric { path: path.to_owned(), device: device.clone(), key })
 }
 
-fn read_key(what: &'static str, path: &Path) -> Result<FileKey, ProvisionError> {
-    let text = Zeroizing::new(read_secret(what, path, MAX_PEM)?);
-    core::str::from_utf8(&text)
-        .ok()
-        .and_then(FileKey::from_private_key_pem)
-        .ok_or_else(|| ProvisionError::Key { path: path.to_owned() })
-}
-
 fn tpm_identity(config: &config::Tpm) -> Result<TpmIdentity, ProvisionError> {
     let certificates = match &config.certificates {
-        Some(path) => pem::read_certificates(&read("EK certificates", path, MAX_PEM)?)
+        Some(path) => pem::read_certificates(&files::read("EK certificates", path, files::MAX_PEM)?)
             .filter(|chain| (1..=limits::MAX_TPM_CHAIN).contains(&chain.len()))
             .ok_or_else(|| ProvisionError::Chain { path: path.clone() })?,
         None => Vec::new(),
@@ -323,26 +223,19 @@ fn tpm_identity(config: &config::Tpm) -> Result<TpmIdentity, ProvisionError> {
     })
 }
 
-fn read_chain(path: &Path) -> Result<Vec<Vec<u8>>, ProvisionError> {
-    let text = read("certificate", path, MAX_PEM)?;
-    pem::read_certificates(&text)
-        .filter(|chain| (1..=limits::MAX_CHAIN).contains(&chain.len()))
-        .ok_or_else(|| ProvisionError::Chain { path: path.to_owned() })
-}
-
 fn read_token(source: &TokenSource) -> Result<Zeroizing<String>, ProvisionError> {
     let path = match source {
         TokenSource::Text(token) => return Ok(token.clone()),
         TokenSource::File(path) => path,
     };
-    let bytes = Zeroizing::new(read_secret("token file", path, limits::MAX_TOKEN as u64 + 2)?);
+    let bytes = Zeroizing::new(files::secret("token file", path, limits::MAX_TOKEN as u64 + 2)?);
     let token = core::str::from_utf8(&bytes).map_err(|_| ProvisionError::Token)?;
     Ok(Zeroizing::new(token.trim_end().to_owned()))
 }
 
 fn trust_bundle(path: Option<&Path>) -> Result<Vec<u8>, ProvisionError> {
     let Some(path) = path else { return Ok(Vec::new()) };
-    read("trust bundle", path, limits::MAX_TRUST_BUNDLE as u64)
+    files::read("trust bundle", path, limits::MAX_TRUST_BUNDLE as u64)
 }
 
 /// Digests of all components; files are hashed now, as they are when the agent starts.
@@ -351,10 +244,8 @@ fn measure(firmware: &config::Firmware) -> Result<Vec<(String, String, Digest)>,
     for measurement in &firmware.measurements {
         let digest = match &measurement.source {
             MeasurementSource::Digest(digest) => *digest,
-            MeasurementSource::File(path) => hash(path).map_err(|source| ProvisionError::Unreadable {
-                what: "measured file",
-                path: path.clone(),
-                source,
+            MeasurementSource::File(path) => files::hash(path).map_err(|source| {
+                ProvisionError::Unreadable { what: "measured file", path: path.clone(), source }
             })?,
         };
         measurements.push((measurement.component.clone(), measurement.version.clone(), digest));
@@ -362,41 +253,10 @@ fn measure(firmware: &config::Firmware) -> Result<Vec<(String, String, Digest)>,
     Ok(measurements)
 }
 
-fn hash(path: &Path) -> io::Result<Digest> {
-    let mut file = File::open(path)?;
-    let mut hash = Sha256::new();
-    io::copy(&mut file, &mut hash)?;
-    Ok(hash.finalize().into())
-}
-
-fn read_secret(what: &'static str, path: &Path, limit: u64) -> Result<Vec<u8>, ProvisionError> {
-    let found = std::fs::metadata(path).map_err(|source| unreadable(what, path, source))?;
-    let mode = found.mode() & 0o7777;
-    // The group may read: a key of root that the agent's group was given.
-    if mode & 0o027 != 0 {
-        return Err(ProvisionError::Open { what, path: path.to_owned(), mode });
-    }
-    read(what, path, limit)
-}
-
-fn read(what: &'static str, path: &Path, limit: u64) -> Result<Vec<u8>, ProvisionError> {
-    let file = File::open(path).map_err(|source| unreadable(what, path, source))?;
-    // Room for all of it, so that no copy of a secret is left behind by growing.
-    let mut content = Vec::with_capacity(usize::try_from(limit).unwrap_or(0) + 1);
-    file.take(limit + 1).read_to_end(&mut content).map_err(|source| unreadable(what, path, source))?;
-    if content.len() as u64 > limit {
-        return Err(ProvisionError::TooLong { what, path: path.to_owned(), limit });
-    }
-    Ok(content)
-}
-
-fn unreadable(what: &'static str, path: &Path, source: io::Error) -> ProvisionError {
-    ProvisionError::Unreadable { what, path: path.to_owned(), source }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{Provision, ProvisionError, hash, read, read_token};
+    use super::files::{hash, read};
+    use super::{Provision, ProvisionError, read_token};
     use crate::config::TokenSource;
     use crate::state_dir::StateDir;
     use std::fs::Permissions;

@@ -12,7 +12,7 @@ use hmac::{Hmac, Mac as _};
 use sha2::Sha256;
 use shared::evidence::{Introduction, PcrValues, TpmEvidence, activation_message};
 use shared::limits::{MAX_CREDENTIAL, MAX_EVENT_LOG, MAX_TPM_CHAIN, MAX_TPM_EVIDENCE};
-use shared::message::latest::{EvidenceKind, Kinds, Nonce};
+use shared::message::latest::{EvidenceKind, Nonce};
 use shared::tpm2::{Key, PublicArea};
 use shared::{DeviceId, limits};
 
@@ -107,8 +107,8 @@ impl Attester for TpmAttester<'_> {
         &self.identity.device
     }
 
-    fn kinds(&self) -> Kinds {
-        Kinds::from_slice(&[EvidenceKind::Tpm2]).unwrap_or_default()
+    fn kind(&self) -> EvidenceKind {
+        EvidenceKind::Tpm2
     }
 
     fn introduce(&mut self, out: &mut [u8]) -> Result<usize, AttestError> {
@@ -124,16 +124,7 @@ impl Attester for TpmAttester<'_> {
         Ok(self.storage.put(CREDENTIAL_FILE, &kept).map_err(KeyError::from)?)
     }
 
-    fn attest(
-        &mut self,
-        kind: EvidenceKind,
-        nonce: &Nonce,
-        csr_key: &PublicPoint,
-        out: &mut [u8],
-    ) -> Result<usize, AttestError> {
-        if kind != EvidenceKind::Tpm2 {
-            return Err(AttestError::Kind);
-        }
+    fn attest(&mut self, nonce: &Nonce, csr_key: &PublicPoint, out: &mut [u8]) -> Result<usize, AttestError> {
         let (key, credential) = (self.operational_key(csr_key)?, self.credential(nonce)?);
         let TpmIdentity { tpm, ek, registers, event_log, .. } = self.identity;
         let (ek_public, ak_public) = tpm.identity(*ek).map_err(failed("introduce itself"))?;

@@ -64,7 +64,7 @@ required = true
     let lines: Vec<&str> = told.lines().collect();
     let expected = [
         &format!(
-            "policy.toml:2: evidence.kinds: found a value of type array; wanted a list, each {}",
+            "policy.toml:2: evidence.kinds: found [\"carrier-pigeon\"]; wanted a list, each {}",
             EvidenceKind::ALL
                 .iter()
                 .map(|kind| format!("{:?}", kind.name()))

@@ -152,6 +152,10 @@ pub(in crate::cli) enum Device {
         limit: u32,
     },
     /// Put devices into a group, which decides the policy and the broker they get.
+    // Said by hand, here and below: clap names the choice before the value, which is the order in which it is not read.
+    #[command(
+        override_usage = "enroll-server device set-group [OPTIONS] <NEW-GROUP> <DEVICE|--group <GROUP>|--tag <TAG>>"
+    )]
     SetGroup {
         /// The group.
         #[arg(value_name = "NEW-GROUP")]
@@ -209,6 +213,9 @@ impl Renew {
 #[derive(Debug, Subcommand)]
 pub(in crate::cli) enum TagCommand {
     /// Add tags.
+    #[command(
+        override_usage = "enroll-server device tag add [OPTIONS] <TAGS> <DEVICE|--group <GROUP>|--tag <TAG>>"
+    )]
     Add {
         /// Tags with commas between, such as `site:berlin,env=prod`.
         tags: Tags,
@@ -216,6 +223,9 @@ pub(in crate::cli) enum TagCommand {
         which: Which,
     },
     /// Take tags away.
+    #[command(
+        override_usage = "enroll-server device tag remove [OPTIONS] <TAGS> <DEVICE|--group <GROUP>|--tag <TAG>>"
+    )]
     Remove {
         /// Tags with commas between.
         tags: Tags,

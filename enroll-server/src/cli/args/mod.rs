@@ -71,6 +71,11 @@ pub(super) enum Command {
     Init(Init),
     /// Run the server until SIGTERM or SIGINT.
     Serve,
+    /// Move the database to PostgreSQL, all of it or nothing. Stop the server first.
+    ///
+    /// Takes files.store, and writes to the empty database that store.postgres names, in one transaction. Every row is
+    /// read back and compared before it counts. Afterwards the file takes nothing new, and servers use PostgreSQL.
+    Migrate(Migrate),
     /// Makers whose devices may enroll.
     #[command(subcommand)]
     Maker(Maker),
@@ -116,6 +121,20 @@ pub(super) enum Command {
     /// Services that events are posted to.
     #[command(subcommand)]
     Webhook(Webhook),
+}
+
+/// From where to where.
+#[derive(Debug, clap::Args)]
+pub(super) struct Migrate {
+    /// What the database is in now.
+    #[arg(long, value_name = "sqlite", value_parser = ["sqlite"])]
+    pub(super) from: String,
+    /// Where it is to be.
+    #[arg(long, value_name = "postgres", value_parser = ["postgres"])]
+    pub(super) to: String,
+    /// Only look: count what would be moved, and check that the target is empty.
+    #[arg(long)]
+    pub(super) dry_run: bool,
 }
 
 #[derive(Debug, clap::Args)]
@@ -168,6 +187,22 @@ mod tests {
     #[test]
     fn the_arguments_are_consistent() {
         Args::command().debug_assert();
+    }
+
+    #[test]
+    fn usage_names_values_in_the_order_in_which_they_are_read() {
+        let mut commands = vec![Args::command()];
+        commands[0].build();
+        let mut looked_at = 0;
+        while let Some(mut command) = commands.pop() {
+            let usage = command.render_usage().to_string();
+            let names = command.get_positionals().filter_map(|value| value.get_value_names()?.first());
+            let places: Vec<_> = names.map(|name| usage.rfind(name.as_str()).expect(&usage)).collect();
+            assert!(places.is_sorted(), "{usage}");
+            looked_at += usize::from(places.len() > 1);
+            commands.extend(command.get_subcommands().cloned());
+        }
+        assert!(looked_at >= 3, "set-group, tag add, tag remove");
     }
 
     #[test]

@@ -96,8 +96,7 @@ impl Subject for DiceSubject {
         let mut attester = DiceAttester::new(key, &chain).expect("an alias key with its chain");
         assert_eq!(attester.device_id(), &self.id);
         let mut body = vec![0; shared::limits::MAX_EVIDENCE];
-        let length =
-            attester.attest(EvidenceKind::Dice, &challenged.nonce, &csr.point, &mut body).expect("a binding");
+        let length = attester.attest(&challenged.nonce, &csr.point, &mut body).expect("a binding");
         body.truncate(length);
         Presented { body, endorsements: booted.chain.clone() }
     }

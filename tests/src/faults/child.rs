@@ -1,0 +1,199 @@
+//! A server in a process of its own, with a witness inside: all that `enroll-server serve` runs, started by a test
+//! executable so that it can look on at the named places of an issuance, die at one, and have a defect.
+
+use core::sync::atomic::{AtomicU32, Ordering};
+use std::env;
+use std::fs::OpenOptions;
+use std::io::Write as _;
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+
+use enroll_server::clock::SystemClock;
+use enroll_server::config::Config;
+use enroll_server::failpoint::{Failpoint, Hook, Plant};
+use enroll_server::startup::{Options, Server};
+use rustix::process::Signal;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::harness::Process;
+
+/// The named places where the server can die.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// See [`Failpoint::Appraised`].
+    Appraised,
+    /// See [`Failpoint::Recorded`].
+    Recorded,
+    /// See [`Failpoint::Signed`].
+    Signed,
+    /// See [`Failpoint::Completed`].
+    Completed,
+    /// See [`Failpoint::LogTiles`].
+    LogTiles,
+    /// See [`Failpoint::LogSigned`].
+    LogSigned,
+    /// See [`Failpoint::LogPublished`].
+    LogPublished,
+}
+
+impl Place {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::Appraised,
+        Self::Recorded,
+        Self::Signed,
+        Self::Completed,
+        Self::LogTiles,
+        Self::LogSigned,
+        Self::LogPublished,
+    ];
+
+    const fn of(place: Failpoint) -> Self {
+        match place {
+            Failpoint::Appraised => Self::Appraised,
+            Failpoint::Recorded(_) => Self::Recorded,
+            Failpoint::Signed(_) => Self::Signed,
+            Failpoint::Completed(_) => Self::Completed,
+            Failpoint::LogTiles(_) => Self::LogTiles,
+            Failpoint::LogSigned(_) => Self::LogSigned,
+            Failpoint::LogPublished(_) => Self::LogPublished,
+        }
+    }
+}
+
+/// At which place a server kills itself, and at the how manieth passage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Death {
+    /// The place.
+    pub place: Place,
+    /// 1 for the first passage.
+    pub passage: u32,
+}
+
+/// A server that runs.
+#[derive(Debug)]
+pub struct Child {
+    process: Process,
+    /// Port of its HTTPS listener.
+    pub port: u16,
+}
+
+const CONFIG: &str = "FAULTS_CHILD_CONFIG";
+const WITNESS: &str = "FAULTS_CHILD_WITNESS";
+const DEATH: &str = "FAULTS_CHILD_DEATH";
+const PLANT: &str = "FAULTS_CHILD_PLANT";
+const PLANTS: [Plant; 4] = [
+    Plant::SignsBeforeRecording,
+    Plant::CommitsWithoutSync,
+    Plant::AnswersWithoutStoring,
+    Plant::BelievesOldDatabase,
+];
+
+impl Child {
+    /// The command that runs a server on these settings, in a process of this executable, whose test `child` calls
+    /// [`serve`]. The witness writes into the file `witness`.
+    ///
+    /// # Panics
+    /// Where the executable does not know its own path.
+    #[must_use]
+    pub fn command(config: &Path, witness: &Path, death: Option<Death>, plant: Option<Plant>) -> Command {
+        let mut command = Command::new(env::current_exe().expect("the test's own path"));
+        command.args(["--exact", "child", "--ignored", "--nocapture", "--test-threads=1"]);
+        command.env(CONFIG, config).env(WITNESS, witness);
+        if let Some(Death { place, passage }) = death {
+            command.env(DEATH, format!("{place:?} {passage}"));
+        }
+        if let Some(plant) = plant {
+            command.env(PLANT, format!("{plant:?}"));
+        }
+        command
+    }
+
+    /// Starts it; it is ready when this returns. `None` where it was killed before.
+    ///
+    /// # Errors
+    /// What it wrote, where it ended in another way.
+    ///
+    /// # Panics
+    /// Where it neither becomes ready nor ends.
+    pub fn start(command: &mut Command) -> Result<Option<Self>, String> {
+        let mut process = Process::start(command);
+        match process.first_line("ready ") {
+            Some(line) => {
+                let port = line.rsplit(' ').next().and_then(|port| port.parse().ok()).expect("a port");
+                Ok(Some(Self { process, port }))
+            }
+            None if process.wait().signal() == Some(Signal::KILL.as_raw()) => Ok(None),
+            None => Err(process.output()),
+        }
+    }
+
+    /// Kills it (SIGKILL).
+    pub fn kill(self) {
+        let _output = self.process.kill();
+    }
+
+    /// Asks it to stop, and waits for its end. Gives what it wrote.
+    #[must_use]
+    pub fn stop(self) -> String {
+        self.process.stop().1
+    }
+
+    /// Whether it still runs.
+    pub fn is_running(&mut self) -> bool {
+        self.process.is_running()
+    }
+}
+
+/// Runs the server that [`Child::command`] asks for, until SIGTERM.
+///
+/// # Panics
+/// Where it does not start.
+pub fn serve() {
+    let config = env::var_os(CONFIG).expect("called by a harness");
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        let config = Config::load(Path::new(&config)).expect("settings");
+        let options = Options { hook: hook() };
+        let server = Box::pin(Server::start_with(config, Arc::new(SystemClock), options)).await;
+        let server = server.unwrap_or_else(|error| panic!("the server does not start: {error:?}"));
+        let mut end = signal(SignalKind::terminate()).expect("a signal");
+        say(&format!("ready {}", server.bound().https.port()));
+        end.recv().await;
+        server.stop().await;
+    });
+}
+
+fn hook() -> Hook {
+    let witness = env::var_os(WITNESS).expect("called by a harness");
+    let death = env::var(DEATH).ok();
+    let passed = AtomicU32::new(0);
+    let hook = Hook::new(move |place| {
+        if let Failpoint::Signed(serial) = place {
+            let mut file = OpenOptions::new().create(true).append(true).open(&witness).expect("the witness");
+            // In one write: whoever dies in it leaves a line or none.
+            file.write_all(format!("signed {serial}\n").as_bytes()).expect("the witness");
+        }
+        if let Some((name, passage)) = death.as_deref().and_then(|death| death.split_once(' '))
+            && name == format!("{:?}", Place::of(place))
+            && passage == (passed.fetch_add(1, Ordering::SeqCst) + 1).to_string()
+        {
+            rustix::process::kill_process(rustix::process::getpid(), Signal::KILL).expect("to die");
+        }
+    });
+    let plant = env::var(PLANT).ok();
+    let plant = PLANTS.into_iter().find(|known| plant.as_deref() == Some(format!("{known:?}").as_str()));
+    match plant {
+        Some(plant) => hook.with_plant(plant),
+        None => hook,
+    }
+}
+
+fn say(text: &str) {
+    #[expect(clippy::print_stdout, reason = "tells the harness, in another process")]
+    {
+        println!("{text}");
+    }
+}

@@ -1,0 +1,253 @@
+//! Kills a server (SIGKILL) with eight requests in flight: at random moments, and at every named place.
+//!
+//! One database lives through all of it. After each death every client repeats the last request that was answered and the
+//! one that was not, at the next server; every so often, and at the end, all invariants are checked.
+
+use core::sync::atomic::{AtomicBool, Ordering};
+use core::time::Duration;
+use std::fs;
+use std::path::PathBuf;
+use std::sync::mpsc;
+use std::thread;
+
+use enroll_server::failpoint::Plant;
+use shared::endpoint::ENROLL;
+use shared::message::latest::{Answer, Outcome};
+
+use super::child::{Child, Death, Place};
+use super::fleet::{Fleet, Request};
+use super::invariants::{Invariant, Violation, check};
+use super::ledger::{KeyHash, Ledger};
+use super::random::Random;
+use super::site::StateFolder;
+use crate::harness::{HandDevice, client_config, try_https};
+
+/// Requests in flight.
+const LANES: usize = 8;
+/// Devices that take turns in each lane.
+const TURNS: usize = 4;
+/// A random moment comes so many answers at most after a server has become ready, however fast the machine is,
+const ANSWERS: u64 = 6;
+/// and then so many microseconds at most.
+const WINDOW: u64 = 5_000;
+/// How many requests of each check are repeated beside those of the last deaths.
+const REPEATED: usize = 16;
+
+/// What is to be done.
+#[derive(Clone, Copy, Debug)]
+pub struct Kills {
+    /// Deaths at random moments.
+    pub random: u32,
+    /// Deaths at each named place.
+    pub named: u32,
+    /// After how many deaths all invariants are checked.
+    pub check_every: u32,
+    /// Seed of the moments.
+    pub seed: u64,
+    /// A defect.
+    pub plant: Option<Plant>,
+}
+
+/// What was done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Killed {
+    /// Deaths.
+    pub deaths: u32,
+    /// Requests that were answered.
+    pub answered: u32,
+    /// Requests that were in flight at a death.
+    pub cut: u32,
+    /// Times that all invariants were checked.
+    pub checks: u32,
+}
+
+/// One client.
+struct Lane<'f> {
+    fleet: &'f Fleet,
+    devices: Vec<&'f HandDevice>,
+    turn: usize,
+    /// The request that got no answer.
+    open: Option<Request>,
+    /// The last one that got its answer.
+    last: Option<Request>,
+}
+
+/// What came of a request.
+enum Came {
+    Certificate(Vec<u8>),
+    /// The server says: later.
+    Later,
+    /// No answer, or half of one.
+    Nothing,
+}
+
+impl Kills {
+    /// Runs them.
+    ///
+    /// # Errors
+    /// The first thing that does not hold.
+    ///
+    /// # Panics
+    /// Where the machine cannot run it.
+    pub fn run(&self) -> Result<Killed, Violation> {
+        let fleet = Fleet::new(u32::try_from(LANES * TURNS).expect("few"));
+        let folder = fleet.new_server();
+        let mut lanes: Vec<Lane<'_>> =
+            fleet.devices.chunks(TURNS).map(|some| Lane::new(&fleet, some)).collect();
+        let (mut ledger, mut done, mut random) =
+            (Ledger::default(), Killed::default(), Random::new(self.seed));
+        let named = Place::ALL
+            .into_iter()
+            .flat_map(|place| (1..=self.named).map(move |passage| Some(Death { place, passage })));
+        let deaths: Vec<_> = named.chain((0..self.random).map(|_| None)).collect();
+        for death in deaths {
+            let mut command = Child::command(&folder.config(), &witness(&folder), death, self.plant);
+            let moment = (random.below(ANSWERS + 1), Duration::from_micros(random.below(WINDOW)));
+            let started = Child::start(&mut command);
+            if let Some(child) = started.map_err(|said| Violation::of(Invariant::Starts, said))? {
+                done.cut += self.round(&mut lanes, &mut ledger, child, death.is_none().then_some(moment))?;
+            }
+            done.deaths += 1;
+            if done.deaths.is_multiple_of(self.check_every) {
+                self.check(&folder, &mut ledger, &lanes, &mut random)?;
+                done.checks += 1;
+            }
+        }
+        self.check(&folder, &mut ledger, &lanes, &mut random)?;
+        done.checks += 1;
+        done.answered = u32::try_from(ledger.answers(0).count()).expect("few");
+        Ok(done)
+    }
+
+    /// Serves all lanes until the server is dead: by itself, or at `moment`, so many answers and then so long after its
+    /// start. Gives how many requests were in flight.
+    fn round(
+        &self,
+        lanes: &mut [Lane<'_>],
+        ledger: &mut Ledger,
+        mut child: Child,
+        moment: Option<(u64, Duration)>,
+    ) -> Result<u32, Violation> {
+        let (dead, port) = (AtomicBool::new(false), child.port);
+        let (tell, hear) = mpsc::channel();
+        let mut heard = Vec::new();
+        thread::scope(|scope| {
+            for lane in lanes.iter_mut() {
+                let (tell, dead) = (tell.clone(), &dead);
+                scope.spawn(move || lane.run(port, dead, &tell));
+            }
+            drop(tell);
+            match moment {
+                Some((answers, time)) => {
+                    heard.extend(hear.iter().take(usize::try_from(answers).unwrap_or_default()));
+                    pause(time);
+                    child.kill();
+                }
+                None => {
+                    while child.is_running() {
+                        pause(Duration::from_millis(1));
+                    }
+                }
+            }
+            dead.store(true, Ordering::SeqCst);
+            heard.extend(hear.iter());
+        });
+        let mut cut = 0;
+        for (request, came) in heard {
+            ledger.asks(&request);
+            match came {
+                Some(certificate) => {
+                    let two = |found| Violation::of(Invariant::SameAgain, found);
+                    ledger.answered(&request, 0, certificate).map_err(two)?;
+                }
+                None => cut += 1,
+            }
+        }
+        Ok(cut)
+    }
+
+    fn check(
+        &self,
+        folder: &StateFolder,
+        ledger: &mut Ledger,
+        lanes: &[Lane<'_>],
+        random: &mut Random,
+    ) -> Result<(), Violation> {
+        ledger.signed.clear();
+        ledger.witness(&fs::read_to_string(witness(folder)).unwrap_or_default(), 0);
+        let last = lanes.iter().flat_map(|lane| [lane.last.as_ref(), lane.open.as_ref()]);
+        let mut repeated: Vec<KeyHash> = last.flatten().map(|request| request.key).collect();
+        // One that is superseded is refused, and rightly: the last of each device is not.
+        let mut newest: Vec<&Request> = lanes.iter().filter_map(|lane| lane.last.as_ref()).collect();
+        while repeated.len() < REPEATED && !newest.is_empty() {
+            let some = usize::try_from(random.below(newest.len() as u64)).unwrap_or_default();
+            repeated.push(newest.swap_remove(some).key);
+        }
+        check(&folder.config(), ledger, 0, &repeated)
+    }
+}
+
+impl<'f> Lane<'f> {
+    fn new(fleet: &'f Fleet, devices: &'f [HandDevice]) -> Self {
+        Self { fleet, devices: devices.iter().collect(), turn: 0, open: None, last: None }
+    }
+
+    /// Sends requests until the server is dead.
+    fn run(&mut self, port: u16, dead: &AtomicBool, tell: &mpsc::Sender<(Request, Option<Vec<u8>>)>) {
+        let config = client_config(&self.fleet.root, None);
+        let mut again = self.last.clone();
+        while !dead.load(Ordering::SeqCst) {
+            // First what was answered before the last death, then what was not, then something new.
+            let request = again.take().or_else(|| self.open.clone()).unwrap_or_else(|| self.next());
+            let is_last = self.last.as_ref().is_some_and(|last| last.key == request.key);
+            if !is_last {
+                self.open = Some(request.clone());
+            }
+            let came = match try_https(port, config.clone(), ENROLL, Some(&request.body)) {
+                Ok(reply) => certificate(&reply.body, reply.status),
+                Err(_) => Came::Nothing,
+            };
+            match came {
+                Came::Certificate(certificate) => {
+                    tell.send((request.clone(), Some(certificate))).expect("somebody listens");
+                    if !is_last {
+                        (self.open, self.last) = (None, Some(request));
+                    }
+                }
+                Came::Later => {}
+                Came::Nothing => {
+                    tell.send((request, None)).expect("somebody listens");
+                    return;
+                }
+            }
+        }
+    }
+
+    fn next(&mut self) -> Request {
+        let device = self.devices[self.turn % self.devices.len()];
+        self.turn += 1;
+        self.fleet.enrollment(device)
+    }
+}
+
+fn certificate(body: &[u8], status: u16) -> Came {
+    if status == 503 {
+        return Came::Later;
+    }
+    match Answer::decode(body).expect("an answer").outcome {
+        Outcome::Issued(issued) => Came::Certificate(issued.chain[0].to_vec()),
+        other => panic!("a good request is refused: {other:?}"),
+    }
+}
+
+fn witness(folder: &StateFolder) -> PathBuf {
+    folder.path("witness")
+}
+
+fn pause(time: Duration) {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a moment of another process's life, of which no event tells"
+    )]
+    thread::sleep(time);
+}

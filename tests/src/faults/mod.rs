@@ -1,0 +1,27 @@
+//! Faults of the server's machine, and what has to hold after each: kills, lost power, disks that fail, answers that
+//! get lost. docs/faults.md has the figures.
+//!
+//! [`invariants`] is the one home of what has to hold; every harness has its plant, which it must find.
+
+mod child;
+mod disk;
+mod fleet;
+pub mod invariants;
+mod io_errors;
+mod kill;
+mod ledger;
+mod power;
+mod random;
+mod site;
+mod trace;
+
+pub use child::{Child, Death, Place, serve};
+pub use disk::Loss;
+pub use fleet::{Fleet, Request};
+pub use invariants::{Violation, check};
+pub use io_errors::{Failed, Failure, IoErrors};
+pub use kill::{Killed, Kills};
+pub use ledger::{Asked, KeyHash, Ledger};
+pub use power::{Cut, Recording};
+pub use random::Random;
+pub use site::StateFolder;

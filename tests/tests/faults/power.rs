@@ -1,0 +1,65 @@
+//! Lost power: what was not synced is gone, the last page is torn.
+
+use enroll_server::failpoint::Plant;
+use tests::faults::invariants::Invariant;
+use tests::faults::{Loss, Recording};
+
+#[test]
+fn no_loss_of_power_loses_what_was_answered() {
+    let recording = Recording::new(50, None);
+    let mut cuts: Vec<_> = recording.at_every_sync(Loss::All).collect();
+    cuts.extend(recording.at_every_sync(Loss::Torn).step_by(8));
+    cuts.extend(
+        (0..)
+            .zip(recording.at_every_sync(Loss::Some(0)).step_by(8))
+            .map(|(seed, cut)| tests::faults::Cut { loss: Loss::Some(seed), ..cut }),
+    );
+    report(&recording, recording.cut_at(cuts).unwrap_or_else(|found| panic!("{found:?}")));
+}
+
+/// To be run by hand: docs/faults.md.
+#[test]
+#[ignore = "the long form: more than 5,000 states of the disk"]
+fn long_power() {
+    let recording = Recording::new(200, None);
+    let mut cuts: Vec<_> = recording.at_every_sync(Loss::All).collect();
+    cuts.extend(recording.at_every_sync(Loss::Torn));
+    for round in 0.. {
+        if cuts.len() > 5_000 {
+            break;
+        }
+        cuts.extend(
+            (round * 10_000..)
+                .zip(recording.at_every_sync(Loss::Some(0)))
+                .map(|(seed, cut)| tests::faults::Cut { loss: Loss::Some(seed), ..cut }),
+        );
+    }
+    report(&recording, recording.cut_at(cuts).unwrap_or_else(|found| panic!("{found:?}")));
+}
+
+/// The harness turns red on a store that answers before it has synced.
+#[test]
+fn a_commit_without_a_sync_is_found() {
+    let found = planted(Plant::CommitsWithoutSync);
+    assert_eq!(found, Invariant::AnsweredIsStored);
+}
+
+/// The harness turns red on a server that signs before the intent is durable.
+#[test]
+fn a_signature_before_its_intent_is_found() {
+    let found = planted(Plant::SignsBeforeRecording);
+    assert_eq!(found, Invariant::SignedHasIntent);
+}
+
+fn planted(plant: Plant) -> Invariant {
+    let recording = Recording::new(5, Some(plant));
+    let cuts = recording.at_every_sync(Loss::All).collect();
+    recording.cut_at(cuts).unwrap_err().1.invariant
+}
+
+fn report(recording: &Recording, cuts: usize) {
+    #[expect(clippy::print_stdout, reason = "the figures of docs/faults.md")]
+    {
+        println!("{cuts} states of the disk, of a recording of {} operations", recording.len());
+    }
+}
