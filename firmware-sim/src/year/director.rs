@@ -89,12 +89,14 @@ impl Director {
             Step::BrokerDown => self.broker_down().await,
             Step::BrokerUp => self.broker_up().await?,
             Step::RenewServer => {
-                self.site.renew_server_certificate().await?;
                 self.server_down().await;
+                self.site.renew_server_certificate().await?;
                 self.server_up().await?;
             }
             Step::RenewBroker => {
-                self.site.renew_broker_certificate().await?;
+                self.site.drop_broker_certificate()?;
+                let site = &self.site;
+                self.seen("another certificate for the broker", async || site.has_broker_certificate()).await;
                 self.broker_down().await;
                 self.broker_up().await?;
             }

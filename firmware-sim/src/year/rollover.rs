@@ -143,7 +143,7 @@ impl Director {
     }
 
     /// Waits, in real time, for what others do in real time.
-    async fn seen(&self, what: &str, is_there: impl AsyncFn() -> bool) {
+    pub(super) async fn seen(&self, what: &str, is_there: impl AsyncFn() -> bool) {
         let begun = Instant::now();
         while !is_there().await {
             if begun.elapsed() > PATIENCE {

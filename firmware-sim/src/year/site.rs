@@ -15,6 +15,7 @@ use enroll_server::config::{Config, Mqtt};
 use enroll_server::failpoint::{Failpoint, Hook};
 use enroll_server::rollover::broker_certificate;
 use enroll_server::startup::{InitOptions, Options, Server, StartError, init};
+use enroll_server::store::{SqliteOptions, SqliteStore, Store as _};
 use enroll_server::tls_files::Files;
 use rand_core::RngCore as _;
 use shared::UnixTime;
@@ -29,7 +30,9 @@ use crate::broker::{Arrival, Broker, BrokerConfig, Limits, Timekeeper};
 use crate::device::{DeviceSpec, Overrides};
 use crate::factory::{self, Evidence, Lot, Order, Provision, ServerAddress};
 use crate::fleet::chain;
-use crate::stage::{StageError, broker_config, broker_files, cannot_read, read, tell_devices, write};
+use crate::stage::{
+    StageError, broker_config, broker_files, cannot_read, cannot_write, read, tell_devices, write,
+};
 
 /// Under which devices reach server and broker: an address, so that nobody asks a resolver.
 const HOST: &str = "127.0.0.1";
@@ -201,28 +204,35 @@ impl Site {
         }
     }
 
-    /// Gives the server another TLS certificate with a key of its own, by the CA that signs now.
+    /// Gives the server another TLS certificate with a key of its own, by the CA that signs now. It must not run: it
+    /// looks after these files itself.
     pub(super) async fn renew_server_certificate(&self) -> Result<(), YearError> {
         let own = &self.config.files;
-        self.certify(&Files {
+        let files = Files {
             certificate: own.server_certificate.clone(),
             key: own.server_key.clone(),
             key_mode: 0o600,
             owner: None,
-        })
-        .await
-    }
-
-    /// The same for the broker.
-    pub(super) async fn renew_broker_certificate(&self) -> Result<(), YearError> {
-        self.certify(&broker_files(HOST, &self.broker_config).files).await
-    }
-
-    async fn certify(&self, files: &Files) -> Result<(), YearError> {
-        let Some(admin) = self.admin() else { return Ok(()) };
-        let (store, hosts, now) = (admin.store().as_ref(), [HOST.to_owned()], self.time.now());
-        let made = broker_certificate(&self.config, store, files, &hosts, SERVER_LIFETIME, now).await;
+        };
+        let store = SqliteStore::open(&SqliteOptions::new(&own.store))?;
+        let (hosts, now) = ([HOST.to_owned()], self.time.now());
+        let made = broker_certificate(&self.config, &store, &files, &hosts, SERVER_LIFETIME, now).await;
+        store.close().await?;
         made.map(|_| ()).map_err(|error| StageError::Certificate(chain(&error)).into())
+    }
+
+    /// Takes the broker's certificate away, so that the server makes another one with a new key.
+    pub(super) fn drop_broker_certificate(&self) -> Result<(), StageError> {
+        let path = &self.broker_config.certificate;
+        fs::remove_file(path).map_err(|source| cannot_write(path, source))
+    }
+
+    /// Whether the server has made it: the key is moved to its place last.
+    pub(super) fn has_broker_certificate(&self) -> bool {
+        let BrokerConfig { certificate, key, .. } = &self.broker_config;
+        let mut next = key.as_os_str().to_owned();
+        next.push(".next");
+        certificate.exists() && !Path::new(&next).exists()
     }
 
     /// The ports of server and broker, as far as they run.
