@@ -49,7 +49,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
         Some(seed) => seed,
         None => new_seed()?,
     };
-    let scenarios = arguments.scenario.map_or(Scenario::ALL.to_vec(), |only| vec![only]);
+    let scenarios = arguments.scenario.map_or_else(|| Scenario::ALL.to_vec(), |only| vec![only]);
     let mut out = io::stdout();
     let mut reports: Vec<Report> = Vec::new();
     for scenario in scenarios {
