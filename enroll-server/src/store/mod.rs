@@ -15,6 +15,7 @@ mod import;
 mod issuer;
 mod label;
 mod log;
+mod missed;
 mod model;
 mod outbox;
 mod outcome;
@@ -51,6 +52,7 @@ pub use import::{ImportChunk, ImportCounts, ImportState, RowOutcome};
 pub use issuer::{IssuerNumber, KnownIssuer};
 pub use label::{Label, Labelled};
 pub use log::{CertificateRow, LeafRow, LogHead, LogStore};
+pub use missed::{CaughtUp, Missed, MissedList, MissedLog};
 pub use model::{
     Binding, Certificate, CertificateState, Device, ImportReport, InventoryEntry, Maker, Revocation,
     RevokedEntry, RevokedList, Sha256, StoredCrl, StoredEvidence, Token, Via,
@@ -293,6 +295,8 @@ pub struct Generations {
     pub revocations: u64,
     /// With every maker.
     pub makers: u64,
+    /// Of the last revocation list.
+    pub crl: u64,
 }
 
 /// How many there are in each state.

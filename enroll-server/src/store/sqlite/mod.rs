@@ -20,6 +20,7 @@ mod log;
 mod log_store;
 mod maker_crl;
 mod migrate;
+mod missed;
 mod outbox;
 mod profiles;
 mod read;
@@ -269,6 +270,7 @@ impl Store for SqliteStore {
             Ok(Generations {
                 revocations: read::counter(c, "revocations")?,
                 makers: read::counter(c, "makers")?,
+                crl: read::counter(c, "crl")?,
             })
         })
     }
