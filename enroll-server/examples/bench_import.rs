@@ -24,7 +24,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use enroll_server::admin::Admin;
 use enroll_server::clock::SystemClock;
 use enroll_server::inventory::ImportOptions;
-use enroll_server::store::{SqliteOptions, SqliteStore};
+use enroll_server::store::{SqlStore, SqliteOptions};
 use rusqlite::{Connection, params};
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
@@ -44,7 +44,7 @@ async fn main() -> Outcome<()> {
     let before = peak_kib()?;
 
     let database = folder.path().join("store.sqlite");
-    let store = SqliteStore::open(&SqliteOptions::new(&database))?;
+    let store = SqlStore::sqlite(&SqliteOptions::new(&database))?;
     let admin = Admin::new(Arc::new(store), Arc::new(SystemClock));
     let begun = Instant::now();
     let mut checked = None;

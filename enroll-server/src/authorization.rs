@@ -33,6 +33,9 @@ pub(crate) struct Basis {
     /// The certificate of the TLS connection, for a renewal.
     pub(crate) presented: Option<Serial>,
     pub(crate) evidence: Option<StoredEvidence>,
+    /// Number of the trust bundle that the device holds, where it says so: written down if the request is granted,
+    /// which proves who asked.
+    pub(crate) trust: Option<u64>,
     /// The group whose policy was for it.
     pub(crate) group: GroupName,
     /// What is recorded of the appraisal, if the request is.

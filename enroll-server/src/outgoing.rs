@@ -305,7 +305,8 @@ where
     }
 }
 
-fn roots(anchors: &Anchors) -> Result<RootCertStore, AnchorsError> {
+/// The CA certificates of `anchors`.
+pub(crate) fn roots(anchors: &Anchors) -> Result<RootCertStore, AnchorsError> {
     let mut store = RootCertStore::empty();
     match anchors {
         Anchors::System => {

@@ -1,6 +1,6 @@
 //! The accept loop: connections, handshakes and their deadlines.
 //!
-//! A connection costs nothing before its handshake but a descriptor and a place under the cap.
+//! A connection costs nothing before its handshake but a descriptor and a place, which [`crate::admission`] gives.
 
 use core::time::Duration;
 use std::sync::Arc;
@@ -11,14 +11,15 @@ use axum::http::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use rustls::ServerConfig;
+use rustls::{HandshakeKind, ServerConfig};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt as _;
 
+use crate::admission::{Connected, Gate, Source};
 use crate::api::{Peer, PeerAddress};
 use crate::config::Limits;
 use crate::est;
@@ -33,6 +34,7 @@ pub(crate) struct Site {
     /// `None` for the listener without TLS.
     pub(crate) tls: Option<Tls>,
     pub(crate) limits: Limits,
+    pub(crate) gate: Gate,
     pub(crate) metrics: Arc<Metrics>,
 }
 
@@ -42,17 +44,16 @@ pub(crate) enum Tls {
     /// The native protocol: the handshake has verified an LDevID of ours.
     Native(Arc<InForce<ServerConfig>>),
     /// EST: the handshake has verified that the client has the key of its certificate, whosever that is.
-    Est(Arc<InForce<ServerConfig>>),
+    Est(Arc<est::Settings>),
 }
 
 impl Tls {
-    /// By what is in force now: certificates and CAs may change while the server runs. EST shows the certificate of the
-    /// native protocol.
+    /// By what is in force now: certificates and CAs may change while the server runs.
     fn acceptor(&self) -> Option<TlsAcceptor> {
         match self {
             Self::Native(native) => Some(TlsAcceptor::from(native.now())),
-            Self::Est(native) => match est::server_config(&native.now()) {
-                Ok(config) => Some(TlsAcceptor::from(Arc::new(config))),
+            Self::Est(settings) => match settings.now() {
+                Ok(config) => Some(TlsAcceptor::from(config)),
                 Err(error) => {
                     tracing::error!(%error, "there are no TLS settings for EST");
                     None
@@ -78,7 +79,6 @@ const MAX_HEADERS: usize = 32;
 
 /// Serves until `stop`; then finishes what is under way, for as long as the limits allow.
 pub(crate) async fn serve(listener: TcpListener, site: Site, mut stop: watch::Receiver<bool>) {
-    let places = Arc::new(Semaphore::new(site.limits.connections));
     let mut connections = JoinSet::new();
     let ending = stop.clone();
     loop {
@@ -95,18 +95,20 @@ pub(crate) async fn serve(listener: TcpListener, site: Site, mut stop: watch::Re
                 continue;
             }
         };
-        let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
-            site.metrics.turned_away();
-            continue;
+        let place = match site.gate.connect(Source::from(from.0.ip())) {
+            Ok(place) => place,
+            Err(full) => {
+                site.metrics.turned_away(full);
+                continue;
+            }
         };
         let (site, stop) = (site.clone(), ending.clone());
         connections.spawn(async move {
             let _open = site.metrics.connected();
             let life = site.limits.connection;
-            if tokio::time::timeout(life, connection((stream, from), site, stop)).await.is_err() {
+            if tokio::time::timeout(life, connection((stream, from), place, site, stop)).await.is_err() {
                 tracing::debug!(?life, "a connection was closed for its age");
             }
-            drop(place);
         });
     }
     drop(listener);
@@ -132,20 +134,33 @@ pub(crate) async fn unless_stopped<T>(
     }
 }
 
-async fn connection((stream, from): (TcpStream, PeerAddress), site: Site, stop: watch::Receiver<bool>) {
+async fn connection(
+    (stream, from): (TcpStream, PeerAddress),
+    mut place: Connected,
+    site: Site,
+    stop: watch::Receiver<bool>,
+) {
     // Answers are short; waiting to fill a segment would only add a round trip.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "no TCP_NODELAY");
     }
-    let Some(tls) = &site.tls else { return exchange(stream, (Seen::Native(None), from), &site, stop).await };
+    let Some(tls) = &site.tls else {
+        place.handshaken();
+        return exchange(stream, (Seen::Native(None), from), &place, &site, stop).await;
+    };
     let Some(acceptor) = tls.acceptor() else {
         site.metrics.handshake_failed();
         return;
     };
     match tokio::time::timeout(site.limits.handshake, acceptor.accept(stream)).await {
         Ok(Ok(stream)) => {
+            place.handshaken();
             let session = stream.get_ref().1;
             let seen = match tls {
+                // A ticket is no proof of a key: whoever comes by one is nobody.
+                Tls::Native(_) if session.handshake_kind() == Some(HandshakeKind::Resumed) => {
+                    Seen::Native(None)
+                }
                 Tls::Native(_) => {
                     let certificate = session.peer_certificates().and_then(<[_]>::first);
                     // The verifier has read it already; a certificate that cannot be read counts as none.
@@ -153,7 +168,7 @@ async fn connection((stream, from): (TcpStream, PeerAddress), site: Site, stop: 
                 }
                 Tls::Est(_) => Seen::Est(Arc::new(est::Connection::new(session))),
             };
-            exchange(stream, (seen, from), &site, stop).await;
+            exchange(stream, (seen, from), &place, &site, stop).await;
         }
         Ok(Err(error)) => {
             site.metrics.handshake_failed();
@@ -170,6 +185,7 @@ async fn connection((stream, from): (TcpStream, PeerAddress), site: Site, stop: 
 async fn exchange<S>(
     stream: S,
     (seen, from): (Seen, PeerAddress),
+    place: &Connected,
     site: &Site,
     mut stop: watch::Receiver<bool>,
 ) where
@@ -183,6 +199,7 @@ async fn exchange<S>(
             Seen::Est(connection) => drop(request.extensions_mut().insert(connection)),
         }
         request.extensions_mut().insert(from);
+        request.extensions_mut().insert(place.place());
         router.oneshot(request)
     });
     let mut server = http1::Builder::new();
@@ -201,3 +218,6 @@ async fn exchange<S>(
         tracing::debug!(%error, "a connection broke off");
     }
 }
+
+#[cfg(test)]
+mod tests;

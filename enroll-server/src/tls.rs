@@ -10,6 +10,7 @@ use std::sync::Arc;
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, aws_lc_rs};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, TrustAnchor, UnixTime as PkiTime};
+use rustls::server::ProducesTickets;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{
     CertificateError, DigitallySignedStruct, DistinguishedName, ServerConfig, SignatureScheme, version,
@@ -61,15 +62,45 @@ pub fn server_config(
         .with_single_cert(chain, key)?;
     for_http(&mut config);
     config.max_fragment_size = Some(MAX_FRAGMENT);
+    config.ticketer = Arc::new(AnonymousTickets(aws_lc_rs::Ticketer::new()?));
+    config.send_tls13_tickets = 1;
     Ok(config)
 }
 
-/// What both HTTPS listeners have in common: HTTP/1.1, and no resumption. That would bring a client's identity back
-/// without its certificate and key, and small devices cannot use the tickets.
+/// What both HTTPS listeners have in common: HTTP/1.1, and no resumption, unless more is said.
 pub(crate) fn for_http(config: &mut ServerConfig) {
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     config.send_tls13_tickets = 0;
     config.session_storage = Arc::new(rustls::server::NoServerSessionStorage {});
+}
+
+/// Tickets for clients without a certificate, who save the two signatures when they come again: a device that is held
+/// for approval asks every minute. A ticket of a client with a certificate would bring its identity back without its
+/// key, so there is none; and [`crate::serve`] takes no identity from a resumed connection anyway. The keys live in
+/// memory, change every few hours, and with the settings.
+#[derive(Debug)]
+struct AnonymousTickets(Arc<dyn ProducesTickets>);
+
+/// Longest state of a session without a client certificate: secrets, names and times. The shortest certificate of ours
+/// is longer than what is left.
+const MAX_ANONYMOUS: usize = 384;
+
+impl ProducesTickets for AnonymousTickets {
+    fn enabled(&self) -> bool {
+        self.0.enabled()
+    }
+
+    fn lifetime(&self) -> u32 {
+        self.0.lifetime()
+    }
+
+    fn encrypt(&self, plain: &[u8]) -> Option<Vec<u8>> {
+        if plain.len() > MAX_ANONYMOUS { None } else { self.0.encrypt(plain) }
+    }
+
+    fn decrypt(&self, cipher: &[u8]) -> Option<Vec<u8>> {
+        self.0.decrypt(cipher)
+    }
 }
 
 /// Verifies LDevIDs of the issuing CAs that still sign.
@@ -167,5 +198,21 @@ fn certificate_error(error: webpki::Error) -> CertificateError {
         webpki::Error::InvalidSignatureForPublicKey => CertificateError::BadSignature,
         webpki::Error::RequiredEkuNotFoundContext(_) => CertificateError::InvalidPurpose,
         other => CertificateError::Other(rustls::OtherError(Arc::new(other))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{AnonymousTickets, MAX_ANONYMOUS};
+    use rustls::crypto::aws_lc_rs::Ticketer;
+    use rustls::server::ProducesTickets as _;
+
+    #[test]
+    fn a_session_that_is_long_enough_for_a_certificate_gets_no_ticket() {
+        let tickets = AnonymousTickets(Ticketer::new().unwrap());
+        let anonymous = vec![1; MAX_ANONYMOUS];
+        let sealed = tickets.encrypt(&anonymous).unwrap();
+        assert_eq!(tickets.decrypt(&sealed), Some(anonymous));
+        assert_eq!(tickets.encrypt(&[1; MAX_ANONYMOUS + 1]), None);
     }
 }

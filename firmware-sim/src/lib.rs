@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod bench;
 pub mod board;
 pub mod broker;
 pub mod cli;
@@ -20,4 +21,5 @@ pub mod psa;
 pub mod qemu;
 pub mod rollover;
 pub mod stage;
+pub mod storm;
 pub mod year;

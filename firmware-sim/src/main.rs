@@ -1,13 +1,7 @@
-//! Parses, wires and runs.
+//! The `firmware-sim` program; everything is in the library.
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
-use firmware_sim::cli::{self, Cli};
-
-#[tokio::main]
-async fn main() -> ExitCode {
-    let cli = Cli::parse();
-    cli::start_logging(&cli);
-    Box::pin(cli::run(cli)).await
+fn main() -> ExitCode {
+    firmware_sim::cli::main()
 }

@@ -112,12 +112,7 @@ impl Stage {
             },
             &SystemClock,
         )?;
-        // The server tells devices, through the broker, when an operator wants them to renew.
-        let settings = read(&report.config)?;
-        if let Some((before, after)) = settings.split_once("[mqtt]\n") {
-            let after = after.replacen("enabled = false", "enabled = true", 1);
-            write(&report.config, &format!("{before}[mqtt]\n{after}"))?;
-        }
+        tell_devices(&report.config)?;
         let mut config = Config::load(&report.config).map_err(enroll_server::startup::StartError::from)?;
         config.listen.https = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         config.listen.http = Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
@@ -146,18 +141,7 @@ impl Stage {
             ..broker_config(dir, setting.host, &config, crl, Arc::new(SystemClock))?
         };
         // The server keeps the broker's certificate renewed; the broker reads it again when it changes.
-        config.tls_files.push(TlsFile {
-            name: "broker".to_owned(),
-            hosts: vec![setting.host.to_owned()],
-            files: Files {
-                certificate: broker.certificate.clone(),
-                key: broker.key.clone(),
-                key_mode: 0o600,
-                owner: None,
-            },
-            lifetime: SERVER_LIFETIME,
-            hook: Vec::new(),
-        });
+        config.tls_files.push(broker_files(setting.host, &broker));
         let server = Server::start(config.clone(), Arc::new(SystemClock)).await?;
         let address = ServerAddress { host: setting.host.to_owned(), port: server.bound().https.port() };
         let trust_bundle =
@@ -222,6 +206,30 @@ pub(crate) fn broker_config(
     };
     certify(host, config, &broker.certificate, &broker.key, broker.time.now())?;
     Ok(broker)
+}
+
+/// The broker's certificate and key, for the server to keep renewed.
+pub(crate) fn broker_files(host: &str, broker: &BrokerConfig) -> TlsFile {
+    TlsFile {
+        name: "broker".to_owned(),
+        hosts: vec![host.to_owned()],
+        files: Files {
+            certificate: broker.certificate.clone(),
+            key: broker.key.clone(),
+            key_mode: 0o600,
+            owner: None,
+        },
+        lifetime: SERVER_LIFETIME,
+        hook: Vec::new(),
+    }
+}
+
+/// Has the server tell devices, through the broker, when an operator wants them to renew.
+pub(crate) fn tell_devices(settings: &Path) -> Result<(), StageError> {
+    let text = read(settings)?;
+    let Some((before, after)) = text.split_once("[mqtt]\n") else { return Ok(()) };
+    let after = after.replacen("enabled = false", "enabled = true", 1);
+    write(settings, &format!("{before}[mqtt]\n{after}"))
 }
 
 /// Has the issuing CA certify a new key for the TLS server `host`; key and chain are written to these files.

@@ -30,6 +30,14 @@ fn a_fleet_loses_nobody() {
     }
     assert!(count("longest_gap_seconds") <= 660, "{report}");
     assert_eq!(count("certificates_logged"), count("certificates"), "{report}");
+    // The CA was replaced: not before all that live trusted the new one, and had certificates of it.
+    assert_eq!(count("moved"), 11, "{report}");
+    for field in ["switch_refused", "retirement_refused"] {
+        assert!(count(field) > 0, "{field}: {report}");
+    }
+    // An operator wanted renewals: of single devices before the server had its place at the broker, of all after it.
+    assert!(count("renewals_told_by_broker") >= 8, "{report}");
+    assert!(count("renewals_told_otherwise") > 0, "{report}");
     for field in ["lost", "violations"] {
         assert_eq!(report[field].as_array().map(Vec::len), Some(0), "{field}: {report}");
     }
@@ -70,6 +78,26 @@ async fn a_revocation_list_that_never_reaches_the_broker_is_found() {
     // No longer than the list lives that the broker has at the beginning.
     let report = with(Plant::ForgetsCrl, 10).await;
     assert!(found(&report, "the broker knows nothing of it"), "{report:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn devices_that_take_no_trust_bundle_hold_the_rollover_up_and_are_named() {
+    let report = with(Plant::IgnoresTrustBundles, 30).await;
+    assert!(found(&report, "the rollover of the CA has not ended; in its way are: SN-"), "{report:?}");
+    assert!(report.switch_refused > 5 && report.moved == 0, "it was never forced: {report:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_retirement_that_is_forced_while_devices_need_the_ca_is_found() {
+    let report = with(Plant::ForcesRetirement, 30).await;
+    assert!(found(&report, "enrolled again: its CA was retired on day"), "{report:?}");
+    assert!(found(&report, "and a step of the rollover was taken"), "{report:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn renewals_that_an_operator_wanted_and_nobody_made_are_found() {
+    let report = with(Plant::ForgetsWantedRenewals, 30).await;
+    assert!(found(&report, "as an operator wanted on day"), "{report:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,19 +6,26 @@
 /// A tag, the length and the parts.
 pub(crate) fn tlv(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
     let length: usize = parts.iter().map(|part| part.len()).sum();
-    let mut der = vec![tag];
+    let mut der = head(tag, length);
+    der.reserve_exact(length);
+    parts.iter().for_each(|part| der.extend_from_slice(part));
+    der
+}
+
+/// A tag and a length in its shortest form.
+pub(crate) fn head(tag: u8, length: usize) -> Vec<u8> {
     let bytes = length.to_be_bytes();
+    let mut head = vec![tag];
     match u8::try_from(length) {
-        Ok(short @ ..0x80) => der.push(short),
+        Ok(short @ ..0x80) => head.push(short),
         _ => {
             let significant: Vec<u8> = bytes.iter().copied().skip_while(|byte| *byte == 0).collect();
             // At most eight bytes, so that the count fits the low bits.
-            der.push(0x80 | u8::try_from(significant.len()).unwrap_or(8));
-            der.extend(significant);
+            head.push(0x80 | u8::try_from(significant.len()).unwrap_or(8));
+            head.extend(significant);
         }
     }
-    parts.iter().for_each(|part| der.extend_from_slice(part));
-    der
+    head
 }
 
 pub(crate) const BOOLEAN: u8 = 0x01;

@@ -50,6 +50,12 @@ impl Issuer {
         &self.certificate
     }
 
+    /// Whether signing waits for nothing, see [`IssuerKey::is_at_hand`].
+    #[must_use]
+    pub fn signs_at_once(&self) -> bool {
+        self.key.is_at_hand()
+    }
+
     /// Signs a linted certificate, reads it back and compares it with what was linted.
     ///
     /// # Errors

@@ -27,6 +27,8 @@ use crate::template::{Template, Usage, key_id};
 use crate::to_be_signed;
 use view::{Against, View};
 
+pub(crate) use walk::Element;
+
 /// An intent to issue that is durable: whatever happens from here on, the store knows of it.
 ///
 /// To implement: only for a type that the store makes, after the record is on the disk. The lint trusts it.

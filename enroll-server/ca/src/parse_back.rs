@@ -12,7 +12,7 @@ use x509_parser::x509::{AlgorithmIdentifier, X509Version};
 use crate::certificate::time;
 use crate::profile::Validity;
 use crate::template::{ECDSA_WITH_SHA256, Template, spki};
-use crate::to_be_signed::assemble;
+use crate::to_be_signed::is_assembled;
 
 /// Where a signed certificate or revocation list differs from what was to be signed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -126,7 +126,7 @@ pub(crate) fn check_signature(
     signature: &[u8],
     point: &[u8; 65],
 ) -> Result<(), Mismatch> {
-    same(der == assemble(signed, signature), Mismatch::Malformed)?;
+    same(is_assembled(der, signed, signature), Mismatch::Malformed)?;
     let key = UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, point);
     key.verify(signed, signature).map_err(|_| Mismatch::Signature)
 }

@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 /// A certificate in PEM.
 #[must_use]
 pub fn certificate(der: &[u8]) -> String {
-    encode("CERTIFICATE", der).to_string()
+    encode_public("CERTIFICATE", der)
 }
 
 /// A chain in PEM, in the order given.
@@ -19,13 +19,13 @@ pub fn chain<'a>(ders: impl IntoIterator<Item = &'a [u8]>) -> String {
 /// A revocation list in PEM.
 #[must_use]
 pub fn crl(der: &[u8]) -> String {
-    encode("X509 CRL", der).to_string()
+    encode_public("X509 CRL", der)
 }
 
 /// A certification request in PEM.
 #[must_use]
 pub fn request(der: &[u8]) -> String {
-    encode(REQUEST, der).to_string()
+    encode_public(REQUEST, der)
 }
 
 /// Reads a file with one certification request in PEM, or in DER.
@@ -44,7 +44,7 @@ pub fn read_request(bytes: &[u8]) -> Result<Vec<u8>, NotPem> {
 /// A public key, SubjectPublicKeyInfo, in PEM.
 #[must_use]
 pub fn public_key(spki: &[u8]) -> String {
-    encode("PUBLIC KEY", spki).to_string()
+    encode_public("PUBLIC KEY", spki)
 }
 
 /// A PKCS#8 key in PEM; wiped when dropped.
@@ -166,17 +166,28 @@ const REQUEST: &str = "CERTIFICATE REQUEST";
 const TPM_KEY: &str = "TPM2 KEY BLOB";
 const ENCRYPTED_PRIVATE_KEY: &str = "ENCRYPTED PRIVATE KEY";
 
+/// Of a secret: no copy of it is left behind.
 fn encode(label: &str, der: &[u8]) -> Zeroizing<String> {
     let mut body = Zeroizing::new(vec![0; der.len().div_ceil(3) * 4]);
     // The buffer has the length that base64 needs, so nothing is lost where encoding says otherwise.
     let length = STANDARD.encode_slice(der, &mut body).unwrap_or(0);
     body.truncate(length);
-    let mut text = Zeroizing::new(String::with_capacity(body.len() + body.len() / 64 + 96));
+    Zeroizing::new(wrap(label, &body))
+}
+
+fn encode_public(label: &str, der: &[u8]) -> String {
+    wrap(label, STANDARD.encode(der).as_bytes())
+}
+
+/// Puts base64 between its lines, into one buffer that does not grow (RFC 7468, section 3).
+fn wrap(label: &str, body: &[u8]) -> String {
+    let mut text = String::with_capacity(body.len() + body.len() / 64 + 96);
     for part in ["-----BEGIN ", label, "-----\n"] {
         text.push_str(part);
     }
     for line in body.chunks(64) {
-        text.extend(line.iter().map(|byte| char::from(*byte)));
+        // Base64 is ASCII.
+        text.push_str(core::str::from_utf8(line).unwrap_or_default());
         text.push('\n');
     }
     for part in ["-----END ", label, "-----\n"] {

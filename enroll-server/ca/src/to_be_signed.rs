@@ -27,10 +27,22 @@ pub(crate) fn write(template: &Template, ca: Option<&CaCertificate>) -> Result<V
     written.ok_or(rcgen::Error::RemoteKeyError)
 }
 
-/// Puts a certificate together.
+/// Puts a certificate or a revocation list together.
 pub(crate) fn assemble(tbs: &[u8], signature: &[u8]) -> Vec<u8> {
+    tlv(der::SEQUENCE, &[tbs, &behind(signature)])
+}
+
+/// Whether `der` is what [`assemble`] makes of these: without a copy, since a revocation list has megabytes.
+pub(crate) fn is_assembled(der: &[u8], tbs: &[u8], signature: &[u8]) -> bool {
+    let behind = behind(signature);
+    let head = der.strip_suffix(behind.as_slice()).and_then(|front| front.strip_suffix(tbs));
+    head.is_some_and(|head| head == der::head(der::SEQUENCE, tbs.len() + behind.len()))
+}
+
+/// What follows the signed part: the algorithm and the signature.
+fn behind(signature: &[u8]) -> Vec<u8> {
     let algorithm = tlv(der::SEQUENCE, &[&tlv(der::OID, &[ECDSA_WITH_SHA256])]);
-    tlv(der::SEQUENCE, &[tbs, &algorithm, &tlv(der::BIT_STRING, &[&[0], signature])])
+    [algorithm, tlv(der::BIT_STRING, &[&[0], signature])].concat()
 }
 
 /// Longest ECDSA-Sig-Value on P-256: two integers of 33 bytes with their heads.

@@ -13,13 +13,15 @@
 mod fill;
 mod questions;
 
-use core::error::Error;
 use core::time::Duration;
+use std::fs::File;
+use std::io::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use ca::crl::Reason;
+use aws_lc_rs::digest::{SHA256, digest};
+use ca::crl::{Reason, Scope};
 use ca::{CaCertificate, CrlAddress, FileKey, Issuer};
 use enroll_server::admin::Admin;
 use enroll_server::authorities::{Authorities, InOffice};
@@ -27,16 +29,11 @@ use enroll_server::clock::{Clock, SystemClock};
 use enroll_server::config::Config;
 use enroll_server::ocsp::Ocsp;
 use enroll_server::revocation::Publisher;
-use enroll_server::startup::{InitOptions, Server, default_hosts, init};
-use enroll_server::store::{Partitioning, SqliteOptions, SqliteStore, Store};
+use enroll_server::startup::Server;
+use enroll_server::store::{Partitioning, SqlStore, SqliteOptions, Store};
+use fill::{ADDRESS, Outcome, PARTITION, set_up, show, spread};
 use shared::DeviceId;
 
-type Outcome<T> = Result<T, Box<dyn Error>>;
-
-/// Where the lists are said to be.
-const ADDRESS: &str = "http://ca.example/crl/{issuer}/{partition}.crl";
-/// Certificates that name one list.
-const PARTITION: u32 = 10_000;
 /// Revocations that are measured.
 const MORE: u64 = 50;
 /// What the project promises, from the call to the list.
@@ -55,7 +52,8 @@ async fn main() -> Outcome<()> {
     let folder = tempfile::tempdir_in(program.parent().unwrap_or_else(|| Path::new(".")))?;
     let config = set_up(&folder.path().join("server"))?;
     let begun = Instant::now();
-    let every = fill::fill(&config, rows, revoked, SystemClock.now())?;
+    fill::fill(&config, rows, false, SystemClock.now())?;
+    let every = fill::revoke(&config, rows, revoked, SystemClock.now())?;
     let size = std::fs::metadata(&config.files.store)?.len() >> 20;
     println!(
         "database: {rows} certificates, {revoked} revoked, {size} MiB, filled in {}",
@@ -72,6 +70,7 @@ async fn main() -> Outcome<()> {
         resident_kib()? >> 10
     );
     let slowest = revoke_more(&site, &mut publisher, every).await?;
+    parts(&site, &mut publisher, &config)?;
     anew(&site).await?;
     answers(&site, rows, every).await?;
     println!("memory: {} MiB in all", resident_kib()? >> 10);
@@ -88,23 +87,6 @@ async fn main() -> Outcome<()> {
     Ok(())
 }
 
-fn set_up(directory: &Path) -> Outcome<Config> {
-    let options = InitOptions {
-        directory: directory.to_owned(),
-        tenant: "Bench".into(),
-        hosts: default_hosts(),
-        broker_host: "localhost".into(),
-        broker_port: 8883,
-        pen: 32473,
-    };
-    let mut config = Config::load(&init(&options, &SystemClock)?.config)?;
-    config.listen.https = ([127, 0, 0, 1], 0).into();
-    config.listen.http = None;
-    config.certificates.crl_url = Some(ADDRESS.into());
-    config.crl.partition_size = PARTITION;
-    Ok(config)
-}
-
 /// The parts of a server that are measured.
 struct Site {
     store: Arc<dyn Store>,
@@ -119,7 +101,7 @@ impl Site {
         let mut options = SqliteOptions::new(&config.files.store);
         options.partitioning = Some(Partitioning { address: CrlAddress::parse(ADDRESS)?, size: PARTITION });
         let begun = Instant::now();
-        let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&options)?);
+        let store: Arc<dyn Store> = Arc::new(SqlStore::sqlite(&options)?);
         println!("the database opens in {}", show(begun.elapsed()));
         let pem = std::fs::read(&config.files.issuing_certificate)?;
         let der = ca::pem::read_certificates(&pem)?.into_iter().next().ok_or("no certificate")?;
@@ -204,6 +186,40 @@ async fn revoke_more(site: &Site, publisher: &mut Publisher, every: u64) -> Outc
     complete.last().copied().ok_or_else(|| "nothing was measured".into())
 }
 
+/// What of it cannot be less: the bytes of the complete list hashed and signed, and two files written.
+fn parts(site: &Site, publisher: &mut Publisher, config: &Config) -> Outcome<()> {
+    let out = Arc::clone(&publisher.subscribe().borrow());
+    let list = out.list(1, 0).ok_or("there is no complete list")?;
+    let now = site.clock.now();
+    let issue = ca::crl::Issue { number: list.number + 1, this_update: now, next_update: now.after(LIMIT) };
+    let authorities = site.in_office.now();
+    let (mut sign, mut hash, mut pem, mut write) = (vec![], vec![], vec![], vec![]);
+    for _ in 0..20 {
+        let begun = Instant::now();
+        let der = ca::crl::sign(authorities.issuer(), issue, Scope::Complete, &list.entries)?;
+        sign.push(begun.elapsed());
+        let begun = Instant::now();
+        let hashed = digest(&SHA256, &der);
+        hash.push(begun.elapsed());
+        let begun = Instant::now();
+        let text = ca::pem::crl(&der);
+        pem.push(begun.elapsed());
+        let begun = Instant::now();
+        for content in [&der, text.as_bytes()] {
+            let mut file = File::create(config.crl.der.with_extension("measured"))?;
+            file.write_all(content)?;
+            file.sync_all()?;
+        }
+        write.push(begun.elapsed());
+        std::hint::black_box(hashed);
+    }
+    println!("  of the complete list: {} to write, sign and check it", spread(&mut sign));
+    println!("    compared with hashing its bytes twice, to sign and to verify: {} each", spread(&mut hash));
+    println!("  in PEM: {}", spread(&mut pem));
+    println!("  two files of it written and synced, one after the other: {}", spread(&mut write));
+    Ok(())
+}
+
 /// What it is compared with: everything read and written anew, by us and by the library that wrote lists before.
 async fn anew(site: &Site) -> Outcome<()> {
     let now = site.clock.now();
@@ -276,21 +292,6 @@ async fn answers(site: &Site, rows: u64, every: u64) -> Outcome<()> {
     }
     println!("  compared with the question to the database alone: {}", spread(&mut bare));
     Ok(())
-}
-
-fn spread(took: &mut [Duration]) -> String {
-    took.sort_unstable();
-    let at = |share: usize| took.get((took.len() * share / 100).min(took.len().saturating_sub(1))).copied();
-    let [half, most] = [50, 99].map(|share| show(at(share).unwrap_or_default()));
-    format!("p50 {half}, p99 {most}")
-}
-
-fn show(took: Duration) -> String {
-    match took {
-        short if short < Duration::from_millis(1) => format!("{} µs", short.as_micros()),
-        short if short < Duration::from_secs(1) => format!("{:.1} ms", short.as_secs_f64() * 1e3),
-        long => format!("{:.1} s", long.as_secs_f64()),
-    }
 }
 
 /// The memory that the process has now, in KiB (proc(5), `VmRSS`).

@@ -11,7 +11,8 @@ use shared::message::latest::{Answer, BrokerSettings, Issued, Outcome as Wire, R
 use shared::{DeviceId, Reject, endpoint, limits};
 
 use super::Api;
-use super::error::{Problem, retry_after, sentence};
+use super::error::{Problem, sentence};
+use crate::admission::Later;
 use crate::config::Broker;
 use crate::issuance::{Denied, Granted, Outcome};
 
@@ -89,8 +90,8 @@ impl Api {
     ) -> Response<Body> {
         let reject = problem.reject();
         problem.log(endpoint, device);
-        self.count_refusal(endpoint, device, reject);
-        let retry_after = retry_after(reject, self.busy_retry);
+        self.count_refusal(endpoint, device, (reject, problem.later()));
+        let retry_after = problem.retry_after(self.busy_retry);
         let message = sentence(reject);
         let rejected = Rejected { code: reject.code(), message: &message, retry_after };
         let status = StatusCode::from_u16(reject.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
@@ -103,8 +104,17 @@ impl Api {
     }
 
     /// Counts a refusal, for the metrics, the audit trail, and as one of perhaps many of a device.
-    pub(super) fn count_refusal(&self, endpoint: &'static str, device: Option<&DeviceId>, reject: Reject) {
+    pub(super) fn count_refusal(
+        &self,
+        endpoint: &'static str,
+        device: Option<&DeviceId>,
+        (reject, later): (Reject, Option<Later>),
+    ) {
         self.metrics.refused(endpoint, reject);
+        if let Some(later) = later {
+            // Nothing was wrong with it.
+            return self.metrics.told_to_come_again(later.reason);
+        }
         self.refusals.count(reject);
         if let Some(device) = device {
             self.repeated.count(device, reject, self.issuance.now());

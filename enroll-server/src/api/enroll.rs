@@ -53,7 +53,6 @@ async fn do_enroll(
     *device = Some(request.device.clone());
     let timer = api.metrics.time("enroll");
     let outcome = api.issuance.enroll(&request).await?;
-    api.issuance.confirm_trust(&request.device, request.trust, &outcome).await;
     timer.done();
     Ok((api.outcome(&request.device, request.trust, &outcome).await?, outcome.name()))
 }
@@ -85,9 +84,11 @@ async fn do_renew(
         api.issuance.turned_away(Asked::Renew, &request.device, problem.reject(), &problem.to_string());
         return Err(problem);
     }
+    if let Some(peer) = &peer {
+        api.renewal(peer, request.evidence.as_ref())?;
+    }
     let timer = api.metrics.time("renew");
     let outcome = api.issuance.renew(&request, peer.as_ref()).await?;
-    api.issuance.confirm_trust(&request.device, request.trust, &outcome).await;
     timer.done();
     let ended = peer.as_ref().is_some_and(|peer| peer.not_after() < api.issuance.now());
     if ended && matches!(outcome, Outcome::Granted(_)) {

@@ -9,6 +9,7 @@ use shared::codec::{DecodeError, EncodeError};
 use shared::reject::DeviceAction;
 use shared::{DeviceId, Reject};
 
+use crate::admission::Later;
 use crate::issuance::{Denied, chain, reject_of_message, rule_of};
 
 /// Why a request is refused.
@@ -22,6 +23,8 @@ pub(super) enum Problem {
     BodyTooSlow,
     #[error("the body broke off")]
     BodyBroken,
+    #[error(transparent)]
+    Later(#[from] Later),
     #[error("the request took longer than allowed")]
     RequestTooSlow,
     #[error("the message cannot be read")]
@@ -43,6 +46,7 @@ impl Problem {
     pub(super) const fn reject(&self) -> Reject {
         match self {
             Self::NoSuchEndpoint => Reject::NoSuchEndpoint,
+            Self::Later(_) => Reject::TooManyRequests,
             Self::BodyTooLarge { .. } => Reject::TooLarge,
             Self::Message(error) => reject_of_message(error),
             Self::BodyTooSlow | Self::RequestTooSlow => Reject::TooSlow,
@@ -52,6 +56,19 @@ impl Problem {
             Self::Answer(_) => Reject::Internal,
             Self::NoCrl | Self::NoBroker => Reject::Unavailable,
         }
+    }
+
+    /// What there was too much of, where that is the reason.
+    pub(super) const fn later(&self) -> Option<Later> {
+        match self {
+            Self::Later(later) | Self::Denied(Denied::Later(later)) => Some(*later),
+            _ => None,
+        }
+    }
+
+    /// When the device may come again: at its own time where many come; see [`retry_after`].
+    pub(super) fn retry_after(&self, busy: Duration) -> Option<Duration> {
+        self.later().map_or_else(|| retry_after(self.reject(), busy), |later| Some(later.after))
     }
 
     /// The rule that decided.
@@ -68,7 +85,10 @@ impl Problem {
         let device = device.map(tracing::field::display);
         let reason = chain(self);
         let action = reject.operator_action();
-        if reject.http_status() >= 500 {
+        if self.later().is_some() {
+            // One line for each would be a load of its own; the counters say how many.
+            tracing::debug!(endpoint, device, reason, "told to come again");
+        } else if reject.http_status() >= 500 {
             tracing::error!(endpoint, device, refusal = reject.name(), reason, action, "not served");
         } else {
             tracing::info!(

@@ -121,6 +121,7 @@ async fn enroll(
         (Client::Nobody, None) => return Err(EstProblem::NotAuthenticated),
     };
     let Some(device) = device.as_ref() else { return Err(EstProblem::NotAuthenticated) };
+    api.est_begins(&client)?;
     let pkcs10 = api.pkcs10(headers, request).await?;
     api.check_asked(Asked::Enroll, &pkcs10, device, tls)?;
     let timer = api.metrics.time("est-simpleenroll");
@@ -157,7 +158,9 @@ async fn reenroll(
     device: &mut Option<DeviceId>,
 ) -> Answer {
     let label = api.group(label)?;
-    let identity: ClientIdentity = match api.client(tls).await? {
+    let client = api.client(tls).await?;
+    api.est_begins(&client)?;
+    let identity: ClientIdentity = match client {
         Client::Ldevid(identity) => identity,
         Client::Idevid(_) => return Err(EstProblem::IdevidReenrolls),
         Client::Nobody => return Err(EstProblem::NoCertificate),
@@ -260,7 +263,7 @@ impl Api {
         }
     }
 
-    fn est_refuse(
+    pub(super) fn est_refuse(
         &self,
         endpoint: &'static str,
         device: Option<&DeviceId>,
@@ -268,7 +271,7 @@ impl Api {
     ) -> Response<Body> {
         let reject = problem.reject();
         problem.log(endpoint, device);
-        self.count_refusal(endpoint, device, reject);
+        self.count_refusal(endpoint, device, (reject, problem.later()));
         problem.response(self.busy_retry)
     }
 }

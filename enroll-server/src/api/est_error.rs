@@ -14,6 +14,7 @@ use shared::{DeviceId, Reject};
 use super::error::{Problem, retry_after};
 use super::est::PLAIN;
 use super::public::typed;
+use crate::admission::Later;
 use crate::est::{BasicError, BodyError, ClientError};
 use crate::issuance::{Denied, chain, rule_of};
 
@@ -54,6 +55,12 @@ pub(super) enum EstProblem {
     Answer,
 }
 
+impl From<Later> for EstProblem {
+    fn from(later: Later) -> Self {
+        Self::Problem(later.into())
+    }
+}
+
 impl From<Denied> for EstProblem {
     fn from(denied: Denied) -> Self {
         Self::Problem(denied.into())
@@ -75,6 +82,14 @@ impl EstProblem {
             Self::LdevidEnrolls | Self::IdevidReenrolls | Self::OtherName { .. } => Reject::NotYourDevice,
             Self::ChannelBinding => Reject::BadCsr,
             Self::Answer => Reject::Internal,
+        }
+    }
+
+    /// As [`Problem::later`].
+    pub(super) const fn later(&self) -> Option<Later> {
+        match self {
+            Self::Problem(problem) => problem.later(),
+            _ => None,
         }
     }
 
@@ -111,7 +126,9 @@ impl EstProblem {
             let basic = HeaderValue::from_static("Basic realm=\"EST\", charset=\"UTF-8\"");
             response.headers_mut().insert(WWW_AUTHENTICATE, basic);
         }
-        if let Some(after) = retry_after(reject, busy).filter(|_| reject.http_status() >= 429) {
+        let told = self.later().map(|later| later.after);
+        let retry_after = told.or_else(|| retry_after(reject, busy).filter(|_| reject.http_status() >= 429));
+        if let Some(after) = retry_after {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(after.as_secs().max(1)));
         }
         response
@@ -167,6 +184,7 @@ fn denied_text(denied: &Denied) -> &'static str {
         | Reject::DeviceRetired
         | Reject::DeviceSuspended
         | Reject::EnrollmentDenied => "an operator took the device out of service",
+        Reject::TooManyRequests => "too many ask at once; come again at the time told",
         Reject::Unavailable
         | Reject::SigningStopped
         | Reject::GroupWithoutPolicy

@@ -3,6 +3,7 @@
 //! Bodies are read here, with a cap and a deadline, before anything looks at them.
 
 mod admin;
+mod admit;
 mod answer;
 mod devices;
 mod enroll;
@@ -62,7 +63,7 @@ pub struct Api {
     pub approval_retry: Duration,
     /// When a device comes again after a fault of the server.
     pub busy_retry: Duration,
-    /// Deadlines.
+    /// Deadlines. What else is limited, the gate of the issuance decides.
     pub limits: Limits,
     /// The revocation list that is out.
     pub revocations: watch::Receiver<Arc<Revocations>>,
@@ -90,7 +91,8 @@ type Shared = State<Arc<Api>>;
 
 /// The router of the HTTPS listener.
 pub fn https(api: Arc<Api>) -> Router {
-    finish(routes::router(routes::HTTPS, &api), api)
+    let admission = axum::middleware::from_fn_with_state(Arc::clone(&api), admit::native);
+    finish(routes::router(routes::HTTPS, &api), api).layer(admission)
 }
 
 /// The router of the listener without TLS.
@@ -101,10 +103,12 @@ pub fn http(api: Arc<Api>) -> Router {
 /// The router of the EST listener.
 pub fn est(api: Arc<Api>) -> Router {
     let deadline = axum::middleware::from_fn_with_state(Arc::clone(&api), est::with_deadline);
+    let admission = axum::middleware::from_fn_with_state(Arc::clone(&api), admit::est);
     routes::router(routes::EST, &api)
         .fallback(est::nothing_here)
         .method_not_allowed_fallback(est::nothing_here)
         .layer(deadline)
+        .layer(admission)
         .with_state(api)
 }
 
@@ -131,6 +135,8 @@ async fn read_body(api: &Api, request: Request, limit: usize) -> Result<Bytes, P
     if body.size_hint().lower() > limit as u64 {
         return Err(Problem::BodyTooLarge { limit });
     }
+    let announced = body.size_hint().upper().and_then(|upper| usize::try_from(upper).ok());
+    let _room = api.issuance.gate().body(announced.map_or(limit, |announced| announced.min(limit)))?;
     let body = Limited::new(body, limit);
     let read = tokio::time::timeout(api.limits.body, body.collect()).await;
     match read.map_err(|_| Problem::BodyTooSlow)? {

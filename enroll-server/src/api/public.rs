@@ -66,6 +66,7 @@ pub(super) async fn metrics(State(api): Shared) -> Response<Body> {
         (spread, rollovers.pop().map(|last| last.step).filter(|step| step.is_under_way()))
     });
     let gauges = Gauges {
+        load: api.issuance.gate().load(),
         now: api.issuance.now(),
         counts,
         renewals,

@@ -15,7 +15,7 @@ use crate::issuance::Denied;
 use crate::outgoing::{SendError, TargetError};
 use crate::policies::PolicyFilesError;
 use crate::startup::{InitError, LoadError, StartError};
-use crate::store::StoreError;
+use crate::store::{StoreError, TransferError};
 use crate::transparency_log::audit::{AuditError, ExportError, InclusionError};
 use crate::webhook::{WebhookError, WebhookSecretError};
 
@@ -48,6 +48,10 @@ pub(super) enum Failure {
     Import(#[from] ImportError),
     #[error("the store cannot be opened")]
     Store(#[from] StoreError),
+    #[error(transparent)]
+    Transfer(#[from] TransferError),
+    #[error("store.postgres: missing; the settings have to name the database to move to")]
+    NoTarget,
     #[error(transparent)]
     Webhook(#[from] WebhookError),
     #[error(transparent)]
@@ -118,6 +122,8 @@ impl Failure {
             | Self::Ceremony(_)
             | Self::Store(_)
             | Self::Import(_)
+            | Self::Transfer(_)
+            | Self::NoTarget
             | Self::Webhook(_)
             | Self::WebhookSecret(_)
             | Self::NoAnswer { .. }

@@ -16,6 +16,7 @@ mod failure;
 mod import;
 mod keys;
 mod makers;
+mod migrate;
 mod output;
 mod policy;
 mod profile;
@@ -27,6 +28,7 @@ mod setup;
 mod tokens;
 mod webhooks;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -45,8 +47,14 @@ use output::Output;
 /// Runs the program with the arguments of this process.
 #[must_use]
 pub fn run() -> ExitCode {
+    run_with(std::env::args_os())
+}
+
+/// Runs the program with these arguments, its own name first, in a process that has no runtime yet.
+#[must_use]
+pub fn run_with(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     // Wrong arguments end here with status 2, help with 0.
-    let args = Args::parse();
+    let args = Args::parse_from(arguments);
     let output = Output::new(args.global.json);
     match dispatch(args, &output) {
         Ok(()) => ExitCode::SUCCESS,
@@ -65,6 +73,7 @@ fn dispatch(args: Args, output: &Output) -> Result<(), Failure> {
     match args.command {
         Command::Init(options) => setup::init(options, output),
         Command::Serve => serve::serve(&global),
+        Command::Migrate(options) => migrate::run(&global, &options, output),
         Command::Maker(command) => with_admin(&global, |admin| makers::run(admin, command, output)),
         Command::Device(command) => with_config(&global, |admin, config| {
             let tells = config.mqtt.is_some();

@@ -7,9 +7,11 @@
 mod brokers;
 mod error;
 mod issuing_key;
+mod limits;
 mod mqtt;
 mod read;
 mod reader;
+mod store;
 mod tls_files;
 mod webhooks;
 
@@ -19,6 +21,7 @@ use std::path::PathBuf;
 
 use ca::key::{Pkcs11Uri, TpmPlace};
 
+use crate::admission::AdmissionLimits;
 use crate::audit::RefusalLimits;
 use crate::store::RecordLimits;
 use crate::tls_files::TlsFile;
@@ -30,6 +33,7 @@ pub(crate) use issuing_key::key_place;
 pub use mqtt::Mqtt;
 pub(crate) use read::is_tenant;
 pub(crate) use reader::parse_duration;
+pub use store::{Postgres, STORE_PASSWORD};
 
 /// A file with every field, its default and what it means; `init` starts from it.
 pub const SAMPLE: &str = include_str!("../../enroll-server.sample.toml");
@@ -85,6 +89,10 @@ pub struct Config {
     pub busy_retry: Duration,
     /// Caps and deadlines.
     pub limits: Limits,
+    /// The database on PostgreSQL, where it is not in [`Files::store`].
+    pub postgres: Option<Postgres>,
+    /// Who is let in when too many come.
+    pub admission: AdmissionLimits,
     /// What is kept of appraisals.
     pub records: RecordLimits,
     /// SHA-256 of the bearer token of the admin API; without it the API refuses everything.
@@ -148,7 +156,7 @@ pub struct Files {
     pub profiles: PathBuf,
     /// Known-good measurements besides those in the policy, where such a file is named.
     pub reference_values: Option<PathBuf>,
-    /// The SQLite database.
+    /// The SQLite database, unless [`Config::postgres`] names another.
     pub store: PathBuf,
     /// The key that signs the checkpoints of the log of what was issued.
     pub log_key: PathBuf,
@@ -242,11 +250,9 @@ pub struct Ocsp {
     pub valid: Duration,
 }
 
-/// Caps and deadlines of one server.
+/// Deadlines of one server, and the size of its database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Connections open at once on the HTTPS listener.
-    pub connections: usize,
     /// Time for the TLS handshake.
     pub handshake: Duration,
     /// Time for the headers of a request, and the longest pause between two requests.
@@ -284,7 +290,6 @@ pub struct Log {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            connections: 2_000,
             handshake: Duration::from_secs(10),
             header: Duration::from_secs(10),
             body: Duration::from_secs(10),

@@ -11,13 +11,15 @@ use crate::audit::RefusalLimits;
 
 use super::brokers;
 use super::issuing_key;
+use super::limits;
 use super::mqtt;
 use super::reader::{Reader, Section, duration, flag, number, text, texts};
+use super::store;
 use super::tls_files;
 use super::webhooks::webhooks;
 use super::{
-    Broker, CRL_VALID, Certificates, Config, ConfigError, Crl, Est, Files, Limits, Listen, Log, OCSP_VALID,
-    Ocsp, PARTITION_SIZE, Transparency,
+    Broker, CRL_VALID, Certificates, Config, ConfigError, Crl, Est, Files, Listen, Log, OCSP_VALID, Ocsp,
+    PARTITION_SIZE, Transparency,
 };
 use crate::store::RecordLimits;
 
@@ -47,6 +49,7 @@ impl Config {
         let broker = broker(&mut reader, &mut root);
         let list = brokers::list(&mut reader, &mut root, &broker, is_topic);
         let assignment = brokers::assignment(&mut reader, &mut root, &list, folder);
+        let (limits, admission) = limits::read(&mut reader, &mut root);
         let config = Self {
             tenant,
             listen: listen(&mut reader, &mut root),
@@ -66,7 +69,9 @@ impl Config {
             nonce_lifetime: top(&mut reader, &mut root, "nonce_lifetime", 5 * 60, 10, HOUR),
             approval_retry: top(&mut reader, &mut root, "approval_retry", 60, 1, DAY),
             busy_retry: top(&mut reader, &mut root, "busy_retry", 5, 1, HOUR),
-            limits: limits(&mut reader, &mut root),
+            limits,
+            admission,
+            postgres: store::read_section(&mut reader, &mut root, folder),
             records: records(&mut reader, &mut root),
             admin_token_sha256: admin(&mut reader, &mut root),
             repeated_refusals: events(&mut reader, &mut root),
@@ -78,7 +83,7 @@ impl Config {
             root,
             "tenant, nonce_lifetime, approval_retry, busy_retry and the tables listen, files, issuing_key, \
              server_certificate, certificates, est, \
-             broker, assignment, mqtt, crl, ocsp, limits, records, admin, events, log, transparency and the lists of \
+             broker, assignment, mqtt, crl, ocsp, limits, store, records, admin, events, log, transparency and the lists of \
              tables previous_ca, tls_files, brokers and webhook",
         );
         let mistakes = reader.finish();
@@ -267,31 +272,6 @@ fn ocsp<'t>(reader: &mut Reader<'t>, root: &mut Section<'t>) -> Ocsp {
     let valid = reader.field(&mut section, "valid", |value| duration(value, 10 * SECOND, 7 * DAY));
     reader.close(section, "valid");
     Ocsp { valid: valid.unwrap_or(OCSP_VALID) }
-}
-
-fn limits<'t>(reader: &mut Reader<'t>, root: &mut Section<'t>) -> Limits {
-    let default = Limits::default();
-    let mut section = reader.section(root, "limits");
-    let connections = reader.field(&mut section, "connections", |value| number(value, 1, 1_000_000));
-    let mut deadline = |name: &str, default: Duration| {
-        let found =
-            reader.field(&mut section, name, |value| duration(value, Duration::from_millis(100), HOUR));
-        found.unwrap_or(default)
-    };
-    let limits = Limits {
-        connections: connections.and_then(|n| usize::try_from(n).ok()).unwrap_or(default.connections),
-        handshake: deadline("handshake", default.handshake),
-        header: deadline("header", default.header),
-        body: deadline("body", default.body),
-        request: deadline("request", default.request),
-        connection: deadline("connection", default.connection),
-        shutdown: deadline("shutdown", default.shutdown),
-        store_mib: None,
-    };
-    let store_mib = reader.field(&mut section, "store_mib", |value| number(value, 1, 1_000_000));
-    reader
-        .close(section, "connections, handshake, header, body, request, connection, shutdown and store_mib");
-    Limits { store_mib: store_mib.and_then(|mib| u32::try_from(mib).ok()), ..limits }
 }
 
 fn records<'t>(reader: &mut Reader<'t>, root: &mut Section<'t>) -> RecordLimits {

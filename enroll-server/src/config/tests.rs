@@ -22,7 +22,7 @@ fn all_mistakes_are_reported_each_with_file_line_and_field() {
                 life = \"181d\"\npen = \"x\"\n[broker]\nstatus_topic = \"devices/#\"\n";
     let error = parse(text).unwrap_err().to_string();
     let expected = "enroll-server.toml:1: tenant: expected 1 to 64 letters and digits, such as \"Acme\", found \"A c\"\n\
-        enroll-server.toml:2: nonce_life: is no field here; there are tenant, nonce_lifetime, approval_retry, busy_retry and the tables listen, files, issuing_key, server_certificate, certificates, est, broker, assignment, mqtt, crl, ocsp, limits, records, admin, events, log, transparency and the lists of tables previous_ca, tls_files, brokers and webhook\n\
+        enroll-server.toml:2: nonce_life: is no field here; there are tenant, nonce_lifetime, approval_retry, busy_retry and the tables listen, files, issuing_key, server_certificate, certificates, est, broker, assignment, mqtt, crl, ocsp, limits, store, records, admin, events, log, transparency and the lists of tables previous_ca, tls_files, brokers and webhook\n\
         enroll-server.toml:4: listen.https: expected an address with a port, such as \"0.0.0.0:8443\", found \"nowhere\"\n\
         enroll-server.toml:7: certificates.life: is no field here; there are pen, crl_url and ocsp_url\n\
         enroll-server.toml:8: certificates.pen: expected a whole number from 1 to 4294967295, found a string\n\
@@ -139,6 +139,7 @@ fn the_sample_means_the_same_as_an_almost_empty_file() {
     let config = parse(&uncommented).unwrap();
     assert!(config.files.reference_values.is_some() && config.certificates.crl_url.is_some());
     assert_eq!(config.webhooks.len(), 1);
+    assert!(config.postgres.is_some());
 }
 
 #[test]
@@ -168,4 +169,22 @@ fn webhooks_are_read_and_all_their_mistakes_reported() {
     ];
     assert_eq!(fields, expected, "{mistakes:?}");
     assert!(parse("tenant = \"Acme\"\nwebhook = 3\n").is_err());
+}
+
+#[test]
+fn limits_follow_the_connections_and_rates_can_be_switched_off() {
+    let text = "tenant = \"Acme\"\n[limits]\nconnections = 8000\nrate = \"300/m\"\naddress_rate = \"off\"\n\
+                [limits.groups]\nlot-7 = \"5/s\"\n";
+    let limits = parse(text).unwrap().admission;
+    assert_eq!((limits.connections, limits.handshakes, limits.per_address), (8_000, 6_000, 2_000));
+    assert_eq!((limits.rate.map(|rate| rate.to_string()), limits.address_rate), (Some("300/m".into()), None));
+    assert_eq!(limits.groups.get(&"lot-7".parse().unwrap()).map(ToString::to_string), Some("5/s".into()));
+
+    let wrong = "tenant = \"Acme\"\n[limits]\nrate = \"fast\"\nper_addres = 3\n[limits.groups]\n\"no name\" = \"5/s\"\n\
+                 lot-7 = 5\n";
+    let Err(ConfigError::Mistakes { mistakes, .. }) = parse(wrong) else { panic!("taken") };
+    let fields: Vec<&str> = mistakes.iter().map(|mistake| mistake.field.as_str()).collect();
+    for field in ["limits.rate", "limits.per_addres", "limits.groups.no name", "limits.groups.lot-7"] {
+        assert!(fields.contains(&field), "{field}: {fields:?}");
+    }
 }

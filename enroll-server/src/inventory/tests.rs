@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use shared::{DeviceId, UnixTime};
 
 use super::{BadRow, ImportError, ImportOptions, ImportSummary, MAX_ROW, Progress, Reader, parse, run};
-use crate::store::{Action, DeviceFilter, Page, Selection, SqliteOptions, SqliteStore, Store};
+use crate::store::{Action, DeviceFilter, Page, Selection, SqlStore, SqliteOptions, Store};
 
 const NOW: UnixTime = UnixTime::from_secs(1_800_000_000);
 
@@ -151,13 +151,13 @@ proptest! {
 
 struct Bench {
     folder: tempfile::TempDir,
-    store: Arc<SqliteStore>,
+    store: Arc<SqlStore>,
 }
 
 impl Bench {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let store = SqliteStore::open(&SqliteOptions::new(&folder.path().join("s.sqlite"))).unwrap();
+        let store = SqlStore::sqlite(&SqliteOptions::new(&folder.path().join("s.sqlite"))).unwrap();
         Self { folder, store: Arc::new(store) }
     }
 

@@ -24,6 +24,8 @@ pub(super) struct Application<'a> {
     pub(super) via: Via,
     /// The client of the TLS connection, where that has to be the device besides what the evidence says.
     pub(super) client: Option<IdevidTls<'a>>,
+    /// Number of the trust bundle that the device says it holds, where it says it.
+    pub(super) trust: Option<u64>,
     /// The group that the client says it is in: it has to be.
     pub(super) label: Option<&'a GroupName>,
 }
@@ -35,8 +37,9 @@ impl<'a> Application<'a> {
         csr: CheckedCsr,
         evidence: Option<Evidence<'a>>,
         freshness: Freshness,
+        trust: Option<u64>,
     ) -> Self {
-        Self { device, csr, evidence, freshness, via: Via::Native, client: None, label: None }
+        Self { device, csr, evidence, freshness, via: Via::Native, client: None, trust, label: None }
     }
 
     /// The group whose policy is for it.

@@ -9,6 +9,7 @@ use shared::codec::DecodeError;
 use shared::message::latest::EvidenceKind;
 
 use super::identity::IdentityError;
+use crate::admission::Later;
 use crate::authorization::Refused;
 use crate::credential::{NotOpened, WrappingKeyError};
 use crate::nonce::UnknownNonce;
@@ -76,6 +77,9 @@ pub enum Denied {
     /// A symmetric key in the store does not open.
     #[error(transparent)]
     NotOpened(#[from] NotOpened),
+    /// Too many of the device's group come at once.
+    #[error(transparent)]
+    Later(#[from] Later),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -101,6 +105,7 @@ impl Denied {
     #[must_use]
     pub const fn reject(&self) -> Reject {
         match self {
+            Self::Later(_) => Reject::TooManyRequests,
             Self::NoKind | Self::NotInCsr(_) => Reject::NoAcceptedEvidenceKind,
             Self::EvidenceWithToken => Reject::BadEvidence,
             Self::Client(error) => error.reject(),
@@ -120,12 +125,23 @@ impl Denied {
             Self::Withdrawn(DeviceState::Registered | DeviceState::Held | DeviceState::Enrolled) => {
                 Reject::UsedNonce
             }
-            Self::Store(StoreError::Damaged { .. } | StoreError::TooNew { .. })
+            Self::Store(
+                StoreError::Damaged { .. }
+                | StoreError::TooNew { .. }
+                | StoreError::Moved { .. }
+                | StoreError::Unfit { .. },
+            )
             | Self::NotOpened(_)
             | Self::SignerGone => Reject::Internal,
             Self::SigningStopped(_) => Reject::SigningStopped,
             Self::Contended
-            | Self::Store(StoreError::Busy | StoreError::Full | StoreError::Failed(_) | StoreError::Closed)
+            | Self::Store(
+                StoreError::Busy
+                | StoreError::Unreachable(_)
+                | StoreError::Full
+                | StoreError::Failed(_)
+                | StoreError::Closed,
+            )
             | Self::Wrapping(_)
             | Self::Ca(_)
             | Self::NoAuthority(_)

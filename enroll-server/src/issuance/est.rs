@@ -128,6 +128,7 @@ impl Issuance {
                 freshness,
                 via,
                 client,
+                trust: None,
                 label: request.label,
             };
             self.enroll_as(&application, evidence, &mut draft, now).await
@@ -155,6 +156,7 @@ impl Issuance {
                 freshness: self.freshness(nonce, device, now)?,
                 via: Via::EstLdevid,
                 client: None,
+                trust: None,
                 label: request.label,
             };
             self.renew_as(&application, request.identity, &mut draft, now).await

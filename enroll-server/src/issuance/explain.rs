@@ -118,6 +118,7 @@ impl Issuance {
             record,
             certificate,
             via,
+            trust: None,
             now,
         };
         match self.parts.store.would(self.authorize(appraised, ask)?).await? {

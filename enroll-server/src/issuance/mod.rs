@@ -30,6 +30,8 @@ mod outage_tests;
 #[cfg(test)]
 mod renewal_tests;
 #[cfg(test)]
+mod start_tests;
+#[cfg(test)]
 mod tests;
 
 use core::sync::atomic::{AtomicBool, Ordering};
@@ -42,6 +44,7 @@ use ca::{IssueError, LdevidProfile, RecordedIntent as _, Serial, Validity};
 use shared::message::latest::{ChallengeRequest, EnrollRequest, EvidenceKind, Nonce, RenewRequest};
 use shared::{DeviceId, Reject, UnixTime};
 
+use crate::admission::Gate;
 use crate::audit::changes::LastClaims;
 use crate::audit::{self, Actor, EventKind};
 use crate::authorities::{Authorities, Authority, InOffice};
@@ -82,6 +85,7 @@ pub struct Issuance {
     clock: Arc<dyn Clock>,
     /// Whether an operator may still have to decide: see [`SIGNING_STOPPED`].
     may_be_stopped: AtomicBool,
+    gate: Gate,
 }
 
 /// The note in the store that says why nothing is signed; empty where an operator has decided.
@@ -184,8 +188,31 @@ impl Issuance {
     /// Puts the parts together.
     #[must_use]
     pub fn new(parts: Parts, clock: Arc<dyn Clock>) -> Self {
+        let gate = Gate::default();
         let may_be_stopped = AtomicBool::new(true);
-        Self { parts, makers: Makers::default(), imported: Imported::default(), clock, may_be_stopped }
+        Self { parts, makers: Makers::default(), imported: Imported::default(), clock, gate, may_be_stopped }
+    }
+
+    /// With this gate, which the listeners ask too.
+    #[must_use]
+    pub fn behind(self, gate: Gate) -> Self {
+        Self { gate, ..self }
+    }
+
+    /// Who decides what is let in.
+    #[must_use]
+    pub const fn gate(&self) -> &Gate {
+        &self.gate
+    }
+
+    /// What the certificate of `identity` has left of its life.
+    pub(crate) fn left(&self, identity: &ClientIdentity) -> Duration {
+        identity.not_after().since(self.now())
+    }
+
+    /// Whether a nonce is one that was given to `device` a short time ago.
+    pub(crate) fn was_given(&self, nonce: &Nonce, device: &DeviceId) -> bool {
+        self.parts.nonces.check(nonce, device, self.now()) == Ok(Freshness::Fresh)
     }
 
     /// Whether it may sign: not after an older database was put in place, until an operator has decided.
@@ -279,7 +306,7 @@ impl Issuance {
         // First what costs little: whoever has no nonce of ours costs us no signature check.
         let freshness = self.parts.nonces.check(&request.evidence.nonce, &request.device, now)?;
         let csr = appraisal::csr::check(request.csr).map_err(appraisal::Refusal::from)?;
-        let application = Application::native(&request.device, csr, Some(evidence), freshness);
+        let application = Application::native(&request.device, csr, Some(evidence), freshness, request.trust);
         self.enroll_as(&application, evidence, draft, now).await
     }
 
@@ -291,14 +318,17 @@ impl Issuance {
         draft: &mut Draft,
         now: UnixTime,
     ) -> Result<Outcome, Denied> {
-        let Application { device, csr, freshness, via, .. } = application;
+        let Application { device, csr, freshness, via, trust, .. } = application;
         application.note_way(draft);
-        for _ in 0..ATTEMPTS {
+        for attempt in 0..ATTEMPTS {
             let snapshot = self.parts.store.snapshot(device, now).await?;
             let known = snapshot.known.as_ref();
             draft.facts(csr, Some(evidence.kind), known, None);
             let (proof, token) = self.proof(device, &evidence, csr).await?;
             let group = application.group(draft, known, Some(&proof))?;
+            if attempt == 0 {
+                self.gate.group(&group, None)?;
+            }
             let makers = self.makers.get(self.parts.store.as_ref(), snapshot.makers).await?;
             draft.know(self.imported.get(self.parts.store.as_ref(), snapshot.reference).await?);
             let appraised =
@@ -306,7 +336,7 @@ impl Issuance {
             let evidence = Some(evidence);
             let appraised = self.noted(device, appraised, (evidence, &snapshot), now).await?;
             let certificate = draft.certificate(&group, known, &appraised, &self.parts.profile)?;
-            let (record, freshness, via) = (draft.record(), *freshness, *via);
+            let (record, freshness, via, trust) = (draft.record(), *freshness, *via, *trust);
             let ask = Ask {
                 snapshot,
                 evidence,
@@ -317,6 +347,7 @@ impl Issuance {
                 record,
                 certificate,
                 via,
+                trust,
                 now,
             };
             if let Some(outcome) = self.issue(appraised, ask).await? {
@@ -353,7 +384,7 @@ impl Issuance {
         let identity = identity.ok_or(Denied::NoClientCertificate)?;
         let csr = appraisal::csr::check(request.csr).map_err(appraisal::Refusal::from)?;
         let freshness = self.freshness(evidence.and_then(|evidence| evidence.nonce), &request.device, now)?;
-        let application = Application::native(&request.device, csr, evidence, freshness);
+        let application = Application::native(&request.device, csr, evidence, freshness, request.trust);
         self.renew_as(&application, identity, draft, now).await
     }
 
@@ -378,9 +409,9 @@ impl Issuance {
         draft: &mut Draft,
         now: UnixTime,
     ) -> Result<Outcome, Denied> {
-        let Application { device, csr, evidence, freshness, via, .. } = application;
+        let Application { device, csr, evidence, freshness, via, trust, .. } = application;
         application.note_way(draft);
-        for _ in 0..ATTEMPTS {
+        for attempt in 0..ATTEMPTS {
             let tls = identity.as_stored(self.parts.store.as_ref()).await?;
             let snapshot = self.parts.store.snapshot(device, now).await?;
             let known = snapshot.known.as_ref();
@@ -395,6 +426,9 @@ impl Issuance {
             };
             let presented = RenewalPresented { device, csr, identity: &tls, proof: proof.as_ref() };
             let group = application.group(draft, known, proof.as_ref())?;
+            if attempt == 0 {
+                self.gate.group(&group, Some(self.left(identity)))?;
+            }
             let makers = self.makers.get(self.parts.store.as_ref(), snapshot.makers).await?;
             draft.know(self.imported.get(self.parts.store.as_ref(), snapshot.reference).await?);
             let appraised = draft.appraise(&group, &makers, |basis| {
@@ -403,23 +437,26 @@ impl Issuance {
             let appraised = self.noted(device, appraised, (*evidence, &snapshot), now).await?;
             let presented = Some(identity.serial());
             let certificate = draft.certificate(&group, known, &appraised, &self.parts.profile)?;
-            let (evidence, freshness, record, via) = (*evidence, *freshness, draft.record(), *via);
-            let ask =
-                Ask { snapshot, evidence, token, presented, freshness, group, record, certificate, via, now };
+            let (evidence, freshness, record) = (*evidence, *freshness, draft.record());
+            let (via, trust) = (*via, *trust);
+            let ask = Ask {
+                snapshot,
+                evidence,
+                token,
+                presented,
+                freshness,
+                group,
+                record,
+                certificate,
+                via,
+                trust,
+                now,
+            };
             if let Some(outcome) = self.issue(appraised, ask).await? {
                 return Ok(outcome.told(draft.broker()));
             }
         }
         Err(Denied::Contended)
-    }
-
-    /// Writes down which trust bundle a device holds, where its request was granted: that proves who asked.
-    pub async fn confirm_trust(&self, device: &DeviceId, held: Option<u64>, outcome: &Outcome) {
-        let (Some(held), Outcome::Granted(_)) = (held, outcome) else { return };
-        // The certificate stands whether or not this is written; the device says it again.
-        if let Err(error) = self.parts.store.confirm_trust(device, held, None, self.now()).await {
-            tracing::warn!(%error, %device, "which trust bundle a device holds could not be written down");
-        }
     }
 
     /// Writes down which trust bundle the device of `identity` holds, and that it goes by this identity; `false` where its certificate is revoked or
@@ -504,8 +541,8 @@ impl Issuance {
     }
 
     fn authorize(&self, appraised: Appraised, ask: Ask<'_>) -> Result<Authorized, Denied> {
-        let Ask { snapshot, evidence, token, presented, freshness, group, record, certificate, via, now } =
-            ask;
+        let Ask { snapshot, evidence, token, presented, freshness, group, record, .. } = ask;
+        let Ask { certificate, via, trust, now, .. } = ask;
         let nonce = evidence.and_then(|evidence| evidence.nonce.copied());
         let binding = match (nonce, presented, evidence) {
             (Some(nonce), ..) => Binding::Nonce(nonce),
@@ -523,6 +560,7 @@ impl Issuance {
             presented,
             evidence: evidence.as_ref().map(stored),
             via,
+            trust,
             group,
             record: Some(record),
             serial: Serial::random().map_err(|_| Denied::Random)?,
@@ -559,9 +597,13 @@ impl Issuance {
         let issuer = Arc::clone(recorded_for.ok_or(Denied::NoAuthority(recorded.issuer()))?);
         let linted =
             ca::lint(&recorded, &self.parts.profile, issuer.certificate(), now).map_err(IssueError::from)?;
-        // The key may be remote, and then signing blocks.
-        let signed = tokio::task::spawn_blocking(move || issuer.issue(linted, now)).await;
-        let signed = signed.map_err(|_| Denied::SignerGone)??;
+        let signed = if issuer.signs_at_once() {
+            issuer.issue(linted, now)?
+        } else {
+            // A key that is elsewhere lets its callers wait.
+            let signed = tokio::task::spawn_blocking(move || issuer.issue(linted, now)).await;
+            signed.map_err(|_| Denied::SignerGone)??
+        };
         self.parts.hook.at(Failpoint::Signed(signed.serial()));
         Ok(signed)
     }
@@ -574,6 +616,8 @@ impl Issuance {
     /// Ends the record of a request. That of one that was granted or held stands in the store already.
     fn closed<T>(&self, draft: Draft, done: Result<T, Denied>) -> Result<T, Denied> {
         if let Err(denied) = &done
+            // It was not appraised, and comes again.
+            && !matches!(denied, Denied::Later(_))
             && let Some(record) = draft.refused(denied)
         {
             self.parts.refusals.add(record);
@@ -655,6 +699,7 @@ struct Ask<'a> {
     group: GroupName,
     record: Box<NewAppraisal>,
     via: Via,
+    trust: Option<u64>,
     certificate: Pinned,
     now: UnixTime,
 }

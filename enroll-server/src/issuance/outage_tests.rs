@@ -16,7 +16,7 @@ use crate::config::Config;
 use crate::failpoint::{Failpoint, Hook};
 use crate::kit::{Device, Maker, Operational};
 use crate::startup;
-use crate::store::{SqliteOptions, SqliteStore};
+use crate::store::{SqlStore, SqliteOptions};
 
 /// A key that can be out of reach.
 #[derive(Debug)]
@@ -142,7 +142,7 @@ async fn a_certificate_that_was_exchanged_in_the_database_is_not_believed() {
     let raw = rusqlite::Connection::open(&config.files.store).unwrap();
     raw.execute("UPDATE certificates SET der = x'3000'", []).unwrap();
     drop(raw);
-    let store = SqliteStore::open(&SqliteOptions::new(&config.files.store)).unwrap();
+    let store = SqlStore::sqlite(&SqliteOptions::new(&config.files.store)).unwrap();
     let denied = identity.as_stored(&store).await.unwrap_err();
     assert_eq!(denied.reject(), Reject::NotAuthenticated);
 }

@@ -3,19 +3,22 @@
 //! The server certifies itself, and anew when two thirds of the certificate's life are over or another CA issues. A
 //! certificate under another name is an operator's own and is left alone.
 
+use core::time::Duration;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use ca::hierarchy::{HierarchyError, SERVER_LIFETIME, client_certificate};
 use ca::pem::NotPem;
 use ca::{FileKey, Issuer, IssuerKey as _, KeyError};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, UnixTime as PkiTime};
+use rustls::time_provider::TimeProvider;
 use rustls::{ClientConfig, RootCertStore, version};
 use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer as _;
 
 use shared::UnixTime;
 
+use crate::clock::Clock;
 use crate::config::{Config, Mqtt};
 use crate::files;
 
@@ -78,8 +81,19 @@ pub(crate) struct Identity {
     certificate: PathBuf,
     key: PathBuf,
     anchors: PathBuf,
+    time: Arc<Time>,
     /// Held while the files are looked at: they are two, and change together.
     files: Arc<Mutex<()>>,
+}
+
+/// The server's time, as TLS asks for it.
+#[derive(Debug)]
+struct Time(Arc<dyn Clock>);
+
+impl TimeProvider for Time {
+    fn current_time(&self) -> Option<PkiTime> {
+        Some(PkiTime::since_unix_epoch(Duration::from_secs(self.0.now().as_secs())))
+    }
 }
 
 /// What one connection is made with.
@@ -91,13 +105,14 @@ pub(super) struct Credentials {
 }
 
 impl Identity {
-    pub(crate) fn new(config: &Config, mqtt: &Mqtt) -> Self {
+    pub(crate) fn new(config: &Config, mqtt: &Mqtt, clock: &Arc<dyn Clock>) -> Self {
         let root = || config.files.root_certificate.clone();
         Self {
             tenant: config.tenant.clone(),
             certificate: mqtt.certificate.clone(),
             key: mqtt.key.clone(),
             anchors: mqtt.ca_file.clone().unwrap_or_else(root),
+            time: Arc::new(Time(Arc::clone(clock))),
             files: Arc::default(),
         }
     }
@@ -178,7 +193,7 @@ impl Identity {
         let key = FileKey::load(&self.key)?;
         let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.pkcs8().to_vec()));
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let tls = ClientConfig::builder_with_provider(provider)
+        let tls = ClientConfig::builder_with_details(provider, Arc::<Time>::clone(&self.time))
             .with_protocol_versions(&[&version::TLS13])?
             .with_root_certificates(roots)
             .with_client_auth_cert(chain.into_iter().map(CertificateDer::from).collect(), key)?;

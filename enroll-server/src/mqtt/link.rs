@@ -28,6 +28,9 @@ use crate::store::TellOutcome;
 const MAX_PACKET: u32 = 4_096;
 /// Commands that wait to be written.
 const CAPACITY: usize = 64;
+/// Most commands that wait for the broker's acknowledgement. rumqttc keeps a table with a place for each, which it goes
+/// through after every packet; its own default is 65,535.
+const MAX_IN_FLIGHT: u16 = 256;
 /// How often a connection with nothing to say is looked after, in seconds.
 const KEEP_ALIVE: u16 = 30;
 
@@ -190,6 +193,7 @@ fn options(stream: TlsStream<TcpStream>, name: String, address: &Address) -> Mqt
         .set_session_mode(SessionMode::Clean)
         .set_keep_alive(KEEP_ALIVE)
         .set_incoming_packet_size_limit(IncomingPacketSizeLimit::Bytes(MAX_PACKET))
+        .set_outgoing_inflight_upper_limit(MAX_IN_FLIGHT)
         // The limit that counts is that of whoever waits for the link.
         .set_connect_timeout(Duration::from_secs(600));
     // The stream is authenticated already. It is there once: a second connection is another link.

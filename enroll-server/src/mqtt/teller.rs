@@ -17,7 +17,7 @@ use super::identity::Identity;
 use super::link::{Handed, Link, LinkError};
 use super::online::StatusTopics;
 use super::place::{Address, Birth, Place};
-use crate::authorities::InOffice;
+use crate::authorities::{Authorities, InOffice};
 use crate::brokers::Brokers;
 use crate::clock::Clock;
 use crate::config::Mqtt;
@@ -71,8 +71,8 @@ pub(crate) struct Teller {
     opening: JoinSet<(Address, Result<Link, LinkError>)>,
     births: (mpsc::Sender<Birth>, mpsc::Receiver<Birth>),
     troubles: u32,
-    /// When it was last looked whether the certificate has to be made anew.
-    kept: Option<Instant>,
+    /// When it was last looked whether the certificate has to be made anew, and the CAs in office then.
+    kept: Option<(Instant, Arc<Authorities>)>,
 }
 
 /// A command under way.
@@ -161,14 +161,19 @@ impl Teller {
         Ok(held)
     }
 
-    /// Has the certificate made anew where its time has come; then all connections are made anew too.
+    /// Has the certificate made anew where its time has come, or another CA issues; then all connections are made anew
+    /// too.
     async fn keep_identity(&mut self) {
-        if self.kept.is_some_and(|kept| kept.elapsed() < KEPT) {
+        let authorities = self.parts.in_office.now();
+        // A CA that is replaced may be refused at the brokers soon.
+        let looked = |(at, known): &(Instant, Arc<Authorities>)| {
+            at.elapsed() < KEPT && Arc::ptr_eq(known, &authorities)
+        };
+        if self.kept.as_ref().is_some_and(looked) {
             return;
         }
-        self.kept = Some(Instant::now());
+        self.kept = Some((Instant::now(), Arc::clone(&authorities)));
         let (identity, now) = (self.parts.identity.clone(), self.parts.clock.now());
-        let authorities = self.parts.in_office.now();
         // The CA's key may be in a token or behind a command.
         let kept = tokio::task::spawn_blocking(move || identity.keep(authorities.issuer(), now)).await;
         match kept {

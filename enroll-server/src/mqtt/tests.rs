@@ -1,13 +1,14 @@
 //! The server's own certificate at the brokers: made, renewed, and left alone where it is an operator's.
 
 use core::time::Duration;
+use std::sync::Arc;
 
 use ca::hierarchy::{ISSUING_LIFETIME, SERVER_LIFETIME, issuing_ca, root_ca};
 use ca::{FileKey, Issuer};
 use shared::UnixTime;
 
 use super::identity::{CLIENT_NAME, Identity};
-use crate::clock::{Clock as _, SystemClock};
+use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, Mqtt};
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -30,7 +31,7 @@ impl Bench {
         let text = "tenant = \"Acme\"\n[mqtt]\nenabled = true\n";
         let config = Config::parse(text, &folder.path().join("e.toml"), folder.path()).unwrap();
         let mqtt: Mqtt = config.mqtt.clone().unwrap();
-        let identity = Identity::new(&config, &mqtt);
+        let identity = Identity::new(&config, &mqtt, &(Arc::new(SystemClock) as Arc<dyn Clock>));
         let issuing = another(&root, now);
         Self { folder, root, issuing, identity, now }
     }

@@ -6,10 +6,10 @@ use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
 
 use ca::Serial;
-use ca::crl::{CrlError, Entries, Revoked};
+use ca::crl::{CrlError, Entries, Entry, Revoked};
 use shared::UnixTime;
 
-use crate::store::{IssuerNumber, Listing, Partition, RevocationChanges, RevocationState};
+use crate::store::{IssuerNumber, Listing, Partition, Revocation, RevocationChanges, RevocationState};
 
 /// How long a certificate stays on the list after its end, for clocks that are behind.
 pub(super) const LINGER: Duration = Duration::from_secs(86_400);
@@ -107,15 +107,17 @@ impl Book {
         let Listing { serial, issuer, partition, not_after, revocation } = listing;
         let both = [(issuer, 0), (issuer, partition)];
         let names = if partition == 0 { both.get(..1) } else { both.get(..) };
+        let of = |Revocation { at, reason }| Entry::write(Revoked { serial, at, reason });
+        let entry = revocation.map(of).transpose()?;
         for name in names.into_iter().flatten() {
             // A partition that the store does not name has no address, and so no list.
             if name.1 != 0 && !self.pages.contains_key(name) {
                 continue;
             }
             let page = self.pages.entry(*name).or_default();
-            match revocation {
-                Some(revocation) => {
-                    page.entries.insert(Revoked { serial, at: revocation.at, reason: revocation.reason })?;
+            match &entry {
+                Some(entry) => {
+                    page.entries.insert(entry.clone());
                     page.ends.insert((not_after, serial));
                 }
                 None => {

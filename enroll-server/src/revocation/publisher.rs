@@ -305,16 +305,19 @@ impl Publisher {
     }
 
     async fn write(&self, der: Bytes, pem: Bytes) -> Result<(), PublishError> {
-        let (der_path, pem_path) = (self.settings.der.clone(), self.settings.pem.clone());
-        let written = tokio::task::spawn_blocking(move || {
-            for (path, content) in [(der_path, der), (pem_path, pem)] {
+        // Both at once: what takes time is the disk's.
+        let files = [(self.settings.der.clone(), der), (self.settings.pem.clone(), pem)];
+        let writes = files.map(|(path, content)| {
+            tokio::task::spawn_blocking(move || {
                 // Brokers that run as another user read it.
                 files::replace(&path, &content, 0o644)
-                    .map_err(|source| PublishError::Unwritable { path, source })?;
-            }
-            Ok(())
+                    .map_err(|source| PublishError::Unwritable { path, source })
+            })
         });
-        written.await.map_err(|_| PublishError::SignerGone)?
+        let [der, pem] = writes;
+        // Whatever becomes of one, the other is written to its end.
+        let (der, pem) = (der.await, pem.await);
+        der.map_err(|_| PublishError::SignerGone)?.and(pem.map_err(|_| PublishError::SignerGone)?)
     }
 
     /// Runs the operator's command. That it fails is logged; the list is out all the same.

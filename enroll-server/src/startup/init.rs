@@ -20,7 +20,7 @@ use crate::config::{CRL_VALID, SAMPLE, is_tenant};
 use crate::files;
 use crate::new_folder::{FolderError, NewFolder, unwritable};
 use crate::nonce;
-use crate::store::{SqliteOptions, SqliteStore, StoreError};
+use crate::store::{SqlStore, SqliteOptions, StoreError};
 use crate::transparency_log::{LogKey, LogKeyError};
 
 /// What [`init`] is told.
@@ -373,7 +373,7 @@ impl TpmGuard {
 fn store(path: &Path) -> Result<(), InitError> {
     // Made with its final mode before SQLite opens it; its companions take over that mode.
     files::create(path, &[], 0o600).map_err(unwritable(path))?;
-    let store = SqliteStore::open(&SqliteOptions::new(path))?;
+    let store = SqlStore::sqlite(&SqliteOptions::new(path))?;
     // Closing the last connection folds the log into the file.
     store.close_blocking();
     Ok(())

@@ -13,12 +13,14 @@ use tokio::task::JoinHandle;
 use super::load::{LoadError, check_issuing, check_trust, issuer_without_key, load, root_source};
 use super::restored::{self, RestoredError};
 use crate::admin::Admin;
+use crate::admission::Gate;
 use crate::api::{self, Api};
 use crate::audit::{ADMIN_TOKEN, Actor, Caller, Refusals, Repeated};
 use crate::authorities::{Authorities, InOffice};
 use crate::brokers::Brokers;
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError, Est};
+use crate::est::Settings;
 use crate::failpoint::Hook;
 #[cfg(any(test, feature = "plants"))]
 use crate::failpoint::Plant;
@@ -30,7 +32,7 @@ use crate::policies;
 use crate::revocation::{PublishError, Publisher, Revocations};
 use crate::rollover::{Follower, Lineup, load_trust, tls_settings};
 use crate::serve::{Site, Tls, serve, stopped};
-use crate::store::{Partitioning, SqliteOptions, SqliteStore, Store, StoreError};
+use crate::store::{Partitioning, SqlStore, SqliteOptions, Store, StoreError};
 use crate::telemetry::Metrics;
 use crate::transparency_log::{Folder, Keeper, LogKey, LogKeyError};
 use crate::webhook::{Courier, Sender, WebhookError};
@@ -40,6 +42,9 @@ use crate::webhook::{Courier, Sender, WebhookError};
 pub struct Options {
     /// Looks on at the named places of the issuance; for tests.
     pub hook: Hook,
+    /// The planted bug that the test of the start has to find: the lists are made when someone comes to it.
+    #[cfg(test)]
+    pub(crate) publishes_late: bool,
 }
 
 /// Why the server did not start.
@@ -146,7 +151,7 @@ impl Server {
             // Before anything happens, so that nothing is missed.
             store.open_webhook(sender.webhook().name.clone()).await?;
         }
-        let identity = config.mqtt.as_ref().map(|mqtt| (mqtt.clone(), Identity::new(&config, mqtt)));
+        let identity = config.mqtt.as_ref().map(|mqtt| (mqtt.clone(), Identity::new(&config, mqtt, &clock)));
         if let Some((_, identity)) = &identity {
             identity.keep(issuance.authorities().issuer(), clock.now())?;
             // Whatever is wrong with the files is told now.
@@ -168,7 +173,13 @@ impl Server {
             tracing::info!(finished, voided, left, "looked after what the last run left open");
         }
         let mut publisher = publisher(&config, &issuance, &clock)?;
-        publisher.publish_if_due().await?;
+        #[cfg(test)]
+        let late = options.publishes_late;
+        #[cfg(not(test))]
+        let late = false;
+        if !late {
+            publisher.publish_if_due().await?;
+        }
         let revocations = publisher.subscribe();
         let keeper = Box::pin(keeper(&config, &store, &clock, options.hook)).await?;
         let (log, log_status) =
@@ -231,11 +242,12 @@ impl Server {
             est: est.as_ref().map(|((_, address), _)| *address),
         };
         let (stop, ending) = watch::channel(false);
-        let limits = config.limits;
+        let (limits, gate) = (config.limits, api.issuance.gate().clone());
         let site = Site {
             router: api::https(Arc::clone(&api)),
             tls: Some(Tls::Native(Arc::clone(&tls))),
             limits,
+            gate: gate.clone(),
             metrics: Arc::clone(&metrics),
         };
         let mut tasks = vec![
@@ -271,14 +283,16 @@ impl Server {
         }
         if let Some(((listener, _), tls)) = est {
             let (router, metrics) = (api::est(Arc::clone(&api)), Arc::clone(&metrics));
-            let site = Site { router, tls: Some(Tls::Est(tls)), limits, metrics };
+            let site =
+                Site { router, tls: Some(Tls::Est(Arc::new(Settings::new(tls)))), limits, gate, metrics };
             tasks.push(tokio::spawn(serve(listener, site, ending.clone())));
         }
         if let Some(teller) = teller {
             tasks.push(tokio::spawn(teller.run(ending.clone())));
         }
         if let Some((listener, _)) = http {
-            let site = Site { router: api::http(api), tls: None, limits, metrics };
+            let gate = Gate::new(config.admission.without_tls());
+            let site = Site { router: api::http(api), tls: None, limits, gate, metrics };
             tasks.push(tokio::spawn(serve(listener, site, ending)));
         }
         tracing::info!(https = %bound.https, http = ?bound.http, est = ?bound.est, "the server is ready");
@@ -369,12 +383,12 @@ pub(crate) struct Opened {
 
 /// Reads the files and opens the store.
 pub(crate) async fn open(config: &Config, clock: &Arc<dyn Clock>, hook: Hook) -> Result<Opened, StartError> {
-    let mut options = store_options(config);
-    #[cfg(any(test, feature = "plants"))]
-    {
-        options.commits_without_sync = hook.has(Plant::CommitsWithoutSync);
-    }
-    let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&options)?);
+    let store = open_store_with(config, |_options| {
+        #[cfg(any(test, feature = "plants"))]
+        {
+            _options.commits_without_sync = hook.has(Plant::CommitsWithoutSync);
+        }
+    })?;
     let generation = store.rollover_generation().await?;
     let lineup = Lineup::of(config, &store.rollovers().await?)?;
     let trust = load_trust(config, store.as_ref(), clock.now()).await?;
@@ -453,7 +467,7 @@ fn issuance(
         refusals: Arc::default(),
         hook,
     };
-    Ok(Issuance::new(parts, Arc::clone(clock)))
+    Ok(Issuance::new(parts, Arc::clone(clock)).behind(Gate::new(config.admission.clone())))
 }
 
 /// The operator's hand on the store of `config`, whether or not a server runs on it. What it changes is put down to
@@ -467,18 +481,30 @@ pub fn open_admin(config: &Config, clock: Arc<dyn Clock>) -> Result<Admin, Store
 
 /// The store of `config`.
 pub(crate) fn open_store(config: &Config) -> Result<Arc<dyn Store>, StoreError> {
-    Ok(Arc::new(SqliteStore::open(&store_options(config))?))
+    open_store_with(config, |_| {})
 }
 
-fn store_options(config: &Config) -> SqliteOptions {
+/// As [`open_store`]; `change` what is said to SQLite, where that is the store.
+fn open_store_with(
+    config: &Config,
+    change: impl FnOnce(&mut SqliteOptions),
+) -> Result<Arc<dyn Store>, StoreError> {
+    let address = config.certificates.crl_url.as_deref().and_then(|url| CrlAddress::parse(url).ok());
+    let partitioning = address
+        .filter(CrlAddress::is_partitioned)
+        .map(|address| Partitioning { address, size: config.crl.partition_size });
+    if let Some(postgres) = &config.postgres {
+        let mut options = postgres.options()?;
+        options.records = config.records;
+        options.partitioning = partitioning;
+        return Ok(Arc::new(SqlStore::postgres(&options)?));
+    }
     let mut options = SqliteOptions::new(&config.files.store);
     options.max_mib = config.limits.store_mib;
     options.records = config.records;
-    let address = config.certificates.crl_url.as_deref().and_then(|url| CrlAddress::parse(url).ok());
-    options.partitioning = address
-        .filter(CrlAddress::is_partitioned)
-        .map(|address| Partitioning { address, size: config.crl.partition_size });
-    options
+    options.partitioning = partitioning;
+    change(&mut options);
+    Ok(Arc::new(SqlStore::sqlite(&options)?))
 }
 
 fn publisher(config: &Config, issuance: &Issuance, clock: &Arc<dyn Clock>) -> Result<Publisher, LoadError> {

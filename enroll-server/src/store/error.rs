@@ -6,8 +6,21 @@ pub enum StoreError {
     /// Another process holds the database, or too much is queued: the same call may succeed later.
     #[error("the database is busy")]
     Busy,
+    /// The database does not answer: it is down, starting, or cut off. Nothing was changed.
+    #[error("the database cannot be reached: {0}")]
+    Unreachable(String),
+    /// The database would lose what it has called durable, or cannot hold what is stored.
+    #[error("the database has {setting} = {found}, expected {expected}")]
+    Unfit {
+        /// Its setting.
+        setting: &'static str,
+        /// What it has to be.
+        expected: &'static str,
+        /// What it is.
+        found: String,
+    },
     /// No space is left for the database.
-    #[error("the database is full: make room on its disk, or raise limits.store_mib")]
+    #[error("the database is full: make room on its disk, or raise limits.store_mib (SQLite)")]
     Full,
     /// The medium failed; whether the last change is durable is not known. A repetition of the same request
     /// finds out.
@@ -22,6 +35,12 @@ pub enum StoreError {
         found: i64,
         /// The newest version known here.
         known: i64,
+    },
+    /// The database is another one now.
+    #[error("the database was moved to PostgreSQL ({to}): set store.postgres")]
+    Moved {
+        /// Where it is.
+        to: String,
     },
     /// A row holds something that this program never writes.
     #[error("the database holds an invalid {field}")]

@@ -60,6 +60,9 @@ pub trait LogStore {
     /// Where the log stands.
     fn log_head(&self) -> Reply<'_, LogHead>;
 
+    /// Whether other servers may be on the same database, so that they have to agree on who keeps the log.
+    fn is_shared(&self) -> bool;
+
     /// The contents of the leaves that wait, from `from` on, which is the size of the last checkpoint; `limit` at most.
     fn waiting_leaves(&self, from: u64, limit: u32) -> Reply<'_, Vec<Vec<u8>>>;
 

@@ -7,6 +7,7 @@ mod action;
 mod appraisal;
 mod attestation;
 mod credential;
+mod database;
 mod error;
 mod event;
 mod filter;
@@ -15,6 +16,7 @@ mod import;
 mod issuer;
 mod label;
 mod log;
+mod migrate;
 mod missed;
 mod model;
 mod outbox;
@@ -23,9 +25,10 @@ mod reference;
 mod renewal;
 mod revocation;
 mod rollover;
-mod sqlite;
+mod sql;
 mod state;
 mod tag;
+mod transfer;
 
 use core::future::Future;
 use core::pin::Pin;
@@ -44,6 +47,7 @@ pub use appraisal::{
 };
 pub use attestation::{AttestationKey, KeysAdded, NewAttestationKey};
 pub use credential::{Credential, CredentialKind, FoundCredential, NewCredential};
+pub use database::{PostgresOptions, PostgresUrlError, SqliteOptions};
 pub use error::StoreError;
 pub use event::{Event, EventQuery, NewEvent, Observed, Order};
 pub use filter::{DeviceFilter, DevicePage, Find, FindError, MAX_FIND};
@@ -76,10 +80,13 @@ pub use rollover::{
     NewRollover, Rollover, RolloverStore, SignedBundle, Spread, TakeStep, Taken, Unmoved, UnmovedPage,
 };
 #[cfg(test)]
-pub(crate) use sqlite::PLANT;
-pub use sqlite::{SqliteOptions, SqliteStore};
+pub(crate) use sql::PLANT;
+pub use sql::SqlStore;
+#[cfg(test)]
+pub(crate) use sql::places::{Place, on_both};
 pub use state::{DeviceState, IllegalMove, Move, Standing, Step};
 pub use tag::{MAX_TAG, MAX_TAGS, Tag, TagError};
+pub use transfer::{MoveProgress, Moved, MovedTable, TransferError, transfer};
 
 /// What a call gives back, later.
 pub type Reply<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;

@@ -99,14 +99,41 @@ const MAX_RATE: u32 = 1_000_000;
 pub struct RateError;
 
 impl Rate {
-    /// How long after the first the device with so many before it gets its turn.
-    fn after(self, place: u64) -> Duration {
-        let per: u64 = match self.per {
+    /// So many in a minute.
+    #[must_use]
+    pub const fn per_minute(count: NonZeroU32) -> Self {
+        Self { count, per: Per::Minute }
+    }
+
+    /// So many in this time: by the second where that is ten or more, else by the hour.
+    #[must_use]
+    pub fn of(count: u64, within: Duration) -> Self {
+        let seconds = u128::from(within.as_secs().max(1));
+        let in_a = |period: u128| (u128::from(count) * period).div_ceil(seconds);
+        let (count, per) = if in_a(1) >= 10 { (in_a(1), Per::Second) } else { (in_a(3_600), Per::Hour) };
+        let count = u32::try_from(count).unwrap_or(MAX_RATE).min(MAX_RATE);
+        Self { count: NonZeroU32::new(count).unwrap_or(NonZeroU32::MIN), per }
+    }
+
+    /// How many.
+    #[must_use]
+    pub const fn count(self) -> NonZeroU32 {
+        self.count
+    }
+
+    /// In which time.
+    #[must_use]
+    pub const fn period(self) -> Duration {
+        Duration::from_secs(match self.per {
             Per::Second => 1,
             Per::Minute => 60,
             Per::Hour => 3_600,
-        };
-        Duration::from_secs(place.saturating_mul(per) / u64::from(self.count.get()))
+        })
+    }
+
+    /// How long after the first the device with so many before it gets its turn.
+    fn after(self, place: u64) -> Duration {
+        Duration::from_secs(place.saturating_mul(self.period().as_secs()) / u64::from(self.count.get()))
     }
 }
 

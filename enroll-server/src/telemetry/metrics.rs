@@ -12,6 +12,7 @@ use shared::{Reject, UnixTime};
 use tokio::time::Instant;
 
 use super::webhooks;
+use crate::admission::{Busy, Full, Load};
 use crate::revocation::Revocations;
 use crate::rollover::Step;
 use crate::store::{Counts, Spread, WantedCounts};
@@ -25,7 +26,8 @@ pub struct Metrics {
     durations: Mutex<BTreeMap<&'static str, Histogram>>,
     open: AtomicU64,
     accepted: AtomicU64,
-    turned_away: AtomicU64,
+    turned_away: [AtomicU64; Full::ALL.len()],
+    told_to_come_again: [AtomicU64; Busy::ALL.len()],
     handshakes_failed: AtomicU64,
     renewed_in_grace: AtomicU64,
     mqtt_taken: AtomicU64,
@@ -54,6 +56,8 @@ pub struct Gauges {
     pub log: Status,
     /// Where living devices are, and how far a rollover is; `None` where the store does not answer.
     pub spread: Option<(Spread, Option<Step>)>,
+    /// How much there is of what is limited.
+    pub load: Load,
     /// The last second of the issuing CA.
     pub ca_not_after: UnixTime,
 }
@@ -154,8 +158,18 @@ impl Metrics {
         OpenConnection(Arc::clone(self))
     }
 
-    pub(crate) fn turned_away(&self) {
-        self.turned_away.fetch_add(1, Ordering::Relaxed);
+    /// Counts a connection that was closed at once.
+    pub(crate) fn turned_away(&self, full: Full) {
+        for (known, counter) in Full::ALL.iter().zip(&self.turned_away) {
+            counter.fetch_add(u64::from(*known == full), Ordering::Relaxed);
+        }
+    }
+
+    /// Counts a request whose client was told to come again.
+    pub(crate) fn told_to_come_again(&self, busy: Busy) {
+        for (known, counter) in Busy::ALL.iter().zip(&self.told_to_come_again) {
+            counter.fetch_add(u64::from(*known == busy), Ordering::Relaxed);
+        }
     }
 
     pub(crate) fn handshake_failed(&self) {
@@ -181,8 +195,7 @@ impl Metrics {
         let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         page.single("enroll_connections_open", "gauge", "Connections open now.", load(&self.open));
         page.single("enroll_connections_total", "counter", "Connections accepted.", load(&self.accepted));
-        let help = "Connections closed at once because too many were open.";
-        page.single("enroll_connections_turned_away_total", "counter", help, load(&self.turned_away));
+        self.render_admission(&mut page, &gauges.load);
         let failed = load(&self.handshakes_failed);
         page.single("enroll_tls_handshakes_failed_total", "counter", "TLS handshakes that failed.", failed);
         let help = "Renewals with a certificate that had ended, within the policy's grace.";
@@ -191,6 +204,25 @@ impl Metrics {
         self.render_policies(&mut page);
         render_gauges(&mut page, gauges);
         page.0
+    }
+
+    fn render_admission(&self, page: &mut Page, load: &Load) {
+        let name = "enroll_connections_turned_away_total";
+        page.family(name, "counter", "Connections closed at once, by the limit that they met.");
+        for (full, counter) in Full::ALL.iter().zip(&self.turned_away) {
+            page.sample(name, &[("reason", full.name())], counter.load(Ordering::Relaxed));
+        }
+        let name = "enroll_requests_turned_away_total";
+        page.family(name, "counter", "Requests told to come again, by the limit that they met.");
+        for (busy, counter) in Busy::ALL.iter().zip(&self.told_to_come_again) {
+            page.sample(name, &[("reason", busy.name())], counter.load(Ordering::Relaxed));
+        }
+        let Load { connections, handshakes, requests, bodies } = load;
+        let help = "What limits.connections counts: connections of the listeners that speak TLS.";
+        page.single("enroll_places_taken", "gauge", help, connections);
+        page.single("enroll_handshakes_open", "gauge", "TLS handshakes under way.", handshakes);
+        page.single("enroll_requests_open", "gauge", "Requests under way.", requests);
+        page.single("enroll_bodies_bytes", "gauge", "Bytes of bodies on their way, as announced.", bodies);
     }
 
     fn render_mqtt(&self, page: &mut Page) {
@@ -336,7 +368,7 @@ impl Page {
 
 #[cfg(test)]
 mod tests {
-    use super::{Gauges, Metrics, Status};
+    use super::{Gauges, Load, Metrics, Status};
     use shared::{Reject, UnixTime};
     use std::sync::Arc;
 
@@ -356,6 +388,7 @@ mod tests {
             webhooks: vec![],
             log: Status::Good { size: 7 },
             revocations: Arc::default(),
+            load: Load { handshakes: 3, ..Load::default() },
             ca_not_after: now,
         });
         assert!(page.contains(
@@ -364,6 +397,9 @@ mod tests {
         assert!(page.contains("enroll_request_seconds_bucket{endpoint=\"enroll\",le=\"+Inf\"} 1\n"));
         assert!(page.contains("enroll_request_seconds_bucket{endpoint=\"enroll\",le=\"0.001000\"} 1\n"));
         assert!(page.contains("enroll_connections_open 1\n"));
+        assert!(page.contains("enroll_handshakes_open 3\n"));
+        assert!(page.contains("enroll_connections_turned_away_total{reason=\"address\"} 0\n"));
+        assert!(page.contains("enroll_requests_turned_away_total{reason=\"rate\"} 0\n"));
         assert!(page.contains("enroll_log_good 1\n") && page.contains("enroll_log_size 7\n"));
         for line in page.lines().filter(|line| !line.starts_with('#')) {
             let (_, value) = line.rsplit_once(' ').unwrap();

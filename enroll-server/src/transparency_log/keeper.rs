@@ -9,6 +9,7 @@ use core::time::Duration;
 use std::sync::Arc;
 
 use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
 use transparency::{
     BadEdge, Checkpoint, CheckpointError, Edge, Hash, Nodes as _, OutOfTree, ReadTile, TILE_WIDTH, Tile,
     TileKind, TileTree, decode_tile, root,
@@ -20,11 +21,16 @@ use crate::audit::EventKind;
 use crate::clock::Clock;
 use crate::failpoint::{Failpoint, Hook};
 use crate::issuance::{SIGNING_STOPPED, chain};
+use crate::random;
 use crate::serve::stopped;
-use crate::store::{LogHead, NewEvent, Store, StoreError};
+use crate::store::{Lease, LogHead, NewEvent, Store, StoreError};
 
 /// Most leaves of one checkpoint: sixteen bundles.
 const BATCH: u32 = 4_096;
+/// The name of the lease by which one of several replicas keeps the log.
+const LEASE: &str = "log";
+/// What a lease lasts, and when it is taken again.
+const LEASE_LASTS: Duration = Duration::from_secs(15);
 /// Pause after a round that failed.
 const RETRY: Duration = Duration::from_secs(5);
 
@@ -165,8 +171,34 @@ pub struct Keeper {
     status: watch::Sender<Status>,
     /// The edge that was found to be that of the last checkpoint.
     edge: Option<Edge>,
-    /// Whether all tiles were looked at since the start.
-    looked_through: bool,
+    /// How far the full tiles were looked through since the start.
+    looked: LookedThrough,
+    /// By which the lease is ours.
+    owner: String,
+    /// When it was last taken.
+    leased: Option<Instant>,
+}
+
+/// Most tiles that are looked at in one go, between two rounds.
+const TILES_AT_ONCE: usize = 512;
+
+/// How far the tiles were looked through, which is done beside the rounds: how long it takes grows with the log, and
+/// neither the start nor a leaf that waits should wait for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum LookedThrough {
+    /// All before this place were.
+    UpTo(Place),
+    /// One of them is broken: nothing is signed before all of them are found in order.
+    Broken,
+    /// All were; what came since was written by this process.
+    All,
+}
+
+/// A place among the tiles of hashes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Place {
+    level: u8,
+    index: u64,
 }
 
 impl Keeper {
@@ -181,7 +213,19 @@ impl Keeper {
         hook: Hook,
     ) -> Self {
         let (status, _) = watch::channel(Status::Unknown);
-        Self { store, folder, key, clock, hook, interval, status, edge: None, looked_through: false }
+        Self {
+            store,
+            folder,
+            key,
+            clock,
+            hook,
+            interval,
+            status,
+            edge: None,
+            looked: LookedThrough::UpTo(Place::default()),
+            owner: random::name(),
+            leased: None,
+        }
     }
 
     /// How the log stands, now and at every change.
@@ -190,11 +234,16 @@ impl Keeper {
         self.status.subscribe()
     }
 
-    /// Keeps the log until `stop`, or looks after it at once when it is `nudged`; what waits at the end is logged.
+    /// Keeps the log until `stop`, or looks after it at once when it is `nudged`; what waits at the end is logged. Looks
+    /// through its tiles first, in portions.
     pub async fn run(mut self, nudged: Arc<Notify>, mut stop: watch::Receiver<bool>) {
         loop {
-            let pause =
-                if self.status.borrow().check().is_ok() { self.interval } else { RETRY.max(self.interval) };
+            let looks_through = self.look_through_more().await.is_ok_and(|more| more);
+            let pause = match self.status.borrow().check() {
+                Ok(()) if looks_through => Duration::ZERO,
+                Ok(()) => self.interval,
+                Err(_) => RETRY.max(self.interval),
+            };
             let ending = tokio::select! {
                 () = stopped(&mut stop) => true,
                 () = nudged.notified() => false,
@@ -202,7 +251,7 @@ impl Keeper {
             };
             while self.round().await.is_ok_and(|more| more) {}
             if ending {
-                return;
+                return self.give_lease_back().await;
             }
         }
     }
@@ -221,6 +270,33 @@ impl Keeper {
             Err(error) => self.failed(error).await,
         }
         done.map(|(_, more)| more)
+    }
+
+    /// Compares the next full tiles of hashes with the tiles above them. Tells whether there are more.
+    ///
+    /// # Errors
+    /// Where one differs: no checkpoint is signed until all are found in order.
+    pub async fn look_through_more(&mut self) -> Result<bool, KeepError> {
+        let LookedThrough::UpTo(place) = self.looked else { return Ok(false) };
+        let looked = self.look_through(place).await;
+        match &looked {
+            Ok(Some(place)) => self.looked = LookedThrough::UpTo(*place),
+            Ok(None) => self.looked = LookedThrough::All,
+            Err(error) => {
+                if matches!(error, KeepError::Diverged(_)) {
+                    self.looked = LookedThrough::Broken;
+                }
+                self.failed(error).await;
+            }
+        }
+        looked.map(|place| place.is_some())
+    }
+
+    async fn look_through(&self, place: Place) -> Result<Option<Place>, KeepError> {
+        let size = self.store.log_head().await?.size;
+        let folder = Arc::clone(&self.folder);
+        let looked = tokio::task::spawn_blocking(move || look_through(&folder, size, place));
+        looked.await.map_err(|_| KeepError::Gone)?
     }
 
     async fn failed(&mut self, error: &KeepError) {
@@ -247,7 +323,13 @@ impl Keeper {
 
     /// The size of the checkpoint that is out afterwards, and whether more waits.
     async fn attempt(&mut self) -> Result<(u64, bool), KeepError> {
+        let kept_here = !self.store.is_shared() || self.keep_lease().await?;
         let head = self.store.log_head().await?;
+        if !kept_here {
+            // What is in the files is another replica's doing, and it looks at them.
+            self.edge = None;
+            return Ok((head.size, false));
+        }
         if head.leaves < head.size {
             return Err(Divergence::LeavesGone { leaves: head.leaves, logged: head.size }.into());
         }
@@ -292,6 +374,26 @@ impl Keeper {
         Ok((size, size < head.leaves))
     }
 
+    /// Whether this replica is the one that keeps the log.
+    async fn keep_lease(&mut self) -> Result<bool, StoreError> {
+        if self.leased.is_some_and(|at| at.elapsed() < LEASE_LASTS / 4) {
+            return Ok(true);
+        }
+        let lease = Lease { owner: self.owner.clone(), until: self.clock.now().after(LEASE_LASTS) };
+        self.leased = None;
+        let held = self.store.lease_work(LEASE, lease, self.clock.now()).await?;
+        self.leased = held.then(Instant::now);
+        Ok(held)
+    }
+
+    async fn give_lease_back(&self) {
+        if self.leased.is_some()
+            && let Err(error) = self.store.release_work(LEASE, self.owner.clone()).await
+        {
+            tracing::debug!(error = chain(&error), "the lease was not given back; it runs out");
+        }
+    }
+
     /// Adds leaves and writes the tiles that changed. Gives those that became full.
     async fn write_tiles(
         &self,
@@ -318,16 +420,21 @@ impl Keeper {
     /// Finds out whether the files and the database belong together, and reads the edge. What a crash left undone
     /// after the signature is done.
     async fn open(&mut self, head: &LogHead) -> Result<Edge, KeepError> {
-        let (folder, key, head) = (Arc::clone(&self.folder), Arc::clone(&self.key), head.clone());
-        let all = !self.looked_through;
-        let opened = tokio::task::spawn_blocking(move || open(&folder, &key, &head, all));
+        let (folder, key, opened) = (Arc::clone(&self.folder), Arc::clone(&self.key), head.clone());
+        let opened = tokio::task::spawn_blocking(move || open(&folder, &key, &opened));
         let edge = opened.await.map_err(|_| KeepError::Gone)??;
-        self.looked_through = true;
+        if self.looked == LookedThrough::Broken {
+            let mut place = Place::default();
+            while let Some(next) = self.look_through(place).await? {
+                place = next;
+            }
+            self.looked = LookedThrough::All;
+        }
         Ok(edge)
     }
 }
 
-fn open(folder: &Folder, key: &LogKey, head: &LogHead, all: bool) -> Result<Edge, KeepError> {
+fn open(folder: &Folder, key: &LogKey, head: &LogHead) -> Result<Edge, KeepError> {
     let published = match folder.checkpoint()? {
         Some(note) => Some(Checkpoint::open(&note, key.verifier()).map_err(Divergence::Published)?),
         None => None,
@@ -351,38 +458,38 @@ fn open(folder: &Folder, key: &LogKey, head: &LogHead, all: bool) -> Result<Edge
             folder.publish(note)?;
         }
     }
-    if all {
-        look_through(folder, head.size)?;
-    }
     Ok(edge)
 }
 
-/// Compares every full tile of hashes with the hash that the level above has for it. Entries are for an audit.
-fn look_through(folder: &Folder, size: u64) -> Result<(), KeepError> {
-    let tiles = Hashes(folder);
-    for level in 0_u8.. {
-        let above = Tile::of_tree(TileKind::Hashes(level + 1), 0, size);
-        if above.is_none() {
-            return Ok(());
+/// Compares full tiles of hashes, from `place` on and some at a time, with the hash that the level above has for each.
+/// Gives the place of the next one. Entries are for an audit.
+fn look_through(folder: &Folder, size: u64, mut place: Place) -> Result<Option<Place>, KeepError> {
+    for _ in 0..TILES_AT_ONCE {
+        let Place { level, index } = place;
+        if Tile::of_tree(TileKind::Hashes(level + 1), 0, size).is_none() {
+            return Ok(None);
         }
-        for index in 0.. {
-            let Some(tile) =
-                Tile::of_tree(TileKind::Hashes(level), index, size).filter(|tile| tile.is_full())
-            else {
-                break;
-            };
-            let place = usize::try_from(index % u64::from(TILE_WIDTH)).unwrap_or_default();
-            let parent = Tile::of_tree(TileKind::Hashes(level + 1), index / u64::from(TILE_WIDTH), size);
-            let expected = parent.map(|parent| tiles.hashes(parent)).transpose()?;
-            let expected = expected.as_ref().and_then(|row| row.get(place));
-            let mut subtree = transparency::MemoryTree::default();
-            tiles.hashes(tile)?.into_iter().for_each(|hash| subtree.push(hash));
-            if subtree.node(8, 0).ok().as_ref() != expected {
-                return Err(Divergence::Subtree { tile }.into());
+        match Tile::of_tree(TileKind::Hashes(level), index, size).filter(|tile| tile.is_full()) {
+            Some(tile) => {
+                compare_with_above(&Hashes(folder), tile, place, size)?;
+                place.index += 1;
             }
+            None => place = Place { level: level + 1, index: 0 },
         }
     }
-    Ok(())
+    Ok(Some(place))
+}
+
+fn compare_with_above(tiles: &Hashes<'_>, tile: Tile, place: Place, size: u64) -> Result<(), KeepError> {
+    let Place { level, index } = place;
+    let within = usize::try_from(index % u64::from(TILE_WIDTH)).unwrap_or_default();
+    let parent = Tile::of_tree(TileKind::Hashes(level + 1), index / u64::from(TILE_WIDTH), size);
+    let expected = parent.map(|parent| tiles.hashes(parent)).transpose()?;
+    let expected = expected.as_ref().and_then(|row| row.get(within));
+    let mut subtree = transparency::MemoryTree::default();
+    tiles.hashes(tile)?.into_iter().for_each(|hash| subtree.push(hash));
+    let found = subtree.node(8, 0).ok();
+    if found.as_ref() == expected { Ok(()) } else { Err(Divergence::Subtree { tile }.into()) }
 }
 
 /// The hashes of the tiles of a folder.

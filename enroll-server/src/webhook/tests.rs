@@ -14,7 +14,7 @@ use crate::audit::{EventKind, Severity};
 use crate::clock::{Clock, SettableClock};
 use crate::outgoing::Target;
 use crate::receiver::{Behaviour, Receiver};
-use crate::store::{EventQuery, NewEvent, Replay, SqliteOptions, SqliteStore, Store};
+use crate::store::{EventQuery, NewEvent, Replay, SqlStore, SqliteOptions, Store};
 
 const NOW: UnixTime = UnixTime::from_secs(1_800_000_000);
 const OK: Behaviour = Behaviour::Status(204);
@@ -44,7 +44,7 @@ impl Bench {
     async fn new(script: impl Fn(usize, &serde_json::Value) -> Behaviour + Send + Sync + 'static) -> Self {
         let folder = tempfile::tempdir().unwrap();
         new_secret(&folder.path().join("secret")).unwrap();
-        let store = SqliteStore::open(&SqliteOptions::new(&folder.path().join("s.sqlite"))).unwrap();
+        let store = SqlStore::sqlite(&SqliteOptions::new(&folder.path().join("s.sqlite"))).unwrap();
         let bench = Self {
             store: Arc::new(store),
             receiver: Receiver::start(script).await,

@@ -76,6 +76,11 @@ impl Tls {
     }
 
     pub(crate) async fn connect(&self) -> io::Result<TlsStream<TcpStream>> {
+        self.connect_with(&self.config()).await
+    }
+
+    /// Settings that keep the tickets of their connections.
+    pub(crate) fn config(&self) -> Arc<ClientConfig> {
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from(self.root.clone())).unwrap();
         let provider = CryptoProvider { kx_groups: self.groups.clone(), ..aws_lc_rs::default_provider() };
@@ -90,8 +95,14 @@ impl Tls {
             }
             None => builder.with_no_client_auth(),
         };
+        Arc::new(config)
+    }
+
+    pub(crate) async fn connect_with(&self, config: &Arc<ClientConfig>) -> io::Result<TlsStream<TcpStream>> {
         let stream = TcpStream::connect(self.address).await?;
-        TlsConnector::from(Arc::new(config)).connect(ServerName::try_from("localhost").unwrap(), stream).await
+        TlsConnector::from(Arc::clone(config))
+            .connect(ServerName::try_from("localhost").unwrap(), stream)
+            .await
     }
 
     /// One request on a connection of its own.

@@ -182,7 +182,7 @@ async fn a_connection_does_not_live_for_ever() {
 
 #[tokio::test]
 async fn beyond_the_cap_connections_are_turned_away_and_honest_devices_come_back() {
-    let site = Site::with(|config| config.limits.connections = 3).await;
+    let site = Site::with(|config| (config.admission.connections, config.admission.reserve) = (3, 0)).await;
     let device = site.device("SN-1").await;
     let mut holding = Vec::new();
     for _ in 0..3 {
@@ -190,7 +190,12 @@ async fn beyond_the_cap_connections_are_turned_away_and_honest_devices_come_back
     }
     assert!(site.tls().connect().await.is_err(), "a fourth connection was taken");
     assert_eq!(http(site.http(), "/healthz").await.status, 200, "the other listener has its own cap");
-    assert!(http(site.http(), "/metrics").await.text().contains("enroll_connections_turned_away_total 1\n"));
+    assert!(
+        http(site.http(), "/metrics")
+            .await
+            .text()
+            .contains("enroll_connections_turned_away_total{reason=\"connections\"} 1\n")
+    );
     drop(holding);
     until("a free place", async || site.tls().connect().await.is_ok()).await;
     until("all places", async || {

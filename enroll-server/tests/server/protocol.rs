@@ -3,6 +3,7 @@
 use core::time::Duration;
 
 use ca::crl::Reason;
+use rustls::HandshakeKind;
 use rustls::crypto::aws_lc_rs::kx_group;
 use shared::cose::{Content, Sign1};
 use shared::message::latest::{Answer, Outcome, TrustBundle};
@@ -10,7 +11,7 @@ use shared::{Reject, UnixTime, endpoint};
 
 use tokio::time::Instant;
 
-use crate::kit::client::{Identity, http};
+use crate::kit::client::{Identity, Tls, exchange, http, request};
 use crate::kit::device::{Device, Operational};
 use crate::kit::{Site, assert_refused, identity, issued, until};
 
@@ -44,6 +45,30 @@ async fn a_device_enrolls_renews_and_reads_its_trust_bundle() {
     let renewed = renew(&site, &device, &first).await;
     assert_ne!(renewed.chain[0], first.chain[0]);
     let _again = renew(&site, &device, &renewed).await;
+    site.stop().await;
+}
+
+/// The first two handshakes of a client that keeps its tickets.
+async fn handshakes(tls: &Tls) -> [Option<HandshakeKind>; 2] {
+    let (config, mut kinds) = (tls.config(), [None; 2]);
+    for kind in &mut kinds {
+        let stream = tls.connect_with(&config).await.unwrap();
+        *kind = stream.get_ref().1.handshake_kind();
+        assert_eq!(exchange(stream, &request("GET", endpoint::TRUST, "", &[])).await.unwrap().status, 200);
+    }
+    kinds
+}
+
+#[tokio::test]
+async fn a_ticket_is_for_clients_without_a_certificate_alone() {
+    let mut site = Site::new().await;
+    let device = site.device("SN-1").await;
+    let resumed = [Some(HandshakeKind::Full), Some(HandshakeKind::Resumed)];
+    assert_eq!(handshakes(&site.tls()).await, resumed);
+    // With one, the key has to be shown each time: what a ticket brought back would be an identity without it.
+    let (reply, key) = site.try_enroll(&device).await;
+    let tls = site.tls().identity(&identity(&reply, &key));
+    assert_eq!(handshakes(&tls).await, [Some(HandshakeKind::Full); 2]);
     site.stop().await;
 }
 

@@ -57,6 +57,8 @@ impl Admin {
         let address = upstream.address();
         let mut options = MqttOptions::new("observer", (address.ip().to_string(), address.port()));
         options.set_keep_alive(30);
+        // rumqttc goes through a table of so many places after every packet.
+        options.set_outgoing_inflight_upper_limit(256);
         options.set_auth(upstream.login());
         let (client, mut events) = AsyncClient::builder(options).capacity(256).build();
         client.subscribe("devices/#", QoS::AtLeastOnce).await?;

@@ -1,6 +1,7 @@
 //! Takes connections, as many as the cap allows.
 
 use core::net::SocketAddr;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
@@ -85,6 +86,12 @@ impl Broker {
     #[must_use]
     pub fn refuses(&self, raw: &[u8]) -> bool {
         self.context.gate.borrow().revoked.contains(serial(raw))
+    }
+
+    /// Names of the CAs whose certificates are taken, in DER.
+    #[must_use]
+    pub fn issuers(&self) -> Arc<HashSet<Vec<u8>>> {
+        Arc::clone(&self.context.gate.borrow().issuers)
     }
 
     /// Ends all connections and closes the port; what dropping does, waited for.

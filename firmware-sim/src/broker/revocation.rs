@@ -138,7 +138,10 @@ impl Follower {
         if good.is_empty() {
             return Err(CrlError::Signature.into());
         }
-        let tls = identity.with_crls(good).map_err(|error| CrlError::Tls(Box::new(error)))?;
+        let tls = identity.with_crls(good).map_err(|error| match error {
+            BrokerError::Verifier(_) => CrlError::Tls(Box::new(error)).into(),
+            other => other,
+        })?;
         tracing::debug!(?numbers, revoked = revoked.len(), "the CRLs are in force");
         self.numbers = numbers;
         let issuers = identity.issuing_cas().iter().filter_map(|ca| subject(ca)).collect();

@@ -1,5 +1,6 @@
 //! The command line: parses, calls the library, prints.
 
+mod bench;
 mod demo;
 mod device;
 mod factory;
@@ -9,6 +10,7 @@ mod psa_token;
 mod qemu;
 mod rollover;
 mod size;
+mod storm;
 mod year;
 
 use std::io::{self, Write as _};
@@ -36,6 +38,7 @@ Exit status: 0 all went as it should, 1 something did not, 2 the command line is
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Bench(bench::Arguments),
     Demo(demo::Arguments),
     Factory(factory::Arguments),
     Device(device::Arguments),
@@ -45,14 +48,32 @@ enum Command {
     Qemu(qemu::Arguments),
     Rollover(rollover::Arguments),
     Size(size::Arguments),
+    Storm(storm::Arguments),
     Year(year::Arguments),
 }
 
 /// Why a command failed; printed with its causes.
 type Failure = Box<dyn core::error::Error>;
 
+/// The program: parses, and runs what was asked for.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    // The server has a runtime and a log of its own.
+    if let Command::Bench(arguments) = &cli.command
+        && let Some(arguments) = arguments.server()
+    {
+        return enroll_server::cli::run_with(arguments);
+    }
+    start_logging(&cli);
+    match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime.block_on(Box::pin(run(cli))),
+        Err(error) => failed(&error),
+    }
+}
+
 /// Sets up logs to standard error.
-pub fn start_logging(cli: &Cli) {
+fn start_logging(cli: &Cli) {
     let level = match cli.verbose {
         // The router tells of every connection that is cut, the agent of every refusal: what the demonstration
         // is there for, and tells itself.
@@ -65,8 +86,9 @@ pub fn start_logging(cli: &Cli) {
 }
 
 /// Carries out a command.
-pub async fn run(cli: Cli) -> ExitCode {
+async fn run(cli: Cli) -> ExitCode {
     let outcome = match cli.command {
+        Command::Bench(arguments) => bench::run(arguments).await,
         Command::Demo(arguments) => Box::pin(demo::run(arguments)).await,
         Command::Factory(arguments) => factory::run(&arguments),
         Command::Device(arguments) => Box::pin(device::run(arguments)).await,
@@ -75,14 +97,17 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::PsaToken(arguments) => psa_token::run(&arguments),
         Command::Size(arguments) => Box::pin(size::run(arguments)).await,
         Command::Rollover(arguments) => rollover::run(arguments).await,
+        Command::Storm(arguments) => storm::run(&arguments),
         Command::Year(arguments) => Box::pin(year::run(arguments)).await,
         Command::Qemu(arguments) => Box::pin(qemu::run(arguments)).await,
     };
-    outcome.unwrap_or_else(|failure| {
-        // Where standard error is closed there is nobody to tell.
-        let _told = writeln!(io::stderr(), "firmware-sim: {}", crate::fleet::chain(failure.as_ref()));
-        ExitCode::FAILURE
-    })
+    outcome.unwrap_or_else(|failure| failed(failure.as_ref()))
+}
+
+fn failed(failure: &dyn core::error::Error) -> ExitCode {
+    // Where standard error is closed there is nobody to tell.
+    let _told = writeln!(io::stderr(), "firmware-sim: {}", crate::fleet::chain(failure));
+    ExitCode::FAILURE
 }
 
 /// The exit status of an interrupted program, as shells have it for SIGINT.

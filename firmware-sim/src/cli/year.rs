@@ -62,7 +62,7 @@ pub(super) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     Ok(if report.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn new_seed() -> Result<u64, Failure> {
+pub(super) fn new_seed() -> Result<u64, Failure> {
     let mut bytes = [0; 4];
     rand_core::RngCore::try_fill_bytes(&mut rand_core::OsRng, &mut bytes)?;
     Ok(u32::from_be_bytes(bytes).into())

@@ -82,7 +82,8 @@ impl Factory {
     }
 }
 
-fn firmware<'s>(spec: &'s DeviceSpec) -> Result<Firmware<'s>, DeviceError> {
+/// What the device says of its hardware and firmware.
+pub(crate) fn firmware<'s>(spec: &'s DeviceSpec) -> Result<Firmware<'s>, DeviceError> {
     let settings = &spec.settings;
     let unfit = || spec.form("device.toml", "measurements that fit evidence");
     let mut measurements = heapless::Vec::new();

@@ -18,7 +18,7 @@ use crate::factory::SettingsError;
 use crate::faults::Fault;
 use crate::flash::ImageError;
 
-pub(crate) use attester::Factory;
+pub(crate) use attester::{Factory, firmware};
 pub use connector::{TokioConnector, TokioStream};
 pub use milestones::{Milestone, Milestones};
 pub use spec::{DeviceSpec, Overrides, root_of_trust};

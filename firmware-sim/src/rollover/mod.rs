@@ -5,6 +5,8 @@
 mod gaps;
 mod strangers;
 
+pub(crate) use strangers::{Stranger, servers_moved};
+
 use core::time::Duration;
 use std::io::{self, Write};
 
@@ -184,8 +186,10 @@ impl<'s> Rolling<'s> {
         }
         self.until("the farewell of some", |rolling| rolling.stage.broker.connected() == here).await?;
         writeln!(story, "{all} devices are enrolled and publish; {away} of them have gone away.")?;
-        let old = strangers::Stranger::of_the_ca_in_force(self.stage)?;
-        let old_taken_before = old.taken(self.stage).await;
+        let files = &self.stage.config.files;
+        let old = Stranger::of(&files.issuing_certificate, &files.issuing_key)?;
+        let ports = [self.stage.server.bound().https.port(), self.stage.broker.address().port()];
+        let old_taken_before = old.taken(&ports).await;
 
         let begun = Instant::now();
         self.gaps.begin();
@@ -206,7 +210,7 @@ impl<'s> Rolling<'s> {
         self.order(Order::Switch, true).await?;
         let wanted = &started.plan.issuing;
         self.until("a new certificate for server and broker", |rolling| {
-            strangers::servers_moved(rolling.stage, wanted)
+            servers_moved(&rolling.stage.config, wanted)
         })
         .await?;
         writeln!(story, "Switched: the new CA signs; the certificates of server and broker are renewed.")?;
@@ -224,12 +228,12 @@ impl<'s> Rolling<'s> {
         self.confirmed_until(2, all).await?;
         writeln!(story, "They came back with the old root alone, and have moved too.")?;
         self.order(Order::Retire, false).await?;
-        let moved_servers = strangers::servers_moved(self.stage, wanted);
+        let moved_servers = servers_moved(&self.stage.config, wanted);
         self.confirmed_until(3, all).await?;
         let mut old_taken_after = 2;
         let since = Instant::now();
         while old_taken_after > 0 && since.elapsed() < self.patience {
-            old_taken_after = old.taken(self.stage).await;
+            old_taken_after = old.taken(&ports).await;
         }
         writeln!(story, "Retired: trust bundle 3 is with all devices, the old CA is refused everywhere.")?;
         self.until("a settled fleet", |rolling| rolling.stage.broker.connected() == all).await?;
@@ -394,7 +398,8 @@ impl<'s> Rolling<'s> {
     }
 }
 
-fn start_options() -> StartOptions {
+/// A new issuing CA under a new root, with everything by default.
+pub(crate) fn start_options() -> StartOptions {
     StartOptions {
         new: NewCa::Made {
             new_root: true,

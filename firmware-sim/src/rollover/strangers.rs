@@ -1,9 +1,11 @@
 //! What server and broker show, and whether they take a client certificate of the old CA.
 
 use core::time::Duration;
+use std::path::Path;
 use std::sync::Arc;
 
 use ca::{CaCertificate, FileKey};
+use enroll_server::config::Config;
 use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, KeyPair, KeyUsagePurpose, SerialNumber};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName, UnixTime};
@@ -13,25 +15,23 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use super::RolloverError;
-use crate::stage::Stage;
 
-/// A client certificate that the CA in force signs now, with a serial number of the server's form.
-pub(super) struct Stranger(ClientConfig);
+/// A client certificate by an issuing CA, with a serial number of the server's form.
+pub(crate) struct Stranger(ClientConfig);
 
 impl Stranger {
-    pub(super) fn of_the_ca_in_force(stage: &Stage) -> Result<Self, RolloverError> {
+    /// Signed now, with the CA's certificate and key in these files.
+    pub(crate) fn of(certificate: &Path, key: &Path) -> Result<Self, RolloverError> {
         let failed = |error: &dyn core::error::Error| RolloverError::Certificate(crate::fleet::chain(error));
-        let files = &stage.config.files;
         let what = || "the issuing CA's certificate cannot be read".to_owned();
-        let pem = std::fs::read(&files.issuing_certificate)
-            .map_err(|source| RolloverError::Io { what: what(), source })?;
+        let pem = std::fs::read(certificate).map_err(|source| RolloverError::Io { what: what(), source })?;
         let ders = ca::pem::read_certificates(&pem).map_err(|_| RolloverError::Certificate(what()))?;
         let ca = ders
             .into_iter()
             .next()
             .map(CertificateDer::from)
             .ok_or_else(|| RolloverError::Certificate(what()))?;
-        let key = FileKey::load(&files.issuing_key).map_err(|error| failed(&error))?;
+        let key = FileKey::load(key).map_err(|error| failed(&error))?;
         let key = KeyPair::try_from(key.pkcs8()).map_err(|error| failed(&error))?;
         let issuer = rcgen::Issuer::from_ca_cert_der(&ca, key).map_err(|error| failed(&error))?;
         let key = KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).map_err(|error| failed(&error))?;
@@ -59,11 +59,11 @@ impl Stranger {
         Ok(Self(config))
     }
 
-    /// How many of server and broker take it.
-    pub(super) async fn taken(&self, stage: &Stage) -> usize {
+    /// How many of those who listen on these ports of the loopback interface take it.
+    pub(crate) async fn taken(&self, ports: &[u16]) -> usize {
         let mut taken = 0;
-        for address in [stage.server.bound().https, stage.broker.address()] {
-            taken += usize::from(self.is_taken(address.port()).await);
+        for port in ports {
+            taken += usize::from(self.is_taken(*port).await);
         }
         taken
     }
@@ -87,9 +87,9 @@ impl Stranger {
 }
 
 /// Whether the files of server and broker hold certificates of `ca`.
-pub(super) fn servers_moved(stage: &Stage, ca: &CaCertificate) -> bool {
-    let broker = stage.config.tls_files.iter().map(|file| &file.files.certificate);
-    broker.chain([&stage.config.files.server_certificate]).all(|path| {
+pub(crate) fn servers_moved(config: &Config, ca: &CaCertificate) -> bool {
+    let broker = config.tls_files.iter().map(|file| &file.files.certificate);
+    broker.chain([&config.files.server_certificate]).all(|path| {
         let ders = std::fs::read(path).ok().and_then(|pem| ca::pem::read_certificates(&pem).ok());
         ders.and_then(|ders| ders.into_iter().next()).is_some_and(|leaf| ca.has_signed(&leaf))
     })

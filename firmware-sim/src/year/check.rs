@@ -47,6 +47,10 @@ impl Evidence<'_> {
                 findings.lost.push(format!("{}: {why}", entry.id));
             } else {
                 self.one_identity(entry, &certificates, &mut wrong);
+                let Book { server_down, wanted_within, .. } = self.book;
+                if let Some(late) = entry.wanted_too_long(self.elapsed, server_down, *wanted_within) {
+                    wrong(late);
+                }
             }
         }
         for (device, certificates) in by_device {

@@ -50,6 +50,8 @@ pub(super) struct Common {
     pub(super) time: VirtualTime,
     pub(super) ledger: Ledger,
     pub(super) telemetry: Duration,
+    /// Mean time between two reports, and between two questions for what an operator wants.
+    pub(super) report: Duration,
     pub(super) plant: Option<Plant>,
 }
 
@@ -205,7 +207,7 @@ impl Life {
             software_version: &self.spec.settings.firmware.version,
             telemetry_interval: self.common.telemetry,
             poll: POLL,
-            pace: Pace::DEFAULT,
+            pace: Pace { check_in: self.common.report, trust_check: self.common.report, ..Pace::DEFAULT },
             ..Settings::new(&self.spec.server.host, self.spec.server.port, &trust_bundle, BUILT)
         };
         let control = Control::new();

@@ -1,6 +1,7 @@
 //! Does what the plan says, and waits until its effect is there before the time goes on.
 
 use core::time::Duration;
+use std::collections::BTreeMap;
 
 use ca::crl::Reason;
 use enroll_server::clock::Clock as _;
@@ -8,14 +9,15 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
 use super::YearError;
-use super::ledger::Ledger;
-use super::plan::{Plan, Step};
+use super::ledger::{Ledger, issuer_of};
+use super::plan::{HOUR, Plan, Size, Step};
+use super::rollover::Rolling;
 use super::site::Site;
 use super::time::{Participant, VirtualTime};
 
 /// How long what is revoked may take to be refused, in real time. Aims at a second; this is for a machine that has
 /// other things to do.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The hand of fate and of the operator.
 pub(super) struct Director {
@@ -28,22 +30,39 @@ pub(super) struct Director {
     /// Outages that go on, of server and broker: two may overlap.
     pub(super) outages: [u32; 2],
     /// What waits until the server is back.
-    pub(super) put_off: Vec<usize>,
+    pub(super) put_off: Vec<Step>,
+    /// What is still to come, in order.
+    pub(super) agenda: BTreeMap<(Duration, usize), Step>,
+    pub(super) rolling: Rolling,
 }
 
 impl Director {
     /// Carries out the whole plan, up to `end`.
-    pub(super) async fn run(&mut self, plan: &Plan, end: Duration) -> Result<(), YearError> {
+    pub(super) async fn run(&mut self, plan: &Plan, size: &Size) -> Result<(), YearError> {
+        let again = (size.report() / 7).max(HOUR);
         for (at, step) in &plan.steps {
-            self.go_to(*at).await;
-            Box::pin(self.perform(*step)).await?;
+            self.later(*at, *step);
         }
-        self.go_to(end).await;
+        while let Some(((at, _), step)) = self.agenda.pop_first() {
+            if at >= size.length {
+                break;
+            }
+            self.go_to(at).await;
+            Box::pin(self.perform(step, again)).await?;
+        }
+        self.go_to(size.length).await;
         Ok(())
     }
 
+    /// Has a step carried out then, after those that are there for the same moment.
+    pub(super) fn later(&mut self, at: Duration, step: Step) {
+        let place =
+            self.agenda.range((at, 0)..=(at, usize::MAX)).next_back().map_or(0, |((_, place), _)| place + 1);
+        self.agenda.insert((at, place), step);
+    }
+
     /// Sleeps until then. Is at work whenever the server makes a revocation list, since it does so in real time.
-    async fn go_to(&self, at: Duration) {
+    pub(super) async fn go_to(&self, at: Duration) {
         loop {
             let (now, due) = (self.time.elapsed(), self.site.list_due().unwrap_or(Duration::MAX));
             if due <= now {
@@ -57,39 +76,49 @@ impl Director {
         }
     }
 
-    async fn perform(&mut self, step: Step) -> Result<(), YearError> {
+    /// Carries a step out; what is refused is tried again after `again`.
+    async fn perform(&mut self, step: Step, again: Duration) -> Result<(), YearError> {
         tracing::info!(day = self.time.elapsed().as_secs() / 86_400, ?step, "the plan");
+        if self.outages[0] > 0 && step.wants_server() {
+            self.put_off.push(step);
+            return Ok(());
+        }
         match step {
             Step::ServerDown => self.server_down().await,
             Step::ServerUp => self.server_up().await?,
             Step::BrokerDown => self.broker_down().await,
             Step::BrokerUp => self.broker_up().await?,
             Step::RenewServer => {
-                self.site.renew_server_certificate()?;
+                self.site.renew_server_certificate().await?;
                 self.server_down().await;
                 self.server_up().await?;
             }
             Step::RenewBroker => {
-                self.site.renew_broker_certificate()?;
+                self.site.renew_broker_certificate().await?;
                 self.broker_down().await;
                 self.broker_up().await?;
             }
-            Step::Revoke(device) if self.outages[0] > 0 => self.put_off.push(device),
             Step::Revoke(device) => self.revoke(device).await?,
             Step::SwitchOff(device) => self.switch(device, false).await,
             Step::SwitchOn(device) => self.switch(device, true).await,
+            Step::TellThroughBroker => self.tell_through_broker().await?,
+            Step::Renew(device) => self.renew(Some(device)).await?,
+            Step::RenewAll => self.renew(None).await?,
+            Step::StartRollover => self.start_rollover().await?,
+            Step::SwitchCa => self.switch_ca(again).await?,
+            Step::RetireCa => self.retire_ca(again).await?,
         }
         Ok(())
     }
 
-    async fn server_down(&mut self) {
+    pub(super) async fn server_down(&mut self) {
         self.outages[0] += 1;
         self.who.doing("stopping the server");
         self.ledger.with(|book, now| book.server_down.begin(now));
         self.site.stop_server().await;
     }
 
-    async fn server_up(&mut self) -> Result<(), YearError> {
+    pub(super) async fn server_up(&mut self) -> Result<(), YearError> {
         self.outages[0] = self.outages[0].saturating_sub(1);
         if self.outages[0] > 0 {
             return Ok(());
@@ -97,8 +126,9 @@ impl Director {
         self.who.doing("starting the server");
         self.site.start_server().await?;
         self.ledger.with(|book, now| book.server_down.end(now));
-        for device in core::mem::take(&mut self.put_off) {
-            self.revoke(device).await?;
+        let now = self.time.elapsed();
+        for step in core::mem::take(&mut self.put_off) {
+            self.later(now, step);
         }
         Ok(())
     }
@@ -146,9 +176,13 @@ impl Director {
         admin.revoke(id, Reason::KeyCompromise).await?;
         self.ledger.entry(device, |entry, now| entry.revoked = Some(now));
         let Some(broker) = self.site.broker() else { return Ok(()) };
-        // Those that have ended are refused for that, and are not on the list for ever.
-        let good =
-            admin.certificates(Some(id)).await?.into_iter().filter(|known| known.not_after > self.time.now());
+        // Those that have ended are refused for that, and are not on the list for ever; those of a CA that was retired
+        // are refused for that, and its list is out no more.
+        let retired = self.ledger.read(|book| book.retired.as_ref().map(|(name, _)| name.clone()));
+        let is_retired = |der: &[u8]| retired.as_ref().is_some_and(|name| issuer_of(der) == *name);
+        let good = admin.certificates(Some(id)).await?.into_iter().filter(|known| {
+            known.not_after > self.time.now() && !known.der.as_deref().is_some_and(is_retired)
+        });
         let serials: Vec<_> = good.map(|known| known.serial).collect();
         self.who.doing("waiting until the broker refuses a revoked device");
         let known = async {

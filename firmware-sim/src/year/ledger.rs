@@ -7,7 +7,9 @@ use core::time::Duration;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use agent_core::flow::{Notice, Peer};
+use agent_core::platform::Request;
 use agent_core::x509::Certificate;
+use shared::message::latest::{RenewRequest, TrustReport};
 use shared::{Reject, UnixTime, endpoint};
 use tokio::sync::watch;
 
@@ -32,6 +34,10 @@ pub(super) struct Book {
     pub(super) violations: Vec<String>,
     /// Longest time that the broker took to cut a revoked device off, in real time.
     pub(super) longest_cut: Duration,
+    /// Name of the CA that was given up, and when.
+    pub(super) retired: Option<(Vec<u8>, Duration)>,
+    /// How long a renewal that an operator wants may take, times without server or power left out.
+    pub(super) wanted_within: Duration,
 }
 
 /// One device.
@@ -63,6 +69,18 @@ pub(super) struct Entry {
     pub(super) logins: u64,
     /// Its newest certificate.
     pub(super) life: Option<Life>,
+    /// Name of the CA that made it: the content of its RDNSequence.
+    pub(super) issuer: Vec<u8>,
+    /// The trust bundle that it last took, with its anchors.
+    pub(super) trust: Option<(u64, Vec<Vec<u8>>)>,
+    /// The number of the newest trust bundle of which it told the server.
+    pub(super) reported: u64,
+    /// Since when an operator wants a renewal that did not come yet.
+    pub(super) wanted: Option<Duration>,
+    /// When it last heard through the broker that one is wanted.
+    told: Option<Duration>,
+    /// Renewals that an operator wanted, by how the device heard of it: through the broker, or otherwise.
+    pub(super) renewed_as_wanted: [u64; 2],
     /// By which way it last asked.
     asked: Option<Way>,
     /// Longest time without the broker that nothing excuses, while its certificate was good.
@@ -99,12 +117,16 @@ pub(super) const LONGEST_RETURN: Duration = Duration::from_secs(3 * 3600);
 const LATEST_RENEWAL: Duration = Duration::from_secs(6 * 3600);
 
 impl Ledger {
-    pub(super) fn new(time: &VirtualTime, devices: impl Iterator<Item = (String, bool)>) -> Self {
+    pub(super) fn new(
+        time: &VirtualTime,
+        wanted_within: Duration,
+        devices: impl Iterator<Item = (String, bool)>,
+    ) -> Self {
         let entry = |(id, may_enroll_again)| {
             let off = Spans::beginning_at(Duration::ZERO);
             Entry { id, may_enroll_again, off, ..Entry::default() }
         };
-        let book = Book { devices: devices.map(entry).collect(), ..Book::default() };
+        let book = Book { devices: devices.map(entry).collect(), wanted_within, ..Book::default() };
         let (changed, _) = watch::channel(0);
         Self { book: Arc::new(Mutex::new(book)), changed, time: time.clone() }
     }
@@ -152,13 +174,19 @@ impl Ledger {
     }
 
     /// A device sends a request to the enrollment server.
-    pub(super) fn request(&self, device: usize, path: &str) {
-        let way = match path {
-            endpoint::ENROLL => Way::Enroll,
-            endpoint::RENEW => Way::Renew,
+    pub(super) fn request(&self, device: usize, request: &Request<'_>) {
+        let body = request.body.unwrap_or_default();
+        let in_request = || RenewRequest::decode(body).ok()?.trust;
+        let (way, held) = match request.path {
+            endpoint::ENROLL => (Some(Way::Enroll), in_request()),
+            endpoint::RENEW => (Some(Way::Renew), in_request()),
+            endpoint::TRUST => (None, TrustReport::decode(body).ok().map(|report| report.held)),
             _ => return,
         };
-        self.entry(device, |entry, _| entry.asked = Some(way));
+        self.entry(device, |entry, _| {
+            entry.asked = way.or(entry.asked);
+            entry.reported = entry.reported.max(held.unwrap_or(0));
+        });
     }
 
     /// A device has power from now on.
@@ -188,14 +216,31 @@ impl Book {
         self.violations.push(format!("day {:.1}: {text}", now.as_secs_f64() / DAY.as_secs_f64()));
     }
 
+    /// An operator wants a renewal of a device.
+    pub(super) fn want(&mut self, device: &str, now: Duration) {
+        let entry = self.devices.iter_mut().find(|entry| entry.id == device && entry.revoked.is_none());
+        if let Some(entry) = entry {
+            entry.wanted.get_or_insert(now);
+        }
+    }
+
     fn notice(&mut self, device: usize, now: Duration, time: &VirtualTime, notice: &Notice<'_>) {
+        let (retired, wanted_within) = (self.retired.as_ref(), self.wanted_within);
         let Some(entry) = self.devices.get_mut(device) else { return };
         let mut wrong = None;
         match notice {
             // The second tells of what became durable just before the power was cut, and nobody heard of it.
             Notice::Enrolled { chain, .. } | Notice::IdentityActivated { chain, .. } => {
-                wrong = entry.enrolled(now, time, chain, &self.server_down);
+                let before = entry.serials.len();
+                wrong = entry.enrolled(now, time, chain, &self.server_down, retired);
+                if entry.serials.len() > before {
+                    wrong = wrong.or(entry.renewed_as_wanted(now, &self.server_down, wanted_within));
+                }
             }
+            Notice::TrustChanged { number, anchors } => {
+                entry.trust = Some((*number, anchors.iter().map(|anchor| anchor.to_vec()).collect()));
+            }
+            Notice::Command { name: "renew" } => entry.told = Some(now),
             Notice::BrokerAccepted { .. } => {
                 entry.logins += 1;
                 wrong = entry.accepted(now, &self.server_down, &self.broker_down);
@@ -236,6 +281,7 @@ impl Entry {
         time: &VirtualTime,
         chain: &[&[u8]],
         server_down: &Spans,
+        retired: Option<&(Vec<u8>, Duration)>,
     ) -> Option<String> {
         let before = self.life;
         let leaf = chain.first().and_then(|leaf| Certificate::parse(leaf).ok());
@@ -246,6 +292,8 @@ impl Entry {
         }
         self.serials.push(leaf.serial().to_vec());
         self.life = Some(Life::of(now, time, leaf.not_after()));
+        let issuer = core::mem::replace(&mut self.issuer, leaf.issuer().to_vec());
+        let retired = retired.filter(|(name, _)| *name == issuer).map(|(_, at)| *at);
         if self.revoked.is_some_and(|revoked| now > revoked) {
             return Some("was revoked, and got a certificate".into());
         }
@@ -256,8 +304,17 @@ impl Entry {
             }
             (Some(Way::Enroll), Some(before)) => {
                 self.enrollments += 1;
-                let text = || format!("enrolled again, and had a certificate to day {}", days(before.ends));
-                (!self.may_enroll_again).then(text)
+                let end = days(before.ends);
+                match retired {
+                    // It had ended, so that nobody had to wait for it.
+                    Some(retired) if retired >= before.ends => None,
+                    Some(retired) => Some(format!(
+                        "enrolled again: its CA was retired on day {}, and its certificate ended on day {end}",
+                        days(retired)
+                    )),
+                    None => (!self.may_enroll_again)
+                        .then(|| format!("enrolled again, and had a certificate to day {end}")),
+                }
             }
             (Some(Way::Renew), Some(before)) => {
                 self.renewals += 1;
@@ -266,6 +323,39 @@ impl Entry {
             (Some(Way::Renew), None) => Some("renewed what it did not have".into()),
             (None, _) => Some("got a certificate that it did not ask for".into()),
         }
+    }
+
+    /// A certificate came, whatever led to it: an operator who wanted one has it. Says what is wrong about that.
+    fn renewed_as_wanted(&mut self, now: Duration, server_down: &Spans, within: Duration) -> Option<String> {
+        let late = self.wanted_too_long(now, server_down, within);
+        let since = self.wanted.take()?;
+        let [through_broker, otherwise] = &mut self.renewed_as_wanted;
+        *(if self.told >= Some(since) { through_broker } else { otherwise }) += 1;
+        late
+    }
+
+    /// Whether an operator has waited too long for a renewal.
+    pub(super) fn wanted_too_long(
+        &self,
+        now: Duration,
+        server_down: &Spans,
+        within: Duration,
+    ) -> Option<String> {
+        let since = self.wanted?;
+        let waited = (now - since).saturating_sub(excused(since, now, &[server_down, &self.off]));
+        (waited > within).then(|| {
+            format!("did not renew for {:.1} h, as an operator wanted on day {}", hours(waited), days(since))
+        })
+    }
+
+    /// Whether it is at its broker and has not heard yet that a renewal is wanted.
+    pub(super) fn is_to_be_told(&self) -> bool {
+        self.online && self.wanted.is_some() && self.told < self.wanted
+    }
+
+    /// Whether it has a certificate that has not ended and was not revoked.
+    pub(super) fn lives(&self, now: Duration) -> bool {
+        self.revoked.is_none() && self.life.is_some_and(|life| life.ends > now)
     }
 
     /// Whether `now` is too late to renew `life`.
@@ -310,6 +400,16 @@ impl Life {
         let ends = time.elapsed_at(not_after);
         Self { issued: now, renew_by: now + ends.saturating_sub(now) * 5 / 6, ends }
     }
+}
+
+/// The issuer of a certificate, as [`Entry::issuer`] has it; empty where this is none.
+pub(super) fn issuer_of(der: &[u8]) -> Vec<u8> {
+    Certificate::parse(der).map(|leaf| leaf.issuer().to_vec()).unwrap_or_default()
+}
+
+/// The subject of a CA, as [`Entry::issuer`] has it; empty where this is no certificate.
+pub(super) fn name_of(der: &[u8]) -> Vec<u8> {
+    Certificate::parse(der).map(|ca| ca.subject().to_vec()).unwrap_or_default()
 }
 
 pub(super) fn days(at: Duration) -> String {

@@ -4,7 +4,7 @@ use core::time::Duration;
 use std::fs;
 
 use enroll_server::config::Config;
-use enroll_server::store::{SqliteOptions, SqliteStore, Store as _};
+use enroll_server::store::{SqlStore, SqliteOptions, Store as _};
 use enroll_server::transparency_log::audit::{compare, walk};
 use enroll_server::transparency_log::{Folder, LogKey, Source};
 use tokio::time::{Instant, sleep};
@@ -40,7 +40,7 @@ pub(super) async fn audit(config: &Config) -> Result<Audited, YearError> {
         findings.extend(walked.take_record_findings());
         let mut waiting = 0;
         if findings.is_empty() {
-            let store = SqliteStore::open(&SqliteOptions::new(&config.files.store))?;
+            let store = SqlStore::sqlite(&SqliteOptions::new(&config.files.store))?;
             let compared = compare(&store, &walked, (&source, &key), &mut quiet).await;
             store.close().await?;
             let (found, waits) = compared?;

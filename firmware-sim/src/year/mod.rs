@@ -6,21 +6,25 @@
 mod check;
 mod clock;
 mod device;
-mod dice;
+pub(crate) mod dice;
 mod director;
 mod excuse;
 mod flash;
 mod ledger;
 mod log;
+mod moved;
 mod network;
 mod plan;
 mod plant;
+mod renewals;
 mod report;
+mod rollover;
 mod site;
 mod time;
 
 use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 
@@ -36,8 +40,10 @@ use director::Director;
 use ledger::Ledger;
 use plan::{DAY, Plan, Size};
 use report::Frame;
+use rollover::Rolling;
 use site::Site;
 
+use crate::rollover::RolloverError;
 use crate::stage::StageError;
 
 pub use plant::Plant;
@@ -100,6 +106,12 @@ pub enum YearError {
     /// The operator's commands failed.
     #[error("the enrollment server did not carry out what its operator asked for")]
     Operator(#[from] enroll_server::admin::AdminError),
+    /// The rollover of the CA could not go on.
+    #[error("the rollover of the CA could not go on")]
+    Rollover(#[source] Box<RolloverError>),
+    /// What the server says of its CAs cannot be read.
+    #[error(transparent)]
+    Load(#[from] enroll_server::startup::LoadError),
     /// The server's log cannot be read.
     #[error("the server's log cannot be audited")]
     Log(#[from] enroll_server::transparency_log::audit::AuditError),
@@ -119,6 +131,12 @@ pub enum YearError {
         /// Who was at work.
         holders: Vec<String>,
     },
+}
+
+impl From<RolloverError> for YearError {
+    fn from(error: RolloverError) -> Self {
+        Self::Rollover(Box::new(error))
+    }
 }
 
 /// When the year begins.
@@ -153,11 +171,18 @@ pub async fn run(options: &YearOptions, progress: &Progress) -> Result<Report, Y
     let who = time.join("the director");
     let site = Box::pin(Site::build(dir.path(), &size, &time, options.plant)).await?;
     let named = site.devices.iter().zip(&plan.devices);
-    let ledger = Ledger::new(&time, named.map(|(spec, nature)| (spec.id().to_owned(), nature.enrolls_again)));
+    // Two questions for what an operator wants may be so far apart, and the pace of retries comes on top.
+    let wanted_within = size.report() * 2 + DAY / 4;
+    let ledger = Ledger::new(
+        &time,
+        wanted_within,
+        named.map(|(spec, nature)| (spec.id().to_owned(), nature.enrolls_again)),
+    );
     let common = Common {
         time: time.clone(),
         ledger: ledger.clone(),
         telemetry: Duration::from_secs(options.telemetry_hours * 3600),
+        report: size.report(),
         plant: options.plant,
     };
     let (devices, power) = Devices::start(options.seed, &site, &plan, &common)?;
@@ -170,10 +195,12 @@ pub async fn run(options: &YearOptions, progress: &Progress) -> Result<Report, Y
         power,
         outages: [0, 0],
         put_off: Vec::new(),
+        agenda: BTreeMap::new(),
+        rolling: Rolling::default(),
     };
     let watched = watch_over(&time, options.patience, progress);
     let outcome = tokio::select! {
-        outcome = Box::pin(director.run(&plan, size.length)) => outcome,
+        outcome = Box::pin(director.run(&plan, &size)) => outcome,
         stuck = watched => Err(stuck),
     };
     let report = match outcome {
@@ -193,13 +220,20 @@ async fn conclude(seed: u64, director: &Director, begun: Instant) -> Result<Repo
         Some(admin) => admin.certificates(None).await?,
         None => Vec::new(),
     };
+    let moved = director.moved(&certificates).await?;
     let audited = log::audit(&site.config).await?;
     let issued = site.issued();
     let (now, elapsed) = (time.now(), time.elapsed());
     Ok(ledger.read(|book| {
         let evidence = Evidence { book, certificates: &certificates, issued: &issued, now, elapsed };
-        let frame = Frame { seed, elapsed, real: begun.elapsed(), steps: time.steps() };
-        Report::of(&frame, book, &certificates, &audited, evidence.findings())
+        let mut findings = evidence.findings();
+        if let Some(moved) = &moved {
+            findings.violations.extend(moved.findings(book, elapsed));
+        }
+        let refused = director.rolling.refused;
+        let moved = moved.map_or(0, |moved| moved.devices(book, elapsed));
+        let frame = Frame { seed, elapsed, real: begun.elapsed(), steps: time.steps(), refused, moved };
+        Report::of(&frame, book, &certificates, &audited, findings)
     }))
 }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use agent_core::platform::{ClientIdentity, Reply, Request, Server, Transport, TransportError};
 use agent_core::x509::Certificate;
+use shared::endpoint;
 use shared::message::latest::{Answer, Outcome};
 
 use super::ledger::Ledger;
@@ -28,7 +29,10 @@ impl<K, T: Transport<K>> Transport<K> for Calls<T> {
         answer: &mut [u8],
     ) -> Result<Reply, TransportError> {
         self.who.doing("asking the enrollment server");
-        self.ledger.request(self.device, request.path);
+        self.ledger.request(self.device, &request);
+        if self.plant == Some(Plant::IgnoresTrustBundles) && request.path == endpoint::TRUST {
+            return Err(TransportError::Unreachable);
+        }
         let reply = self.inner.exchange(server, identity, request, answer).await?;
         self.who.doing("reading the answer");
         if self.plant != Some(Plant::IgnoresRenewalWindow) {

@@ -46,6 +46,36 @@ pub(super) enum Step {
     SwitchOff(usize),
     /// It gets it back.
     SwitchOn(usize),
+    /// The server is started again with a place of its own at the broker: devices hear at once what is wanted of them.
+    TellThroughBroker,
+    /// An operator wants a renewal of a device.
+    Renew(usize),
+    /// An operator wants a renewal of all devices.
+    RenewAll,
+    /// A rollover of the CA begins: a new root, and a new issuing CA under it.
+    StartRollover,
+    /// The new CA is to sign. Refused as long as devices do not trust it, and tried again.
+    SwitchCa,
+    /// The old CA is to be given up. Refused as long as devices need it, and tried again.
+    RetireCa,
+}
+
+impl Step {
+    /// Whether it is for the server that runs.
+    pub(super) const fn wants_server(self) -> bool {
+        matches!(
+            self,
+            Self::RenewServer
+                | Self::RenewBroker
+                | Self::Revoke(_)
+                | Self::TellThroughBroker
+                | Self::Renew(_)
+                | Self::RenewAll
+                | Self::StartRollover
+                | Self::SwitchCa
+                | Self::RetireCa
+        )
+    }
 }
 
 /// What one device is like, and what befalls it by itself.
@@ -84,6 +114,7 @@ impl Plan {
         let mut steps = Vec::new();
         outages(&mut steps, &mut dice, size);
         fates(&mut steps, &mut devices, &mut dice, size);
+        steps.retain(|(at, _)| *at < size.length);
         // Stable: what is drawn for one moment stays in the order in which it was drawn.
         steps.sort_by_key(|(at, _)| *at);
         Self { steps, devices }
@@ -99,6 +130,22 @@ impl Size {
     /// From when on nothing befalls anybody any more, so that what lives has come back at the end.
     pub(super) fn quiet(&self) -> Duration {
         self.length.saturating_sub((self.length / 10).min(4 * DAY))
+    }
+
+    /// Mean time between two reports of a device, and between two questions for what an operator wants: a week in a
+    /// year.
+    pub(super) fn report(&self) -> Duration {
+        (self.length / 20).min(7 * DAY)
+    }
+
+    /// After which every device that has power has reported.
+    pub(super) fn settled(&self) -> Duration {
+        self.report() * 3 / 2 + 2 * HOUR
+    }
+
+    /// Whether there is time for a rollover of the CA.
+    pub(super) fn has_rollover(&self) -> bool {
+        self.length >= 20 * DAY
     }
 }
 
@@ -190,14 +237,44 @@ fn fates(steps: &mut Vec<(Duration, Step)>, devices: &mut [Nature], dice: &mut D
             }
         }
     }
-    for device in next.take(away) {
+    for device in next.by_ref().take(away) {
         let room = size.quiet().saturating_sub(size.begun());
         let longest = (size.certificate / 4).min(21 * DAY).min(room / 2);
         let length = dice.between(longest / 3, longest);
         let at = dice.between(size.begun(), size.quiet().saturating_sub(length));
         steps.extend([(at, Step::SwitchOff(device)), (at + length, Step::SwitchOn(device))]);
     }
-    steps.retain(|(at, _)| *at < size.length);
+    if size.has_rollover() {
+        operator(steps, next, dice, size);
+    }
+}
+
+/// What an operator does: wants renewals, before and after the server has its place at the broker, and replaces the CA
+/// while a device is away. `others` are devices that nothing else befalls.
+fn operator(
+    steps: &mut Vec<(Duration, Step)>,
+    mut others: impl Iterator<Item = usize>,
+    dice: &mut Dice,
+    size: &Size,
+) {
+    let begin = dice.between(size.length * 35 / 100, size.length * 42 / 100);
+    steps.extend([(begin, Step::StartRollover), (begin + HOUR, Step::SwitchCa)]);
+    if size.devices > 3
+        && let Some(device) = others.next()
+    {
+        let back = begin + size.settled() * 5 / 4;
+        steps.extend([(begin - HOUR, Step::SwitchOff(device)), (back, Step::SwitchOn(device))]);
+    }
+    let asked = size.devices / 50 + 1;
+    let place = size.length * 30 / 100;
+    steps.push((place, Step::TellThroughBroker));
+    for (from, to) in
+        [(size.begun(), size.length * 22 / 100), (size.length * 65 / 100, size.quiet() * 9 / 10)]
+    {
+        for device in others.by_ref().take(asked) {
+            steps.push((dice.between(from, to), Step::Renew(device)));
+        }
+    }
 }
 
 #[cfg(test)]
@@ -235,6 +312,14 @@ mod tests {
             assert!(count(&plan, |step| *step == Step::BrokerDown) >= 9);
             assert_eq!(plan.devices.iter().filter(|device| device.enrolls_again).count(), 1);
             assert!(plan.devices.iter().any(|device| !device.has_clock));
+            for step in [Step::TellThroughBroker, Step::StartRollover, Step::SwitchCa] {
+                assert_eq!(count(&plan, |known| *known == step), 1, "{step:?}");
+            }
+            let place = plan.steps.iter().position(|(_, step)| *step == Step::TellThroughBroker).unwrap();
+            let (before, after) = plan.steps.split_at(place);
+            for part in [before, after] {
+                assert_eq!(part.iter().filter(|(_, step)| matches!(step, Step::Renew(_))).count(), 5);
+            }
             assert!(plan.devices.iter().filter(|device| !device.cuts.is_empty()).count() > 100);
         }
     }

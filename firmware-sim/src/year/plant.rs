@@ -14,6 +14,12 @@ pub enum Plant {
     ForgetsCrl,
     /// Devices take the end of a certificate for the time to renew it.
     IgnoresRenewalWindow,
+    /// Devices ask for no trust bundle.
+    IgnoresTrustBundles,
+    /// An operator forces the retirement of the CA while devices need it.
+    ForcesRetirement,
+    /// The server forgets the renewals that an operator wanted.
+    ForgetsWantedRenewals,
 }
 
 /// A key store, with the defect or without.

@@ -30,6 +30,17 @@ pub struct Report {
     pub renewals: u64,
     /// Enrollments of devices that had an identity before.
     pub reenrollments: u64,
+    /// Renewals that an operator wanted and a device heard of through its broker.
+    pub renewals_told_by_broker: u64,
+    /// Renewals that an operator wanted and that came another way: with the server's next answer, or because they were
+    /// due.
+    pub renewals_told_otherwise: u64,
+    /// How often the switch to the new CA was refused, because devices did not trust it yet.
+    pub switch_refused: u64,
+    /// How often the retirement of the old CA was refused, because devices needed it.
+    pub retirement_refused: u64,
+    /// Living devices that have a certificate of the new CA and reported the trust bundle without the old root.
+    pub moved: usize,
     /// Devices that were revoked.
     pub revoked: usize,
     /// Logins of revoked devices that the broker refused.
@@ -78,6 +89,8 @@ pub(super) struct Frame {
     pub(super) elapsed: Duration,
     pub(super) real: Duration,
     pub(super) steps: u64,
+    pub(super) refused: [u64; 2],
+    pub(super) moved: usize,
 }
 
 impl Report {
@@ -111,6 +124,11 @@ impl Report {
             enrollments,
             renewals: sum(|entry| entry.renewals),
             reenrollments: sum(|entry| entry.enrollments) - enrollments,
+            renewals_told_by_broker: sum(|entry| entry.renewed_as_wanted[0]),
+            renewals_told_otherwise: sum(|entry| entry.renewed_as_wanted[1]),
+            switch_refused: frame.refused[0],
+            retirement_refused: frame.refused[1],
+            moved: frame.moved,
             revoked: book.devices.iter().filter(|entry| entry.revoked.is_some()).count(),
             refused_by_broker: sum(|entry| entry.refused_by_broker),
             refused_by_server: sum(|entry| entry.refused_by_server),
@@ -155,6 +173,15 @@ impl Report {
         line("enrollments", self.enrollments.to_string())?;
         line("renewals, each with a new key", self.renewals.to_string())?;
         line("re-enrollments by IDevID", self.reenrollments.to_string())?;
+        line(
+            "  wanted, told by the broker or not",
+            format!("{}, {}", self.renewals_told_by_broker, self.renewals_told_otherwise),
+        )?;
+        line("devices that moved to the new CA", self.moved.to_string())?;
+        line(
+            "  switch, retirement refused before",
+            format!("{}, {}", self.switch_refused, self.retirement_refused),
+        )?;
         line("devices revoked", self.revoked.to_string())?;
         line(
             "  refused at the broker, at the server",

@@ -8,15 +8,19 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use ca::Serial;
+use ca::hierarchy::SERVER_LIFETIME;
 use enroll_server::admin::Admin;
 use enroll_server::clock::Clock as _;
-use enroll_server::config::Config;
+use enroll_server::config::{Config, Mqtt};
 use enroll_server::failpoint::{Failpoint, Hook};
+use enroll_server::rollover::broker_certificate;
 use enroll_server::startup::{InitOptions, Options, Server, StartError, init};
+use enroll_server::tls_files::Files;
 use rand_core::RngCore as _;
 use shared::UnixTime;
 use tokio::net::TcpListener;
 
+use super::YearError;
 use super::dice::Dice;
 use super::plan::{DAY, Size};
 use super::plant::Plant;
@@ -24,7 +28,8 @@ use super::time::VirtualTime;
 use crate::broker::{Arrival, Broker, BrokerConfig, Limits, Timekeeper};
 use crate::device::{DeviceSpec, Overrides};
 use crate::factory::{self, Evidence, Lot, Order, Provision, ServerAddress};
-use crate::stage::{StageError, broker_config, cannot_read, certify, read, write};
+use crate::fleet::chain;
+use crate::stage::{StageError, broker_config, broker_files, cannot_read, read, tell_devices, write};
 
 /// Under which devices reach server and broker: an address, so that nobody asks a resolver.
 const HOST: &str = "127.0.0.1";
@@ -38,6 +43,9 @@ pub(super) struct Site {
     pub(super) config: Config,
     pub(super) lot: Lot,
     pub(super) devices: Vec<DeviceSpec>,
+    /// The server's place at the broker, until it takes that.
+    pub(super) mqtt: Option<Mqtt>,
+    pub(super) plant: Option<Plant>,
     broker_config: BrokerConfig,
     time: VirtualTime,
     server: Option<Server>,
@@ -89,10 +97,12 @@ impl Site {
             },
             time,
         )?;
+        tell_devices(&report.config)?;
         let mut config = Config::load(&report.config).map_err(StartError::from)?;
         config.listen.https = SocketAddr::from((Ipv4Addr::LOCALHOST, https));
         config.listen.http = None;
         config.crl.valid = CRL_VALID;
+        let place = config.mqtt.take();
         // In real time: nobody falls silent for so long.
         config.broker.keep_alive = Duration::from_secs(600);
 
@@ -118,7 +128,8 @@ impl Site {
             .map(|id| DeviceSpec::load(&factory::device_dir(&lot.dir, id), &Overrides::default()));
         let devices = devices.collect::<Result<_, _>>()?;
 
-        let broker = broker_config(dir, HOST, &config, config.crl.der.clone(), Arc::new(time.clone()))?;
+        let broker = broker_config(dir, HOST, &config, config.crl.pem.clone(), Arc::new(time.clone()))?;
+        config.tls_files.push(broker_files(HOST, &broker));
         let broker_config = BrokerConfig {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, mqtt)),
             limits: Limits {
@@ -136,6 +147,8 @@ impl Site {
             config,
             lot,
             devices,
+            mqtt: place,
+            plant,
             broker_config,
             time: time.clone(),
             server: None,
@@ -188,16 +201,40 @@ impl Site {
         }
     }
 
-    /// Gives the server another certificate and key of its own, for its next start.
-    pub(super) fn renew_server_certificate(&self) -> Result<(), StageError> {
-        let files = &self.config.files;
-        certify(HOST, &self.config, &files.server_certificate, &files.server_key, self.time.now())
+    /// Gives the server another TLS certificate with a key of its own, by the CA that signs now.
+    pub(super) async fn renew_server_certificate(&self) -> Result<(), YearError> {
+        let own = &self.config.files;
+        self.certify(&Files {
+            certificate: own.server_certificate.clone(),
+            key: own.server_key.clone(),
+            key_mode: 0o600,
+            owner: None,
+        })
+        .await
     }
 
     /// The same for the broker.
-    pub(super) fn renew_broker_certificate(&self) -> Result<(), StageError> {
-        let BrokerConfig { certificate, key, .. } = &self.broker_config;
-        certify(HOST, &self.config, certificate, key, self.time.now())
+    pub(super) async fn renew_broker_certificate(&self) -> Result<(), YearError> {
+        self.certify(&broker_files(HOST, &self.broker_config).files).await
+    }
+
+    async fn certify(&self, files: &Files) -> Result<(), YearError> {
+        let Some(admin) = self.admin() else { return Ok(()) };
+        let (store, hosts, now) = (admin.store().as_ref(), [HOST.to_owned()], self.time.now());
+        let made = broker_certificate(&self.config, store, files, &hosts, SERVER_LIFETIME, now).await;
+        made.map(|_| ()).map_err(|error| StageError::Certificate(chain(&error)).into())
+    }
+
+    /// The ports of server and broker, as far as they run.
+    pub(super) fn ports(&self) -> Vec<u16> {
+        let server = self.server.as_ref().map(|server| server.bound().https.port());
+        let broker = self.broker.as_ref().map(|broker| broker.address().port());
+        server.into_iter().chain(broker).collect()
+    }
+
+    /// The revocation lists that are out, in PEM; empty while the server does not run.
+    pub(super) fn lists(&self) -> Vec<u8> {
+        self.server.as_ref().map(|server| server.revocations().borrow().pem.to_vec()).unwrap_or_default()
     }
 
     /// The operator's hand, while the server runs.
@@ -210,18 +247,18 @@ impl Site {
         self.broker.as_ref()
     }
 
-    /// When the server makes the next revocation list by itself; `None` while it does not run.
+    /// When the server makes the next revocation list by itself, of whichever CA; `None` while it does not run.
     pub(super) fn list_due(&self) -> Option<Duration> {
-        let made = self.server.as_ref()?.revocations().borrow().this_update;
-        Some(self.time.elapsed_at(made.after(self.config.crl.valid / 2)))
+        let first_end = self.server.as_ref()?.revocations().borrow().first_end;
+        Some(self.time.elapsed_at(first_end).saturating_sub(self.config.crl.valid / 2))
     }
 
-    /// Waits until the list that is out is good beyond `now`.
+    /// Waits until the lists that are out are good beyond `now`, by more than half of their life.
     pub(super) async fn next_list(&self, now: Duration) {
         let Some(server) = &self.server else { return };
         let mut revocations = server.revocations();
         let half = self.config.crl.valid / 2;
-        let made = revocations.wait_for(|list| self.time.elapsed_at(list.this_update.after(half)) > now);
+        let made = revocations.wait_for(|list| self.time.elapsed_at(list.first_end) > now + half);
         // Ends too where the server is gone.
         let _made = made.await.is_ok();
     }
@@ -256,8 +293,8 @@ fn policy(config: &Config, size: &Size, order: &Order) -> Result<(), StageError>
 
 /// A copy of the revocation list that nobody brings up to date.
 fn forgotten(config: &Config, dir: &Path) -> Result<PathBuf, StageError> {
-    let copy = dir.join("forgotten.der");
-    fs::copy(&config.crl.der, &copy).map_err(|source| cannot_read(&config.crl.der, source))?;
+    let copy = dir.join("forgotten.pem");
+    fs::copy(&config.crl.pem, &copy).map_err(|source| cannot_read(&config.crl.pem, source))?;
     Ok(copy)
 }
 

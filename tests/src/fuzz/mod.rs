@@ -67,6 +67,8 @@ pub const TARGETS: &[Target] = &[
     Target { name: "dice_evidence", run: dice::evidence },
     Target { name: "maker_crl", run: dice::maker_crl },
     Target { name: "policy", run: texts::policy },
+    Target { name: "profile", run: texts::profile },
+    Target { name: "recorded_profile", run: texts::recorded_profile },
     Target { name: "reference_values", run: texts::reference_values },
     Target { name: "corim", run: releases::corim },
     Target { name: "release_list", run: releases::list },

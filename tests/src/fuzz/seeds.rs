@@ -124,6 +124,15 @@ pub fn seeds(target: &str) -> Vec<(String, Vec<u8>)> {
             ("empty".into(), Vec::new()),
             ("wrong".into(), b"[certificate]\ndays = 181\n[firmware]\nmeasurements = 7\n".to_vec()),
         ],
+        "profile" => vec![
+            file("enroll-server/ca/profile.sample.toml"),
+            ("empty".into(), Vec::new()),
+            ("full".into(), PROFILE.as_bytes().to_vec()),
+            ("wrong".into(), b"[validity]\nmost = \"181d\"\n[names]\ndns = [\"{id}.example\"]\n".to_vec()),
+        ],
+        "recorded_profile" => {
+            ["", PROFILE].into_iter().zip(["empty", "full"]).map(recorded_profile).collect()
+        }
         "inventory" => vec![
             (
                 "csv".into(),
@@ -315,4 +324,42 @@ fn file(path: &str) -> (String, Vec<u8>) {
     let full = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path);
     let content = std::fs::read(&full).unwrap_or_else(|error| panic!("{}: {error}", full.display()));
     ("sample".into(), content)
+}
+
+/// A profile with every field.
+const PROFILE: &str = r#"[validity]
+default = "30d"
+least = "12h"
+most = "60d"
+[subject]
+country = "DE"
+locality = "Town"
+organization = "Acme Ltd"
+organizational_unit = "{model}"
+[names]
+uri = ["urn:dev:os:{enterprise}-{id}", "https://id.example/{group}/{id}"]
+dns = ["{id-hash}.{label}.devices.example"]
+[usage]
+key = ["key-agreement", "digital-signature"]
+extended = ["client-auth", "eap-over-lan", "1.3.6.1.4.1.32473.9"]
+[[certificate_policy]]
+oid = "1.3.6.1.4.1.32473.1.1"
+cps = "https://pki.example/cps"
+[[extension]]
+oid = "1.3.6.1.4.1.32473.2.1"
+der = "0c0474657374"
+"#;
+
+/// The profile `text` as it is recorded with a certificate.
+fn recorded_profile((text, name): (&str, &str)) -> (String, Vec<u8>) {
+    let facts = ca::Facts {
+        tenant: "Acme",
+        enterprise: 32473,
+        group: "lab",
+        label: Some("plant-7"),
+        model: Some("M1"),
+    };
+    let profile = ca::Profile::parse("profile.toml", text).expect("a good profile");
+    let bound = profile.bind("p", &facts).expect("facts that fit");
+    (name.to_owned(), bound.text().as_bytes().to_vec())
 }

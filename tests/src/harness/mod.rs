@@ -6,6 +6,7 @@
 mod binaries;
 pub mod device;
 pub mod est;
+pub mod flood;
 pub mod hand_tpm;
 mod https;
 mod issue;

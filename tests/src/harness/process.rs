@@ -123,6 +123,12 @@ impl Process {
         self.child.try_wait().expect("the state of a child").is_none()
     }
 
+    /// Its number.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Sends a signal.
     ///
     /// # Panics

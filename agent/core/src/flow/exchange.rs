@@ -35,7 +35,9 @@ impl<W: World, const REQUEST: usize, const ANSWER: usize> Agent<'_, W, REQUEST, 
         let Ok(length) = question.encode(&mut self.request) else {
             return self.no_request(run, errand, AttestError::TooLong.into());
         };
-        let sent = self.send(endpoint::CHALLENGE, length, None, validity).await;
+        // A server that has too much to do looks how long the identity lasts.
+        let renews = errand == Errand::Identity && run.machine.renews();
+        let sent = self.send_shown(run, endpoint::CHALLENGE, length, renews, validity).await;
         let Some(reply) = self.reached(run, errand, sent, validity) else {
             return;
         };
@@ -95,15 +97,8 @@ impl<W: World, const REQUEST: usize, const ANSWER: usize> Agent<'_, W, REQUEST, 
         let Ok(length) = TrustReport { held }.encode(&mut self.request) else {
             return self.no_request(run, Errand::Trust, AttestError::TooLong.into());
         };
-        let identified = match run.stored.state().current() {
-            Some(_) => self.send_identified(run, endpoint::TRUST, length, validity).await,
-            None => Err(OnceError::NotEnrolled),
-        };
-        let sent = match identified {
-            Ok(sent) => sent,
-            // Its own certificate is not to be had now; the bundle may be what it needs.
-            Err(_) => self.send(endpoint::TRUST, length, None, validity).await,
-        };
+        let enrolled = run.stored.state().current().is_some();
+        let sent = self.send_shown(run, endpoint::TRUST, length, enrolled, validity).await;
         let Some(reply) = self.reached(run, Errand::Trust, sent, validity) else {
             return;
         };
@@ -160,6 +155,22 @@ impl<W: World, const REQUEST: usize, const ANSWER: usize> Agent<'_, W, REQUEST, 
         };
         self.answer.zeroize();
         written.map_err(|_| AttestError::TooLong.into())
+    }
+
+    /// Sends what is composed, with the identity in use where it is to be `shown` and can be. Where its certificate is not
+    /// to be had now, the answer may be what the device needs.
+    async fn send_shown(
+        &mut self,
+        run: &Run,
+        path: &str,
+        length: usize,
+        shown: bool,
+        validity: Validity,
+    ) -> Result<Reply, TransportError> {
+        if shown && let Ok(sent) = self.send_identified(run, path, length, validity).await {
+            return sent;
+        }
+        self.send(path, length, None, validity).await
     }
 
     /// Sends what is composed, with the identity in use as the TLS client. Its certificates lie behind the

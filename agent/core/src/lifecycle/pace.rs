@@ -6,9 +6,10 @@ use core::time::Duration;
 /// (full jitter), on top of whatever the server asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pace {
-    /// First bound of the delay before asking the enrollment server again.
+    /// First bound of the delay before asking the enrollment server again; six times as long for a renewal that is due
+    /// while the identity in use is good for more than a day.
     pub server_first: Duration,
-    /// Highest bound of that delay.
+    /// Highest bound of that delay; six times as long as above.
     pub server_most: Duration,
     /// First bound of the delay before connecting to the broker again.
     pub broker_first: Duration,

@@ -22,6 +22,9 @@ use crate::tls::TlsStream;
 
 /// Longest packet the broker may send, in bytes: commands are short.
 const MAX_PACKET: u32 = 4096;
+/// Most publications that wait for the broker's acknowledgement. A session has one at a time. rumqttc keeps a table with
+/// a place for each, which with its own default of 65,535 takes 16 MB and is gone through after every packet.
+const MAX_IN_FLIGHT: u16 = 4;
 /// Most commands that wait to be taken; then the connection is not read on.
 const MAX_WAITING: usize = 16;
 
@@ -157,6 +160,7 @@ fn options<K>(stream: TlsStream, login: &Login<'_, K>) -> MqttOptions {
         .set_keep_alive(keep_alive)
         .set_last_will(will)
         .set_incoming_packet_size_limit(IncomingPacketSizeLimit::Bytes(MAX_PACKET))
+        .set_outgoing_inflight_upper_limit(MAX_IN_FLIGHT)
         // The limits that count are those of whoever waits for the link.
         .set_connect_timeout(Duration::from_secs(600));
     // The stream is authenticated already. It is there once: a second connection would need a second proof.

@@ -7,11 +7,8 @@ use core::fmt;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{CrlError, Reason, Revoked};
-use crate::der::{self, tlv};
-use crate::issuer::IssueError;
+use super::{Entry, Revoked};
 use crate::serial::Serial;
-use crate::template::der_time;
 
 /// What a list says of its certificates, by serial number.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -20,26 +17,15 @@ pub struct Entries {
     len: usize,
 }
 
-/// One entry, and how it stands in the list.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Entry {
-    revoked: Revoked,
-    der: Box<[u8]>,
-}
-
 impl Entries {
     /// Puts an entry in, in place of an older one for the same certificate.
-    ///
-    /// # Errors
-    /// Where its time has no form in DER, which is so after the year 9999.
-    pub fn insert(&mut self, revoked: Revoked) -> Result<(), CrlError> {
-        let entry = Entry { revoked, der: encode(revoked)? };
-        let [first, ..] = *revoked.serial.as_bytes();
+    pub fn insert(&mut self, entry: Entry) {
+        let serial = entry.revoked().serial;
+        let [first, ..] = *serial.as_bytes();
         let part = Arc::make_mut(self.parts.entry(first).or_default());
-        if part.insert(revoked.serial, entry).is_none() {
+        if part.insert(serial, entry).is_none() {
             self.len += 1;
         }
-        Ok(())
     }
 
     /// Takes an entry off; tells whether it was there.
@@ -60,7 +46,7 @@ impl Entries {
     #[must_use]
     pub fn get(&self, serial: Serial) -> Option<Revoked> {
         let [first, ..] = *serial.as_bytes();
-        Some(self.parts.get(&first)?.get(&serial)?.revoked)
+        Some(self.parts.get(&first)?.get(&serial)?.revoked())
     }
 
     /// How many there are.
@@ -77,12 +63,12 @@ impl Entries {
 
     /// All of them, by serial number.
     pub fn iter(&self) -> impl Iterator<Item = Revoked> + '_ {
-        self.each().map(|entry| entry.revoked)
+        self.each().map(Entry::revoked)
     }
 
     /// How they stand in the list.
     pub(super) fn ders(&self) -> Vec<&[u8]> {
-        self.each().map(|entry| &*entry.der).collect()
+        self.each().map(Entry::der).collect()
     }
 
     fn each(&self) -> impl Iterator<Item = &Entry> {
@@ -96,35 +82,10 @@ impl fmt::Debug for Entries {
     }
 }
 
-/// An element of revokedCertificates (RFC 5280, section 5.1).
-fn encode(revoked: Revoked) -> Result<Box<[u8]>, CrlError> {
-    let serial = tlv(der::INTEGER, &[&revoked.serial.to_der_value()]);
-    let at = der_time(revoked.at).map_err(IssueError::Library)?;
-    let reason = revoked.reason.written().map(|code| {
-        let value = tlv(der::OCTET_STRING, &[&tlv(der::ENUMERATED, &[&[code]])]);
-        let extension = tlv(der::SEQUENCE, &[&tlv(der::OID, &[REASON_CODE]), &value]);
-        tlv(der::SEQUENCE, &[&extension])
-    });
-    let reason = reason.as_deref().unwrap_or_default();
-    Ok(tlv(der::SEQUENCE, &[&serial, &at, reason]).into())
-}
-
-impl Reason {
-    /// The CRLReason, where lists and OCSP answers have one: RFC 5280, section 5.3.1, asks to leave out "unspecified".
-    pub(crate) const fn written(self) -> Option<u8> {
-        match self {
-            Self::Unspecified => None,
-            _ => Some(self.code()),
-        }
-    }
-}
-
-/// 2.5.29.21 (RFC 5280, section 5.3.1).
-const REASON_CODE: &[u8] = &[0x55, 0x1d, 21];
-
 #[cfg(test)]
 mod tests {
-    use super::{Entries, Reason, Revoked};
+    use super::{Entries, Entry, Revoked};
+    use crate::crl::Reason;
     use crate::serial::Serial;
     use proptest::prelude::*;
     use shared::UnixTime;
@@ -137,20 +98,19 @@ mod tests {
         Revoked { serial, at: UnixTime::from_secs(at), reason: Reason::KeyCompromise }
     }
 
-    #[test]
-    fn a_copy_stays_as_it_was() {
-        let mut entries = Entries::default();
-        entries.insert(revoked(1, 1, 5)).unwrap();
-        let copy = entries.clone();
-        entries.insert(revoked(1, 2, 5)).unwrap();
-        assert!(entries.remove(revoked(1, 1, 0).serial));
-        assert_eq!(copy.iter().collect::<Vec<_>>(), [revoked(1, 1, 5)]);
-        assert_eq!(entries.iter().collect::<Vec<_>>(), [revoked(1, 2, 5)]);
+    fn entry(revoked: Revoked) -> Entry {
+        Entry::write(revoked).unwrap()
     }
 
     #[test]
-    fn a_time_that_der_cannot_write_is_refused() {
-        assert!(Entries::default().insert(revoked(1, 1, u64::MAX)).is_err());
+    fn a_copy_stays_as_it_was() {
+        let mut entries = Entries::default();
+        entries.insert(entry(revoked(1, 1, 5)));
+        let copy = entries.clone();
+        entries.insert(entry(revoked(1, 2, 5)));
+        assert!(entries.remove(revoked(1, 1, 0).serial));
+        assert_eq!(copy.iter().collect::<Vec<_>>(), [revoked(1, 1, 5)]);
+        assert_eq!(entries.iter().collect::<Vec<_>>(), [revoked(1, 2, 5)]);
     }
 
     proptest! {
@@ -159,15 +119,15 @@ mod tests {
         fn it_is_a_map(steps in proptest::collection::vec((any::<bool>(), 1_u8..4, 0_u8..4, 0_u64..9), 0..60)) {
             let (mut entries, mut model) = (Entries::default(), BTreeMap::new());
             for (put, first, second, at) in steps {
-                let entry = revoked(first, second, at);
+                let revoked = revoked(first, second, at);
                 if put {
-                    entries.insert(entry).unwrap();
-                    model.insert(entry.serial, entry);
+                    entries.insert(entry(revoked));
+                    model.insert(revoked.serial, revoked);
                 } else {
-                    prop_assert_eq!(entries.remove(entry.serial), model.remove(&entry.serial).is_some());
+                    prop_assert_eq!(entries.remove(revoked.serial), model.remove(&revoked.serial).is_some());
                 }
                 prop_assert_eq!(entries.len(), model.len());
-                prop_assert_eq!(entries.get(entry.serial), model.get(&entry.serial).copied());
+                prop_assert_eq!(entries.get(revoked.serial), model.get(&revoked.serial).copied());
             }
             prop_assert_eq!(entries.iter().collect::<Vec<_>>(), model.into_values().collect::<Vec<_>>());
         }

@@ -2,24 +2,25 @@
 //! distribution point.
 //!
 //! The list is written here and not by the library that signs certificates, which would build every entry anew: one
-//! more entry would cost as much as all. What is revoked is the store's to know, and that an entry stays until its
-//! certificate has ended.
+//! more entry would cost as much as all. For the same reason an entry is read back once, when it is written, and what is
+//! read back of every list is all around the entries: that they stand in it, all and in order, is a comparison of bytes.
+//! What is revoked is the store's to know, and that an entry stays until its certificate has ended.
 
+mod check;
 mod entries;
+mod entry;
 
 use shared::UnixTime;
-use x509_parser::prelude::{FromDer as _, ParsedExtension};
-use x509_parser::revocation_list::CertificateRevocationList;
 
-use crate::certificate::time;
 use crate::der::{self, context, context_constructed, tlv};
 use crate::issuer::{IssueError, Issuer};
 use crate::lint::LintError;
-use crate::parse_back::{Mismatch, check_algorithm, check_signature, same};
 use crate::serial::Serial;
 use crate::template::{AUTHORITY_KEY_ID, ECDSA_WITH_SHA256, der_time};
+use crate::to_be_signed::assemble;
 
 pub use entries::Entries;
+pub use entry::Entry;
 
 /// One revoked certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -145,7 +146,9 @@ pub fn make(
     sorted.sort_by_key(|entry| (entry.serial, entry.at, entry.reason));
     sorted.dedup_by_key(|entry| entry.serial);
     let mut entries = Entries::default();
-    sorted.into_iter().try_for_each(|entry| entries.insert(entry))?;
+    for revoked in sorted {
+        entries.insert(Entry::write(revoked)?);
+    }
     sign(issuer, issue, Scope::Complete, &entries)
 }
 
@@ -160,8 +163,8 @@ pub fn sign(issuer: &Issuer, issue: Issue, scope: Scope<'_>, entries: &Entries) 
     }
     let signed = tbs_cert_list(issuer, issue, scope, entries)?;
     let signature = issuer.sign(&signed)?;
-    let der = tlv(der::SEQUENCE, &[&signed, &algorithm(), &tlv(der::BIT_STRING, &[&[0], &signature])]);
-    check(&der, issuer, issue, scope, entries).map_err(IssueError::Differs)?;
+    let der = assemble(&signed, &signature);
+    check::check(&der, issuer.certificate(), issue, scope, entries).map_err(IssueError::Differs)?;
     Ok(der)
 }
 
@@ -173,21 +176,22 @@ fn tbs_cert_list(
     entries: &Entries,
 ) -> Result<Vec<u8>, CrlError> {
     let written = |at| der_time(at).map_err(IssueError::Library);
-    // Section 5.1.2.6: where nothing is revoked, the list is absent.
-    let revoked = if entries.is_empty() { Vec::new() } else { tlv(der::SEQUENCE, &entries.ders()) };
+    let (this_update, next_update) = (written(issue.this_update)?, written(issue.next_update)?);
     let extensions = extensions(issuer.certificate().key_id(), issue.number, scope);
-    Ok(tlv(
-        der::SEQUENCE,
-        &[
-            &tlv(der::INTEGER, &[&[1]]),
-            &algorithm(),
-            issuer.certificate().subject_der(),
-            &written(issue.this_update)?,
-            &written(issue.next_update)?,
-            &revoked,
-            &tlv(context_constructed(0), &[&tlv(der::SEQUENCE, &[&extensions])]),
-        ],
-    ))
+    let extensions = tlv(context_constructed(0), &[&tlv(der::SEQUENCE, &[&extensions])]);
+    let (version, algorithm) = (tlv(der::INTEGER, &[&[1]]), algorithm());
+    let ders = entries.ders();
+    // Section 5.1.2.6: where nothing is revoked, the list is absent.
+    let head = match ders.iter().map(|entry| entry.len()).sum() {
+        0 => Vec::new(),
+        length => der::head(der::SEQUENCE, length),
+    };
+    let subject = issuer.certificate().subject_der();
+    // In one go: the entries have megabytes.
+    let mut parts: Vec<&[u8]> = vec![&version, &algorithm, subject, &this_update, &next_update, &head];
+    parts.extend(ders);
+    parts.push(&extensions);
+    Ok(tlv(der::SEQUENCE, &parts))
 }
 
 fn algorithm() -> Vec<u8> {
@@ -230,44 +234,4 @@ pub enum CrlError {
     /// It could not be written or signed, or came out wrong.
     #[error(transparent)]
     Issue(#[from] IssueError),
-}
-
-/// Compares a signed list with what was to be signed, as a reader that did not write it sees it.
-fn check(
-    der: &[u8],
-    issuer: &Issuer,
-    issue: Issue,
-    scope: Scope<'_>,
-    entries: &Entries,
-) -> Result<(), Mismatch> {
-    let (rest, list) = CertificateRevocationList::from_der(der).map_err(|_| Mismatch::Malformed)?;
-    let tbs = &list.tbs_cert_list;
-    same(rest.is_empty(), Mismatch::Malformed)?;
-    same(list.version().is_some_and(|version| version.0 == 1), Mismatch::Version)?;
-    check_algorithm(&tbs.signature)?;
-    same(tbs.issuer.as_raw() == issuer.certificate().subject_der(), Mismatch::Issuer)?;
-    let next = tbs.next_update.map(|at| time(at.timestamp()));
-    same(time(tbs.this_update.timestamp()) == issue.this_update, Mismatch::Validity)?;
-    same(next == Some(issue.next_update), Mismatch::Validity)?;
-    let number = list.crl_number().and_then(|number| u64::try_from(number).ok());
-    same(number == Some(issue.number), Mismatch::Entries)?;
-    let found = tbs.revoked_certificates.iter().map(|found| {
-        let reason = found.reason_code().map(|(_, code)| code.0);
-        (Serial::from_der_value(found.raw_serial()), time(found.revocation_date.timestamp()), reason)
-    });
-    let wanted = entries.iter().map(|entry| (Some(entry.serial), entry.at, entry.reason.written()));
-    same(found.eq(wanted), Mismatch::Entries)?;
-    let authority = tbs.extensions().iter().find_map(|e| match e.parsed_extension() {
-        ParsedExtension::AuthorityKeyIdentifier(id) => id.key_identifier.as_ref().map(|id| id.0),
-        _ => None,
-    });
-    same(authority == Some(issuer.certificate().key_id()), Mismatch::Extensions)?;
-    let point = tbs.extensions().iter().find(|e| e.oid.as_bytes() == ISSUING_DISTRIBUTION_POINT);
-    let (count, wanted) = match scope {
-        Scope::Complete => (2, None),
-        Scope::Point(url) => (3, Some(issuing_distribution_point(url))),
-    };
-    same(point.map(|e| e.value) == wanted.as_deref(), Mismatch::Extensions)?;
-    same(point.is_none_or(|e| e.critical) && tbs.extensions().len() == count, Mismatch::Extensions)?;
-    check_signature(der, tbs.as_ref(), &list.signature_value.data, issuer.certificate().public_point())
 }

@@ -113,6 +113,10 @@ impl IssuerKey for FileKey {
         let signature = self.pair.sign(&SystemRandom::new(), message).map_err(|_| KeyError::Signing)?;
         Ok(signature.as_ref().to_vec())
     }
+
+    fn is_at_hand(&self) -> bool {
+        true
+    }
 }
 
 impl fmt::Debug for FileKey {

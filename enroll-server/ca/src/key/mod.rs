@@ -38,6 +38,12 @@ pub trait IssuerKey: fmt::Debug + Send + Sync {
     /// # Errors
     /// Where the key cannot be reached or does not sign.
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, KeyError>;
+
+    /// Whether signing is but computing, and waits for nothing: no device, no other process, no network. To implement:
+    /// leave it at `false` unless that is so.
+    fn is_at_hand(&self) -> bool {
+        false
+    }
 }
 
 /// Why a key cannot be used.

@@ -2,32 +2,29 @@
 
 /// One element.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Element<'a> {
-    pub(super) tag: u8,
-    pub(super) value: &'a [u8],
+pub(crate) struct Element<'a> {
+    pub(crate) tag: u8,
+    pub(crate) value: &'a [u8],
     /// With tag and length.
-    pub(super) whole: &'a [u8],
+    pub(crate) whole: &'a [u8],
 }
 
 impl<'a> Element<'a> {
     /// The first element, and what follows it. `None` where it is not in DER, or has a tag above 30.
-    pub(super) fn first(der: &'a [u8]) -> Option<(Self, &'a [u8])> {
+    pub(crate) fn first(der: &'a [u8]) -> Option<(Self, &'a [u8])> {
         let (&[tag, length], rest) = der.split_first_chunk()?;
         if tag & 0x1f == 0x1f {
             return None;
         }
         let (length, rest) = match length {
             0..=0x7f => (usize::from(length), rest),
-            0x81 => {
-                let (&[low], rest) = rest.split_first_chunk()?;
-                (usize::from(low).checked_sub(0x80).map(|_| usize::from(low))?, rest)
+            // Up to four bytes of length: the longest that is read here is a revocation list.
+            0x81..=0x84 => {
+                let (bytes, rest) = rest.split_at_checked(usize::from(length & 0x7f))?;
+                let length = bytes.iter().fold(0, |length, byte| length << 8 | usize::from(*byte));
+                let is_shortest = length > 0x7f && bytes.first() != Some(&0);
+                (Some(length).filter(|_| is_shortest)?, rest)
             }
-            0x82 => {
-                let (&[high, low], rest) = rest.split_first_chunk()?;
-                let length = usize::from(u16::from_be_bytes([high, low]));
-                (Some(length).filter(|length| *length > 0xff)?, rest)
-            }
-            // Nothing here has 64 KiB.
             _ => return None,
         };
         let (value, after) = rest.split_at_checked(length)?;
@@ -36,12 +33,12 @@ impl<'a> Element<'a> {
     }
 
     /// The one element that `der` is.
-    pub(super) fn only(der: &'a [u8]) -> Option<Self> {
+    pub(crate) fn only(der: &'a [u8]) -> Option<Self> {
         Self::first(der).filter(|(_, after)| after.is_empty()).map(|(element, _)| element)
     }
 
     /// The elements in its value, to the end; `None` where there is anything else.
-    pub(super) fn children(&self) -> Option<Vec<Self>> {
+    pub(crate) fn children(&self) -> Option<Vec<Self>> {
         all(self.value)
     }
 
@@ -81,11 +78,19 @@ mod tests {
         assert!(Element::only(&[4, 0]).is_some());
         for bad in
             [&[4][..], &[4, 1], &[4, 0x80], &[4, 0x81, 0x7f], &[4, 0x82, 0, 0xff], &[0x1f, 0], &[4, 0, 0]]
+                .into_iter()
+                .chain([
+                    &[4, 0x83, 0, 0xff, 0xff][..],
+                    &[4, 0x84, 0xff, 0xff, 0xff, 0xff],
+                    &[4, 0x85, 1, 0, 0, 0, 0],
+                ])
         {
             assert_eq!(Element::only(bad), None, "{bad:?}");
         }
         let long = [&[4, 0x81, 0x80][..], &[0; 128]].concat();
         assert_eq!(Element::only(&long).unwrap().value.len(), 128);
+        let longer = [&[4, 0x83, 1, 0, 0][..], vec![0; 0x1_0000].as_slice()].concat();
+        assert_eq!(Element::only(&longer).unwrap().value.len(), 0x1_0000);
         assert!(is_well_formed(&[0x30, 2, 5, 0], 2) && !is_well_formed(&[0x30, 1, 5], 2));
         assert!(!is_well_formed(&[0x30, 2, 0x30, 0], 0));
     }

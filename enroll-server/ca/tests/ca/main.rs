@@ -9,5 +9,6 @@ mod hostile_csrs;
 mod limits;
 mod ocsp;
 mod openssl;
+mod profile_peers;
 mod profiles;
 mod support;

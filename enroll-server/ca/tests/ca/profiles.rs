@@ -10,7 +10,7 @@ use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate};
 
 use crate::support::NOW;
 
-const FACTS: Facts<'_> = Facts {
+pub(crate) const FACTS: Facts<'_> = Facts {
     tenant: "Acme",
     enterprise: 32473,
     group: "lab",
@@ -18,7 +18,7 @@ const FACTS: Facts<'_> = Facts {
     model: Some("M1 rev B"),
 };
 
-const FULL: &str = r#"
+pub(crate) const FULL: &str = r#"
 [validity]
 default = "30d"
 least = "12h"
@@ -45,12 +45,12 @@ oid = "1.3.6.1.4.1.32473.2.1"
 der = "0c0474657374"
 "#;
 
-fn server() -> LdevidProfile {
+pub(crate) fn server() -> LdevidProfile {
     let server = LdevidProfile::new("Acme", 32473).unwrap();
     server.with_crl_url("http://ca.example/crl.der").unwrap()
 }
 
-fn device(id: &str) -> DeviceId {
+pub(crate) fn device(id: &str) -> DeviceId {
     DeviceId::new(id).unwrap()
 }
 
@@ -59,16 +59,19 @@ fn the_sample_is_the_default_and_so_is_an_empty_file() {
     assert_eq!(Profile::parse("sample", SAMPLE_PROFILE), Ok(Profile::default()));
     assert_eq!(Profile::parse("empty", ""), Ok(Profile::default()));
     // The lines that are commented out are good ones.
+    let profile = Profile::parse("uncommented", &uncommented()).unwrap();
+    assert!(profile.to_toml().contains("cps = \"https://pki.example/cps\""));
+    rehearse("default", &profile, NOW).unwrap();
+}
+
+/// The sample with the lines in force that are commented out.
+pub(crate) fn uncommented() -> String {
     let is_field = |line: &&str| {
         let key = line.split_once(" = ").map_or("", |(key, _)| key);
         line.starts_with("[[") || (!key.is_empty() && !key.contains(|c: char| c != '_' && !c.is_lowercase()))
     };
-    let uncommented: Vec<&str> =
-        SAMPLE_PROFILE.lines().map(|line| line.strip_prefix("# ").filter(is_field).unwrap_or(line)).collect();
-    let uncommented = uncommented.join("\n");
-    let profile = Profile::parse("uncommented", &uncommented).unwrap();
-    assert!(profile.to_toml().contains("cps = \"https://pki.example/cps\""));
-    rehearse("default", &profile, NOW).unwrap();
+    let lines = SAMPLE_PROFILE.lines().map(|line| line.strip_prefix("# ").filter(is_field).unwrap_or(line));
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 #[test]

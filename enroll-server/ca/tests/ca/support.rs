@@ -28,8 +28,7 @@ impl Hierarchy {
     }
 
     pub(crate) fn issue(&self, intent: &Intent) -> Issued {
-        let linted = lint(intent, &profile(), self.issuing.certificate(), NOW).unwrap();
-        self.issuing.issue(linted, NOW).unwrap()
+        issue(&self.issuing, intent)
     }
 
     /// A certificate for a device that did everything right.
@@ -38,13 +37,27 @@ impl Hierarchy {
     }
 
     pub(crate) fn intent(&self, id: &str) -> Intent {
-        Intent {
-            serial: Serial::random().unwrap(),
-            device: DeviceId::new(id).unwrap(),
-            point: *FileKey::generate().unwrap().public_point(),
-            validity: Validity::of_ldevid(NOW, DAY * 90, self.issuing.certificate()).unwrap(),
-            point_of_list: ca::DistributionPoint { issuer: 1, partition: 0 },
-        }
+        intent(&self.issuing, id)
+    }
+}
+
+/// A certificate of this CA for a device that did everything right.
+pub(crate) fn device_of(issuer: &Issuer, id: &str) -> Issued {
+    issue(issuer, &intent(issuer, id))
+}
+
+fn issue(issuer: &Issuer, intent: &Intent) -> Issued {
+    let linted = lint(intent, &profile(), issuer.certificate(), NOW).unwrap();
+    issuer.issue(linted, NOW).unwrap()
+}
+
+fn intent(issuer: &Issuer, id: &str) -> Intent {
+    Intent {
+        serial: Serial::random().unwrap(),
+        device: DeviceId::new(id).unwrap(),
+        point: *FileKey::generate().unwrap().public_point(),
+        validity: Validity::of_ldevid(NOW, DAY * 90, issuer.certificate()).unwrap(),
+        point_of_list: ca::DistributionPoint { issuer: 1, partition: 0 },
     }
 }
 

@@ -71,6 +71,11 @@ pub(super) enum Command {
     Init(Init),
     /// Run the server until SIGTERM or SIGINT.
     Serve,
+    /// Move the database to PostgreSQL, all of it or nothing. Stop the server first.
+    ///
+    /// Takes files.store, and writes to the empty database that store.postgres names, in one transaction. Every row is
+    /// read back and compared before it counts. Afterwards the file takes nothing new, and servers use PostgreSQL.
+    Migrate(Migrate),
     /// Makers whose devices may enroll.
     #[command(subcommand)]
     Maker(Maker),
@@ -116,6 +121,20 @@ pub(super) enum Command {
     /// Services that events are posted to.
     #[command(subcommand)]
     Webhook(Webhook),
+}
+
+/// From where to where.
+#[derive(Debug, clap::Args)]
+pub(super) struct Migrate {
+    /// What the database is in now.
+    #[arg(long, value_name = "sqlite", value_parser = ["sqlite"])]
+    pub(super) from: String,
+    /// Where it is to be.
+    #[arg(long, value_name = "postgres", value_parser = ["postgres"])]
+    pub(super) to: String,
+    /// Only look: count what would be moved, and check that the target is empty.
+    #[arg(long)]
+    pub(super) dry_run: bool,
 }
 
 #[derive(Debug, clap::Args)]

@@ -83,7 +83,7 @@ fn around(global: &Global, needed: bool) -> Result<Around, Failure> {
     };
     let files = PolicyFiles::of(&config.files);
     let reference_values = files.reference_values.is_some();
-    if !config.files.store.exists() {
+    if config.postgres.is_none() && !config.files.store.exists() {
         return Ok(Around { files: Some(files), reference_values, ..Around::default() });
     }
     let (makers, groups, imported) = super::with_store(&config, async |store: &dyn Store| {

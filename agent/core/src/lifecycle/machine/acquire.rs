@@ -8,11 +8,16 @@ use shared::reject::DeviceAction;
 
 use super::Machine;
 use crate::lifecycle::blame::{Blame, blame, consequence};
-use crate::lifecycle::schedule::fraction;
-use crate::lifecycle::{Errand, Now, Verdict};
+use crate::lifecycle::schedule::{Retry, fraction};
+use crate::lifecycle::{Cause, Errand, Now, Verdict};
 use crate::platform::{Slot, TransportError};
 use crate::slots::{Asked, Purpose};
 use crate::x509::Validity;
+
+/// HTTP status (RFC 6585, section 4): the server is there and says when to come.
+const TOO_MANY_REQUESTS: u16 = 429;
+/// So many times longer are the bounds of delays of a device that can wait.
+const CALM: u32 = 6;
 
 impl Machine {
     pub(super) fn purpose(&self) -> Purpose {
@@ -51,7 +56,13 @@ impl Machine {
         self.renewal_suspects = 0;
         if errand != Errand::Identity {
             // A refused question; where it was about the time, the answer told it all the same.
-            self.errand_failed(errand, now, random);
+            match answer {
+                Verdict::Rejected { status: TOO_MANY_REQUESTS, retry_after: Some(after), .. } => {
+                    let at = self.told(after, now, random);
+                    self.errand_retry(errand).succeed(at);
+                }
+                _ => self.errand_failed(errand, now, random),
+            }
             return;
         }
         match answer {
@@ -92,6 +103,25 @@ impl Machine {
             self.state.refused(code, is_final, self.server_time_or_floor(now));
             self.unsaved = true;
         }
+        match (action, retry_after) {
+            // The server is there, and has set this time aside: whatever failed before says nothing any more, and a long
+            // jitter would only miss it.
+            (DeviceAction::RetrySame, Some(after)) if status == TOO_MANY_REQUESTS => {
+                let at = self.told(after, now, random);
+                self.server.succeed(at);
+            }
+            _ => self.rejected_otherwise(action, code, retry_after, now, random),
+        }
+    }
+
+    fn rejected_otherwise(
+        &mut self,
+        action: DeviceAction,
+        code: u16,
+        retry_after: Option<Duration>,
+        now: &Now,
+        random: u64,
+    ) {
         match action {
             DeviceAction::RetrySame => self.retry(retry_after, now, random),
             // The policy wants evidence with renewals; the next attempt begins with a challenge, at once.
@@ -173,13 +203,35 @@ impl Machine {
 
     /// A question for the time or the trust bundle failed: it can wait, and the broker is not kept waiting.
     fn errand_failed(&mut self, errand: Errand, now: &Now, random: u64) {
-        let retry = if errand == Errand::Trust { &mut self.trust } else { &mut self.learn };
-        retry.fail(now.uptime, Duration::ZERO, self.pace.suspicion, self.pace.final_retry, random);
+        let (first, most) = (self.pace.suspicion, self.pace.final_retry);
+        self.errand_retry(errand).fail(now.uptime, Duration::ZERO, first, most, random);
+    }
+
+    const fn errand_retry(&mut self, errand: Errand) -> &mut Retry {
+        if matches!(errand, Errand::Trust) { &mut self.trust } else { &mut self.learn }
     }
 
     fn retry(&mut self, retry_after: Option<Duration>, now: &Now, random: u64) {
         let least = self.cap(retry_after.unwrap_or_default());
-        self.server.fail(now.uptime, least, self.pace.server_first, self.pace.server_most, random);
+        // Whoever has days left asks a server that is away less often: it is not what it comes back to.
+        let calm = if self.can_wait(now) { CALM } else { 1 };
+        let (first, most) = (self.pace.server_first * calm, self.pace.server_most * calm);
+        self.server.fail(now.uptime, least, first, most, random);
+    }
+
+    /// Whether the identity in use is good for more than a day, and nobody waits for the next one.
+    fn can_wait(&self, now: &Now) -> bool {
+        let dates = self.state.current().and_then(|current| self.dates(current.slot));
+        let left = dates.zip(self.time.known(now)).map(|(dates, time)| dates.not_after.since(time));
+        self.purpose() == Purpose::Renew
+            && self.cause(now) == Some(Cause::Due)
+            && left.is_some_and(|left| left > self.pace.final_retry)
+    }
+
+    /// The time that the server told, with the jitter of a first attempt: it has told others others.
+    fn told(&self, after: Duration, now: &Now, random: u64) -> Duration {
+        let jitter = fraction(self.pace.server_first, random);
+        now.uptime.saturating_add(self.cap(after)).saturating_add(jitter)
     }
 
     /// No server can send a device away for longer than a final refusal does.

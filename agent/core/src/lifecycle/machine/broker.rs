@@ -74,7 +74,8 @@ impl Machine {
             self.give_up_candidate();
             self.trial.fail(now.uptime, least, least, self.pace.final_retry, random);
             self.server.set(self.server.due().max(self.trial.due()));
-        } else if self.suspicion.is_due(now.uptime) {
+        } else if self.cause(now).is_none() && self.suspicion.is_due(now.uptime) {
+            // Where the server is being asked already, that goes on at its own pace.
             // The enrollment server knows why. A broker that is ill makes every device ask at once, so where
             // nothing is certain the questions are spread over a long time.
             self.suspicious = true;

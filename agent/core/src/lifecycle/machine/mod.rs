@@ -319,6 +319,12 @@ impl Machine {
         }
     }
 
+    /// Whether the next identity is asked for with the one in use, not by what the maker put in.
+    #[must_use]
+    pub fn renews(&self) -> bool {
+        self.purpose() == Purpose::Renew
+    }
+
     fn is_stopped(&self) -> bool {
         self.state.refusal().is_some_and(|refusal| refusal.is_final)
     }

@@ -1,0 +1,276 @@
+//! Nobody who behaves is turned away for good, nobody who does not takes more than its share, and all counts come back.
+
+use core::net::{IpAddr, Ipv6Addr};
+use core::time::Duration;
+
+use proptest::prelude::*;
+use shared::DeviceId;
+
+use super::{Admission, AdmissionLimits, Asking, Busy, Full, Kind, Later, Load, Place, Source, window};
+
+const SECOND: Duration = Duration::from_secs(1);
+const DAY: Duration = Duration::from_secs(86_400);
+
+fn site(number: u64) -> Source {
+    Source::from(IpAddr::V6(Ipv6Addr::from_bits(u128::from(number) << 64)))
+}
+
+fn renewal(device: &DeviceId, left: Duration) -> Asking<'_> {
+    Asking { kind: Kind::Beginning, place: Place::Ordinary, identity: Some(device), left: Some(left) }
+}
+
+const fn stranger() -> Asking<'static> {
+    Asking { kind: Kind::Beginning, place: Place::Ordinary, identity: None, left: None }
+}
+
+fn admission(change: impl FnOnce(&mut AdmissionLimits)) -> Admission {
+    let mut limits = AdmissionLimits::default();
+    change(&mut limits);
+    Admission::new(limits)
+}
+
+fn devices(count: u32) -> Vec<DeviceId> {
+    (0..count).map(|number| DeviceId::new(&format!("SN-{number}")).unwrap()).collect()
+}
+
+#[test]
+fn one_address_takes_its_share_and_no_more() {
+    let mut admission = admission(|limits| (limits.connections, limits.per_address) = (10, 4));
+    for _ in 0..4 {
+        assert_eq!(admission.connect(site(1), SECOND), Ok(Place::Ordinary));
+    }
+    assert_eq!(admission.connect(site(1), SECOND), Err(Full::Address));
+    assert_eq!(admission.connect(site(2), SECOND), Ok(Place::Ordinary));
+    admission.disconnected(site(1));
+    assert_eq!(admission.connect(site(1), SECOND), Ok(Place::Ordinary));
+}
+
+#[test]
+fn in_the_reserve_only_those_are_served_who_cannot_wait() {
+    let mut admission = admission(|limits| (limits.connections, limits.reserve) = (2, 1));
+    let places: Vec<_> = (0..4).map(|number| admission.connect(site(number), SECOND)).collect();
+    assert_eq!(
+        places,
+        [Ok(Place::Ordinary), Ok(Place::Ordinary), Ok(Place::Reserve), Err(Full::Connections)]
+    );
+    let device = &devices(1)[0];
+    let asking = |left| Asking { place: Place::Reserve, ..renewal(device, left) };
+    let refused = admission.request(&asking(DAY), SECOND).unwrap_err();
+    assert_eq!(refused.reason, Busy::Requests);
+    assert_eq!(admission.request(&asking(Duration::from_secs(1_800)), SECOND), Ok(()));
+    assert!(admission.request(&asking(Duration::ZERO), SECOND).is_err(), "what has ended can wait");
+}
+
+#[test]
+fn handshakes_under_way_are_few_whatever_the_places() {
+    let mut admission = admission(|limits| limits.handshakes = 3);
+    for number in 0..3 {
+        assert!(admission.connect(site(number), SECOND).is_ok());
+    }
+    assert_eq!(admission.connect(site(9), SECOND), Err(Full::Handshakes));
+    admission.handshaken();
+    assert!(admission.connect(site(9), SECOND).is_ok());
+}
+
+#[test]
+fn those_turned_away_are_told_times_at_which_they_are_served() {
+    let mut admission = admission(|limits| limits.rate = Some("100/s".parse().unwrap()));
+    let devices = devices(3_000);
+    let mut told = Vec::new();
+    let mut served = 0;
+    for device in &devices {
+        match admission.request(&renewal(device, DAY), SECOND) {
+            Ok(()) => {
+                admission.answered();
+                served += 1;
+            }
+            Err(Later { reason, after }) => {
+                assert_eq!(reason, Busy::Rate);
+                told.push((SECOND + after, device));
+            }
+        }
+    }
+    assert_eq!(served, 10, "a tenth of a second's");
+    assert!(told.is_sorted_by_key(|(at, _)| *at), "the first come first");
+    for (at, device) in &told {
+        assert_eq!(admission.request(&renewal(device, DAY), *at), Ok(()), "{device} at {at:?}");
+        admission.answered();
+    }
+    let last = told.last().unwrap().0;
+    assert!(last < Duration::from_secs(30) * 3 / 2, "within 1.5 N / capacity: {last:?}");
+}
+
+#[test]
+fn a_renewal_that_would_run_out_until_then_is_served_now() {
+    let mut admission = admission(|limits| limits.rate = Some("10/s".parse().unwrap()));
+    let devices = devices(20_000);
+    // So many that the last would come after half an hour.
+    for device in &devices {
+        let _turned_away = admission.request(&renewal(device, DAY), SECOND);
+    }
+    let device = &devices[0];
+    assert_eq!(admission.request(&renewal(device, Duration::from_secs(1_500)), SECOND), Ok(()));
+    assert!(admission.request(&renewal(device, Duration::from_secs(7_200)), SECOND).is_err());
+}
+
+#[test]
+fn who_proved_nothing_never_takes_the_place_of_who_did() {
+    let mut admission = admission(|limits| limits.rate = Some("100/s".parse().unwrap()));
+    let (devices, mut now) = (devices(200), SECOND);
+    let (mut served, mut strangers) = (0, 0);
+    // A flood of strangers, and devices at half the rate, for ten seconds.
+    for step in 0..10_000_u64 {
+        now += Duration::from_millis(1);
+        strangers += u32::from(admission.request(&stranger(), now).is_ok());
+        if step % 20 == 0 {
+            let device = &devices[usize::try_from(step / 20 % 200).unwrap()];
+            assert_eq!(admission.request(&renewal(device, DAY), now), Ok(()), "at {now:?}");
+            served += 1;
+        }
+    }
+    assert_eq!(served, 500);
+    assert!((350..=420).contains(&strangers), "the strangers get what is left: {strangers}");
+}
+
+#[test]
+fn times_that_nobody_came_for_are_forgotten() {
+    let mut admission = admission(|limits| limits.rate = Some("1/s".parse().unwrap()));
+    for _ in 0..100_000 {
+        let _turned_away = admission.request(&stranger(), SECOND);
+    }
+    let later = SECOND + Duration::from_secs(200);
+    for _ in 0..5 {
+        assert_eq!(admission.request(&stranger(), later), Ok(()));
+    }
+    let wait = admission.request(&stranger(), later).unwrap_err().after;
+    assert!(wait <= Duration::from_secs(2), "{wait:?}");
+}
+
+#[test]
+fn one_device_that_asks_without_end_is_slowed_down_and_the_others_are_not() {
+    let mut admission = admission(|limits| limits.identity_rate = Some("60/m".parse().unwrap()));
+    let devices = devices(2);
+    let asks = (0..1_000).filter(|_| admission.request(&renewal(&devices[0], DAY), SECOND).is_ok()).count();
+    assert_eq!(asks, 60);
+    assert_eq!(admission.request(&renewal(&devices[1], DAY), SECOND), Ok(()));
+}
+
+#[test]
+fn a_group_has_its_own_rate_which_does_not_hold_up_what_runs_out() {
+    let mut admission = admission(|limits| {
+        limits.group_rate = Some("5/s".parse().unwrap());
+        limits.groups.insert("pilot".parse().unwrap(), "1/m".parse().unwrap());
+    });
+    let (lot, pilot) = ("lot-7".parse().unwrap(), "pilot".parse().unwrap());
+    assert_eq!((0..50).filter(|_| admission.group(&lot, None, SECOND).is_ok()).count(), 5);
+    assert_eq!(admission.group(&pilot, Some(DAY), SECOND), Ok(()));
+    let later = admission.group(&pilot, Some(DAY), SECOND).unwrap_err();
+    assert_eq!((later.reason, later.after), (Busy::Group, Duration::from_secs(60)));
+    assert_eq!(admission.group(&pilot, Some(SECOND), SECOND), Ok(()));
+}
+
+#[test]
+fn tables_do_not_grow_whoever_comes() {
+    let mut admission = admission(|_| {});
+    for number in 0..200_000_u64 {
+        // A thousand years of connections would be needed to come this far on the network.
+        let now = SECOND * u32::try_from(number / 1_000).unwrap();
+        assert!(admission.connect(site(number), now).is_ok());
+        admission.handshaken();
+        admission.disconnected(site(number));
+    }
+    assert!(admission.sources.len() <= super::SOURCES + 2_200);
+    for device in &devices(200_000) {
+        assert_eq!(admission.request(&renewal(device, DAY), SECOND), Ok(()));
+        admission.answered();
+    }
+    assert!(admission.identities.len() <= super::IDENTITIES);
+}
+
+/// What may happen, in any order.
+#[derive(Clone, Debug)]
+enum Step {
+    Connect(u64),
+    EndOldest,
+    Ask { device: usize, left: u64 },
+    AnswerOne,
+    Body(usize),
+    BodyGone,
+    Wait(u64),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        (0_u64..6).prop_map(Step::Connect),
+        Just(Step::EndOldest),
+        (0_usize..8, 0_u64..200_000).prop_map(|(device, left)| Step::Ask { device, left }),
+        Just(Step::AnswerOne),
+        (0_usize..5_000).prop_map(Step::Body),
+        Just(Step::BodyGone),
+        (0_u64..3_000).prop_map(Step::Wait),
+    ]
+}
+
+proptest! {
+    /// Whatever comes: no cap is passed, every wait is bounded, and when all have gone nothing is left.
+    #[test]
+    fn caps_hold_and_everything_comes_back(steps in prop::collection::vec(step(), 1..400)) {
+        let mut admission = admission(|limits| {
+            (limits.connections, limits.reserve, limits.per_address, limits.handshakes) = (8, 2, 4, 6);
+            (limits.requests, limits.bodies) = (5, 10_000);
+            limits.rate = Some("20/s".parse().unwrap());
+            limits.longest_wait = Duration::from_secs(600);
+        });
+        let devices = devices(8);
+        let (mut open, mut asked, mut bodies, mut now) = (Vec::new(), 0_usize, Vec::new(), SECOND);
+        for step in steps {
+            match step {
+                Step::Connect(number) => if admission.connect(site(number), now).is_ok() { open.push(number); },
+                Step::EndOldest => if !open.is_empty() {
+                    admission.handshaken();
+                    admission.disconnected(site(open.remove(0)));
+                },
+                Step::Ask { device, left } => match admission.request(&renewal(&devices[device], Duration::from_secs(left)), now) {
+                    Ok(()) => asked += 1,
+                    Err(later) => {
+                        prop_assert!(later.after <= Duration::from_secs(601), "{later:?}");
+                        prop_assert!(!later.after.is_zero());
+                    }
+                },
+                Step::AnswerOne => if asked > 0 { asked -= 1; admission.answered(); },
+                Step::Body(bytes) => if admission.body(bytes).is_ok() { bodies.push(bytes); },
+                Step::BodyGone => if let Some(bytes) = bodies.pop() { admission.body_gone(bytes); },
+                Step::Wait(millis) => now += Duration::from_millis(millis),
+            }
+            let load = admission.load();
+            prop_assert_eq!(load.connections, open.len());
+            prop_assert!(load.connections <= 10 && load.handshakes <= 6 && load.bodies <= 10_000);
+            prop_assert!(load.requests == asked && asked <= 7);
+        }
+        for number in open { admission.handshaken(); admission.disconnected(site(number)); }
+        for _ in 0..asked { admission.answered(); }
+        for bytes in bodies { admission.body_gone(bytes); }
+        prop_assert_eq!(admission.load(), Load::default());
+    }
+
+    /// No window sees more served than the rate, where nothing is about to run out.
+    #[test]
+    fn the_rate_holds_in_every_window(rate in 1_u32..300, pauses in prop::collection::vec(0_u64..30, 100..1_500)) {
+        let rate: crate::store::Rate = format!("{rate}/s").parse().unwrap();
+        let mut admission = admission(|limits| limits.rate = Some(rate));
+        let (device, mut now, mut served) = (&devices(1)[0], SECOND, Vec::new());
+        for pause in pauses {
+            now += Duration::from_millis(pause);
+            if admission.request(&Asking { identity: (pause % 2 == 0).then_some(device), ..stranger() }, now).is_ok() {
+                admission.answered();
+                served.push(now);
+            }
+        }
+        let window = window(rate);
+        let most = window.as_nanos() * u128::from(rate.count().get()) / rate.period().as_nanos();
+        for (index, begin) in served.iter().enumerate() {
+            let within = served[index..].iter().take_while(|at| **at < *begin + window).count();
+            prop_assert!(within as u128 <= most, "{within} in {window:?}");
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! Whose turn it is where more come than the rate allows, and when the others come again.
+//!
+//! A device that is turned away is told a time of its own: the times are as far apart as the server needs for one, so
+//! that those who come back are served and not turned away again. Nothing is kept of the device; a time is a promise of
+//! nobody, it only spreads them.
+
+use core::time::Duration;
+
+use super::bucket::{Bucket, Fill};
+
+/// Those who proved an identity of this server, and the others: the first are served first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Lane {
+    Proven,
+    Unproven,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Turns {
+    fill: Fill,
+    longest: Duration,
+    bucket: Bucket,
+    /// The next time to be told, by lane.
+    next: [Duration; 2],
+}
+
+/// Nobody is told to come sooner.
+const SOONEST: Duration = Duration::from_secs(1);
+/// A renewal is about to run out where it would have less than this left at the time it would be told: what it then
+/// takes a device to come through, its jitter and a failure or two included.
+const MARGIN: Duration = Duration::from_secs(600);
+/// Where for so long nobody came whom there would have been room for, those who were told a time do not come.
+const QUIET: Duration = Duration::from_secs(30);
+
+impl Turns {
+    pub(super) fn new(fill: Fill, longest: Duration) -> Self {
+        Self { fill, longest, bucket: Bucket::default(), next: [Duration::ZERO; 2] }
+    }
+
+    /// Lets one in. `left` is what the certificate of a renewal has left of its life.
+    ///
+    /// # Errors
+    /// When it comes again.
+    pub(super) fn ask(&mut self, lane: Lane, left: Option<Duration>, now: Duration) -> Result<(), Duration> {
+        if self.bucket.full_for(now).is_some_and(|full| full >= QUIET) {
+            self.next = [now; 2];
+        }
+        // Whoever proved nothing leaves half of what is there to those who did.
+        let rest = match lane {
+            Lane::Proven => 0,
+            Lane::Unproven => self.fill.half(),
+        };
+        if self.bucket.take(self.fill, rest, now).is_ok() {
+            return Ok(());
+        }
+        let wait = self.wait(lane, now);
+        if left.is_some_and(|left| !left.is_zero() && left <= wait.saturating_add(MARGIN)) {
+            self.bucket.overdraw(self.fill, now);
+            return Ok(());
+        }
+        Err(self.later(lane, now))
+    }
+
+    /// The next time to come, which is then taken.
+    pub(super) fn later(&mut self, lane: Lane, now: Duration) -> Duration {
+        let wait = self.wait(lane, now);
+        self.book(lane, now.saturating_add(wait));
+        wait
+    }
+
+    fn wait(&self, lane: Lane, now: Duration) -> Duration {
+        let [proven, unproven] = self.next;
+        let next = match lane {
+            Lane::Proven => proven,
+            Lane::Unproven => proven.max(unproven),
+        };
+        let wait = next.max(now.saturating_add(SOONEST)).saturating_sub(now);
+        // Beyond that they are told times between others' again; what is kept even is their spread.
+        if wait > self.longest { self.longest / 2 } else { wait }
+    }
+
+    fn book(&mut self, lane: Lane, at: Duration) {
+        let [proven, unproven] = &mut self.next;
+        *match lane {
+            Lane::Proven => proven,
+            Lane::Unproven => unproven,
+        } = at.saturating_add(self.fill.spacing());
+    }
+}

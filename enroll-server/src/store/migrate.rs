@@ -1,0 +1,116 @@
+//! Brings the tables up to date, step by step, each step whole or not at all.
+
+use rusqlite::{Connection, TransactionBehavior};
+
+use super::database::{Row, Session, WRITERS};
+use super::transfer::MOVED;
+use crate::store::StoreError;
+
+/// Every step there ever was for SQLite, in order. A step that was released is never edited: the next one corrects it.
+pub(super) const STEPS: &[&str] = &[
+    include_str!("migrations/0001_initial.sql"),
+    include_str!("migrations/0002_groups.sql"),
+    include_str!("migrations/0003_events.sql"),
+    include_str!("migrations/0004_states.sql"),
+    include_str!("migrations/0005_attestation_keys.sql"),
+    include_str!("migrations/0006_appraisals.sql"),
+    include_str!("migrations/0007_maker_crls.sql"),
+    include_str!("migrations/0008_credentials.sql"),
+    include_str!("migrations/0009_held.sql"),
+    include_str!("migrations/0010_imports.sql"),
+    include_str!("migrations/0011_webhooks.sql"),
+    include_str!("migrations/0012_reference.sql"),
+    include_str!("migrations/0013_issuers.sql"),
+    include_str!("migrations/0014_log.sql"),
+    include_str!("migrations/0015_revocation.sql"),
+    include_str!("migrations/0016_via.sql"),
+    include_str!("migrations/0017_wanted_renewals.sql"),
+    include_str!("migrations/0018_profiles.sql"),
+    include_str!("migrations/0019_rollover.sql"),
+    include_str!("migrations/0020_counts.sql"),
+];
+
+/// Runs the steps the database has not seen.
+pub(super) fn sqlite(connection: &mut Connection) -> Result<(), StoreError> {
+    // A step may make a table anew that others refer to; inside a transaction this switch does nothing.
+    connection.pragma_update(None, "foreign_keys", false)?;
+    let migrated = run(connection);
+    connection.pragma_update(None, "foreign_keys", true)?;
+    migrated?;
+    let sql = "SELECT text FROM notes WHERE name = ?";
+    match connection.query_row(sql, [MOVED], |row| row.get(0)) {
+        Ok(to) => Err(StoreError::Moved { to }),
+        Err(rusqlite::Error::QueryReturnedNoRows) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn run(connection: &mut Connection) -> Result<(), StoreError> {
+    let known = i64::try_from(STEPS.len()).unwrap_or(i64::MAX);
+    // Exclusive from the start, so that two processes that start at once do not both migrate.
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let found: i64 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    if found > known {
+        return Err(StoreError::TooNew { found, known });
+    }
+    if found == known {
+        return Ok(());
+    }
+    for (number, step) in (1_i64..).zip(STEPS) {
+        if number > found {
+            transaction.execute_batch(step)?;
+        }
+    }
+    if transaction.prepare("PRAGMA foreign_key_check")?.exists([])? {
+        return Err(StoreError::Damaged { field: "reference to another table" });
+    }
+    transaction.pragma_update(None, "user_version", known)?;
+    transaction.commit()?;
+    Ok(())
+}
+
+/// Every step for PostgreSQL, each with the version that it leads to, which is that of the same step for SQLite. The
+/// first makes the tables as the steps before it left them there.
+pub(super) const POSTGRES: &[(i64, &str)] = &[
+    (19, include_str!("migrations/postgres/0019_initial.sql")),
+    (20, include_str!("migrations/postgres/0020_counts.sql")),
+];
+
+/// The lock under which one process migrates: another than that of writers, which wait for nothing at a start.
+const MIGRATION: i64 = WRITERS + 1;
+
+/// Runs the steps that the database on PostgreSQL has not seen, all in one transaction. Replicas that start at once do
+/// it once.
+pub(super) fn postgres(session: &Session) -> Result<(), StoreError> {
+    session.begin_plain()?;
+    let done = run_postgres(session);
+    session.control(if done.is_ok() { "COMMIT" } else { "ROLLBACK" })?;
+    let ended = session.settle();
+    done.and(ended)
+}
+
+fn run_postgres(session: &Session) -> Result<(), StoreError> {
+    // A step over a large table takes its time, and another server waits for it.
+    session.batch("SET LOCAL lock_timeout = 0; SET LOCAL statement_timeout = 0")?;
+    session.query("SELECT pg_advisory_xact_lock(?)::text", &[&MIGRATION])?;
+    session.batch("CREATE TABLE IF NOT EXISTS schema_version (version BIGINT NOT NULL)")?;
+    let rows = session.query("SELECT coalesce(max(version), 0) FROM schema_version", &[])?;
+    let found: i64 = match rows.first() {
+        Some(row) => Row::Postgres(row).get(0)?,
+        None => 0,
+    };
+    let known = POSTGRES.last().map_or(0, |(version, _)| *version);
+    if found > known {
+        return Err(StoreError::TooNew { found, known });
+    }
+    if found == known {
+        return Ok(());
+    }
+    for (version, step) in POSTGRES {
+        if *version > found {
+            session.batch(step)?;
+        }
+    }
+    session.batch("DELETE FROM schema_version")?;
+    session.execute("INSERT INTO schema_version (version) VALUES (?)", &[&known]).map(drop)
+}

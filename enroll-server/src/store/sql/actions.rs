@@ -1,0 +1,188 @@
+//! An operator's actions, and every change of a device's state: all go through the table of moves.
+
+use ca::crl::Reason;
+use shared::{DeviceId, UnixTime};
+
+use super::convert::{device_state, secs};
+use super::{events, renewals, revoke, search};
+use crate::audit::EventKind;
+use crate::store::database::{Connection, params};
+use crate::store::{
+    Action, Carried, DeviceState, IllegalMove, NewEvent, Page, Selection, Standing, Step, StoreError,
+};
+
+/// Carries out `action` for one page of `selection`.
+pub(super) fn carry_out(
+    c: &Connection,
+    selection: &Selection,
+    action: &Action,
+    page: &Page,
+    now: UnixTime,
+) -> Result<Carried, StoreError> {
+    // To approve or deny many means those that wait; one device can be approved before it asks.
+    let waiting =
+        matches!(action, Action::Approve | Action::Deny(_)) && !matches!(selection, Selection::One(_));
+    let (selected, next) = search::select(c, selection, waiting.then_some(DeviceState::Held), page)?;
+    let mut carried = Carried { next, ..Carried::default() };
+    for (device, from) in selected {
+        match action.step().check(&device, from) {
+            Ok(step) => {
+                let (to, certificates) = Hand { c, device: &device, from, now }.carry_out(action, step)?;
+                carried.done += 1;
+                carried.certificates += certificates as u64;
+                carried.state = Some(to);
+            }
+            Err(illegal) => carried.illegal.push(illegal),
+        }
+    }
+    Ok(carried)
+}
+
+/// The state of a device, if it is known.
+pub(super) fn state(c: &Connection, device: &DeviceId) -> Result<Option<DeviceState>, StoreError> {
+    let mut query = c.prepare_cached("SELECT state FROM devices WHERE device = ?")?;
+    query.find(params![device.as_str()], device_state)
+}
+
+/// Puts a device into the state that `step` leads to, given what it has by now.
+pub(super) fn settle(
+    c: &Connection,
+    device: &DeviceId,
+    step: Step,
+    now: UnixTime,
+) -> Result<DeviceState, StoreError> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM certificates WHERE device = ?1 AND state = 'held'), \
+               EXISTS (SELECT 1 FROM certificates WHERE device = ?1 AND state = 'issued')";
+    let mut query = c.prepare_cached(sql)?;
+    let standing = query.query_row(params![device.as_str()], |row| {
+        Ok(Standing { request: row.get(0)?, certificate: row.get(1)? })
+    })?;
+    let to = step.to(standing);
+    let sql = "UPDATE devices SET state = ?1, changed = ?2 WHERE device = ?3 AND state <> ?1";
+    c.prepare_cached(sql)?.execute(params![to.name(), secs(now), device.as_str()])?;
+    Ok(to)
+}
+
+/// What stands in the place of a key where any is approved.
+const NEXT_ENROLLMENT: &[u8] = &[];
+
+/// One action on one device, which the table has allowed.
+struct Hand<'a> {
+    c: &'a Connection,
+    device: &'a DeviceId,
+    from: DeviceState,
+    now: UnixTime,
+}
+
+impl Hand<'_> {
+    /// The state it led to, and how many certificates were revoked.
+    fn carry_out(&self, action: &Action, step: Step) -> Result<(DeviceState, usize), StoreError> {
+        let (kind, detail, revoked) = match action {
+            Action::Approve => {
+                let sql = "UPDATE devices SET denied = NULL, approval = coalesce((SELECT key_sha256 \
+                           FROM certificates WHERE device = ?1 AND state = 'held'), ?2) WHERE device = ?1";
+                self.c.prepare_cached(sql)?.run(params![self.device.as_str(), NEXT_ENROLLMENT])?;
+                (EventKind::Approved, "its held request, or its next enrollment".to_owned(), 0)
+            }
+            Action::Deny(why) => {
+                self.void()?;
+                let sql = "UPDATE devices SET approval = NULL, denied = ?2 WHERE device = ?1";
+                self.c.prepare_cached(sql)?.execute(params![self.device.as_str(), why])?;
+                (EventKind::Denied, why.clone(), 0)
+            }
+            Action::Suspend => {
+                self.void()?;
+                self.set("approval = NULL")?;
+                revoke::raise(self.c, "revocations")?;
+                (EventKind::DeviceStateChanged, "its certificates are on hold".to_owned(), 0)
+            }
+            Action::Resume => {
+                revoke::raise(self.c, "revocations")?;
+                (EventKind::DeviceStateChanged, "its certificates are in force again".to_owned(), 0)
+            }
+            Action::Revoke(reason) => {
+                let revoked = self.end(*reason)?;
+                (EventKind::Revoked, format!("{}; {revoked} certificates", reason.name()), revoked)
+            }
+            Action::Retire => {
+                let revoked = self.end(Reason::CessationOfOperation)?;
+                (EventKind::DeviceStateChanged, format!("{revoked} certificates"), revoked)
+            }
+            Action::Return => {
+                let revoked = self.begin_anew("default", Reason::CessationOfOperation)?;
+                (EventKind::DeviceStateChanged, format!("{revoked} certificates"), revoked)
+            }
+            Action::Transfer(group) => {
+                let from = self.group()?;
+                // RFC 5280, section 5.3.1: what the certificate says of its holder is no longer right.
+                let revoked = self.begin_anew(group.as_str(), Reason::AffiliationChanged)?;
+                (
+                    EventKind::DeviceStateChanged,
+                    format!("from {from} to {group}; {revoked} certificates"),
+                    revoked,
+                )
+            }
+        };
+        let to = settle(self.c, self.device, step, self.now)?;
+        let repeated =
+            to == self.from && matches!(action, Action::Suspend | Action::Revoke(_) | Action::Retire);
+        if !repeated {
+            let detail = format!("{} -> {}: {detail}", self.from.name(), to.name());
+            let reason = match action {
+                Action::Revoke(reason) => reason.name(),
+                _ => action.step().name(),
+            };
+            let event = NewEvent::new(self.now, kind, detail).about(self.device).because(reason);
+            events::add(self.c, &event)?;
+        }
+        Ok((to, revoked))
+    }
+
+    /// Sets columns of the device; `columns` comes from this file.
+    fn set(&self, columns: &str) -> Result<(), StoreError> {
+        let sql = format!("UPDATE devices SET {columns} WHERE device = ?1");
+        self.c.prepare_cached(&sql)?.execute(params![self.device.as_str()])?;
+        Ok(())
+    }
+
+    /// What is held, or being signed at this moment, is given up: it will never leave the server.
+    fn void(&self) -> Result<(), StoreError> {
+        let sql = "UPDATE certificates SET state = 'voided' WHERE device = ? AND state IN ('held', 'intent')";
+        self.c.prepare_cached(sql)?.execute(params![self.device.as_str()])?;
+        Ok(())
+    }
+
+    /// Ends all that the device has. Gives the number of its certificates.
+    fn end(&self, reason: Reason) -> Result<usize, StoreError> {
+        self.void()?;
+        self.set("approval = NULL")?;
+        renewals::forget(self.c, self.device)?;
+        let revoked = revoke::all(self.c, self.device, reason, self.now)?;
+        revoke::raise(self.c, "revocations")?;
+        Ok(revoked)
+    }
+
+    /// Ends all of its old life; what remains is its name, its model and its pinned identity.
+    fn begin_anew(&self, group: &str, reason: Reason) -> Result<usize, StoreError> {
+        let revoked = self.end(reason)?;
+        let name = self.device.as_str();
+        let sql = "UPDATE devices SET device_group = ?2, denied = NULL WHERE device = ?1";
+        self.c.prepare_cached(sql)?.execute(params![name, group])?;
+        self.c.prepare_cached("DELETE FROM device_tags WHERE device = ?")?.execute(params![name])?;
+        self.c.prepare_cached("DELETE FROM device_claims WHERE device = ?")?.execute(params![name])?;
+        // A token of the last owner must not let the device, or another under its name, in again.
+        let sql = "UPDATE tokens SET revoked = 1 WHERE device = ? AND used_by IS NULL AND revoked = 0";
+        self.c.prepare_cached(sql)?.execute(params![name])?;
+        Ok(revoked)
+    }
+
+    fn group(&self) -> Result<String, StoreError> {
+        let mut query = self.c.prepare_cached("SELECT device_group FROM devices WHERE device = ?")?;
+        Ok(query.query_row(params![self.device.as_str()], |row| row.get(0))?)
+    }
+}
+
+/// That a step which was decided on is illegal means that the decision was wrong.
+pub(super) fn undecided(_: IllegalMove) -> StoreError {
+    StoreError::Damaged { field: "state" }
+}

@@ -1,0 +1,164 @@
+//! Credentials: symmetric keys and batches.
+
+use appraisal::record::rule;
+use appraisal::{GroupName, own_key_identity};
+use shared::{DeviceId, UnixTime};
+
+use super::convert::{optional_device, optional_time, secs, time};
+use super::events;
+use crate::audit::EventKind;
+use crate::authorization::CredentialFacts;
+use crate::store::database::{Connection, Row, params};
+use crate::store::{
+    Credential, CredentialKind, FoundCredential, NewCredential, NewEvent, Sha256, StoreError,
+};
+
+pub(super) fn add(c: &Connection, new: &NewCredential) -> Result<(), StoreError> {
+    let credential = &new.credential;
+    let sql = "INSERT INTO credentials (id, kind, name, device, device_group, secret, certificate, hold, created, \
+               expires, quota) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+    c.prepare_cached(sql)?.execute(params![
+        credential.id,
+        credential.kind.name(),
+        credential.name,
+        credential.device.as_ref().map(DeviceId::as_str),
+        credential.group.as_ref().map(GroupName::as_str),
+        new.secret,
+        new.certificate,
+        credential.hold,
+        secs(credential.created),
+        credential.expires.map(secs),
+        credential.quota,
+    ])?;
+    if let Some(device) = &credential.device {
+        take_over_from_group(c, device)?;
+    }
+    let detail = format!("{} {} ({})", credential.kind.name(), credential.id, credential.name);
+    let mut event = NewEvent::new(credential.created, EventKind::CredentialCreated, detail);
+    event.device.clone_from(&credential.device);
+    events::add(c, &event)
+}
+
+/// A device that came in by its group's key is known by its own from now on: the operator says that it is the same.
+fn take_over_from_group(c: &Connection, device: &DeviceId) -> Result<(), StoreError> {
+    let sql = "UPDATE devices SET idevid_sha256 = ?2 WHERE device = ?1 AND idevid_sha256 IN \
+               (SELECT identity FROM credential_devices JOIN credentials ON id = credential \
+               WHERE credential_devices.device = ?1 AND kind = 'group-key')";
+    c.prepare_cached(sql)?.execute(params![device.as_str(), own_key_identity(device)])?;
+    Ok(())
+}
+
+pub(super) fn all(c: &Connection) -> Result<Vec<Credential>, StoreError> {
+    let mut query = c.prepare_cached("SELECT * FROM credentials ORDER BY created DESC, id")?;
+    query.query_map(params![], credential)
+}
+
+/// The credential of this name, and how it stands to `device`.
+pub(super) fn find(
+    c: &Connection,
+    id: &str,
+    device: &DeviceId,
+) -> Result<Option<FoundCredential>, StoreError> {
+    let mut query = c.prepare_cached("SELECT * FROM credentials WHERE id = ?")?;
+    let found =
+        query.find(params![id], |row| Ok((credential(row)?, row.get("secret")?, row.get("certificate")?)))?;
+    let Some((credential, secret, certificate)) = found else { return Ok(None) };
+    let overridden = credential.kind == CredentialKind::GroupKey && has_own_key(c, device)?;
+    let brought_in = brought_in(c, id, device)?;
+    Ok(Some(FoundCredential { credential, secret, certificate, overridden, brought_in }))
+}
+
+pub(super) fn batches(c: &Connection, device: &DeviceId) -> Result<Vec<FoundCredential>, StoreError> {
+    let mut query =
+        c.prepare_cached("SELECT id FROM credentials WHERE kind = 'batch' ORDER BY created, id")?;
+    let ids = query.query_map(params![], |row| row.get::<_, String>(0))?;
+    ids.iter().filter_map(|id| find(c, id, device).transpose()).collect()
+}
+
+/// Whether the device has, or had, a certificate.
+pub(super) fn had_identity(c: &Connection, device: &DeviceId) -> Result<bool, StoreError> {
+    let sql = "SELECT 1 FROM certificates WHERE device = ? AND state IN ('intent', 'issued', 'revoked')";
+    Ok(c.prepare_cached(sql)?.exists(params![device.as_str()])?)
+}
+
+fn has_own_key(c: &Connection, device: &DeviceId) -> Result<bool, StoreError> {
+    let mut query = c.prepare_cached("SELECT 1 FROM credentials WHERE device = ?")?;
+    Ok(query.exists(params![device.as_str()])?)
+}
+
+fn brought_in(c: &Connection, id: &str, device: &DeviceId) -> Result<bool, StoreError> {
+    let mut query =
+        c.prepare_cached("SELECT 1 FROM credential_devices WHERE credential = ? AND device = ?")?;
+    Ok(query.exists(params![id, device.as_str()])?)
+}
+
+/// How the credential stands, for the decision in the recording transaction.
+pub(super) fn facts(
+    c: &Connection,
+    id: &str,
+    device: &DeviceId,
+    now: UnixTime,
+) -> Result<CredentialFacts, StoreError> {
+    let Some(found) = find(c, id, device)? else { return Ok(CredentialFacts::default()) };
+    let credential = &found.credential;
+    Ok(CredentialFacts {
+        good: credential.revoked.is_none()
+            && !found.overridden
+            && credential.expires.is_none_or(|end| now <= end),
+        quota_left: found.brought_in || credential.quota.is_none_or(|quota| credential.used < quota),
+    })
+}
+
+/// Counts a device that is recorded, once.
+pub(super) fn bring_in(
+    c: &Connection,
+    id: &str,
+    device: &DeviceId,
+    identity: &Sha256,
+    now: UnixTime,
+) -> Result<(), StoreError> {
+    let sql = "INSERT INTO credential_devices (credential, device, identity, at) VALUES (?, ?, ?, ?) \
+         ON CONFLICT DO NOTHING";
+    if c.prepare_cached(sql)?.execute(params![id, device.as_str(), identity, secs(now)])? == 0 {
+        return Ok(());
+    }
+    let sql = "UPDATE credentials SET used = used + 1 WHERE id = ? RETURNING quota IS NOT DISTINCT FROM used";
+    // The table's own check refuses what is beyond the quota, should the decision before not hold.
+    let reached: bool = c.prepare_cached(sql)?.query_row(params![id], |row| row.get(0))?;
+    if reached {
+        let detail = format!("credential {id} has brought in as many devices as it may");
+        events::add(
+            c,
+            &NewEvent::new(now, EventKind::QuotaReached, detail).about(device).because(rule::QUOTA),
+        )?;
+    }
+    Ok(())
+}
+
+pub(super) fn revoke(c: &Connection, id: &str, now: UnixTime) -> Result<bool, StoreError> {
+    let sql = "UPDATE credentials SET revoked = coalesce(revoked, ?) WHERE id = ?";
+    let found = c.prepare_cached(sql)?.execute(params![secs(now), id])? > 0;
+    if found {
+        let detail = format!("credential {id}");
+        events::add(c, &NewEvent::new(now, EventKind::CredentialRevoked, detail))?;
+    }
+    Ok(found)
+}
+
+fn credential(row: &Row<'_>) -> Result<Credential, StoreError> {
+    let kind: String = row.get("kind")?;
+    let kind = CredentialKind::ALL.into_iter().find(|known| known.name() == kind);
+    Ok(Credential {
+        id: row.get("id")?,
+        kind: kind.ok_or(StoreError::Damaged { field: "kind" })?,
+        name: row.get("name")?,
+        device: optional_device(row, "device")?,
+        group: super::convert::optional_group(row)?,
+        hold: row.get("hold")?,
+        created: time(row, "created")?,
+        expires: optional_time(row, "expires")?,
+        revoked: optional_time(row, "revoked")?,
+        quota: row.get("quota")?,
+        used: row.get("used")?,
+    })
+}

@@ -1,0 +1,236 @@
+//! The leaves of the log: each is added in the change that it tells of, so that there is neither without the other.
+
+use aws_lc_rs::rand::{SecureRandom as _, SystemRandom};
+use ca::Serial;
+use ca::crl::Reason;
+use shared::UnixTime;
+use transparency::Leaf;
+
+use crate::store::database::{Connection, Row, params};
+use crate::store::{CertificateRow, IssuerNumber, LeafRow, LogHead, Sha256, StoreError};
+
+/// A certificate was signed and is stored.
+pub(super) fn issued(
+    c: &Connection,
+    serial: Serial,
+    issuer: IssuerNumber,
+    der: &[u8],
+    now: UnixTime,
+) -> Result<(), StoreError> {
+    #[cfg(test)]
+    if super::actor::current().actor == crate::audit::Actor::Operator(PLANT.to_owned()) {
+        return Ok(());
+    }
+    let at = now.as_secs();
+    let leaf = match issuer_sha256(c, issuer)? {
+        Some(issuer) => Some(encoded(&Leaf::Issued { at, issuer, certificate: der })?),
+        None => None,
+    };
+    add(c, "issued", Some(serial.as_bytes()), None, leaf.as_deref())
+}
+
+/// A certificate was signed that must not leave the server.
+pub(super) fn discarded(
+    c: &Connection,
+    serial: Serial,
+    issuer: IssuerNumber,
+    der: &[u8],
+    now: UnixTime,
+) -> Result<(), StoreError> {
+    // Its DER is kept nowhere else, so that it cannot be made up for later.
+    let issuer = issuer_sha256(c, issuer)?.ok_or(StoreError::Damaged { field: "issuer" })?;
+    let leaf = encoded(&Leaf::Discarded { at: now.as_secs(), issuer, certificate: der })?;
+    add(c, "discarded", Some(serial.as_bytes()), None, Some(&leaf))
+}
+
+/// A certificate was revoked.
+pub(super) fn revoked(
+    c: &Connection,
+    serial: &[u8; 16],
+    issuer: IssuerNumber,
+    reason: Reason,
+    now: UnixTime,
+) -> Result<(), StoreError> {
+    let leaf = match issuer_sha256(c, issuer)? {
+        Some(issuer) => {
+            Some(encoded(&Leaf::Revoked { at: now.as_secs(), issuer, serial, reason: reason.code() })?)
+        }
+        None => None,
+    };
+    add(c, "revoked", Some(serial), None, leaf.as_deref())
+}
+
+/// The salt of one row of the audit trail. Without it, whoever reads the log could try out what a row says.
+pub(super) fn salt() -> Result<[u8; 16], StoreError> {
+    let mut salt = [0; 16];
+    let filled = SystemRandom::new().fill(&mut salt);
+    filled.map_err(|_| StoreError::Failed("the random generator failed".to_owned()))?;
+    Ok(salt)
+}
+
+/// The row `number` was added to the audit trail.
+pub(super) fn event(c: &Connection, number: i64) -> Result<(), StoreError> {
+    let leaf = event_leaf(c, number)?;
+    add(c, "event", None, Some(number), Some(&leaf))
+}
+
+fn add(
+    c: &Connection,
+    kind: &str,
+    serial: Option<&[u8; 16]>,
+    event: Option<i64>,
+    leaf: Option<&[u8]>,
+) -> Result<(), StoreError> {
+    let sql = "INSERT INTO log_leaves (position, kind, serial, event, leaf) \
+               SELECT coalesce(max(position) + 1, 0), ?, ?, ?, ? FROM log_leaves";
+    c.prepare_cached(sql)?.execute(params![kind, serial, event, leaf])?;
+    Ok(())
+}
+
+fn encoded(leaf: &Leaf<'_>) -> Result<Vec<u8>, StoreError> {
+    leaf.encode().ok_or(StoreError::Damaged { field: "der" })
+}
+
+fn issuer_sha256(c: &Connection, issuer: IssuerNumber) -> Result<Option<Sha256>, StoreError> {
+    let mut query = c.prepare_cached("SELECT sha256 FROM issuers WHERE number = ?")?;
+    query.find(params![issuer.get()], |row| row.get(0))
+}
+
+pub(super) fn head(c: &Connection) -> Result<LogHead, StoreError> {
+    let sql =
+        "SELECT size, note, (SELECT coalesce(max(position) + 1, 0) FROM log_leaves) AS leaves FROM log_head";
+    let mut query = c.prepare_cached(sql)?;
+    query.query_row(params![], |row| {
+        Ok(LogHead { size: unsigned(row, "size")?, note: row.get("note")?, leaves: unsigned(row, "leaves")? })
+    })
+}
+
+/// The contents of leaves, in their order, without a gap.
+pub(super) fn waiting(c: &Connection, from: u64, limit: u32) -> Result<Vec<Vec<u8>>, StoreError> {
+    let sql = "SELECT position, kind, serial, event, leaf FROM log_leaves WHERE position >= ? ORDER BY position LIMIT ?";
+    let mut query = c.prepare_cached(sql)?;
+    let rows = query.query_map(params![number(from), limit], |row| {
+        Ok((leaf_row(row)?, row.get::<_, Option<Vec<u8>>>("leaf")?))
+    })?;
+    let mut leaves = Vec::with_capacity(rows.len());
+    for (expected, (row, leaf)) in (from..).zip(rows) {
+        if row.position != expected {
+            return Err(StoreError::Damaged { field: "position" });
+        }
+        leaves.push(match leaf {
+            Some(leaf) => leaf,
+            None => older(c, &row)?,
+        });
+    }
+    Ok(leaves)
+}
+
+/// The leaf of something from before the log, made from the row it names.
+fn older(c: &Connection, row: &LeafRow) -> Result<Vec<u8>, StoreError> {
+    let damaged = StoreError::Damaged { field: "leaf" };
+    match (row.kind.as_str(), &row.serial, row.event) {
+        ("event", None, Some(event)) => event_leaf(c, number(event)),
+        (kind, Some(serial), None) => {
+            let sql = "SELECT recorded, revoked, reason, certificates.der AS der, sha256 FROM certificates \
+                       JOIN issuers ON issuers.number = certificates.issuer WHERE serial = ?";
+            let mut query = c.prepare_cached(sql)?;
+            let leaf = query.find(params![serial], |row| {
+                let issuer: Sha256 = row.get("sha256")?;
+                let der: Option<Vec<u8>> = row.get("der")?;
+                if kind == "issued" {
+                    let certificate = der.as_deref().unwrap_or_default();
+                    return encoded(&Leaf::Issued { at: unsigned(row, "recorded")?, issuer, certificate });
+                }
+                let reason: String = row.get("reason")?;
+                let reason = Reason::from_name(&reason).ok_or(StoreError::Damaged { field: "reason" })?;
+                let at = unsigned(row, "revoked")?;
+                encoded(&Leaf::Revoked { at, issuer, serial, reason: reason.code() })
+            });
+            leaf?.ok_or(damaged)
+        }
+        _ => Err(damaged),
+    }
+}
+
+fn event_leaf(c: &Connection, number: i64) -> Result<Vec<u8>, StoreError> {
+    let mut query = c.prepare_cached("SELECT * FROM events WHERE number = ?")?;
+    let event = query.query_row(params![number], super::events::event_row)?;
+    let commitment = event.commitment();
+    encoded(&Leaf::Event { at: event.at.as_secs(), number: event.number, commitment })
+}
+
+pub(super) fn advance(c: &Connection, before: u64, size: u64, note: &str) -> Result<bool, StoreError> {
+    let sql = "UPDATE log_head SET size = ?1, note = ?2 WHERE size = ?3 AND ?1 >= ?3";
+    if c.prepare_cached(sql)?.execute(params![number(size), note, number(before)])? == 0 {
+        return Ok(false);
+    }
+    let sql = "UPDATE log_leaves SET leaf = NULL WHERE position >= ? AND position < ? AND leaf IS NOT NULL";
+    c.prepare_cached(sql)?.execute(params![number(before), number(size)])?;
+    Ok(true)
+}
+
+pub(super) fn rows(c: &Connection, position: u64, limit: u32) -> Result<Vec<LeafRow>, StoreError> {
+    let sql =
+        "SELECT position, kind, serial, event FROM log_leaves WHERE position >= ? ORDER BY position LIMIT ?";
+    let mut query = c.prepare_cached(sql)?;
+    query.query_map(params![number(position), limit], leaf_row)
+}
+
+pub(super) fn of(c: &Connection, serial: Serial) -> Result<Vec<LeafRow>, StoreError> {
+    let sql = "SELECT position, kind, serial, event FROM log_leaves WHERE serial = ? ORDER BY position";
+    let mut query = c.prepare_cached(sql)?;
+    query.query_map(params![serial.as_bytes()], leaf_row)
+}
+
+fn leaf_row(row: &Row<'_>) -> Result<LeafRow, StoreError> {
+    let event = row.get::<_, Option<i64>>("event")?;
+    Ok(LeafRow {
+        position: unsigned(row, "position")?,
+        kind: row.get("kind")?,
+        serial: row.get("serial")?,
+        event: event.map(u64::try_from).transpose().map_err(|_| StoreError::Damaged { field: "event" })?,
+    })
+}
+
+pub(super) fn certificates(
+    c: &Connection,
+    after: &[u8],
+    limit: u32,
+) -> Result<Vec<CertificateRow>, StoreError> {
+    let sql = "SELECT serial, device, state, key_sha256, not_before, not_after, certificates.der AS der, revoked, \
+               reason, sha256 FROM certificates LEFT JOIN issuers ON issuers.number = certificates.issuer \
+               WHERE serial > ? ORDER BY serial LIMIT ?";
+    let mut query = c.prepare_cached(sql)?;
+    query.query_map(params![after, limit], |row| {
+        Ok(CertificateRow {
+            serial: row.get("serial")?,
+            device: row.get("device")?,
+            state: row.get("state")?,
+            key_sha256: row.get("key_sha256")?,
+            not_before: row.get("not_before")?,
+            not_after: row.get("not_after")?,
+            der: row.get("der")?,
+            revoked: row.get("revoked")?,
+            reason: row.get("reason")?,
+            issuer_sha256: row.get("sha256")?,
+        })
+    })
+}
+
+pub(super) fn count_certificates(c: &Connection) -> Result<u64, StoreError> {
+    let mut query = c.prepare_cached("SELECT count(*) FROM certificates")?;
+    let count: i64 = query.query_row(params![], |row| row.get(0))?;
+    Ok(u64::try_from(count).unwrap_or_default())
+}
+
+fn unsigned(row: &Row<'_>, column: &'static str) -> Result<u64, StoreError> {
+    u64::try_from(row.get::<_, i64>(column)?).map_err(|_| StoreError::Damaged { field: column })
+}
+
+fn number(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+/// Who leaves the leaf of a certificate out: the planted bug that the audit has to find.
+#[cfg(test)]
+pub(crate) const PLANT: &str = "plant";

@@ -1,0 +1,77 @@
+//! Databases for tests: a file, or a database on a PostgreSQL server that all tests of the program share.
+
+use core::time::Duration;
+use std::sync::LazyLock;
+
+use postgres_server::PostgresServer;
+
+use super::SqlStore;
+use crate::store::{PostgresOptions, SqliteOptions};
+
+/// The server of all tests; it is gone when the program is.
+static SERVER: LazyLock<PostgresServer> = LazyLock::new(|| PostgresServer::start().unwrap());
+
+/// A database that can be opened again and again.
+pub(crate) enum Place {
+    Sqlite(tempfile::TempDir),
+    Postgres { url: String },
+}
+
+impl Place {
+    pub(crate) fn sqlite() -> Self {
+        Self::Sqlite(tempfile::tempdir().unwrap())
+    }
+
+    pub(crate) fn postgres() -> Self {
+        Self::Postgres { url: SERVER.database().unwrap() }
+    }
+
+    pub(crate) fn open(&self) -> SqlStore {
+        match self {
+            Self::Sqlite(folder) => {
+                let options = SqliteOptions::new(&folder.path().join("s.sqlite"));
+                SqlStore::sqlite(&SqliteOptions { busy_timeout: Duration::from_millis(100), ..options })
+                    .unwrap()
+            }
+            Self::Postgres { url } => SqlStore::postgres(&Self::options(url)).unwrap(),
+        }
+    }
+
+    pub(crate) fn options(url: &str) -> PostgresOptions {
+        let mut options = PostgresOptions::new(url).unwrap();
+        // A test never fails because the machine is slow.
+        (options.lock_timeout, options.readers) = (Duration::from_secs(30), 2);
+        options
+    }
+
+    /// Runs SQL beside the store, as an operator could.
+    pub(crate) fn sql(&self, sql: &str) -> String {
+        match self {
+            Self::Sqlite(folder) => {
+                let raw = rusqlite::Connection::open(folder.path().join("s.sqlite")).unwrap();
+                raw.execute_batch(sql).unwrap();
+                String::new()
+            }
+            Self::Postgres { url } => SERVER.sql(url.rsplit('=').next().unwrap(), sql).unwrap(),
+        }
+    }
+}
+
+/// Makes a test of each function for each database. A function takes a [`Place`].
+macro_rules! on_both {
+    ($($test:ident),+ $(,)?) => {
+        mod on_sqlite {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $test() {
+                super::$test($crate::store::Place::sqlite()).await;
+            })+
+        }
+        mod on_postgres {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $test() {
+                super::$test($crate::store::Place::postgres()).await;
+            })+
+        }
+    };
+}
+pub(crate) use on_both;

@@ -1,0 +1,367 @@
+//! What only a store on PostgreSQL has: a server that goes away and comes back, that would lose what it has called
+//! durable, or that another replica holds; and tables that are those of SQLite.
+
+use core::time::Duration;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use postgres_server::PostgresServer;
+use shared::{DeviceId, UnixTime};
+
+use super::SqlStore;
+use super::places::Place;
+use crate::audit::EventKind;
+use crate::outgoing::Anchors;
+use crate::store::database::params;
+use crate::store::{
+    EventQuery, InventoryEntry, LogStore as _, NewEvent, Outbox as _, SqliteOptions, Store as _, StoreError,
+    TransferError, transfer,
+};
+
+const NOW: UnixTime = UnixTime::from_secs(1_800_000_000);
+
+fn entry(number: usize) -> InventoryEntry {
+    let device = DeviceId::new(&format!("SN-{number}")).unwrap();
+    InventoryEntry { device, model: None, idevid_sha256: None, group: None, tags: Vec::new() }
+}
+
+fn columns(rows: &str) -> BTreeSet<String> {
+    rows.lines().map(str::to_owned).collect()
+}
+
+/// A step of the schema has to be written for both databases.
+#[test]
+fn both_databases_have_the_same_tables_and_columns() {
+    let (file, place) = (Place::sqlite(), Place::postgres());
+    file.open().close_blocking();
+    place.open().close_blocking();
+    let Place::Sqlite(folder) = &file else { unreachable!() };
+    let raw = rusqlite::Connection::open(folder.path().join("s.sqlite")).unwrap();
+    let sql = "SELECT t.name || '.' || c.name || ' ' || lower(c.type) || ' ' \
+               || (c.\"notnull\" OR (c.pk > 0 AND lower(c.type) = 'integer')) \
+               FROM sqlite_schema t JOIN pragma_table_info(t.name) c WHERE t.type = 'table' \
+               AND t.name NOT LIKE 'sqlite_%'";
+    let mut query = raw.prepare(sql).unwrap();
+    let sqlite: BTreeSet<String> =
+        query.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
+    let sql = "SELECT table_name || '.' || column_name || ' ' \
+               || CASE data_type WHEN 'bigint' THEN 'integer' WHEN 'bytea' THEN 'blob' ELSE data_type END || ' ' \
+               || CASE is_nullable WHEN 'NO' THEN 1 ELSE 0 END \
+               FROM information_schema.columns WHERE table_schema = 'public' \
+               AND table_name NOT IN ('sequences', 'schema_version')";
+    let postgres = columns(&place.sql(sql));
+    assert!(sqlite.len() > 150, "{}", sqlite.len());
+    let differ: Vec<_> = sqlite.symmetric_difference(&postgres).collect();
+    assert!(differ.is_empty(), "{differ:?}");
+
+    let indexes =
+        "SELECT name FROM sqlite_schema WHERE type IN ('index', 'trigger') AND name NOT LIKE 'sqlite_%'";
+    let mut query = raw.prepare(indexes).unwrap();
+    let sqlite: BTreeSet<String> =
+        query.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
+    let postgres = columns(&place.sql(
+        "SELECT indexname FROM pg_indexes WHERE schemaname = 'public' UNION \
+         SELECT tgname FROM pg_trigger WHERE NOT tgisinternal",
+    ));
+    let missing: Vec<_> = sqlite.difference(&postgres).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+    // Texts are ordered by their bytes, whatever the database's own order is.
+    let other = place.sql(
+        "SELECT table_name || '.' || column_name FROM information_schema.columns WHERE table_schema = 'public' \
+         AND data_type = 'text' AND collation_name IS DISTINCT FROM 'C'",
+    );
+    assert_eq!(other, "");
+    // And the version is that of the same step.
+    let version: i64 = raw.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
+    assert_eq!(place.sql("SELECT version FROM schema_version"), version.to_string());
+}
+
+#[test]
+fn a_database_of_a_newer_program_is_left_alone() {
+    let place = Place::postgres();
+    place.open().close_blocking();
+    place.sql("UPDATE schema_version SET version = 99");
+    let Place::Postgres { url } = &place else { unreachable!() };
+    let error = SqlStore::postgres(&Place::options(url)).unwrap_err();
+    assert!(matches!(error, StoreError::TooNew { found: 99, .. }), "{error:?}");
+}
+
+#[test]
+fn replicas_that_start_at_once_make_the_tables_once() {
+    let place = Place::postgres();
+    let Place::Postgres { url } = &place else { unreachable!() };
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| SqlStore::postgres(&Place::options(url)).unwrap().close_blocking());
+        }
+    });
+    assert_eq!(place.sql("SELECT count(*) FROM schema_version"), "1");
+}
+
+#[test]
+fn what_is_not_durable_is_refused() {
+    let place = Place::postgres();
+    let Place::Postgres { url } = &place else { unreachable!() };
+    let name = url.rsplit('=').next().unwrap();
+    for weak in ["off", "local", "remote_write"] {
+        place.sql(&format!("ALTER DATABASE {name} SET synchronous_commit = '{weak}'"));
+        let error = SqlStore::postgres(&Place::options(url)).unwrap_err();
+        assert!(
+            matches!(error, StoreError::Unfit { setting: "synchronous_commit", .. }),
+            "{weak}: {error:?}"
+        );
+    }
+    place.sql(&format!("ALTER DATABASE {name} RESET synchronous_commit"));
+    place.open().close_blocking();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_waits_too_long_for_the_other_replicas_is_told_so() {
+    let place = Place::postgres();
+    let Place::Postgres { url } = &place else { unreachable!() };
+    let mut options = Place::options(url);
+    options.lock_timeout = Duration::from_millis(300);
+    let (one, other) = (place.open(), SqlStore::postgres(&options).unwrap());
+    let (go, wait) = std::sync::mpsc::channel::<()>();
+    let (begun, began) = tokio::sync::oneshot::channel();
+    let holder = tokio::spawn(async move {
+        let hold = one.write(move |_| {
+            begun.send(()).unwrap();
+            wait.recv().unwrap();
+            Ok(())
+        });
+        hold.await
+    });
+    began.await.unwrap();
+    assert_eq!(other.import(vec![entry(1)], NOW).await, Err(StoreError::Busy));
+    assert_eq!(other.counts().await.unwrap().devices, [], "reading goes on");
+    go.send(()).unwrap();
+    holder.await.unwrap().unwrap();
+    other.import(vec![entry(1)], NOW).await.unwrap();
+}
+
+/// Two replicas write at once: numbers, places in the log and the order in which rows appear stay without a gap.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn replicas_that_write_at_once_leave_no_gap() {
+    let place = Place::postgres();
+    let stores = [Arc::new(place.open()), Arc::new(place.open())];
+    let mut tasks = tokio::task::JoinSet::new();
+    for number in 0..200 {
+        let store = Arc::clone(&stores[number % 2]);
+        tasks.spawn(async move {
+            let broken = number % 7 == 0;
+            let change = store.write(move |c| {
+                super::import::row(c, &entry(number), NOW)?;
+                super::events::add(c, &NewEvent::new(NOW, EventKind::Imported, "x"))?;
+                if broken { Err(StoreError::Busy) } else { Ok(()) }
+            });
+            assert_eq!(change.await.is_err(), broken);
+        });
+    }
+    while let Some(done) = tasks.join_next().await {
+        done.unwrap();
+    }
+    let done = (0..200).filter(|number| number % 7 != 0).count();
+    let counted = "SELECT count(*) || ' ' || min(number) || ' ' || max(number) FROM events";
+    assert_eq!(place.sql(counted), format!("{done} 1 {done}"));
+    let counted = "SELECT count(*) || ' ' || min(position) || ' ' || max(position) FROM log_leaves";
+    assert_eq!(place.sql(counted), format!("{done} 0 {}", done - 1));
+}
+
+/// What a change has read holds until it is committed, whoever else writes. The plant shows that this is the lock's doing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_change_has_read_holds_until_it_is_committed() {
+    for (without_lock, expected) in [(false, 1), (true, 2)] {
+        let place = Place::postgres();
+        let Place::Postgres { url } = &place else { unreachable!() };
+        let mut options = Place::options(url);
+        options.without_lock = without_lock;
+        let stores = [SqlStore::postgres(&options).unwrap(), SqlStore::postgres(&options).unwrap()];
+        // Both are there before one of them goes on, as long as nothing keeps them apart.
+        let meeting = Arc::new(std::sync::Mutex::new(0));
+        let changes = stores.iter().enumerate().map(|(number, store)| {
+            let meeting = Arc::clone(&meeting);
+            store.write(move |c| {
+                let mut query = c.prepare_cached("SELECT count(*) FROM devices")?;
+                let devices: i64 = query.query_row(params![], |row| row.get(0))?;
+                *meeting.lock().unwrap() += 1;
+                for _ in 0..20 {
+                    if *meeting.lock().unwrap() == 2 {
+                        break;
+                    }
+                    c.prepare_cached("SELECT pg_sleep(0.01)::text")?.exists(params![])?;
+                }
+                if devices == 0 { super::import::row(c, &entry(number), NOW).map(drop) } else { Ok(()) }
+            })
+        });
+        let mut changes: Vec<_> = changes.collect();
+        let (other, one) = (changes.pop().unwrap(), changes.pop().unwrap());
+        let (one, other) = tokio::join!(one, other);
+        one.and(other).unwrap();
+        assert_eq!(place.sql("SELECT count(*) FROM devices"), expected.to_string());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_was_away_is_used_again_and_what_was_answered_is_there() {
+    let server = PostgresServer::start().unwrap();
+    let store = SqlStore::postgres(&Place::options(&server.database().unwrap())).unwrap();
+    store.import(vec![entry(1)], NOW).await.unwrap();
+    for (round, crash) in [(0, true), (1, false)] {
+        if crash { server.crash() } else { server.stop() }.unwrap();
+        let away = store.import(vec![entry(9)], NOW).await.unwrap_err();
+        assert!(matches!(away, StoreError::Unreachable(_) | StoreError::Failed(_)), "{away:?}");
+        assert!(store.counts().await.is_err());
+        server.begin_again().unwrap();
+        let mut tries = 0;
+        while store.import(vec![entry(10 + round)], NOW).await.is_err() {
+            tries += 1;
+            assert!(tries < 100, "the server is there, and is not used");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        while store.counts().await.is_err() {
+            tries += 1;
+            assert!(tries < 200, "the server is there, and is not used");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        let there = store.device(&entry(1).device).await.unwrap();
+        assert!(there.is_some());
+        assert!(store.device(&entry(9).device).await.unwrap().is_none(), "it was never said to be there");
+    }
+    store.close().await.unwrap();
+}
+
+/// What a device says of itself may hold what PostgreSQL does not take.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_text_with_nul_is_recorded_all_the_same() {
+    let place = Place::postgres();
+    let store = place.open();
+    let entry = InventoryEntry { model: Some("a\0b".into()), ..entry(1) };
+    store.import(vec![entry.clone()], NOW).await.unwrap();
+    let found = store.device(&entry.device).await.unwrap().unwrap();
+    assert_eq!(found.model.as_deref(), Some("a\u{fffd}b"));
+}
+
+/// Over a network the database has to show a certificate for its name, by a CA that is believed.
+#[test]
+fn the_database_is_believed_by_its_certificate_only() {
+    let made = |name: &str| {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let params = rcgen::CertificateParams::new(vec![name.to_owned()]).unwrap();
+        (params.self_signed(&key).unwrap().pem(), key.serialize_pem())
+    };
+    let (certificate, key) = made("localhost");
+    let server = PostgresServer::start_with_tls(&certificate, &key).unwrap();
+    server.database().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let anchors = |pem: &str| {
+        let path = folder.path().join("ca.pem");
+        std::fs::write(&path, pem).unwrap();
+        Anchors::File(path)
+    };
+    let mut options = Place::options(&server.address_by_tls("d0", "localhost").unwrap());
+    options.anchors = anchors(&made("localhost").0);
+    let stranger = SqlStore::postgres(&options).unwrap_err();
+    assert!(matches!(stranger, StoreError::Unreachable(_)), "{stranger:?}");
+    let mut by_address = Place::options(&server.address_by_tls("d0", "127.0.0.1").unwrap());
+    by_address.anchors = anchors(&certificate);
+    let other_name = SqlStore::postgres(&by_address).unwrap_err();
+    assert!(matches!(other_name, StoreError::Unreachable(_)), "{other_name:?}");
+    options.anchors = anchors(&certificate);
+    let store = SqlStore::postgres(&options).unwrap();
+    let sql = "SELECT count(*) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE usename = 'enroll' AND NOT ssl";
+    assert_eq!(server.sql("d0", sql).unwrap(), "0");
+    store.close_blocking();
+}
+
+/// A connection that ends between two changes costs nobody an error.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_idle_connection_that_ends_is_made_anew() {
+    let place = Place::postgres();
+    let store = place.open();
+    for number in 0..3 {
+        place.sql(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+             WHERE usename = 'enroll' AND datname = current_database()",
+        );
+        store.import(vec![entry(number)], NOW).await.unwrap();
+        assert_eq!(store.events(EventQuery::last(10)).await.unwrap().len(), number + 1);
+    }
+}
+
+/// A file with something in every kind of table that a store of a test has.
+fn filled_file() -> Place {
+    let file = Place::sqlite();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(async {
+        let store = file.open();
+        store.import((0..1_200).map(entry).collect(), NOW).await.unwrap();
+        for number in 0..3 {
+            let detail = format!("\u{e4} {number}");
+            store.add_event(NewEvent::new(NOW, EventKind::Imported, detail), Duration::ZERO).await.unwrap();
+        }
+        store.next_crl_number().await.unwrap();
+        store.open_webhook("alarms".into()).await.unwrap();
+        store.close().await.unwrap();
+    });
+    file
+}
+
+#[test]
+fn a_store_is_moved_whole_and_its_file_takes_nothing_new() {
+    let (file, place) = (filled_file(), Place::postgres());
+    let (Place::Sqlite(folder), Place::Postgres { url }) = (&file, &place) else { unreachable!() };
+    let path = folder.path().join("s.sqlite");
+    let from = SqliteOptions::new(&path);
+    let looked = transfer(&from, Place::options(url), true, &mut |_| {}).unwrap();
+    assert_eq!(place.sql("SELECT count(*) FROM devices"), "0", "a look changes nothing");
+    let mut last = None;
+    let moved = transfer(&from, Place::options(url), false, &mut |progress| last = Some(progress)).unwrap();
+    assert_eq!(moved.tables, looked.tables);
+    let last = last.unwrap();
+    assert_eq!((last.done, last.of > 2_000), (last.of, true));
+    assert_eq!(place.sql("SELECT count(*) FROM devices"), "1200");
+
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(async {
+        let store = place.open();
+        let events = store.events(EventQuery::last(1)).await.unwrap();
+        assert_eq!((events[0].number, events[0].detail.as_str()), (4, "\u{e4} 2"));
+        assert_eq!(store.log_head().await.unwrap().leaves, 4);
+        assert_eq!(store.waiting_leaves(0, 10).await.unwrap().len(), 4);
+        assert_eq!(store.next_crl_number().await.unwrap(), 2, "numbers go on");
+        store.add_event(NewEvent::new(NOW, EventKind::Imported, "y"), Duration::ZERO).await.unwrap();
+        assert_eq!(store.events(EventQuery::last(1)).await.unwrap()[0].number, 5);
+        store.close().await.unwrap();
+    });
+
+    // A second truth cannot come about: neither here nor there.
+    let again = transfer(&from, Place::options(url), false, &mut |_| {}).unwrap_err();
+    assert!(matches!(again, TransferError::Source(StoreError::Moved { .. })), "{again:?}");
+    assert!(matches!(SqlStore::sqlite(&from), Err(StoreError::Moved { .. })));
+    let raw = rusqlite::Connection::open(&path).unwrap();
+    raw.execute("INSERT INTO events (at, kind, detail) VALUES (1, 'x', 'y')", []).unwrap_err();
+    let other = filled_file();
+    let Place::Sqlite(folder) = &other else { unreachable!() };
+    let from = SqliteOptions::new(&folder.path().join("s.sqlite"));
+    let full = transfer(&from, Place::options(url), false, &mut |_| {}).unwrap_err();
+    assert!(matches!(full, TransferError::NotEmpty { table: "devices" }), "{full:?}");
+    other.open().close_blocking();
+}
+
+/// The planted bug: a database that changes what is written is found out, and has nothing afterwards.
+#[test]
+fn what_is_not_read_back_as_it_was_is_not_moved() {
+    let (file, place) = (filled_file(), Place::postgres());
+    let (Place::Sqlite(folder), Place::Postgres { url }) = (&file, &place) else { unreachable!() };
+    place.open().close_blocking();
+    place.sql(
+        "CREATE RULE plant AS ON INSERT TO devices WHERE NEW.device = 'SN-777' \
+         DO ALSO UPDATE devices SET added = added + 1 WHERE device = 'SN-777'",
+    );
+    let from = SqliteOptions::new(&folder.path().join("s.sqlite"));
+    let error = transfer(&from, Place::options(url), false, &mut |_| {}).unwrap_err();
+    assert!(matches!(&error, TransferError::Differs { table } if table == "devices"), "{error:?}");
+    assert_eq!(place.sql("SELECT count(*) FROM devices"), "0");
+    file.open().close_blocking();
+}

@@ -1,0 +1,410 @@
+//! Moves a store from SQLite to PostgreSQL: every row, in one transaction, and read back before it is committed.
+//!
+//! The file stays as it is, except that it says that it was moved: nothing is added to it any more, so that a server
+//! which was forgotten does not go on with a second truth.
+
+use std::path::PathBuf;
+
+use aws_lc_rs::digest::{Context, SHA256};
+use rusqlite::types::ValueRef;
+
+use super::database::{
+    Bind, Cell, Connection, Intent, PostgresOptions, Row, Session, SqliteOptions, Value, storable,
+};
+use super::{Sha256, StoreError};
+
+/// Every table, those that others refer to before them.
+const TABLES: &[&str] = &[
+    "makers",
+    "devices",
+    "device_tags",
+    "certificates",
+    "tokens",
+    "events",
+    "counters",
+    "device_claims",
+    "attestation_keys",
+    "appraisals",
+    "notes",
+    "maker_crls",
+    "credentials",
+    "credential_devices",
+    "imports",
+    "webhooks",
+    "webhook_parked",
+    "release_keys",
+    "reference_sets",
+    "reference_values",
+    "issuers",
+    "log_leaves",
+    "log_head",
+    "crl_partitions",
+    "revocation_changes",
+    "wanted_renewals",
+    "leases",
+    "profiles",
+    "trust_bundles",
+    "rollovers",
+    // Last: what its triggers count on the way gives way to the same from the file.
+    "counts",
+];
+/// Tables that have rows from the start.
+const NEVER_EMPTY: &[&str] = &["counters", "log_head", "counts"];
+/// Rows that are on their way at once.
+const AT_ONCE: u64 = 500;
+
+/// Why nothing was moved.
+#[derive(Debug, thiserror::Error)]
+pub enum TransferError {
+    /// There is no file to move.
+    #[error("{}: there is no such database", path.display())]
+    Missing {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file cannot be read.
+    #[error("the SQLite database cannot be read; is a server running on it?")]
+    Source(#[source] StoreError),
+    /// PostgreSQL failed. Nothing is there unless it was the commit that failed; then the target is empty or complete.
+    #[error("the PostgreSQL database cannot be written")]
+    Target(#[source] StoreError),
+    /// Something is there already.
+    #[error("the PostgreSQL database is not empty: {table} has rows; name an empty database")]
+    NotEmpty {
+        /// A table with rows.
+        table: &'static str,
+    },
+    /// This program does not know all tables, or what was read back is not what was written.
+    #[error("{table}: what was read back is not what was written; nothing was moved")]
+    Differs {
+        /// Which table.
+        table: String,
+    },
+}
+
+/// What was moved of one table.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct MovedTable {
+    /// Its name.
+    pub table: &'static str,
+    /// How many rows.
+    pub rows: u64,
+}
+
+/// What was moved.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Moved {
+    /// Whether nothing was changed, as was asked.
+    pub dry_run: bool,
+    /// Table by table.
+    pub tables: Vec<MovedTable>,
+    /// The last checkpoint of the log, which is the same in both.
+    pub checkpoint: Option<String>,
+}
+
+/// How far it is.
+#[derive(Clone, Copy, Debug)]
+pub struct MoveProgress {
+    /// The table under way.
+    pub table: &'static str,
+    /// Rows that were written or read back.
+    pub done: u64,
+    /// Of how many.
+    pub of: u64,
+}
+
+/// Moves the store in the file of `from` to the empty database `to`. Blocks; not to be called inside a runtime.
+///
+/// # Errors
+/// Says why nothing was moved.
+pub fn transfer(
+    from: &SqliteOptions,
+    to: PostgresOptions,
+    dry_run: bool,
+    progress: &mut dyn FnMut(MoveProgress),
+) -> Result<Moved, TransferError> {
+    if !from.path.exists() {
+        return Err(TransferError::Missing { path: from.path.clone() });
+    }
+    let source = Connection::sqlite(from, Intent::Write).map_err(TransferError::Source)?;
+    // Nobody writes to it meanwhile.
+    source.begin(Intent::Write).map_err(TransferError::Source)?;
+    let target =
+        Connection::postgres(std::sync::Arc::new(to), Intent::Write).map_err(TransferError::Target)?;
+    target.begin(Intent::Write).map_err(TransferError::Target)?;
+    let moved = carry(&source, &target, dry_run, progress);
+    match moved {
+        Ok(moved) if !dry_run => {
+            target.commit().map_err(TransferError::Target)?;
+            close(&source, &target).map_err(TransferError::Source)?;
+            Ok(moved)
+        }
+        done => {
+            target.roll_back();
+            source.roll_back();
+            done
+        }
+    }
+}
+
+/// Says in the file that it was moved, and lets nothing be added to it.
+fn close(source: &Connection, target: &Connection) -> Result<(), StoreError> {
+    let place = match target {
+        Connection::Postgres(session) => session.place(),
+        Connection::Sqlite(_) => String::new(),
+    };
+    let sql =
+        "INSERT INTO notes (name, text) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET text = excluded.text";
+    source.prepare_cached(sql)?.execute(super::database::params![MOVED, place])?;
+    for table in ["certificates", "events"] {
+        let sql = format!(
+            "CREATE TRIGGER {table}_were_moved BEFORE INSERT ON {table} BEGIN \
+             SELECT RAISE(ABORT, 'this database was moved to PostgreSQL'); END"
+        );
+        source.prepare_cached(&sql)?.execute(&[])?;
+    }
+    source.commit()
+}
+
+/// The note by which a file says where it was moved to.
+pub(super) const MOVED: &str = "moved";
+
+fn carry(
+    source: &Connection,
+    target: &Connection,
+    dry_run: bool,
+    progress: &mut dyn FnMut(MoveProgress),
+) -> Result<Moved, TransferError> {
+    let (Connection::Sqlite(file), Connection::Postgres(session)) = (source, target) else {
+        return Err(TransferError::Target(StoreError::Closed));
+    };
+    let unread = |error: rusqlite::Error| TransferError::Source(error.into());
+    check_tables(file)?;
+    let mut tables = Vec::new();
+    let mut total = 0;
+    for &table in TABLES {
+        let filled = format!("SELECT 1 FROM {table} LIMIT 1");
+        let rows = session.query(&filled, &[]).map_err(TransferError::Target)?;
+        if !rows.is_empty() && !NEVER_EMPTY.contains(&table) {
+            return Err(TransferError::NotEmpty { table });
+        }
+        let rows: i64 =
+            file.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0)).map_err(unread)?;
+        let rows = u64::try_from(rows).unwrap_or(0);
+        total += rows;
+        tables.push(MovedTable { table, rows });
+    }
+    let checkpoint = file.query_row("SELECT note FROM log_head", [], |row| row.get(0)).map_err(unread)?;
+    if dry_run {
+        return Ok(Moved { dry_run, tables, checkpoint });
+    }
+    session.batch("SET LOCAL statement_timeout = 0").map_err(TransferError::Target)?;
+    let mut done = 0;
+    for moved in &tables {
+        let table = moved.table;
+        let mut tick = |rows: u64| {
+            done += rows;
+            progress(MoveProgress { table, done, of: 2 * total });
+        };
+        let columns = Columns::of(file, table).map_err(TransferError::Source)?;
+        let written = write(file, session, &columns, &mut tick)?;
+        let found = read_back(session, &columns, &mut tick).map_err(TransferError::Target)?;
+        if written != found || written.rows != moved.rows {
+            return Err(TransferError::Differs { table: table.to_owned() });
+        }
+    }
+    take_numbers(file, session)?;
+    Ok(Moved { dry_run, tables, checkpoint })
+}
+
+/// Refuses a database with a table that is not in the list.
+fn check_tables(file: &rusqlite::Connection) -> Result<(), TransferError> {
+    let unread = |error: rusqlite::Error| TransferError::Source(error.into());
+    let sql = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'";
+    let mut query = file.prepare(sql).map_err(unread)?;
+    let mut names = query.query([]).map_err(unread)?;
+    while let Some(row) = names.next().map_err(unread)? {
+        let table: String = row.get(0).map_err(unread)?;
+        if !TABLES.contains(&table.as_str()) {
+            return Err(TransferError::Differs { table });
+        }
+    }
+    Ok(())
+}
+
+/// The columns of a table, and by which it is ordered.
+struct Columns {
+    table: &'static str,
+    names: Vec<(String, Value<'static>)>,
+    key: Vec<String>,
+}
+
+impl Columns {
+    fn of(file: &rusqlite::Connection, table: &'static str) -> Result<Self, StoreError> {
+        let mut query = file.prepare("SELECT name, type, pk FROM pragma_table_info(?) ORDER BY cid")?;
+        let mut rows = query.query([table])?;
+        let (mut names, mut key) = (Vec::new(), Vec::new());
+        while let Some(row) = rows.next()? {
+            let (name, kind, place): (String, String, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
+            if place > 0 {
+                key.push((place, name.clone()));
+            }
+            // What a NULL in it is a NULL of.
+            let null = match kind.as_str() {
+                "INTEGER" => Value::Integer(None),
+                "TEXT" => Value::Text(None),
+                _ => Value::Blob(None),
+            };
+            names.push((name, null));
+        }
+        key.sort();
+        Ok(Self { table, names, key: key.into_iter().map(|(_, name)| name).collect() })
+    }
+
+    fn list(&self) -> String {
+        self.names.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ")
+    }
+
+    fn select(&self) -> String {
+        format!("SELECT {} FROM {} ORDER BY {}", self.list(), self.table, self.key.join(", "))
+    }
+}
+
+/// How many rows, and a hash of all of them in the order of their keys.
+#[derive(PartialEq, Eq)]
+struct Content {
+    rows: u64,
+    sha256: Sha256,
+}
+
+/// Hashes rows.
+struct Hasher {
+    rows: u64,
+    context: Context,
+}
+
+impl Hasher {
+    fn new() -> Self {
+        Self { rows: 0, context: Context::new(&SHA256) }
+    }
+
+    fn cell(&mut self, cell: Cell<'_>) {
+        let (kind, bytes): (u8, &[u8]) = match &cell {
+            Cell::Null => (0, &[]),
+            Cell::Integer(number) => (1, &number.to_be_bytes()),
+            Cell::Text(text) => (2, text.as_bytes()),
+            Cell::Blob(bytes) => (3, bytes),
+        };
+        self.context.update(&[kind]);
+        self.context.update(&bytes.len().to_be_bytes());
+        self.context.update(bytes);
+    }
+
+    fn finish(self) -> Content {
+        let mut sha256 = [0; 32];
+        // SHA-256 has as many bytes.
+        for (to, from) in sha256.iter_mut().zip(self.context.finish().as_ref()) {
+            *to = *from;
+        }
+        Content { rows: self.rows, sha256 }
+    }
+}
+
+impl Bind for Value<'_> {
+    fn value(&self) -> Value<'_> {
+        *self
+    }
+}
+
+fn write(
+    file: &rusqlite::Connection,
+    session: &Session,
+    columns: &Columns,
+    tick: &mut dyn FnMut(u64),
+) -> Result<Content, TransferError> {
+    let unread = |error: rusqlite::Error| TransferError::Source(error.into());
+    if NEVER_EMPTY.contains(&columns.table) {
+        let sql = format!("DELETE FROM {}", columns.table);
+        session.execute(&sql, &[]).map_err(TransferError::Target)?;
+    }
+    // They would count and note what comes with its counts and notes.
+    let triggers = format!("ALTER TABLE {} DISABLE TRIGGER USER", columns.table);
+    session.batch(&triggers).map_err(TransferError::Target)?;
+    let marks = vec!["?"; columns.names.len()].join(", ");
+    let insert = format!("INSERT INTO {} ({}) VALUES ({marks})", columns.table, columns.list());
+    let mut query = file.prepare(&columns.select()).map_err(unread)?;
+    let mut rows = query.query([]).map_err(unread)?;
+    let mut hasher = Hasher::new();
+    while let Some(row) = rows.next().map_err(unread)? {
+        let mut values = Vec::with_capacity(columns.names.len());
+        for (place, (_, null)) in columns.names.iter().enumerate() {
+            let cell = super::database::sqlite_cell(row, place).map_err(TransferError::Source)?;
+            match cell {
+                Cell::Text(text) => hasher.cell(Cell::Text(&storable(text))),
+                cell => hasher.cell(cell),
+            }
+            values.push(match cell {
+                Cell::Null => *null,
+                Cell::Integer(number) => Value::Integer(Some(number)),
+                Cell::Text(text) => Value::Text(Some(text)),
+                Cell::Blob(bytes) => Value::Blob(Some(bytes)),
+            });
+        }
+        hasher.rows += 1;
+        let values: Vec<&dyn Bind> = values.iter().map(|value| value as &dyn Bind).collect();
+        session.send(&insert, &values).map_err(TransferError::Target)?;
+        if hasher.rows.is_multiple_of(AT_ONCE) {
+            session.settle().map_err(TransferError::Target)?;
+            tick(AT_ONCE);
+        }
+    }
+    session.settle().map_err(TransferError::Target)?;
+    let triggers = format!("ALTER TABLE {} ENABLE TRIGGER USER", columns.table);
+    session.batch(&triggers).map_err(TransferError::Target)?;
+    tick(hasher.rows % AT_ONCE);
+    Ok(hasher.finish())
+}
+
+fn read_back(session: &Session, columns: &Columns, tick: &mut dyn FnMut(u64)) -> Result<Content, StoreError> {
+    session.batch(&format!("DECLARE moved NO SCROLL CURSOR FOR {}", columns.select()))?;
+    let fetch = format!("FETCH {AT_ONCE} FROM moved");
+    let mut hasher = Hasher::new();
+    loop {
+        // Not prepared: each table's rows have other columns.
+        let rows = session.query_once(&fetch)?;
+        for row in &rows {
+            for place in 0..columns.names.len() {
+                hasher.cell(Row::Postgres(row).cell(place)?);
+            }
+            hasher.rows += 1;
+        }
+        let count = u64::try_from(rows.len()).unwrap_or(0);
+        tick(count);
+        if count < AT_ONCE {
+            break;
+        }
+    }
+    session.batch("CLOSE moved")?;
+    Ok(hasher.finish())
+}
+
+/// Numbers go on where they were: those of rows that are gone are not given again.
+fn take_numbers(file: &rusqlite::Connection, session: &Session) -> Result<(), TransferError> {
+    let unread = |error: rusqlite::Error| TransferError::Source(error.into());
+    let sql = "SELECT name, seq FROM sqlite_sequence UNION ALL SELECT 'profiles', coalesce(max(number), 0) FROM profiles";
+    let mut query = file.prepare(sql).map_err(unread)?;
+    let mut rows = query.query([]).map_err(unread)?;
+    while let Some(row) = rows.next().map_err(unread)? {
+        let (ValueRef::Text(name), ValueRef::Integer(number)) =
+            (row.get_ref(0).map_err(unread)?, row.get_ref(1).map_err(unread)?)
+        else {
+            return Err(TransferError::Source(StoreError::Damaged { field: "seq" }));
+        };
+        let name = String::from_utf8_lossy(name);
+        let sql = "UPDATE sequences SET seq = ? WHERE name = ?";
+        let changed = session.execute(sql, &[&number, &name.as_ref()]).map_err(TransferError::Target)?;
+        // A table that was there once, and is not any more.
+        tracing::debug!(%name, changed, "a number was taken over");
+    }
+    Ok(())
+}

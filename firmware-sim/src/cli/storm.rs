@@ -1,0 +1,77 @@
+//! `firmware-sim storm`.
+
+use std::io::{self, IsTerminal as _, Write as _};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use enroll_server::store::Rate;
+use indicatif::ProgressBar;
+
+use super::{Failure, year::new_seed};
+use crate::progress::bar;
+use crate::storm::{Report, Scenario, StormOptions, run as run_storm};
+
+/// Let a fleet of up to millions come at once, in virtual time
+///
+/// Each device is the lifecycle of the real agent, the server's admission is that of the real server; time, network and
+/// the server's work are simulated. Shows whether the peak stays within the capacity, how long devices wait, how often
+/// they ask, and that nobody is locked out. Without --scenario all of them, one after the other.
+#[derive(Debug, clap::Args)]
+#[command(after_help = HELP)]
+pub(super) struct Arguments {
+    /// What happens
+    #[arg(long, value_enum)]
+    scenario: Option<Scenario>,
+    /// Number of devices
+    #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(100..=10_000_000))]
+    devices: u32,
+    /// What the server may begin, as in its limits.rate: 1000/s, 300/m, 5000/h [default: what suits the scenario]
+    #[arg(long, value_name = "RATE")]
+    capacity: Option<Rate>,
+    /// Draw from this seed; the same seed gives the same storm [default: a new one, which is printed]
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Print nothing but one JSON array to standard output, with an object for each scenario
+    #[arg(long)]
+    json: bool,
+    /// Write the plots of load and of waits into this folder
+    #[arg(long, value_name = "DIR")]
+    svg: Option<PathBuf>,
+}
+
+const HELP: &str = "\
+Exit status: 0 all bounds hold, 1 one does not, 2 the command line is wrong.
+
+A device takes about 1 KiB of memory. See docs/storms.md for what the bounds are.";
+
+pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
+    let seed = match arguments.seed {
+        Some(seed) => seed,
+        None => new_seed()?,
+    };
+    let scenarios = arguments.scenario.map_or(Scenario::ALL.to_vec(), |only| vec![only]);
+    let mut out = io::stdout();
+    let mut reports: Vec<Report> = Vec::new();
+    for scenario in scenarios {
+        let bar = if io::stderr().is_terminal() {
+            bar(arguments.devices.into(), scenario.name())
+        } else {
+            ProgressBar::hidden()
+        };
+        let Arguments { devices, capacity, .. } = *arguments;
+        let options = StormOptions { scenario, devices, capacity, seed, plant: None };
+        let report = run_storm(&options, |done| bar.set_position(done.into()));
+        bar.finish_and_clear();
+        if !arguments.json {
+            report.tell(&mut out)?;
+        }
+        if let Some(folder) = &arguments.svg {
+            report.draw(folder)?;
+        }
+        reports.push(report);
+    }
+    if arguments.json {
+        writeln!(out, "{}", serde_json::to_string(&reports)?)?;
+    }
+    Ok(if reports.iter().all(Report::is_good) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

@@ -1,0 +1,83 @@
+//! The benchmark's short form: its figures are there and agree with each other. How fast anything is, is not asked.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::process::Command;
+
+use serde_json::Value;
+
+/// Runs `firmware-sim bench`; gives its report. The exit status has to say whether all is as it must be.
+fn bench(arguments: &[&str]) -> Value {
+    let output = Command::new(env!("CARGO_BIN_EXE_firmware-sim"))
+        .arg("bench")
+        .args(arguments)
+        .arg("--json")
+        .env_remove("RUST_LOG")
+        .output()
+        .unwrap();
+    let (text, errors) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8_lossy(&output.stderr));
+    let report: Value = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}{errors}"));
+    let good = array(&report, "musts").iter().all(|must| number(must, "found") <= number(must, "at_most"));
+    assert_eq!(output.status.code(), Some(if good { 0 } else { 1 }), "{report}\n{errors}");
+    report
+}
+
+fn array<'v>(value: &'v Value, name: &str) -> &'v Vec<Value> {
+    value.get(name).and_then(Value::as_array).unwrap()
+}
+
+fn number(value: &Value, name: &str) -> f64 {
+    value.get(name).and_then(Value::as_f64).unwrap_or_else(|| panic!("{name} in {value}"))
+}
+
+#[test]
+fn every_piece_of_work_has_its_figures() {
+    let report = bench(&["all", "--devices", "20", "--at-once", "4"]);
+    let figures = array(&report, "figures");
+    let names: Vec<&str> = figures.iter().map(|figure| figure["work"].as_str().unwrap()).collect();
+    let all = ["enroll", "ocsp", "connect", "resume", "renew", "est-simpleenroll", "est-simplereenroll"];
+    assert_eq!(names, all);
+    for (figure, count) in figures.iter().zip([20, 20, 20, 20, 10, 20, 10]) {
+        assert_eq!(figure["count"], count, "{figure}");
+        let (floor, cpu) = (number(figure, "floor_us"), number(figure, "cpu_us"));
+        assert!(floor > 0.0 && (number(figure, "ratio") - cpu / floor).abs() < 1e-6, "{figure}");
+        assert!(number(figure, "per_second") > 0.0 && number(figure, "peak_mib") > 1.0, "{figure}");
+        let latency = |name| number(figure.get("latency").unwrap(), name);
+        assert!(0.0 < latency("p50_ms") && latency("p50_ms") <= latency("p95_ms"), "{figure}");
+        assert!(latency("p95_ms") <= latency("p99_ms"), "{figure}");
+    }
+    // The processor's time comes in steps; over all enrollments there is some.
+    assert!(number(&figures[0], "cpu_us") > 0.0);
+    // An enrollment has more cryptography in it than a connection, and a connection more than a resumption.
+    let floor = |name: &str| {
+        let figure = figures.iter().find(|figure| figure["work"] == name);
+        number(figure.unwrap(), "floor_us")
+    };
+    assert!(floor("enroll") > floor("connect") && floor("connect") > floor("resume"));
+    let musts: Vec<f64> = array(&report, "musts").iter().map(|must| number(must, "at_most")).collect();
+    assert_eq!(musts, [2.0, 700.0]);
+}
+
+#[test]
+fn idle_connections_and_a_large_inventory_have_their_figures() {
+    let report = bench(&["idle", "--connections", "24"]);
+    assert_eq!(report["connections"], 24);
+    assert!(number(&report, "open_mib") >= number(&report, "before_mib"), "{report}");
+    assert!(number(&report, "peak_mib") >= number(&report, "open_mib"), "{report}");
+
+    let report = bench(&["enroll", "--devices", "20", "--at-once", "4", "--inventory", "1000"]);
+    assert_eq!((&report["devices"], &report["inventory"]), (&Value::from(20), &Value::from(1_000)));
+    let ratio = number(&report["full"], "p50_ms") / number(&report["empty"], "p50_ms");
+    let found = number(&array(&report, "musts")[0], "found");
+    assert!((found - ratio).abs() < 1e-6, "{report}");
+}
+
+#[test]
+fn help_says_what_must_be() {
+    let output = Command::new(env!("CARGO_BIN_EXE_firmware-sim")).args(["bench", "--help"]).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    for expected in ["at most 2.0 times the floor", "400 MiB for 10,000", "Exit status: 0", "simplereenroll"]
+    {
+        assert!(text.contains(expected), "{expected} in {text}");
+    }
+    assert!(!text.contains("  server "), "{text}");
+}

@@ -1,0 +1,27 @@
+# Keeps one PostgreSQL server for a test. Takes commands, one a line; when the test is gone, however it went, its end of
+# the pipe is closed, and the server and its folder go too.
+#
+# usage: keeper.sh FOLDER COMMAND...
+folder=$1
+shift
+trap '' INT TERM HUP
+begin() {
+    "$@" >>"$folder/log" 2>&1 &
+    server=$!
+}
+# INT ends sessions and writes a checkpoint; QUIT ends at once, as a crash of the server does.
+end() {
+    kill -"$1" "$server" 2>/dev/null
+    wait "$server"
+}
+begin "$@"
+while read -r order; do
+    case $order in
+    stop) end INT ;;
+    crash) end QUIT ;;
+    start) begin "$@" ;;
+    esac
+    echo "$order"
+done
+end QUIT
+rm -rf "$folder"
