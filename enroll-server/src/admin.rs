@@ -19,15 +19,16 @@ use ca::crl::Reason;
 use shared::{DeviceId, UnixTime};
 use zeroize::Zeroizing;
 
-use crate::audit::Caller;
+use crate::audit::{Caller, EventKind};
 use crate::clock::Clock;
 use crate::credential::TokenRequest;
 use crate::inventory::{self, ImportError, ImportOptions, ImportSummary, Progress};
+use crate::issuance::SIGNING_STOPPED;
 use crate::maker_crls::{self, CrlFile, HeldCrl, ImportCrlError};
 use crate::store::{
     Action, Appraisal, AppraisalFilter, Carried, Certificate, Device, DeviceFilter, DevicePage, DeviceState,
     Difference, Event, EventQuery, HeldPage, IllegalMove, ImportReport, Label, Labelled, MAX_TAGS, Maker,
-    Page, Selection, Store, StoreError, Token,
+    NewEvent, Page, Selection, Store, StoreError, Token,
 };
 
 pub use reference::{ReferenceError, ReferenceImport, ReferenceReport};
@@ -410,6 +411,25 @@ impl Admin {
     /// Where the store fails.
     pub async fn note(&self, name: &str) -> Result<Option<String>, AdminError> {
         Ok(self.store.note(name).await?)
+    }
+
+    /// Why nothing is signed, where an older database was put in place and nobody has decided yet.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn signing_stopped(&self) -> Result<Option<String>, AdminError> {
+        Ok(self.store.note(SIGNING_STOPPED).await?.filter(|why| !why.is_empty()))
+    }
+
+    /// Decides to go on with a database that was older than what was published: from now on it is signed again.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn accept_restored(&self, why: String) -> Result<(), AdminError> {
+        // First the event: nothing is signed again of which the trail does not say who decided it.
+        let event = NewEvent::new(self.now(), EventKind::DatabaseAccepted, why);
+        self.store.add_event(event, Duration::ZERO).await?;
+        Ok(self.store.set_note(SIGNING_STOPPED, String::new()).await?)
     }
 
     /// Closes the store: what is queued is finished first.

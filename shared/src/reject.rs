@@ -158,6 +158,8 @@ rejects! {
     Unavailable = 90, "unavailable", 503, RetrySame, "See the server's log: the disk, the database or the signing key does not answer.";
     /// A defect in the server.
     Internal = 91, "internal", 500, RetrySame, "See the server's log and report it.";
+    /// An older database was put in place: the server signs nothing until an operator has decided.
+    SigningStopped = 92, "signing-stopped", 503, RetrySame, "The database is older than what was published; see what was lost, and decide: enroll-server audit accept.";
 }
 
 impl fmt::Display for Reject {

@@ -185,9 +185,10 @@ fn denied_text(denied: &Denied) -> &'static str {
         | Reject::DeviceSuspended
         | Reject::EnrollmentDenied => "an operator took the device out of service",
         Reject::TooManyRequests => "too many ask at once; come again at the time told",
-        Reject::Unavailable | Reject::GroupWithoutPolicy | Reject::RevocationUnknown => {
-            "the server cannot decide or sign now; come again"
-        }
+        Reject::Unavailable
+        | Reject::SigningStopped
+        | Reject::GroupWithoutPolicy
+        | Reject::RevocationUnknown => "the server cannot decide or sign now; come again",
         Reject::Internal => "the server has a defect",
         _ => "the policy of the device's group refuses the device",
     }

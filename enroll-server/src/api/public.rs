@@ -37,11 +37,15 @@ pub(super) async fn readyz(State(api): Shared) -> Response<Body> {
         ("log", api.log_status.borrow().check()),
     ];
     let mut text = String::new();
+    let signing = api.issuance.may_sign().await.map_err(|denied| chain(&denied));
+    if let Err(why) = &signing {
+        text.push_str(&format!("signing: {why}\n"));
+    }
     for (name, check) in &checks {
         let found = check.as_ref().map_or_else(String::as_str, |()| "ok");
         text.push_str(&format!("{name}: {found}\n"));
     }
-    let ready = checks.iter().all(|(_, check)| check.is_ok());
+    let ready = signing.is_ok() && checks.iter().all(|(_, check)| check.is_ok());
     typed(if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, TEXT, text)
 }
 

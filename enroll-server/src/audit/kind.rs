@@ -154,6 +154,10 @@ events! {
     PolicyBroken = "policy-broken", Critical, "Mend the file; enroll-server policy check tells every mistake.";
     /// The log and the database contradict each other; no checkpoint is signed any more.
     LogDiverged = "log-diverged", Critical, "Find out who changed the database or the log: enroll-server audit verify. Put the newer one back.";
+    /// An older database was put in place; what the log and the revocation list know was brought in, and nothing is signed.
+    DatabaseRestored = "database-restored", Critical, "See what was lost, and decide: enroll-server audit accept.";
+    /// An operator decided to go on with a database that was older than what was published.
+    DatabaseAccepted = "database-accepted", Notice, "Nothing, if it was restored on purpose.";
     /// A rollover of the CA was started: the new one is known, the old one still signs.
     RolloverStarted = "ca-rollover-started", Notice, "Watch the devices confirm the trust bundle: enroll-server ca status.";
     /// The new CA signs from now on.

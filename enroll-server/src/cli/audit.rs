@@ -15,9 +15,10 @@ use super::args::{Audit, Global, WhichLog};
 use super::failure::Failure;
 use super::output::Output;
 use super::read_bounded;
+use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::outgoing::{Anchors, Outgoing, Target};
-use crate::startup::open_store;
+use crate::startup::{StartError, open_admin, open_store};
 use crate::store::Store;
 use crate::transparency_log::audit::{self, Finding, FindingKind, Progress};
 use crate::transparency_log::{Folder, HttpSource, LogKey, Source};
@@ -49,6 +50,7 @@ pub(super) fn run(global: &Global, command: Audit, output: &Output) -> Result<()
                 export(&config, &log, !no_proofs, out.as_deref(), output).await
             }
             Audit::Inclusion { serial, log } => inclusion(&config, &log, serial, output).await,
+            Audit::Accept { yes } => accept(&config, yes, output).await,
             Audit::Findings => Ok(()),
         }
     })
@@ -71,6 +73,26 @@ fn open(config: &Config, log: &WhichLog) -> Result<(Source, VerifierKey), Failur
         }
     };
     Ok((source, key))
+}
+
+async fn accept(config: &Config, yes: bool, output: &Output) -> Result<(), Failure> {
+    let admin = open_admin(config, Arc::new(SystemClock)).map_err(StartError::from)?;
+    let stopped = admin.signing_stopped().await?;
+    if let (Some(why), true) = (&stopped, yes) {
+        admin.accept_restored(why.clone()).await?;
+    }
+    admin.close().await?;
+    let goes_on = yes || stopped.is_none();
+    let value = json!({ "signing": goes_on, "found": stopped });
+    output.result(&value, || match (&stopped, yes) {
+        (None, _) => "There is nothing to decide: it is signed.".to_owned(),
+        (Some(why), true) => format!("Accepted: {why}.\nFrom now on it is signed again."),
+        (Some(why), false) => format!(
+            "Nothing is signed: {why}.\nPut the newer database back if there is one; else go on with this one: \
+             enroll-server audit accept --yes"
+        ),
+    });
+    if goes_on { Ok(()) } else { Err(Failure::Told(WRONG)) }
 }
 
 async fn verify(

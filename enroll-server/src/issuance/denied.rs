@@ -89,6 +89,9 @@ pub enum Denied {
     /// The configuration has no key for the CA that the intent was recorded for.
     #[error("there is no key for the issuing CA {0}, which was to sign; name it under [[previous_ca]]")]
     NoAuthority(IssuerNumber),
+    /// An older database was put in place, and no operator has decided yet.
+    #[error("nothing is signed until an operator has decided: {0}")]
+    SigningStopped(String),
     /// The signing task was lost.
     #[error("the signing task ended without a result")]
     SignerGone,
@@ -130,6 +133,7 @@ impl Denied {
             )
             | Self::NotOpened(_)
             | Self::SignerGone => Reject::Internal,
+            Self::SigningStopped(_) => Reject::SigningStopped,
             Self::Contended
             | Self::Store(
                 StoreError::Busy

@@ -34,6 +34,7 @@ mod start_tests;
 #[cfg(test)]
 mod tests;
 
+use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
 use std::sync::Arc;
 
@@ -82,8 +83,13 @@ pub struct Issuance {
     makers: Makers,
     imported: Imported,
     clock: Arc<dyn Clock>,
+    /// Whether an operator may still have to decide: see [`SIGNING_STOPPED`].
+    may_be_stopped: AtomicBool,
     gate: Gate,
 }
+
+/// The note in the store that says why nothing is signed; empty where an operator has decided.
+pub const SIGNING_STOPPED: &str = "signing-stopped";
 
 /// What an [`Issuance`] is made of.
 #[derive(Debug)]
@@ -183,7 +189,8 @@ impl Issuance {
     #[must_use]
     pub fn new(parts: Parts, clock: Arc<dyn Clock>) -> Self {
         let gate = Gate::default();
-        Self { parts, makers: Makers::default(), imported: Imported::default(), clock, gate }
+        let may_be_stopped = AtomicBool::new(true);
+        Self { parts, makers: Makers::default(), imported: Imported::default(), clock, gate, may_be_stopped }
     }
 
     /// With this gate, which the listeners ask too.
@@ -206,6 +213,21 @@ impl Issuance {
     /// Whether a nonce is one that was given to `device` a short time ago.
     pub(crate) fn was_given(&self, nonce: &Nonce, device: &DeviceId) -> bool {
         self.parts.nonces.check(nonce, device, self.now()) == Ok(Freshness::Fresh)
+    }
+
+    /// Whether it may sign: not after an older database was put in place, until an operator has decided.
+    ///
+    /// # Errors
+    /// Says why not.
+    pub async fn may_sign(&self) -> Result<(), Denied> {
+        // What an operator has decided holds for as long as this process lives.
+        if self.may_be_stopped.load(Ordering::Relaxed) {
+            match self.parts.store.note(SIGNING_STOPPED).await?.filter(|why| !why.is_empty()) {
+                Some(why) => return Err(Denied::SigningStopped(why)),
+                None => self.may_be_stopped.store(false, Ordering::Relaxed),
+            }
+        }
+        Ok(())
     }
 
     /// The time by the issuance's clock.
@@ -457,7 +479,12 @@ impl Issuance {
     /// Where the store fails.
     pub async fn recover(&self) -> Result<Recovered, Denied> {
         let mut recovered = Recovered::default();
-        for recorded in self.parts.store.open_intents().await? {
+        let open = self.parts.store.open_intents().await?;
+        match self.may_sign().await {
+            Err(Denied::SigningStopped(_)) => return Ok(Recovered { left: open.len(), ..recovered }),
+            other => other?,
+        }
+        for recorded in open {
             let (serial, now) = (recorded.serial(), self.now());
             match self.finish(recorded, now).await {
                 Ok(_) => recovered.finished += 1,
@@ -483,6 +510,7 @@ impl Issuance {
     /// `None`: the device changed since its snapshot; the request has to be appraised again.
     async fn issue(&self, appraised: Appraised, ask: Ask<'_>) -> Result<Option<Outcome>, Denied> {
         self.parts.hook.at(Failpoint::Appraised);
+        self.may_sign().await?;
         let now = ask.now;
         let device = appraised.device().clone();
         let evidence = ask.evidence.as_ref().and_then(evidence_hash);

@@ -3,6 +3,7 @@
 mod init;
 mod issuing_key;
 mod load;
+mod restored;
 mod server;
 
 pub use init::{
@@ -11,6 +12,8 @@ pub use init::{
 pub(crate) use issuing_key::open as open_issuing_key;
 pub use issuing_key::{PASSPHRASE, new_passphrase, passphrase};
 pub use load::LoadError;
+pub(crate) use restored::LOST;
+pub use restored::RestoredError;
 pub use server::{AtRest, Bound, Options, Server, StartError, open_admin, open_to_explain, start_at_rest};
 
 /// The name of a log of which no address is known.

@@ -2,7 +2,9 @@
 
 use ca::Serial;
 
-use super::{Reply, Sha256};
+use shared::UnixTime;
+
+use super::{CaughtUp, Missed, Reply, Sha256};
 
 /// Where the log stands.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -67,6 +69,9 @@ pub trait LogStore {
     /// Notes that `note` was signed over `size` leaves, if `before` is still the size of the last one. Tells whether it
     /// was.
     fn advance_log(&self, before: u64, size: u64, note: String) -> Reply<'_, bool>;
+
+    /// Brings in what this database does not know of because it is older than what was published.
+    fn catch_up(&self, missed: Missed, now: UnixTime) -> Reply<'_, CaughtUp>;
 
     /// The leaves from `position` on, in their order; `limit` at most.
     fn leaf_rows(&self, position: u64, limit: u32) -> Reply<'_, Vec<LeafRow>>;

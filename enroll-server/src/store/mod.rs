@@ -17,6 +17,7 @@ mod issuer;
 mod label;
 mod log;
 mod migrate;
+mod missed;
 mod model;
 mod outbox;
 mod outcome;
@@ -55,6 +56,7 @@ pub use import::{ImportChunk, ImportCounts, ImportState, RowOutcome};
 pub use issuer::{IssuerNumber, KnownIssuer};
 pub use label::{Label, Labelled};
 pub use log::{CertificateRow, LeafRow, LogHead, LogStore};
+pub use missed::{CaughtUp, Missed, MissedList, MissedLog};
 pub use model::{
     Binding, Certificate, CertificateState, Device, ImportReport, InventoryEntry, Maker, Revocation,
     RevokedEntry, RevokedList, Sha256, StoredCrl, StoredEvidence, Token, Via,
@@ -300,6 +302,8 @@ pub struct Generations {
     pub revocations: u64,
     /// With every maker.
     pub makers: u64,
+    /// Of the last revocation list.
+    pub crl: u64,
 }
 
 /// How many there are in each state.

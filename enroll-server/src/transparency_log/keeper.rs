@@ -20,7 +20,7 @@ use super::key::LogKey;
 use crate::audit::EventKind;
 use crate::clock::Clock;
 use crate::failpoint::{Failpoint, Hook};
-use crate::issuance::chain;
+use crate::issuance::{SIGNING_STOPPED, chain};
 use crate::random;
 use crate::serve::stopped;
 use crate::store::{Lease, LogHead, NewEvent, Store, StoreError};
@@ -337,7 +337,9 @@ impl Keeper {
             Some(edge) if edge.size() == head.size => edge,
             _ => self.open(&head).await?,
         };
-        let leaves = if head.leaves > head.size {
+        // An older database was put in place: until an operator has decided, the newer one can be put back as it was.
+        let is_decided = self.store.note(SIGNING_STOPPED).await?.is_none_or(|why| why.is_empty());
+        let leaves = if head.leaves > head.size && is_decided {
             self.store.waiting_leaves(head.size, BATCH).await?
         } else {
             Vec::new()

@@ -78,6 +78,8 @@ pub struct Child {
     process: Process,
     /// Port of its HTTPS listener.
     pub port: u16,
+    /// Port of its listener without TLS.
+    pub http_port: u16,
 }
 
 const CONFIG: &str = "FAULTS_CHILD_CONFIG";
@@ -122,8 +124,9 @@ impl Child {
         let mut process = Process::start(command);
         match process.first_line("ready ") {
             Some(line) => {
-                let port = line.rsplit(' ').next().and_then(|port| port.parse().ok()).expect("a port");
-                Ok(Some(Self { process, port }))
+                let mut ports = line.split(' ').rev().map(|port| port.parse().expect("a port"));
+                let (http_port, port) = (ports.next().expect("a port"), ports.next().expect("a port"));
+                Ok(Some(Self { process, port, http_port }))
             }
             None if process.wait().signal() == Some(Signal::KILL.as_raw()) => Ok(None),
             None => Err(process.output()),
@@ -160,7 +163,8 @@ pub fn serve() {
         let server = Box::pin(Server::start_with(config, Arc::new(SystemClock), options)).await;
         let server = server.unwrap_or_else(|error| panic!("the server does not start: {error:?}"));
         let mut end = signal(SignalKind::terminate()).expect("a signal");
-        say(&format!("ready {}", server.bound().https.port()));
+        let bound = server.bound();
+        say(&format!("ready {} {}", bound.https.port(), bound.http.map_or(0, |http| http.port())));
         end.recv().await;
         server.stop().await;
     });

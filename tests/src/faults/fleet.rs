@@ -52,7 +52,7 @@ impl Fleet {
         let world = World::new(Wishes { devices, ..Wishes::default() });
         world.configure(&[
             ("listen", "https", "\"127.0.0.1:0\""),
-            ("listen", "http", "\"off\""),
+            ("listen", "http", "\"127.0.0.1:0\""),
             // The shortest that there is, so that the log's steps come about often.
             ("transparency", "interval", "\"100ms\""),
         ]);

@@ -3,6 +3,7 @@
 //!
 //! [`invariants`] is the one home of what has to hold; every harness has its plant, which it must find.
 
+mod answers;
 mod child;
 mod disk;
 mod fleet;
@@ -15,6 +16,7 @@ mod random;
 mod site;
 mod trace;
 
+pub use answers::LostAnswers;
 pub use child::{Child, Death, Place, serve};
 pub use disk::Loss;
 pub use fleet::{Fleet, Request};

@@ -2,8 +2,11 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use tempfile::TempDir;
+
+use crate::harness::{Finished, binary, run};
 
 /// A server's files, gone when this is dropped.
 #[derive(Debug)]
@@ -47,6 +50,12 @@ impl StateFolder {
     #[must_use]
     pub fn server(&self) -> PathBuf {
         self.path("server")
+    }
+
+    /// Runs `enroll-server` with these arguments on these files.
+    #[must_use]
+    pub fn cli(&self, arguments: &[&str]) -> Finished {
+        run(Command::new(binary("enroll-server")).arg("--config").arg(self.config()).args(arguments))
     }
 
     /// The server's settings.

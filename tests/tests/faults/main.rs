@@ -4,9 +4,11 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![expect(clippy::panic, reason = "a test fails by panicking")]
 
+mod answers;
 mod io_errors;
 mod kill;
 mod power;
+mod restored;
 
 /// The server in a process of its own that the harnesses here kill, starve and look at.
 #[test]

@@ -39,6 +39,15 @@ pub(in crate::cli) enum Audit {
         #[command(flatten)]
         log: WhichLog,
     },
+    /// Decide to go on with a database that is older than what was published, such as one from a backup.
+    ///
+    /// A server that finds one brings in what its log and its revocation list know, and signs nothing until you decide.
+    /// Without --yes this says what was found. Exit status 0: it is signed (again); 6: nothing is signed.
+    Accept {
+        /// Go on: what was lost is lost.
+        #[arg(long)]
+        yes: bool,
+    },
     /// List what `audit verify` can find.
     Findings,
 }

@@ -259,6 +259,7 @@ mod tests {
             "enroll-server audit verify --url https://ca.example/log --ca-file a.pem --vkey log.vkey --log-only",
             "enroll-server audit export --out log.ndjson --no-proofs",
             "enroll-server audit inclusion 5f6a7b8c5f6a7b8c5f6a7b8c5f6a7b8c",
+            "enroll-server audit accept --yes",
             "enroll-server init --dir d --tenant Acme --tpm /dev/tpmrm0 --tpm-auth-file a",
             "enroll-server ca tpm-create --device /dev/tpmrm0 --auth-file a --out issuing-ca.tpm",
             "enroll-server ca root-ceremony --dir root --tenant Acme",

@@ -2,8 +2,10 @@
 
 use ca::Serial;
 
-use super::{SqlStore, log};
-use crate::store::{CertificateRow, LeafRow, LogHead, LogStore, Reply};
+use shared::UnixTime;
+
+use super::{SqlStore, log, missed};
+use crate::store::{CaughtUp, CertificateRow, LeafRow, LogHead, LogStore, Missed, Reply};
 
 impl LogStore for SqlStore {
     fn log_head(&self) -> Reply<'_, LogHead> {
@@ -20,6 +22,11 @@ impl LogStore for SqlStore {
 
     fn advance_log(&self, before: u64, size: u64, note: String) -> Reply<'_, bool> {
         self.write(move |c| log::advance(c, before, size, &note))
+    }
+
+    fn catch_up(&self, missed: Missed, now: UnixTime) -> Reply<'_, CaughtUp> {
+        let partitioning = self.partitioning.clone();
+        self.write(move |c| missed::catch_up(c, &missed, partitioning.as_ref(), now))
     }
 
     fn leaf_rows(&self, position: u64, limit: u32) -> Reply<'_, Vec<LeafRow>> {

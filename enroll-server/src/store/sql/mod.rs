@@ -21,6 +21,7 @@ mod labels;
 mod log;
 mod log_store;
 mod maker_crl;
+mod missed;
 mod outbox;
 mod profiles;
 mod read;
@@ -235,6 +236,7 @@ impl Store for SqlStore {
             Ok(Generations {
                 revocations: read::counter(c, "revocations")?,
                 makers: read::counter(c, "makers")?,
+                crl: read::counter(c, "crl")?,
             })
         })
     }

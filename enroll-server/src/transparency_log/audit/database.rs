@@ -12,7 +12,9 @@ use super::columns::differing;
 use super::finding::{Finding, FindingKind};
 use super::log::{AuditError, Progress, Walked};
 use super::record::{OfSerial, Record};
+use crate::audit::EventKind;
 use crate::issuance::sha256;
+use crate::startup::LOST;
 use crate::store::{CertificateRow, Event, EventQuery, LeafRow, Store};
 use crate::transparency_log::source::Source;
 
@@ -243,6 +245,8 @@ impl Comparison<'_> {
     async fn events(&mut self, store: &dyn Store, progress: &mut impl Progress) -> Result<(), AuditError> {
         let all = self.record.events.len() as u64;
         let mut missing: HashSet<u64> = self.record.events.keys().copied().collect();
+        // Rows that were lost with a database, and an event that stands in the log says so.
+        let mut lost = Vec::new();
         let mut last = 0;
         loop {
             let rows = store.events(EventQuery::after(last, PAGE)).await?;
@@ -250,16 +254,30 @@ impl Comparison<'_> {
             last = row.number;
             for event in rows {
                 missing.remove(&event.number);
+                lost.extend(self.lost(&event));
                 self.event(&event);
             }
             progress.at("events", all.saturating_sub(missing.len() as u64), all);
         }
+        missing.retain(|number| !lost.iter().any(|(first, last)| (*first..=*last).contains(number)));
         let mut missing: Vec<u64> = missing.into_iter().collect();
         missing.sort_unstable();
         for number in missing {
             self.find(FindingKind::EventMissing, format!("event {number}"), "the database has no such row");
         }
         Ok(())
+    }
+
+    /// The first and the last row of which `event` says that they are lost. It counts only as it stands in the log, or
+    /// waits for it.
+    fn lost(&self, event: &Event) -> Option<(u64, u64)> {
+        let logged = self.record.events.get(&event.number);
+        let is_good = logged.is_some_and(|logged| *logged == event.commitment())
+            || (logged.is_none() && self.waiting.events.contains(&event.number));
+        let (_, rest) = event.detail.split_once(LOST).filter(|_| is_good)?;
+        let numbers = rest.split_once(" to ").filter(|_| event.kind == EventKind::DatabaseRestored.name())?;
+        let end = numbers.1.split(|c: char| !c.is_ascii_digit()).next()?;
+        Some((numbers.0.parse().ok()?, end.parse().ok()?))
     }
 
     fn event(&mut self, event: &Event) {

@@ -1,0 +1,142 @@
+//! Answers get lost: devices repeat their requests, give up in the middle of one, or send it twice at once. However often,
+//! there is one certificate for each intent.
+//!
+//! Past the network, on the issuance that the server has: to lose an answer is to drop the call, at any of its steps.
+
+use core::time::Duration;
+use std::sync::Arc;
+
+use enroll_server::clock::{Clock, SystemClock};
+use enroll_server::config::Config;
+use enroll_server::failpoint::Hook;
+use enroll_server::issuance::{Issuance, Outcome};
+use enroll_server::startup::start_at_rest;
+use shared::message::latest::EnrollRequest;
+use tokio::task::JoinSet;
+
+use super::fleet::{Fleet, Request};
+use super::invariants::{Invariant, Violation, check};
+use super::ledger::Ledger;
+use super::random::Random;
+use super::site::StateFolder;
+
+/// What is to be done.
+#[derive(Clone, Copy, Debug)]
+pub struct LostAnswers {
+    /// Requests, each for a certificate of its own.
+    pub intents: u32,
+    /// How many answers to each are lost.
+    pub lost: u32,
+    /// Seed of the steps at which calls are dropped.
+    pub seed: u64,
+    /// Plants a store that forgets what it was told.
+    pub forgets: bool,
+}
+
+/// Devices; each has one request at a time.
+const DEVICES: u32 = 32;
+/// The latest moment at which a call is dropped, in microseconds.
+const WINDOW: u64 = 8_000;
+
+impl LostAnswers {
+    /// Loses them. Gives how many were lost.
+    ///
+    /// # Errors
+    /// The first thing that does not hold.
+    ///
+    /// # Panics
+    /// Where the machine cannot run it.
+    pub fn run(&self) -> Result<u64, Violation> {
+        let fleet = Fleet::new(DEVICES);
+        let folder = fleet.new_server();
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
+        let (ledger, lost) = runtime.block_on(Box::pin(self.serve(&fleet, &folder)))?;
+        drop(runtime);
+        let newest =
+            ledger.asked.keys().take(8).copied().filter(|_| self.intents <= DEVICES).collect::<Vec<_>>();
+        check(&folder.config(), &ledger, 0, &newest)?;
+        Ok(lost)
+    }
+
+    async fn serve(&self, fleet: &Fleet, folder: &StateFolder) -> Result<(Ledger, u64), Violation> {
+        let config = Config::load(&folder.config()).expect("settings");
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let at_rest = Box::pin(start_at_rest(&config, &clock, Hook::default())).await.expect("a server");
+        let issuance = Arc::new(at_rest.issuance);
+        let (mut ledger, mut lost, mut random) = (Ledger::default(), 0, Random::new(self.seed));
+        let mut left = self.intents;
+        while left > 0 {
+            let mut wave = JoinSet::new();
+            for device in fleet.devices.iter().take(usize::try_from(left).expect("few")) {
+                let request = fleet.enrollment(device);
+                ledger.asks(&request);
+                let (issuance, random) = (Arc::clone(&issuance), Random::new(random.below(u64::MAX)));
+                wave.spawn(insist(issuance, request, self.lost, random));
+                left -= 1;
+            }
+            while let Some(done) = wave.join_next().await {
+                let (request, certificate, dropped) = done.expect("no panic")?;
+                lost += dropped;
+                let two = |found| Violation::of(Invariant::SameAgain, found);
+                ledger.answered(&request, 0, certificate.clone()).map_err(two)?;
+                if self.forgets {
+                    forget(folder);
+                }
+                // Once more, by a device that has had its answer.
+                let again = granted(send(&issuance, &request).await, &request)?;
+                ledger.answered(&request, 0, again).map_err(two)?;
+            }
+        }
+        issuance.store().close().await.expect("to close the store");
+        Ok((ledger, lost))
+    }
+}
+
+/// Sends a request again and again: so many answers are lost, some while another call for the same is under way.
+async fn insist(
+    issuance: Arc<Issuance>,
+    request: Request,
+    lost: u32,
+    mut random: Random,
+) -> Result<(Request, Vec<u8>, u64), Violation> {
+    for n in 0..lost {
+        let moment = Duration::from_micros(random.below(WINDOW));
+        if n % 4 == 3 {
+            let (first, second) = tokio::join!(
+                tokio::time::timeout(moment, send(&issuance, &request)),
+                send(&issuance, &request)
+            );
+            // Both are lost; that the second one was refused is not.
+            let second = granted(second, &request)?;
+            if let Ok(first) = first
+                && granted(first, &request)? != second
+            {
+                return Err(Violation::of(Invariant::SameAgain, "two certificates for one request at once"));
+            }
+        } else {
+            let _lost = tokio::time::timeout(moment, send(&issuance, &request)).await;
+        }
+    }
+    let certificate = granted(send(&issuance, &request).await, &request)?;
+    Ok((request, certificate, u64::from(lost)))
+}
+
+async fn send(issuance: &Issuance, request: &Request) -> Result<Outcome, String> {
+    let message = EnrollRequest::decode(&request.body).map_err(|error| error.to_string())?;
+    issuance.enroll(&message).await.map_err(|denied| denied.to_string())
+}
+
+fn granted(outcome: Result<Outcome, String>, request: &Request) -> Result<Vec<u8>, Violation> {
+    match outcome {
+        Ok(Outcome::Granted(granted)) => Ok(granted.der().to_vec()),
+        other => Err(Violation::of(Invariant::WayForward, format!("{}: {other:?}", request.device))),
+    }
+}
+
+/// The planted defect: what was recorded is gone.
+fn forget(folder: &StateFolder) {
+    let store = rusqlite::Connection::open(folder.path("server/store.sqlite")).expect("the store");
+    store.pragma_update(None, "foreign_keys", false).expect("a setting");
+    store.busy_timeout(Duration::from_secs(5)).expect("a setting");
+    let _gone = store.execute("DELETE FROM certificates", []).expect("to delete");
+}
