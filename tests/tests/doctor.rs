@@ -1,6 +1,7 @@
 //! `doctor` of both programs: each cause is made on purpose with real peers, and has to be named rightly.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::panic, reason = "a test fails by panicking")]
 #![expect(clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 use core::time::Duration;
@@ -100,7 +101,7 @@ impl Shop {
     fn ask(&self, port: u16, more: &[&str]) -> Json {
         let ca = self.path("ca.pem");
         let target = format!("localhost:{port}");
-        doctor(&[&["--ca", text(&ca), &target], more].concat())
+        doctor(&[["--ca", text(&ca), &target].as_slice(), more].concat())
     }
 
     fn asks(&self, server: &(PathBuf, PathBuf), serving: &[&str], more: &[&str]) -> Json {
@@ -158,7 +159,7 @@ fn names_ports_and_protocols() {
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     says(&shop.ask(silent.local_addr().unwrap().port(), &[]), "no-answer");
     for (answer, cause) in
-        [(b"HTTP/1.1 400 Bad Request\r\n\r\n".as_slice(), "not-tls"), (b"", "connection-closed")]
+        [(b"HTTP/1.1 400 Bad Request\r\n\r\n".as_slice(), "not-tls"), (b"".as_slice(), "connection-closed")]
     {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -298,7 +299,8 @@ fn write(site: &Site, name: &str, identity: &ClientKey) -> (PathBuf, PathBuf) {
 fn a_device_its_server_and_its_broker() {
     let site = Site::new(2);
     let device = site.world.devices[0].clone();
-    let agent = |more: &[&str]| json(&site.world.agent(&device, &[&["doctor", "--json"], more].concat()));
+    let agent =
+        |more: &[&str]| json(&site.world.agent(&device, &[["doctor", "--json"].as_slice(), more].concat()));
     says(&agent(&[]), "not-enrolled");
     let _enrolled = site.world.agent(&device, &["enroll"]).success();
     let fine = agent(&[]);
@@ -338,7 +340,7 @@ fn a_device_its_server_and_its_broker() {
             &device,
             &target,
         ];
-        doctor(&[&client, more].concat())
+        doctor(&[client.as_slice(), more].concat())
     };
     let own = write(&site, "own", &site.world.exported_identity(&device));
     says(&ask(&own, &["--publish", &format!("devices/{device}/telemetry")]), "fine");
