@@ -9,6 +9,7 @@ mod brokers;
 mod ca;
 mod certificates;
 mod devices;
+mod doctor;
 mod events;
 mod evidence;
 mod export;
@@ -88,6 +89,7 @@ fn dispatch(args: Args, output: &Output) -> Result<(), Failure> {
         Command::Batch(command) => with_admin(&global, |admin| batches::run(admin, command, output)),
         Command::Reference(command) => with_admin(&global, |admin| reference::run(admin, command, output)),
         Command::Token(command) => with_admin(&global, |admin| tokens::run(admin, command, output)),
+        Command::Doctor(options) => doctor::run(&options, output),
         Command::Broker(command) => brokers::run(&global, command, output),
         Command::Ca(command) => ca::run(&global, command, output),
         Command::Cert(command) => with_admin(&global, |admin| certificates::run(admin, command, output)),

@@ -114,6 +114,25 @@ pub(super) fn pem(data: &[u8]) -> bool {
     ca::pem::read_certificates(data).is_ok() || key
 }
 
+/// Any file that the doctor is given, alone and beside the root of the recorded exchange.
+pub(super) fn doctor_file(data: &[u8]) -> bool {
+    let items = doctor::files::read(data);
+    let known = !items.is_empty();
+    let basis = doctor::files::Basis {
+        anchors: &[],
+        crls: &[],
+        name: Some("localhost"),
+        now: shared::UnixTime::from_secs(1_800_000_000),
+    };
+    let root = doctor::files::read(&crate::exchange::bytes("root_ca"));
+    let files = [("file".to_owned(), items), ("root".to_owned(), root)];
+    let diagnosis = doctor::Diagnosis::new(doctor::files::examine(&files, basis));
+    assert_eq!(diagnosis.is_fine(), diagnosis.verdict == "fine");
+    // Whatever a file holds, no control character of it reaches the terminal.
+    assert!(diagnosis.text(false).chars().all(|char| char == '\n' || !char.is_control()));
+    known
+}
+
 /// What the server of the recorded exchange holds.
 struct Fixed {
     device: DeviceId,

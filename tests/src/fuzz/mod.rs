@@ -61,6 +61,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "device_x509_parse", run: certificates::device_x509_parse },
     Target { name: "device_x509_path", run: certificates::device_x509_path },
     Target { name: "pem", run: certificates::pem },
+    Target { name: "doctor_file", run: certificates::doctor_file },
     Target { name: "ocsp_request", run: certificates::ocsp_request },
     Target { name: "dice_extensions", run: dice::extensions },
     Target { name: "dice_binding", run: dice::binding },

@@ -119,6 +119,12 @@ pub fn seeds(target: &str) -> Vec<(String, Vec<u8>)> {
             ("chain".into(), ca::pem::chain([bytes("idevid").as_slice(), &bytes("maker_ca")]).into_bytes()),
             ("crl".into(), ca::pem::crl(&bytes("csr")).into_bytes()),
         ],
+        "doctor_file" => vec![
+            ("certificate".into(), bytes("server_certificate")),
+            ("bundle".into(), bytes("trust_bundle")),
+            ("request".into(), bytes("csr")),
+            ("pem".into(), ca::pem::chain([bytes("idevid").as_slice(), &bytes("maker_ca")]).into_bytes()),
+        ],
         "policy" => vec![
             file("enroll-server/appraisal/policy.sample.toml"),
             ("empty".into(), Vec::new()),

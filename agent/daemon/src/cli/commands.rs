@@ -12,6 +12,7 @@ use super::renew::{How, renew};
 use super::report::{chain, failure, refusal_text, say, status_json, status_text};
 use crate::config::Config;
 use crate::control::{Answer, Question, ask};
+use crate::doctor::Wishes;
 use crate::exit::Exit;
 use crate::startup::{self, StartError, Surroundings};
 use crate::state_dir::StateDir;
@@ -28,6 +29,10 @@ pub(super) async fn carry_out(
         Command::Enroll => enroll(config, control).await,
         Command::Status { json } => status(config, *json).await,
         Command::Renew { force, json } => renew(config, control, How { force: *force, json: *json }).await,
+        Command::Doctor { server, json, login } => {
+            let wishes = Wishes { server: server.clone(), login: *login };
+            super::doctor::run(config, &wishes, *json).await
+        }
         Command::Reset { yes } => reset(config, *yes).await,
         // Needs no configuration, and was carried out before one was read.
         Command::Sample => Ok(Exit::Done),

@@ -1,6 +1,7 @@
 //! The command line: reads it, sets up the log and the runtime, and hands over to the commands.
 
 mod commands;
+mod doctor;
 mod flags;
 mod renew;
 mod report;
@@ -14,6 +15,7 @@ use clap::{Parser, Subcommand};
 use crate::config::{Config, DEFAULT_FILE, Sources};
 use crate::exit::Exit;
 use flags::Flags;
+pub(crate) use report::chain as causes;
 use report::{complain, say};
 
 /// The agent of one device: enrolls it, keeps its certificate fresh, and connects it to its MQTT broker.
@@ -83,6 +85,23 @@ enum Command {
         /// Do not ask
         #[arg(long)]
         yes: bool,
+    },
+    /// Say in plain words what is wrong between this device, the enrollment server and the broker, and what to do
+    ///
+    /// Goes the way that the agent goes: clock, files and keys, name, port, TLS, the server's chain and name, the
+    /// client certificate, login and rights at the broker. At the broker it publishes one message {"doctor":true} to the
+    /// telemetry topic, not retained. While an agent runs, it does not log in, because that would end the agent's session.
+    /// Exit status 0 where all is fine, 1 where something was found.
+    Doctor {
+        /// Another server to look at, by the same trust and identity
+        #[arg(value_name = "HOST:PORT", value_parser = doctor::address)]
+        server: Option<(String, u16)>,
+        /// Print one JSON object; its member "verdict" is fine, or the name of the first cause
+        #[arg(long)]
+        json: bool,
+        /// Log in at the broker although an agent runs, which ends its session for a moment
+        #[arg(long)]
+        login: bool,
     },
     /// Print a configuration file with every setting explained
     Sample,

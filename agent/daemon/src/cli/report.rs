@@ -35,7 +35,7 @@ fn put(mut out: impl Write, text: &str) {
 }
 
 /// An error and its causes, in one line.
-pub(super) fn chain(error: &dyn Error) -> String {
+pub(crate) fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

@@ -18,6 +18,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
 use crate::config::Timeouts;
+pub(crate) use signer::certified;
 use verifier::StrictVerifier;
 
 /// An authenticated connection: the server's certificate was verified and the server holds its key.

@@ -15,8 +15,16 @@ pub(super) fn resolver<K>(identity: ClientIdentity<'_, K>) -> Identity
 where
     K: SigningKey + Clone + Send + Sync + 'static,
 {
+    Identity(certified(identity))
+}
+
+/// The certificates with their key, as rustls has them.
+pub(crate) fn certified<K>(identity: ClientIdentity<'_, K>) -> Arc<CertifiedKey>
+where
+    K: SigningKey + Clone + Send + Sync + 'static,
+{
     let chain = identity.chain.iter().map(|der| CertificateDer::from(der.to_vec())).collect();
-    Identity(Arc::new(CertifiedKey::new(chain, Arc::new(Key(identity.key.clone())))))
+    Arc::new(CertifiedKey::new(chain, Arc::new(Key(identity.key.clone()))))
 }
 
 /// Offers one certificate, whatever authorities the server names: the device has no other.

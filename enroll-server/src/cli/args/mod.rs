@@ -4,6 +4,7 @@ mod audit;
 mod ca;
 mod credentials;
 mod device;
+mod doctor;
 mod makers;
 mod policy;
 mod profile;
@@ -20,6 +21,7 @@ pub(super) use audit::{Audit, WhichLog};
 pub(super) use ca::{Ca, Csr, Import, RootCeremony, RootCrl, Sign, TpmCreate};
 pub(super) use credentials::{Batch, CreateToken, Key, Token};
 pub(super) use device::{Device, Format, Renew, TagCommand, Which, page};
+pub(super) use doctor::Doctor;
 pub(super) use makers::{AttestationKey, Maker, Reference, ReferenceFile};
 pub(super) use policy::Policy;
 pub(super) use profile::Profile;
@@ -44,7 +46,7 @@ Begin with:
   enroll-server --config server/enroll-server.toml device import inventory.csv
   enroll-server --config server/enroll-server.toml serve
 
-Exit status: 0 done, 1 failed, 2 wrong arguments, 3 the configuration has mistakes, 4 there is no such thing,
+Exit status: 0 done, 1 failed (`doctor`: something was found), 2 wrong arguments, 3 the configuration has mistakes, 4 there is no such thing,
 5 a new policy would decide otherwise (`policy replay`), 6 the log or the database is not what it should be
 (`audit verify`).";
 
@@ -118,6 +120,9 @@ pub(super) enum Command {
     /// The log of what was issued and revoked: verify it against the database, export it, prove what is in it.
     #[command(subcommand)]
     Audit(Audit),
+    /// Why mutual TLS fails, in plain words: at a server, or in certificates, keys and lists. Exit status 1 where
+    /// something is found. Needs no settings.
+    Doctor(Box<Doctor>),
     /// Services that events are posted to.
     #[command(subcommand)]
     Webhook(Webhook),

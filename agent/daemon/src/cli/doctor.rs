@@ -1,0 +1,31 @@
+//! `agent doctor`: looks, and prints what was found.
+
+use std::io::IsTerminal as _;
+
+use super::report::say;
+use crate::config::Config;
+use crate::doctor::{Wishes, examine};
+use crate::exit::Exit;
+use crate::startup::StartError;
+
+pub(super) async fn run(config: &Config, wishes: &Wishes, json: bool) -> Result<Exit, StartError> {
+    let diagnosis = Box::pin(examine(config, wishes, crate::clock::now())).await;
+    let text = if json {
+        diagnosis.json().map_err(StartError::Json)?
+    } else {
+        diagnosis.text(std::io::stdout().is_terminal())
+    };
+    say(&text);
+    Ok(if diagnosis.is_fine() { Exit::Done } else { Exit::Later })
+}
+
+/// HOST:PORT, [ADDRESS]:PORT for IPv6.
+pub(super) fn address(text: &str) -> Result<(String, u16), String> {
+    let (host, port) = text.rsplit_once(':').ok_or("HOST:PORT is wanted, such as broker.example:8883")?;
+    let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    let port = port.parse().map_err(|_| format!("{port} is no port"))?;
+    if rustls_pki_types::ServerName::try_from(host).is_err() {
+        return Err(format!("{host} is neither a name nor an address"));
+    }
+    Ok((host.to_owned(), port))
+}
