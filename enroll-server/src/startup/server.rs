@@ -130,8 +130,7 @@ impl Server {
     /// # Errors
     /// Says what is missing or wrong; nothing runs then.
     pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Self, StartError> {
-        // The start is long and happens once: its state is not carried in the future of whoever waits for it.
-        Box::pin(Self::start_with(config, clock, Options::default())).await
+        Self::start_with(config, clock, Options::default()).await
     }
 
     /// As [`start`](Self::start), with more options.
@@ -143,6 +142,11 @@ impl Server {
         clock: Arc<dyn Clock>,
         options: Options,
     ) -> Result<Self, StartError> {
+        // The start is long and happens once: its state is not carried in the future of whoever waits for it.
+        Box::pin(Self::begin(config, clock, options)).await
+    }
+
+    async fn begin(config: Config, clock: Arc<dyn Clock>, options: Options) -> Result<Self, StartError> {
         let Opened { issuance, trust, tls, lineup, generation } =
             open(&config, &clock, options.hook.clone()).await?;
         let store = Arc::clone(issuance.store());

@@ -15,7 +15,7 @@ use enroll_server::config::{Config, Mqtt};
 use enroll_server::failpoint::{Failpoint, Hook};
 use enroll_server::rollover::broker_certificate;
 use enroll_server::startup::{InitOptions, Options, Server, StartError, init};
-use enroll_server::store::{SqliteOptions, SqliteStore, Store as _};
+use enroll_server::store::{SqlStore, SqliteOptions, Store as _};
 use enroll_server::tls_files::Files;
 use rand_core::RngCore as _;
 use shared::UnixTime;
@@ -214,7 +214,7 @@ impl Site {
             key_mode: 0o600,
             owner: None,
         };
-        let store = SqliteStore::open(&SqliteOptions::new(&own.store))?;
+        let store = SqlStore::sqlite(&SqliteOptions::new(&own.store))?;
         let (hosts, now) = ([HOST.to_owned()], self.time.now());
         let made = broker_certificate(&self.config, &store, &files, &hosts, SERVER_LIFETIME, now).await;
         store.close().await?;
