@@ -279,7 +279,8 @@ impl Server {
         }
         if let Some(((listener, _), tls)) = est {
             let (router, metrics) = (api::est(Arc::clone(&api)), Arc::clone(&metrics));
-            let site = Site { router, tls: Some(Tls::Est(Arc::new(Settings::new(tls)))), limits, gate, metrics };
+            let site =
+                Site { router, tls: Some(Tls::Est(Arc::new(Settings::new(tls)))), limits, gate, metrics };
             tasks.push(tokio::spawn(serve(listener, site, ending.clone())));
         }
         if let Some(teller) = teller {
