@@ -65,6 +65,9 @@ pub enum BenchError {
     /// A client of the load ended by itself.
     #[error("a client of the load ended before its work was done")]
     Client(#[from] tokio::task::JoinError),
+    /// There is no PostgreSQL for the benchmark.
+    #[error(transparent)]
+    Postgres(#[from] postgres_server::ServerError),
     /// The inventory could not be filled.
     #[error("the inventory could not be filled: {0}")]
     Inventory(String),

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::report::{Must, tell_musts};
 use super::wire::{Wire, client};
 use super::work::{Scene, challenge};
-use super::{BenchError, ServerProcess, Site, folder};
+use super::{BenchError, ServerProcess, Site, StoreKind, folder};
 use crate::progress::bar;
 
 /// What idle connections cost.
@@ -42,7 +42,7 @@ const AT_ONCE: usize = 64;
 /// Where the server or one of the connections fails.
 pub async fn idle(parent: &Path, connections: usize) -> Result<IdleReport, BenchError> {
     let dir = folder(parent)?;
-    let site = Site::build(dir.path(), connections).await?;
+    let site = Site::build(dir.path(), StoreKind::Sqlite, connections).await?;
     let member = site.member("IDLE", 0)?;
     site.register(core::slice::from_ref(&member), 0, &mut |_, _| ()).await?;
     let server = ServerProcess::start(&site.config).await?;

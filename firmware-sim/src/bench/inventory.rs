@@ -93,7 +93,7 @@ struct Side {
 impl Side {
     async fn new(dir: &Path, others: u32, options: Options) -> Result<Self, BenchError> {
         std::fs::create_dir(dir).map_err(BenchError::io(format!("cannot make {}", dir.display())))?;
-        let site = Site::build(dir, 0).await?;
+        let site = Site::build(dir, options.store, 0).await?;
         let warming = site.members("WARM", WARMING)?;
         let waiting = site.members("BENCH", options.devices)?;
         site.register(&warming, 0, &mut |_, _| ()).await?;

@@ -75,6 +75,18 @@ pub struct Options {
     pub devices: u32,
     /// Devices that are at it at the same time.
     pub at_once: usize,
+    /// Where the server's database is.
+    pub store: StoreKind,
+}
+
+/// The stores that can be measured.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum StoreKind {
+    /// One SQLite file, with a flush to the disk before every answer
+    #[default]
+    Sqlite,
+    /// A PostgreSQL of its own from Debian's packages, through a socket; its processor time is not the server's
+    Postgres,
 }
 
 /// Devices that come before the figures, so that caches are filled and what is made once is made.
@@ -86,7 +98,7 @@ const WARMING: u32 = 16;
 /// Where the server, a device or the system's account of processes fails.
 pub async fn run(parent: &Path, what: What, options: Options) -> Result<Report, BenchError> {
     let dir = folder(parent)?;
-    let site = Site::build(dir.path(), 0).await?;
+    let site = Site::build(dir.path(), options.store, 0).await?;
     let making = bar(u64::from(options.devices), "devices");
     let warming = site.members("WARM", WARMING)?;
     let native = made(&site, "BENCH", options.devices, &making)?;

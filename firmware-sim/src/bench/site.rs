@@ -11,13 +11,14 @@ use enroll_server::clock::{Clock as _, SystemClock};
 use enroll_server::config::Config;
 use enroll_server::inventory::{ImportOptions, Progress};
 use enroll_server::startup::{InitOptions, StartError, init, open_admin};
+use postgres_server::{PASSWORD, PostgresServer};
 use rustls::RootCertStore;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
 use sha2::{Digest as _, Sha256};
 
-use super::BenchError;
 use super::member::Member;
+use super::{BenchError, StoreKind};
 use crate::device::{DeviceSpec, Overrides};
 use crate::factory::{self, Evidence, Maker, Order, ServerAddress};
 use crate::stage::{StageError, read, write};
@@ -34,6 +35,8 @@ pub struct Site {
     /// One device of the maker's: what its firmware is, is that of all.
     pub sample: DeviceSpec,
     maker: Maker,
+    /// The server of the database, where it is not a file: it goes with the site.
+    _postgres: Option<PostgresServer>,
     dir: PathBuf,
 }
 
@@ -41,11 +44,16 @@ pub struct Site {
 const SPARE: usize = 2_000;
 
 impl Site {
-    /// Makes the folder `dir`. The server takes `idle` connections that do nothing, and cuts none of them.
+    /// Makes the folder `dir`, and a PostgreSQL of its own where `store` says so. The server takes `idle` connections that do nothing, and cuts none of them.
     ///
     /// # Errors
     /// Says what could not be made.
-    pub async fn build(dir: &Path, idle: usize) -> Result<Self, BenchError> {
+    pub async fn build(dir: &Path, store: StoreKind, idle: usize) -> Result<Self, BenchError> {
+        let postgres = match store {
+            StoreKind::Sqlite => None,
+            StoreKind::Postgres => Some(PostgresServer::start()?),
+        };
+        let database = postgres.as_ref().map(PostgresServer::database).transpose()?;
         let options = InitOptions {
             directory: dir.join("server"),
             tenant: "Bench".to_owned(),
@@ -59,13 +67,25 @@ impl Site {
             put(table, "listen", "https", "127.0.0.1:0");
             put(table, "listen", "http", "127.0.0.1:0");
             put(table, "est", "listen", "127.0.0.1:0");
+            if let Some(database) = database {
+                // The password goes into a file: settings hold no secrets.
+                put(table, "store", "postgres", database.replace(&format!(" password={PASSWORD}"), ""));
+                put(table, "store", "password_file", PASSWORD_FILE);
+            }
+            let connections = i64::try_from(idle + SPARE).unwrap_or(i64::MAX);
+            put(table, "limits", "connections", connections);
+            // All clients of the load have one address.
+            put(table, "limits", "per_address", connections);
+            put(table, "limits", "address_rate", "off");
             if idle > 0 {
-                put(table, "limits", "connections", i64::try_from(idle + SPARE).unwrap_or(i64::MAX));
                 put(table, "limits", "header", "1h");
                 put(table, "limits", "connection", "1h");
             }
         })?;
         write(&report.config, &settings)?;
+        if postgres.is_some() {
+            factory::write_private(&report.config.with_file_name(PASSWORD_FILE), PASSWORD.as_bytes())?;
+        }
         let config = Config::load(&report.config).map_err(StartError::from).map_err(StageError::from)?;
 
         let order = Order {
@@ -105,6 +125,7 @@ impl Site {
             roots: Arc::new(roots),
             sample,
             maker: lot.maker,
+            _postgres: postgres,
             dir: dir.to_owned(),
         })
     }
@@ -166,6 +187,7 @@ impl Site {
 
 /// The name by which clients know the server.
 pub(super) const HOST: &str = "localhost";
+const PASSWORD_FILE: &str = "store.password";
 const MODEL: &str = "bench-sensor";
 
 fn inventory(error: impl core::error::Error) -> BenchError {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use super::{Failure, INTERRUPTED, interrupted};
-use crate::bench::{self, Options, What};
+use crate::bench::{self, Options, StoreKind, What};
 
 /// Measure what an enrollment costs the server, beside the bare cryptography in it
 ///
@@ -81,14 +81,6 @@ struct LoadArguments {
     json: bool,
 }
 
-/// The stores that can be measured.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
-enum StoreKind {
-    /// One file, with a flush to the disk before every answer
-    #[default]
-    Sqlite,
-}
-
 impl Arguments {
     /// The arguments of the server's own command line, where this process is to be the server.
     pub(super) fn server(&self) -> Option<Vec<OsString>> {
@@ -132,8 +124,7 @@ async fn measure(arguments: Arguments) -> Result<ExitCode, Failure> {
 
 impl LoadArguments {
     fn options(&self) -> Options {
-        let StoreKind::Sqlite = self.store;
-        Options { devices: self.devices, at_once: self.at_once.into() }
+        Options { devices: self.devices, at_once: self.at_once.into(), store: self.store }
     }
 }
 
