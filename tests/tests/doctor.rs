@@ -255,7 +255,7 @@ fn certificates_of_clients() {
     let ahead = (now().as_secs() + 5 * DAY.as_secs()).to_string();
     says(&with(&short, &[asking.as_slice(), &["-attime", &ahead]].concat()), "client-expired");
 
-    says(&with(&(client.0.clone(), other.1.clone()), &asking), "key-mismatch");
+    says(&with(&(client.0.clone(), other.1), &asking), "key-mismatch");
     says(&with(&(client.0.clone(), shop.path("nothing")), &asking), "key-unreadable");
     let nonsense = shop.file("nonsense", "no key");
     says(&with(&(client.0.clone(), nonsense), &asking), "key-unreadable");

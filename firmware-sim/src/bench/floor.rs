@@ -73,7 +73,7 @@ impl Costs {
         let both = time(|| {
             let own = EphemeralPrivateKey::generate(&ECDH_P256, &random)?;
             own.compute_public_key()?;
-            agree_ephemeral(own, &UnparsedPublicKey::new(&ECDH_P256, &other), Unspecified, |_| Ok(()))
+            agree_ephemeral(own, UnparsedPublicKey::new(&ECDH_P256, &other), Unspecified, |_| Ok(()))
         })?;
         Ok(Self {
             generate_us: generate,

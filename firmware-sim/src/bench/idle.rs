@@ -31,7 +31,7 @@ pub struct IdleReport {
 
 /// The most memory of a server with 10,000 connections that do nothing, in MiB.
 const LIMIT_MIB: f64 = 400.0;
-const LIMIT_CONNECTIONS: usize = 10_000;
+const LIMIT_CONNECTIONS: f64 = 10_000.0;
 /// Handshakes under way at once.
 const AT_ONCE: usize = 64;
 
@@ -86,7 +86,7 @@ impl IdleReport {
     fn new(connections: usize, before: u64, now: u64, peak: u64) -> Self {
         let mib = |kib: u64| f64::from(u32::try_from(kib).unwrap_or(u32::MAX)) / 1024.0;
         let number = f64::from(u32::try_from(connections.max(1)).unwrap_or(u32::MAX));
-        let at_most = LIMIT_MIB * (number / f64::from(LIMIT_CONNECTIONS as u32)).max(1.0);
+        let at_most = LIMIT_MIB * (number / LIMIT_CONNECTIONS).max(1.0);
         Self {
             connections,
             before_mib: mib(before),

@@ -234,7 +234,7 @@ impl Book {
                 let before = entry.serials.len();
                 wrong = entry.enrolled(now, time, chain, &self.server_down, retired);
                 if entry.serials.len() > before {
-                    wrong = wrong.or(entry.renewed_as_wanted(now, &self.server_down, wanted_within));
+                    wrong = wrong.or_else(|| entry.renewed_as_wanted(now, &self.server_down, wanted_within));
                 }
             }
             Notice::TrustChanged { number, anchors } => {

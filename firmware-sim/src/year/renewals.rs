@@ -23,7 +23,7 @@ impl Director {
     }
 
     /// Wants a renewal of one device, or of all.
-    pub(super) async fn renew(&mut self, device: Option<usize>) -> Result<(), YearError> {
+    pub(super) async fn renew(&self, device: Option<usize>) -> Result<(), YearError> {
         self.who.doing("wanting renewals");
         let Some(admin) = self.site.admin() else { return Ok(()) };
         let one = device.and_then(|number| self.site.lot.devices.get(number));

@@ -124,7 +124,7 @@ pub(super) fn doctor_file(data: &[u8]) -> bool {
         name: Some("localhost"),
         now: shared::UnixTime::from_secs(1_800_000_000),
     };
-    let root = doctor::files::read(&crate::exchange::bytes("root_ca"));
+    let root = doctor::files::read(&exchange::bytes("root_ca"));
     let files = [("file".to_owned(), items), ("root".to_owned(), root)];
     let diagnosis = doctor::Diagnosis::new(doctor::files::examine(&files, basis));
     assert_eq!(diagnosis.is_fine(), diagnosis.verdict == "fine");

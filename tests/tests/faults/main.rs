@@ -1,7 +1,12 @@
 //! Faults of the server's machine: what a server does not lose, whatever happens to it. docs/faults.md has the figures and
 //! the commands of the long runs.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
 #![expect(clippy::panic, reason = "a test fails by panicking")]
 
 mod answers;
