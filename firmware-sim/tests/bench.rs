@@ -1,5 +1,6 @@
 //! The benchmark's short form: its figures are there and agree with each other. How fast anything is, is not asked.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::panic, reason = "a test fails by panicking")]
 
 use std::process::Command;
 

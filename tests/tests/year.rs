@@ -58,7 +58,7 @@ async fn with(plant: Plant, days: u64) -> Report {
         patience: Duration::from_secs(120),
         ..YearOptions::new(3)
     };
-    let report = live(&options, &Progress::default()).await.unwrap();
+    let report = Box::pin(live(&options, &Progress::default())).await.unwrap();
     assert!(!report.is_good(), "{plant:?} was not found: {report:?}");
     report
 }
