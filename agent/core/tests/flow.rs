@@ -251,6 +251,22 @@ fn a_renewal_that_fails_in_the_handshake_falls_back_to_the_idevid() {
     assert_eq!(world.count("rotated"), 1);
 }
 
+/// Found by the simulated year: the CA of a device that was off had been retired meanwhile, so that no connection with its
+/// certificate came to anything, not even the question for a nonce.
+#[test]
+fn a_question_that_fails_with_the_certificate_falls_back_to_the_idevid() {
+    let world = World::new();
+    world.run_for(DAY * 58);
+    world.office.borrow_mut().wants_evidence = true;
+    // Some of them meet the daily question whether a renewal is wanted.
+    for _ in 0..12 {
+        world.fault(endpoint::CHALLENGE, Fault::Closed);
+    }
+    world.run_for(DAY * 20);
+    assert_eq!(world.asked(endpoint::ENROLL), 2);
+    assert_eq!(world.count("rotated"), 1);
+}
+
 #[test]
 fn no_clock_locks_a_device_out() {
     let year = 31_556_952_i64;

@@ -37,11 +37,12 @@ fn long_power() {
     report(&recording, recording.cut_at(cuts).unwrap_or_else(|found| panic!("{found:?}")));
 }
 
-/// The harness turns red on a store that answers before it has synced.
+/// The harness turns red on a store that answers before it has synced. Where the log had published what was lost, the
+/// server itself notices that its database is older, and signs nothing.
 #[test]
 fn a_commit_without_a_sync_is_found() {
     let found = planted(Plant::CommitsWithoutSync);
-    assert_eq!(found, Invariant::AnsweredIsStored);
+    assert!(matches!(found, Invariant::AnsweredIsStored | Invariant::WayForward), "{found:?}");
 }
 
 /// The harness turns red on a server that signs before the intent is durable.

@@ -189,7 +189,8 @@ impl Machine {
             self.errand_failed(errand, now, random);
             return;
         }
-        let renewing = self.purpose() == Purpose::Renew && self.has_good_request(Purpose::Renew);
+        // The identity in use is shown with the renewal, and with the question for a nonce before it.
+        let renewing = self.purpose() == Purpose::Renew;
         if renewing && (blame == Blame::PerhapsIdentity || error == TransportError::TooLarge) {
             self.renewal_suspects = self.renewal_suspects.saturating_add(1);
             if self.renewal_suspects >= self.pace.patience {
