@@ -69,22 +69,25 @@ pub(crate) async fn shake(
     how: How,
 ) -> (Seen, Result<TlsStream<TcpStream>, Broken>) {
     let seen = Arc::new(Mutex::new(Seen::default()));
-    let outcome = match config(&how, &seen) {
-        Ok((config, name)) => {
-            let name = ServerName::try_from(host.to_owned()).unwrap_or(name);
-            match timeout(how.limit, TlsConnector::from(config).connect(name, tcp)).await {
-                Ok(Ok(stream)) => Ok(stream),
-                Ok(Err(error)) => Err(Broken::Error(error)),
-                Err(_) => Err(Broken::Silent),
-            }
-        }
-        Err(error) => Err(Broken::Error(io::Error::other(error))),
-    };
+    let outcome = connect(host, tcp, how, &seen).await;
     let seen = seen.lock().unwrap_or_else(PoisonError::into_inner).clone();
     (seen, outcome)
 }
 
-fn config(how: &How, seen: &Arc<Mutex<Seen>>) -> Result<(Arc<ClientConfig>, ServerName<'static>), Error> {
+async fn connect(
+    host: &str,
+    tcp: TcpStream,
+    how: How,
+    seen: &Arc<Mutex<Seen>>,
+) -> Result<TlsStream<TcpStream>, Broken> {
+    let name =
+        ServerName::try_from(host.to_owned()).map_err(|error| Broken::Error(io::Error::other(error)))?;
+    let config = config(&how, seen).map_err(|error| Broken::Error(io::Error::other(error)))?;
+    let connected = timeout(how.limit, TlsConnector::from(Arc::new(config)).connect(name, tcp)).await;
+    connected.map_err(|_| Broken::Silent)?.map_err(Broken::Error)
+}
+
+fn config(how: &How, seen: &Arc<Mutex<Seen>>) -> Result<ClientConfig, Error> {
     let mut provider = aws_lc_rs::default_provider();
     let versions: &[&rustls::SupportedProtocolVersion] = if how.tls13_only {
         provider.kx_groups = vec![aws_lc_rs::kx_group::SECP256R1, aws_lc_rs::kx_group::X25519];
@@ -104,9 +107,7 @@ fn config(how: &How, seen: &Arc<Mutex<Seen>>) -> Result<(Arc<ClientConfig>, Serv
             seen: Arc::clone(seen),
         }));
     config.resumption = Resumption::disabled();
-    // A host that is no name for TLS was refused before; its place is never used.
-    let name = ServerName::IpAddress(core::net::IpAddr::from([127, 0, 0, 1]).into());
-    Ok((Arc::new(config), name))
+    Ok(config)
 }
 
 /// Records the server's certificates.

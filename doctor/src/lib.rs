@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+mod address;
 pub mod alert;
 mod broker;
 pub mod chain;
@@ -17,6 +18,7 @@ mod handshake;
 pub mod identity;
 pub mod report;
 
+pub use address::host_and_port;
 pub use check::{Access, Limits, Mqtt, Strict, Target, check};
 pub use finding::{Cause, Finding};
 pub use report::{Diagnosis, Report, State, Step};

@@ -34,7 +34,7 @@ pub enum Step {
 
 impl Step {
     /// Those of a connection.
-    pub const CONNECTION: [Self; 11] = [
+    pub const CONNECTION: [Self; 9] = [
         Self::Clock,
         Self::Files,
         Self::Dns,
@@ -44,9 +44,9 @@ impl Step {
         Self::Name,
         Self::Revocation,
         Self::ClientCertificate,
-        Self::Login,
-        Self::Acl,
     ];
+    /// Those that follow at a broker.
+    pub const BROKER: [Self; 2] = [Self::Login, Self::Acl];
 
     const fn words(self) -> &'static str {
         match self {

@@ -23,7 +23,7 @@ use crate::audit::{Caller, EventKind};
 use crate::clock::Clock;
 use crate::credential::TokenRequest;
 use crate::inventory::{self, ImportError, ImportOptions, ImportSummary, Progress};
-use crate::issuance::SIGNING_STOPPED;
+use crate::issuance::signing;
 use crate::maker_crls::{self, CrlFile, HeldCrl, ImportCrlError};
 use crate::store::{
     Action, Appraisal, AppraisalFilter, Carried, Certificate, Device, DeviceFilter, DevicePage, DeviceState,
@@ -418,7 +418,7 @@ impl Admin {
     /// # Errors
     /// Where the store fails.
     pub async fn signing_stopped(&self) -> Result<Option<String>, AdminError> {
-        Ok(self.store.note(SIGNING_STOPPED).await?.filter(|why| !why.is_empty()))
+        Ok(signing::stopped(self.store.as_ref()).await?)
     }
 
     /// Decides to go on with a database that was older than what was published: from now on it is signed again.
@@ -429,7 +429,7 @@ impl Admin {
         // First the event: nothing is signed again of which the trail does not say who decided it.
         let event = NewEvent::new(self.now(), EventKind::DatabaseAccepted, why);
         self.store.add_event(event, Duration::ZERO).await?;
-        Ok(self.store.set_note(SIGNING_STOPPED, String::new()).await?)
+        Ok(signing::go_on(self.store.as_ref()).await?)
     }
 
     /// Closes the store: what is queued is finished first.

@@ -46,6 +46,7 @@ pub mod tls_files;
 pub mod tpm_credential;
 pub mod transparency_log;
 pub mod webhook;
+mod work_lease;
 
 #[cfg(test)]
 #[path = "../tests/kit/device.rs"]

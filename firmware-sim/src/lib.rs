@@ -8,6 +8,7 @@
 pub mod bench;
 pub mod board;
 pub mod broker;
+pub mod chance;
 pub mod cli;
 pub mod demo;
 pub mod device;

@@ -9,6 +9,7 @@
 use core::time::Duration;
 use std::fs;
 
+use firmware_sim::fleet::percentile;
 use shared::DeviceId;
 use shared::endpoint::CHALLENGE;
 use shared::message::latest::{ChallengeRequest, EvidenceKind};
@@ -116,8 +117,7 @@ async fn honest(world: &World) -> Served {
         times.extend(ask.await.unwrap());
     }
     times.sort_unstable();
-    let p99 = times.get(times.len() * 99 / 100).copied().unwrap_or_default();
-    Served { served: times.len(), p99 }
+    Served { served: times.len(), p99: percentile(&times, 99) }
 }
 
 /// What a process holds.

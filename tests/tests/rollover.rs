@@ -82,10 +82,9 @@ fn shown(port: u16) -> Vec<u8> {
         ])
         .output()
         .unwrap();
-    let text = String::from_utf8_lossy(&out.stdout);
-    let (_, pem) = text.split_once("-----BEGIN CERTIFICATE-----").unwrap();
-    let pem = format!("-----BEGIN CERTIFICATE-----{pem}");
-    ca::pem::read_certificates(pem.as_bytes()).unwrap().remove(0)
+    let shown = ca::pem::read_certificates(&out.stdout);
+    assert!(shown.is_ok(), "no certificate is shown: {}", String::from_utf8_lossy(&out.stdout));
+    shown.unwrap().remove(0)
 }
 
 #[test]

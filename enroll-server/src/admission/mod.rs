@@ -258,10 +258,10 @@ impl Admission {
     /// # Errors
     /// When it is to come again.
     pub fn request(&mut self, asking: &Asking<'_>, now: Duration) -> Result<(), Later> {
-        let urgent = asking.left.is_some_and(|left| !left.is_zero() && left < URGENT);
+        let urgent = runs_out(asking.left, URGENT);
         // The reserve is for whoever cannot wait; all others would take its place from them.
         let most = self.limits.requests.saturating_add(if urgent { self.limits.reserve } else { 0 });
-        let lane = if asking.identity.is_some() { Lane::Proven } else { Lane::Unproven };
+        let lane = Lane::of(asking.identity.is_some());
         if (asking.place == Place::Reserve && !urgent) || self.requests >= most {
             return Err(Later { reason: Busy::Requests, after: self.turns.later(lane, now) });
         }
@@ -285,8 +285,7 @@ impl Admission {
         if self.limits.rate.is_none() {
             return Ok(());
         }
-        let lane = if proven { Lane::Proven } else { Lane::Unproven };
-        self.turns.ask(lane, left, now).map_err(|after| Later { reason: Busy::Rate, after })
+        self.turns.ask(Lane::of(proven), left, now).map_err(|after| Later { reason: Busy::Rate, after })
     }
 
     /// A request that was let in has its answer, or was given up.
@@ -302,9 +301,8 @@ impl Admission {
         let Some(rate) = self.limits.groups.get(group).copied().or(self.limits.group_rate) else {
             return Ok(());
         };
-        let urgent = left.is_some_and(|left| !left.is_zero() && left < URGENT);
         match spend(&mut self.groups, group.clone(), rate, now) {
-            Err(after) if !urgent => Err(Later { reason: Busy::Group, after }),
+            Err(after) if !runs_out(left, URGENT) => Err(Later { reason: Busy::Group, after }),
             Ok(()) | Err(_) => Ok(()),
         }
     }
@@ -333,6 +331,11 @@ impl Admission {
         let Self { connections, handshakes, requests, bodies, .. } = *self;
         Load { connections, handshakes, requests, bodies }
     }
+}
+
+/// Whether a certificate that has not ended has less than this left. `left` as in [`Asking`].
+fn runs_out(left: Option<Duration>, within: Duration) -> bool {
+    left.is_some_and(|left| !left.is_zero() && left < within)
 }
 
 /// Takes one from the bucket of `key`, which is full where it is not known.

@@ -15,6 +15,12 @@ pub(super) enum Lane {
     Unproven,
 }
 
+impl Lane {
+    pub(super) const fn of(proven: bool) -> Self {
+        if proven { Self::Proven } else { Self::Unproven }
+    }
+}
+
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Turns {
     fill: Fill,

@@ -30,11 +30,7 @@ pub(super) async fn native(State(api): Shared, request: Request, next: Next) -> 
     let left = peer.map(|peer| api.issuance.left(peer));
     let asking = Asking { kind, place, identity: peer.map(ClientIdentity::device), left };
     match api.issuance.gate().request(&asking) {
-        Ok(turn) => {
-            let response = next.run(request).await;
-            drop(turn);
-            response
-        }
+        Ok(_turn) => next.run(request).await,
         Err(later) => {
             let device = peer.map(ClientIdentity::device).cloned();
             closing(api.refuse(endpoint, device.as_ref(), &Problem::Later(later)))
@@ -52,11 +48,7 @@ pub(super) async fn est(State(api): Shared, request: Request, next: Next) -> Res
         _ => None,
     };
     match api.issuance.gate().request(&Asking { kind: Kind::Sequel, place, identity: None, left }) {
-        Ok(turn) => {
-            let response = next.run(request).await;
-            drop(turn);
-            response
-        }
+        Ok(_turn) => next.run(request).await,
         Err(later) => closing(api.est_refuse("unknown", None, &EstProblem::Problem(Problem::Later(later)))),
     }
 }

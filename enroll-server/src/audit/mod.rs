@@ -6,6 +6,7 @@
 mod actor;
 pub mod changes;
 mod kind;
+mod lost_rows;
 mod refusals;
 mod repeated;
 
@@ -13,6 +14,7 @@ use core::time::Duration;
 
 pub use actor::{ADMIN_TOKEN, Actor, Caller};
 pub use kind::{EventKind, Severity};
+pub(crate) use lost_rows::LostRows;
 pub use refusals::Refusals;
 pub use repeated::{Limits as RefusalLimits, Repeated};
 

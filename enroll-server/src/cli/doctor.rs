@@ -5,7 +5,7 @@ use std::path::Path;
 
 use ::doctor::files::{Basis, Item, bundle_anchors, examine, read};
 use ::doctor::identity::{from_files, load, too_open};
-use ::doctor::{Access, Cause, Diagnosis, Finding, Mqtt, Report, Step, Target, check};
+use ::doctor::{Access, Cause, Diagnosis, Finding, Mqtt, Report, Step, Target, check, host_and_port};
 use shared::UnixTime;
 
 use super::args::Doctor;
@@ -48,11 +48,9 @@ async fn diagnose(options: &Doctor, now: UnixTime) -> Diagnosis {
     Diagnosis::new(reports)
 }
 
-/// HOST:PORT, [ADDRESS]:PORT for IPv6.
+/// The server that `target` names, where it does.
 fn server(target: &str, name: Option<&str>) -> Option<Target> {
-    let (host, port) = target.rsplit_once(':')?;
-    let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-    let port = port.parse().ok()?;
+    let (host, port) = host_and_port(target).ok()?;
     let fits = !host.is_empty() && rustls::pki_types::ServerName::try_from(name.unwrap_or(host)).is_ok();
     fits.then(|| Target {
         title: "server".to_owned(),
@@ -96,7 +94,7 @@ fn access(options: &Doctor) -> Access {
     }
     access.mqtt = options.mqtt.clone().map(|client_id| Mqtt {
         client_id,
-        publish: options.publish.clone().map(|topic| (topic, b"{\"doctor\":true}".to_vec())),
+        publish: options.publish.clone(),
         subscribe: options.subscribe.clone(),
         leave_out: None,
     });

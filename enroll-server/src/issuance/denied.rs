@@ -221,7 +221,8 @@ pub const fn reject_of_message(error: &DecodeError) -> Reject {
 }
 
 /// An error with its sources, in one line.
-pub(crate) fn chain(error: &(dyn core::error::Error + 'static)) -> String {
+#[must_use]
+pub fn chain(error: &dyn core::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(error) = source {

@@ -4,10 +4,11 @@
 use std::sync::Arc;
 
 use appraisal::record::rule;
-use appraisal::{GroupName, Presented, RuleRecord, Verdict};
+use appraisal::{GroupName, RuleRecord, Verdict};
 use shared::UnixTime;
 use shared::message::latest::EnrollRequest;
 
+use super::application::Application;
 use super::denied::reject_of_message;
 use super::draft::Draft;
 use super::{Ask, Denied, Evidence, Issuance};
@@ -15,7 +16,7 @@ use crate::authorization::Decision;
 use crate::explanation::Explanation;
 use crate::nonce::Freshness;
 use crate::policies::InForce;
-use crate::store::{Asked, Ruled, Via};
+use crate::store::{Asked, Ruled};
 
 /// Under which circumstances a request is looked at.
 #[derive(Clone, Debug, Default)]
@@ -91,36 +92,23 @@ impl Issuance {
         draft.facts(&csr, Some(request.evidence.kind), known, None);
         let evidence = Evidence::from(&request.evidence);
         let (proof, token) = self.proof(&request.device, &evidence, &csr).await?;
+        let application = Application::native(&request.device, csr, Some(evidence), freshness, None);
         let group = match &under.group {
             Some(group) => draft.as_group(group.clone())?,
             None => draft.group(known, Some(&proof))?,
         };
-        let presented = Presented { device: &request.device, csr: &csr, proof: &proof };
         let makers = self.makers.get(self.parts.store.as_ref(), snapshot.makers).await?;
         draft.know(self.imported.get(self.parts.store.as_ref(), snapshot.reference).await?);
-        let appraise = |basis: &appraisal::Basis<'_>| appraisal::appraise(&presented, basis, known, now);
-        let appraised = draft.appraise(&group, &makers, appraise)?;
+        let appraised =
+            draft.appraise(&group, &makers, |basis| application.appraise(&proof, basis, known, now))?;
         // The store compares with what it has: a group that is only supposed is none of it.
         if under.group.is_some() {
             snapshot = self.parts.store.snapshot(&request.device, now).await?;
         }
         let certificate = draft.certificate(&group, known, &appraised, &self.parts.profile)?;
-        let record = draft.record();
-        let via = Via::Native;
-        let evidence = Some(evidence);
-        let ask = Ask {
-            snapshot,
-            evidence,
-            token,
-            presented: None,
-            freshness,
-            group,
-            record,
-            certificate,
-            via,
-            trust: None,
-            now,
-        };
+        let (presented, record) = (None, draft.record());
+        let ask =
+            Ask { application: &application, snapshot, token, presented, group, record, certificate, now };
         match self.parts.store.would(self.authorize(appraised, ask)?).await? {
             Decision::Record | Decision::Release(_) | Decision::Known(..) => Ok(Ruled::Accepted),
             Decision::Hold => Ok(Ruled::Held),

@@ -14,6 +14,7 @@ mod evidence;
 mod explain;
 mod identity;
 mod journal;
+pub(crate) mod signing;
 
 #[cfg(test)]
 mod authority_tests;
@@ -58,15 +59,14 @@ use crate::nonce::{Freshness, NonceKey};
 use crate::policies::{Pinned, Policies};
 use crate::store::{
     Asked, Binding, Completed, IssuerNumber, NewAppraisal, NewEvent, Observed, RecordOutcome, Recorded,
-    Sha256, Snapshot, Store, Via,
+    Sha256, Snapshot, Store,
 };
 
 use application::Application;
 pub(crate) use basis::endorsements;
 use basis::{Imported, Makers};
 pub use challenge::Challenged;
-pub(crate) use denied::chain;
-pub use denied::{Denied, reject_of_message, rule_of};
+pub use denied::{Denied, chain, reject_of_message, rule_of};
 use draft::Draft;
 pub use est::{EstClient, EstEnroll, EstReenroll};
 pub(crate) use evidence::sha256;
@@ -83,13 +83,10 @@ pub struct Issuance {
     makers: Makers,
     imported: Imported,
     clock: Arc<dyn Clock>,
-    /// Whether an operator may still have to decide: see [`SIGNING_STOPPED`].
+    /// Whether an operator may still have to decide: see [`signing`].
     may_be_stopped: AtomicBool,
     gate: Gate,
 }
-
-/// The note in the store that says why nothing is signed; empty where an operator has decided.
-pub const SIGNING_STOPPED: &str = "signing-stopped";
 
 /// What an [`Issuance`] is made of.
 #[derive(Debug)]
@@ -222,7 +219,7 @@ impl Issuance {
     pub async fn may_sign(&self) -> Result<(), Denied> {
         // What an operator has decided holds for as long as this process lives.
         if self.may_be_stopped.load(Ordering::Relaxed) {
-            match self.parts.store.note(SIGNING_STOPPED).await?.filter(|why| !why.is_empty()) {
+            match signing::stopped(self.parts.store.as_ref()).await? {
                 Some(why) => return Err(Denied::SigningStopped(why)),
                 None => self.may_be_stopped.store(false, Ordering::Relaxed),
             }
@@ -318,7 +315,7 @@ impl Issuance {
         draft: &mut Draft,
         now: UnixTime,
     ) -> Result<Outcome, Denied> {
-        let Application { device, csr, freshness, via, trust, .. } = application;
+        let Application { device, csr, .. } = application;
         application.note_way(draft);
         for attempt in 0..ATTEMPTS {
             let snapshot = self.parts.store.snapshot(device, now).await?;
@@ -333,23 +330,10 @@ impl Issuance {
             draft.know(self.imported.get(self.parts.store.as_ref(), snapshot.reference).await?);
             let appraised =
                 draft.appraise(&group, &makers, |basis| application.appraise(&proof, basis, known, now));
-            let evidence = Some(evidence);
-            let appraised = self.noted(device, appraised, (evidence, &snapshot), now).await?;
+            let appraised = self.noted(device, appraised, (Some(evidence), &snapshot), now).await?;
             let certificate = draft.certificate(&group, known, &appraised, &self.parts.profile)?;
-            let (record, freshness, via, trust) = (draft.record(), *freshness, *via, *trust);
-            let ask = Ask {
-                snapshot,
-                evidence,
-                token,
-                presented: None,
-                freshness,
-                group,
-                record,
-                certificate,
-                via,
-                trust,
-                now,
-            };
+            let (presented, record) = (None, draft.record());
+            let ask = Ask { application, snapshot, token, presented, group, record, certificate, now };
             if let Some(outcome) = self.issue(appraised, ask).await? {
                 return Ok(outcome.told(draft.broker()));
             }
@@ -409,7 +393,7 @@ impl Issuance {
         draft: &mut Draft,
         now: UnixTime,
     ) -> Result<Outcome, Denied> {
-        let Application { device, csr, evidence, freshness, via, trust, .. } = application;
+        let Application { device, csr, evidence, .. } = application;
         application.note_way(draft);
         for attempt in 0..ATTEMPTS {
             let tls = identity.as_stored(self.parts.store.as_ref()).await?;
@@ -437,21 +421,8 @@ impl Issuance {
             let appraised = self.noted(device, appraised, (*evidence, &snapshot), now).await?;
             let presented = Some(identity.serial());
             let certificate = draft.certificate(&group, known, &appraised, &self.parts.profile)?;
-            let (evidence, freshness, record) = (*evidence, *freshness, draft.record());
-            let (via, trust) = (*via, *trust);
-            let ask = Ask {
-                snapshot,
-                evidence,
-                token,
-                presented,
-                freshness,
-                group,
-                record,
-                certificate,
-                via,
-                trust,
-                now,
-            };
+            let record = draft.record();
+            let ask = Ask { application, snapshot, token, presented, group, record, certificate, now };
             if let Some(outcome) = self.issue(appraised, ask).await? {
                 return Ok(outcome.told(draft.broker()));
             }
@@ -513,7 +484,7 @@ impl Issuance {
         self.may_sign().await?;
         let now = ask.now;
         let device = appraised.device().clone();
-        let evidence = ask.evidence.as_ref().and_then(evidence_hash);
+        let evidence = ask.application.evidence.as_ref().and_then(evidence_hash);
         let authorized = self.authorize(appraised, ask)?;
         #[cfg(any(test, feature = "plants"))]
         if self.parts.hook.has(Plant::SignsBeforeRecording) {
@@ -541,8 +512,8 @@ impl Issuance {
     }
 
     fn authorize(&self, appraised: Appraised, ask: Ask<'_>) -> Result<Authorized, Denied> {
-        let Ask { snapshot, evidence, token, presented, freshness, group, record, .. } = ask;
-        let Ask { certificate, via, trust, now, .. } = ask;
+        let Ask { application, snapshot, token, presented, group, record, certificate, now } = ask;
+        let Application { evidence, freshness, via, trust, .. } = *application;
         let nonce = evidence.and_then(|evidence| evidence.nonce.copied());
         let binding = match (nonce, presented, evidence) {
             (Some(nonce), ..) => Binding::Nonce(nonce),
@@ -691,15 +662,12 @@ pub struct Recovered {
 
 /// A request as far as it is needed after its appraisal.
 struct Ask<'a> {
+    application: &'a Application<'a>,
     snapshot: Snapshot,
-    evidence: Option<Evidence<'a>>,
     token: Option<Sha256>,
     presented: Option<Serial>,
-    freshness: Freshness,
     group: GroupName,
     record: Box<NewAppraisal>,
-    via: Via,
-    trust: Option<u64>,
     certificate: Pinned,
     now: UnixTime,
 }

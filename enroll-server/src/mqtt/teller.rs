@@ -25,8 +25,9 @@ use crate::issuance::chain;
 use crate::policies::Policies;
 use crate::random;
 use crate::serve::unless_stopped;
-use crate::store::{DueRenewal, Lease, Store, StoreError, TellOutcome, Told};
+use crate::store::{DueRenewal, Store, StoreError, TellOutcome, Told};
 use crate::telemetry::Metrics;
+use crate::work_lease::{Term, WorkLease};
 
 /// The name of the lease.
 const LEASE: &str = "mqtt-renewals";
@@ -64,9 +65,7 @@ pub(crate) struct TellerParts {
 #[derive(Debug)]
 pub(crate) struct Teller {
     parts: TellerParts,
-    owner: String,
-    /// When the lease was last taken.
-    leased: Option<Instant>,
+    lease: WorkLease,
     places: BTreeMap<Address, Place>,
     opening: JoinSet<(Address, Result<Link, LinkError>)>,
     births: (mpsc::Sender<Birth>, mpsc::Receiver<Birth>),
@@ -88,9 +87,8 @@ impl Teller {
         tracing::debug!("devices are told through MQTT");
         Self {
             parts,
-            // Of two with one name, both tell: a device that is told twice renews once.
-            owner: random::name(),
-            leased: None,
+            // Two that tell are no harm: a device that is told twice renews once.
+            lease: WorkLease::new(LEASE),
             places: BTreeMap::new(),
             opening: JoinSet::new(),
             births: mpsc::channel(BIRTHS),
@@ -105,9 +103,7 @@ impl Teller {
         while let Some(pause) = unless_stopped(&mut stop, self.round()).await
             && unless_stopped(&mut stop, tokio::time::sleep(pause)).await.is_some()
         {}
-        if let Err(error) = self.parts.store.release_work(LEASE, self.owner.clone()).await {
-            tracing::debug!(error = chain(&error), "the lease was not given back; it runs out");
-        }
+        self.lease.give_back(self.parts.store.as_ref()).await;
     }
 
     /// One look at who is due, and the telling of some. Gives the pause until the next.
@@ -150,15 +146,9 @@ impl Teller {
     }
 
     async fn keep_lease(&mut self) -> Result<bool, StoreError> {
-        let length = self.parts.settings.timeout.saturating_mul(3).saturating_add(MARGIN);
-        if self.leased.is_some_and(|at| at.elapsed() < MARGIN / 4) {
-            return Ok(true);
-        }
-        let now = self.parts.clock.now();
-        let lease = Lease { owner: self.owner.clone(), until: now.after(length) };
-        let held = self.parts.store.lease_work(LEASE, lease, now).await?;
-        self.leased = held.then(Instant::now);
-        Ok(held)
+        let lasts = self.parts.settings.timeout.saturating_mul(3).saturating_add(MARGIN);
+        let term = Term { lasts, renewed_after: MARGIN / 4 };
+        self.lease.keep(term, self.parts.store.as_ref(), self.parts.clock.as_ref()).await
     }
 
     /// Has the certificate made anew where its time has come, or another CA issues; then all connections are made anew

@@ -12,7 +12,6 @@ pub use init::{
 pub(crate) use issuing_key::open as open_issuing_key;
 pub use issuing_key::{PASSPHRASE, new_passphrase, passphrase};
 pub use load::LoadError;
-pub(crate) use restored::LOST;
 pub use restored::RestoredError;
 pub use server::{AtRest, Bound, Options, Server, StartError, open_admin, open_to_explain, start_at_rest};
 

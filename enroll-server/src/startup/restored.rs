@@ -14,13 +14,13 @@ use transparency::Checkpoint;
 use x509_parser::prelude::{CertificateRevocationList, FromDer as _, X509Certificate};
 
 use super::load::LoadError;
-use crate::audit::EventKind;
+use crate::audit::{EventKind, LostRows};
 use crate::authorities::Authorities;
 use crate::config::Config;
-use crate::issuance::{SIGNING_STOPPED, sha256};
+use crate::issuance::{sha256, signing};
 use crate::store::{Missed, MissedList, MissedLog, NewEvent, Revocation, Store};
 use crate::transparency_log::audit::{self, AuditError, Finding};
-use crate::transparency_log::{Folder, LogKey, LogKeyError, Source};
+use crate::transparency_log::{Folder, LogKey, Source};
 
 /// Why what was published cannot be brought in.
 #[derive(Debug, thiserror::Error)]
@@ -33,9 +33,6 @@ pub enum RestoredError {
         "the database is older than the log, and the log is broken ({0}); put its files back as they were, then start again"
     )]
     Broken(Finding),
-    /// The log's key cannot be used.
-    #[error(transparent)]
-    Key(#[from] LogKeyError),
 }
 
 /// Looks, and acts where the database is older. Afterwards log and database agree.
@@ -66,23 +63,20 @@ pub(super) async fn look(
         caught.revocations,
     );
     if let Some((first, last)) = caught.lost {
-        text = format!("{text}; {LOST}{first} to {last}");
+        text = format!("{text}; {}", LostRows(first..=last));
     }
     if caught.unknown > 0 {
         text =
             format!("{text}; {} entries of the list are of certificates that nobody knows", caught.unknown);
     }
     // First the note: whoever dies in between has not begun to sign.
-    store.set_note(SIGNING_STOPPED, text.clone()).await?;
+    signing::stop(store.as_ref(), text.clone()).await?;
     tracing::error!("{text}; nothing is signed until an operator has decided: enroll-server audit accept");
     store
         .add_event(NewEvent::new(now, EventKind::DatabaseRestored, text), core::time::Duration::ZERO)
         .await?;
     Ok(())
 }
-
-/// What stands before the first number of the rows of the audit trail that are lost, in the event that says so.
-pub(crate) const LOST: &str = "lost are the rows of the audit trail from ";
 
 /// The entries that the log has and the database does not know of.
 async fn missed_log(config: &Config, store: &dyn Store) -> Result<Option<MissedLog>, super::StartError> {

@@ -6,9 +6,9 @@
 
 use shared::UnixTime;
 
+use super::Reply;
 use super::event::{Event, EventQuery};
 use super::model::{as_optional_time, as_text};
-use super::{Reply, StoreError};
 
 /// The store as webhooks see it.
 ///
@@ -182,9 +182,4 @@ impl WebhookState {
     pub fn is_leased_to(&self, owner: &str, now: UnixTime) -> bool {
         self.lease.as_ref().is_some_and(|lease| lease.owner == owner && now < lease.until)
     }
-}
-
-/// A step that nobody could take: for stores.
-pub(super) fn number(field: &'static str, value: i64) -> Result<u64, StoreError> {
-    u64::try_from(value).map_err(|_| StoreError::Damaged { field })
 }

@@ -9,7 +9,6 @@ use core::time::Duration;
 use std::sync::Arc;
 
 use tokio::sync::{Notify, watch};
-use tokio::time::Instant;
 use transparency::{
     BadEdge, Checkpoint, CheckpointError, Edge, Hash, Nodes as _, OutOfTree, ReadTile, TILE_WIDTH, Tile,
     TileKind, TileTree, decode_tile, root,
@@ -20,17 +19,16 @@ use super::key::LogKey;
 use crate::audit::EventKind;
 use crate::clock::Clock;
 use crate::failpoint::{Failpoint, Hook};
-use crate::issuance::{SIGNING_STOPPED, chain};
-use crate::random;
+use crate::issuance::{chain, signing};
 use crate::serve::stopped;
-use crate::store::{Lease, LogHead, NewEvent, Store, StoreError};
+use crate::store::{LogHead, NewEvent, Store, StoreError};
+use crate::work_lease::{Term, WorkLease};
 
 /// Most leaves of one checkpoint: sixteen bundles.
 const BATCH: u32 = 4_096;
 /// The name of the lease by which one of several replicas keeps the log.
 const LEASE: &str = "log";
-/// What a lease lasts, and when it is taken again.
-const LEASE_LASTS: Duration = Duration::from_secs(15);
+const TERM: Term = Term { lasts: Duration::from_secs(15), renewed_after: Duration::from_millis(3_750) };
 /// Pause after a round that failed.
 const RETRY: Duration = Duration::from_secs(5);
 
@@ -173,10 +171,7 @@ pub struct Keeper {
     edge: Option<Edge>,
     /// How far the full tiles were looked through since the start.
     looked: LookedThrough,
-    /// By which the lease is ours.
-    owner: String,
-    /// When it was last taken.
-    leased: Option<Instant>,
+    lease: WorkLease,
 }
 
 /// Most tiles that are looked at in one go, between two rounds.
@@ -223,8 +218,7 @@ impl Keeper {
             status,
             edge: None,
             looked: LookedThrough::UpTo(Place::default()),
-            owner: random::name(),
-            leased: None,
+            lease: WorkLease::new(LEASE),
         }
     }
 
@@ -251,7 +245,7 @@ impl Keeper {
             };
             while self.round().await.is_ok_and(|more| more) {}
             if ending {
-                return self.give_lease_back().await;
+                return self.lease.give_back(self.store.as_ref()).await;
             }
         }
     }
@@ -323,7 +317,8 @@ impl Keeper {
 
     /// The size of the checkpoint that is out afterwards, and whether more waits.
     async fn attempt(&mut self) -> Result<(u64, bool), KeepError> {
-        let kept_here = !self.store.is_shared() || self.keep_lease().await?;
+        let kept_here = !self.store.is_shared()
+            || self.lease.keep(TERM, self.store.as_ref(), self.clock.as_ref()).await?;
         let head = self.store.log_head().await?;
         if !kept_here {
             // What is in the files is another replica's doing, and it looks at them.
@@ -338,7 +333,7 @@ impl Keeper {
             _ => self.open(&head).await?,
         };
         // An older database was put in place: until an operator has decided, the newer one can be put back as it was.
-        let is_decided = self.store.note(SIGNING_STOPPED).await?.is_none_or(|why| why.is_empty());
+        let is_decided = signing::stopped(self.store.as_ref()).await?.is_none();
         let leaves = if head.leaves > head.size && is_decided {
             self.store.waiting_leaves(head.size, BATCH).await?
         } else {
@@ -372,26 +367,6 @@ impl Keeper {
         tracing::debug!(size, "checkpoint published");
         self.edge = Some(edge);
         Ok((size, size < head.leaves))
-    }
-
-    /// Whether this replica is the one that keeps the log.
-    async fn keep_lease(&mut self) -> Result<bool, StoreError> {
-        if self.leased.is_some_and(|at| at.elapsed() < LEASE_LASTS / 4) {
-            return Ok(true);
-        }
-        let lease = Lease { owner: self.owner.clone(), until: self.clock.now().after(LEASE_LASTS) };
-        self.leased = None;
-        let held = self.store.lease_work(LEASE, lease, self.clock.now()).await?;
-        self.leased = held.then(Instant::now);
-        Ok(held)
-    }
-
-    async fn give_lease_back(&self) {
-        if self.leased.is_some()
-            && let Err(error) = self.store.release_work(LEASE, self.owner.clone()).await
-        {
-            tracing::debug!(error = chain(&error), "the lease was not given back; it runs out");
-        }
     }
 
     /// Adds leaves and writes the tiles that changed. Gives those that became full.

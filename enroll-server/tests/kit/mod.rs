@@ -5,6 +5,7 @@ pub(crate) mod device;
 pub(crate) mod ocsp;
 pub(crate) mod receiver;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use core::net::SocketAddr;
@@ -20,6 +21,23 @@ use tempfile::TempDir;
 
 use client::{Identity, Reply, Tls};
 use device::{Device, Maker, Operational, reference_values};
+
+/// Makes a server's files in `folder`, as `init` does, with the reference values of the devices here. Gives the path of
+/// its settings, and what they say.
+pub(crate) fn new_server(folder: &TempDir) -> (PathBuf, Config) {
+    let options = InitOptions {
+        directory: folder.path().join("server"),
+        tenant: "Acme".into(),
+        hosts: default_hosts(),
+        broker_host: "broker.example".into(),
+        broker_port: 18883,
+        pen: 32473,
+    };
+    let settings = init(&options, &SystemClock).unwrap().config;
+    let config = Config::load(&settings).unwrap();
+    std::fs::write(&config.files.policy, reference_values()).unwrap();
+    (settings, config)
+}
 
 /// A server that runs.
 pub(crate) struct Site {
@@ -37,19 +55,9 @@ impl Site {
 
     pub(crate) async fn with(change: impl FnOnce(&mut Config)) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let options = InitOptions {
-            directory: folder.path().join("server"),
-            tenant: "Acme".into(),
-            hosts: default_hosts(),
-            broker_host: "broker.example".into(),
-            broker_port: 18883,
-            pen: 32473,
-        };
-        let report = init(&options, &SystemClock).unwrap();
-        let mut config = Config::load(&report.config).unwrap();
+        let (_, mut config) = new_server(&folder);
         config.listen.https = SocketAddr::from(([127, 0, 0, 1], 0));
         config.listen.http = Some(SocketAddr::from(([127, 0, 0, 1], 0)));
-        std::fs::write(&config.files.policy, reference_values()).unwrap();
         change(&mut config);
         let clock = SettableClock::new(SystemClock.now());
         let mut site = Self { config, clock, maker: Maker::new("Example Maker"), folder, server: None };

@@ -6,17 +6,14 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, LazyLock};
 
-use enroll_server::clock::SystemClock;
-use enroll_server::config::Config;
-use enroll_server::startup::{InitOptions, default_hosts, init};
 use postgres_server::PostgresServer;
 use shared::message::latest::{Challenge, ChallengeRequest, EvidenceKind, Nonce};
 use shared::{DeviceId, endpoint};
 use tempfile::TempDir;
 
 use crate::kit::client::{Identity, Tls};
-use crate::kit::device::{Device, Maker, Operational, reference_values};
-use crate::kit::identity;
+use crate::kit::device::{Device, Maker, Operational};
+use crate::kit::{identity, new_server};
 
 /// The PostgreSQL server of all tests but those that end it.
 static SERVER: LazyLock<Arc<PostgresServer>> = LazyLock::new(|| Arc::new(PostgresServer::start().unwrap()));
@@ -52,24 +49,14 @@ impl Pair {
     /// As [`start`](Self::start), on a PostgreSQL server that the test may end.
     pub(crate) fn on(database: Arc<PostgresServer>) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let options = InitOptions {
-            directory: folder.path().join("server"),
-            tenant: "Acme".into(),
-            hosts: default_hosts(),
-            broker_host: "broker.example".into(),
-            broker_port: 18883,
-            pen: 32473,
-        };
-        let report = init(&options, &SystemClock).unwrap();
-        let config = Config::load(&report.config).unwrap();
-        std::fs::write(&config.files.policy, reference_values()).unwrap();
+        let (settings, config) = new_server(&folder);
         let url = database.database().unwrap();
         let (address, password) = url.split_once(" password=").unwrap();
         let (password, rest) = password.split_once(' ').unwrap();
         let secret = folder.path().join("server/store.password");
         std::fs::write(&secret, format!("{password}\n")).unwrap();
         std::fs::set_permissions(&secret, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
-        let text = std::fs::read_to_string(&report.config).unwrap();
+        let text = std::fs::read_to_string(&settings).unwrap();
         let text =
             text.replace("0.0.0.0:8443", "127.0.0.1:0").replace("127.0.0.1:8080", "127.0.0.1:0").replace(
                 "# postgres = \"postgres://enroll@db.example/enroll\"",

@@ -164,7 +164,8 @@ impl Asked {
 /// Number of the trust bundle that all devices hold: the first.
 const TRUST: u64 = 1;
 
-fn encoded<E>(encode: impl FnOnce(&mut [u8]) -> Result<usize, E>) -> Result<Vec<u8>, BenchError> {
+/// A message of the native protocol.
+pub(super) fn encoded<E>(encode: impl FnOnce(&mut [u8]) -> Result<usize, E>) -> Result<Vec<u8>, BenchError> {
     let mut bytes = vec![0; limits::MAX_REQUEST];
     let length = encode(&mut bytes).map_err(|_| BenchError::Cryptography)?;
     bytes.truncate(length);

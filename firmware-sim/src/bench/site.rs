@@ -44,7 +44,8 @@ pub struct Site {
 const SPARE: usize = 2_000;
 
 impl Site {
-    /// Makes the folder `dir`, and a PostgreSQL of its own where `store` says so. The server takes `idle` connections that do nothing, and cuts none of them.
+    /// Makes the folder `dir`, and a PostgreSQL of its own where `store` says so. The server takes `idle` connections that
+    /// do nothing, and cuts none of them.
     ///
     /// # Errors
     /// Says what could not be made.

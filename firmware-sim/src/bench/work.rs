@@ -9,12 +9,11 @@ use ca::CaCertificate;
 use rustls::RootCertStore;
 use rustls_pki_types::CertificateDer;
 use shared::endpoint;
-use shared::limits;
 use shared::message::latest::{Answer, Challenge, ChallengeRequest, EvidenceKind, Kinds, Outcome};
 
 use super::BenchError;
 use super::floor::Operations;
-use super::member::Member;
+use super::member::{Member, encoded};
 use super::process::ServerProcess;
 use super::wire::{Wire, client};
 use crate::device::DeviceSpec;
@@ -170,9 +169,7 @@ pub(super) async fn challenge(
 ) -> Result<shared::message::latest::Nonce, BenchError> {
     let kinds = Kinds::from_slice(&[EvidenceKind::IdevidEat]).unwrap_or_default();
     let request = ChallengeRequest { device: member.id.clone(), kinds, introduction: None };
-    let mut body = vec![0; limits::MAX_REQUEST];
-    let length = request.encode(&mut body).map_err(|_| BenchError::Cryptography)?;
-    body.truncate(length);
+    let body = encoded(|out| request.encode(out))?;
     let answer = wire.post(endpoint::CHALLENGE, endpoint::MEDIA_TYPE, body).await?;
     let unread = |_| BenchError::Answer {
         path: endpoint::CHALLENGE,

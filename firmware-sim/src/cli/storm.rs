@@ -1,11 +1,10 @@
 //! `firmware-sim storm`.
 
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use enroll_server::store::Rate;
-use indicatif::ProgressBar;
 
 use super::{Failure, year::new_seed};
 use crate::progress::bar;
@@ -53,11 +52,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let mut out = io::stdout();
     let mut reports: Vec<Report> = Vec::new();
     for scenario in scenarios {
-        let bar = if io::stderr().is_terminal() {
-            bar(arguments.devices.into(), scenario.name())
-        } else {
-            ProgressBar::hidden()
-        };
+        let bar = bar(arguments.devices.into(), scenario.name());
         let Arguments { devices, capacity, .. } = *arguments;
         let options = StormOptions { scenario, devices, capacity, seed, plant: None };
         let report = run_storm(&options, |done| bar.set_position(done.into()));

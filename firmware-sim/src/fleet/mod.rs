@@ -16,7 +16,7 @@ use tokio::time::Instant;
 
 use crate::device::{self, Behaviour, DeviceError, DeviceSpec, Milestone};
 
-pub(crate) use tally::chain;
+pub(crate) use enroll_server::issuance::chain;
 pub use tally::{Tally, percentile};
 use together::together;
 

@@ -27,7 +27,7 @@ impl Tally {
             What::Begun => *device = Milestones::begin(told.at),
             What::Milestone(milestone) => device.reach(milestone, told.at),
             What::Ended(Ok(())) => {}
-            What::Ended(Err(error)) => device.ended = Some(chain(error)),
+            What::Ended(Err(error)) => device.ended = Some(super::chain(error)),
         }
     }
 
@@ -75,18 +75,6 @@ impl Tally {
 pub fn percentile(sorted: &[Duration], percent: usize) -> Duration {
     let rank = (sorted.len() * percent).div_ceil(100).max(1);
     sorted.get(rank - 1).copied().unwrap_or_default()
-}
-
-/// An error with its causes, on one line.
-pub(crate) fn chain(error: &dyn core::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(source) = cause {
-        text.push_str(": ");
-        text.push_str(&source.to_string());
-        cause = source.source();
-    }
-    text
 }
 
 impl Milestone {

@@ -62,26 +62,17 @@ impl Device {
         };
         // The weekly questions are no part of the storms: they can wait, and are spread over the week.
         let pace = Pace { check_in: Duration::ZERO, trust_check: Duration::ZERO, ..Pace::DEFAULT };
-        let mut device = Self {
-            machine: Machine::new(
-                &records,
-                pace,
-                nature.evidence,
-                Now { uptime: Duration::ZERO, wall: None },
-                random,
-            ),
+        let wall = nature.has_clock.then(|| START.after(now));
+        let booted = Now { uptime: Duration::ZERO, wall };
+        Self {
+            machine: Machine::new(&records, pace, nature.evidence, booted, random),
             begun: now,
             has_clock: nature.has_clock,
             only_time: nature.only_time,
             online: None,
             dates: nature.dates,
             validity: Validity::NotEndedBy(START),
-        };
-        if nature.has_clock {
-            let now = device.now(now);
-            device.machine = Machine::new(&records, pace, nature.evidence, now, random);
         }
-        device
     }
 
     fn now(&self, now: Duration) -> Now {

@@ -28,7 +28,7 @@ pub use plant::Plant;
 pub use report::Report;
 pub use scenario::Scenario;
 
-use crate::year::dice::Dice;
+use crate::chance::Dice;
 use device::{Call, Device, Doing};
 use queue::{Queue, What};
 use record::Record;

@@ -8,7 +8,7 @@ use enroll_server::store::Rate;
 use rand_core::RngCore as _;
 use shared::UnixTime;
 
-use crate::year::dice::Dice;
+use crate::chance::Dice;
 
 pub(super) const MINUTE: Duration = Duration::from_secs(60);
 pub(super) const HOUR: Duration = Duration::from_secs(3_600);

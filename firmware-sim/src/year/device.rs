@@ -23,13 +23,13 @@ use shared::UnixTime;
 use tokio::sync::{Notify, watch};
 
 use super::clock::{DeviceClock, Wall};
-use super::dice::Dice;
 use super::flash::{Flash, PAGE, Powered, SIZE};
 use super::ledger::Ledger;
 use super::network::Calls;
 use super::plan::{Cut, MINUTE, Nature};
 use super::plant::{Keys, Plant};
 use super::time::{Participant, VirtualTime};
+use crate::chance::Dice;
 use crate::device::{DeviceError, DeviceSpec, Factory};
 use crate::faults::{Fault, FaultyStorage, FaultyTransport, Plan};
 use crate::fleet::chain;

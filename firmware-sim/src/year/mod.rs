@@ -6,7 +6,6 @@
 mod check;
 mod clock;
 mod device;
-pub(crate) mod dice;
 mod director;
 mod excuse;
 mod flash;

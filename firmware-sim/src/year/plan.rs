@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use super::dice::Dice;
+use crate::chance::Dice;
 use crate::faults::Fault;
 
 pub(super) const MINUTE: Duration = Duration::from_secs(60);

@@ -22,11 +22,11 @@ use shared::UnixTime;
 use tokio::net::TcpListener;
 
 use super::YearError;
-use super::dice::Dice;
 use super::plan::{DAY, Size};
 use super::plant::Plant;
 use super::time::VirtualTime;
 use crate::broker::{Arrival, Broker, BrokerConfig, Limits, Timekeeper};
+use crate::chance::Dice;
 use crate::device::{DeviceSpec, Overrides};
 use crate::factory::{self, Evidence, Lot, Order, Provision, ServerAddress};
 use crate::fleet::chain;

@@ -11,13 +11,12 @@ use enroll_server::config::Config;
 use enroll_server::failpoint::Hook;
 use enroll_server::issuance::{Issuance, Outcome};
 use enroll_server::startup::start_at_rest;
-use shared::message::latest::EnrollRequest;
+use firmware_sim::chance::Dice;
 use tokio::task::JoinSet;
 
 use super::fleet::{Fleet, Request};
 use super::invariants::{Invariant, Violation, check};
 use super::ledger::Ledger;
-use super::random::Random;
 use super::site::StateFolder;
 
 /// What is to be done.
@@ -63,28 +62,27 @@ impl LostAnswers {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let at_rest = Box::pin(start_at_rest(&config, &clock, Hook::default())).await.expect("a server");
         let issuance = Arc::new(at_rest.issuance);
-        let (mut ledger, mut lost, mut random) = (Ledger::default(), 0, Random::new(self.seed));
+        let (mut ledger, mut lost) = (Ledger::default(), 0);
         let mut left = self.intents;
         while left > 0 {
             let mut wave = JoinSet::new();
             for device in fleet.devices.iter().take(usize::try_from(left).expect("few")) {
                 let request = fleet.enrollment(device);
                 ledger.asks(&request);
-                let (issuance, random) = (Arc::clone(&issuance), Random::new(random.below(u64::MAX)));
-                wave.spawn(insist(issuance, request, self.lost, random));
+                let dice = Dice::new(self.seed, "lost answers", u64::from(left));
+                wave.spawn(insist(Arc::clone(&issuance), request, self.lost, dice));
                 left -= 1;
             }
             while let Some(done) = wave.join_next().await {
                 let (request, certificate, dropped) = done.expect("no panic")?;
                 lost += dropped;
-                let two = |found| Violation::of(Invariant::SameAgain, found);
-                ledger.answered(&request, 0, certificate.clone()).map_err(two)?;
+                ledger.answered(&request, 0, certificate.clone())?;
                 if self.forgets {
                     forget(folder);
                 }
                 // Once more, by a device that has had its answer.
-                let again = granted(send(&issuance, &request).await, &request)?;
-                ledger.answered(&request, 0, again).map_err(two)?;
+                let again = granted(request.send(&issuance).await, &request)?;
+                ledger.answered(&request, 0, again)?;
             }
         }
         issuance.store().close().await.expect("to close the store");
@@ -97,15 +95,13 @@ async fn insist(
     issuance: Arc<Issuance>,
     request: Request,
     lost: u32,
-    mut random: Random,
+    mut dice: Dice,
 ) -> Result<(Request, Vec<u8>, u64), Violation> {
     for n in 0..lost {
-        let moment = Duration::from_micros(random.below(WINDOW));
+        let moment = Duration::from_micros(dice.below(WINDOW));
         if n % 4 == 3 {
-            let (first, second) = tokio::join!(
-                tokio::time::timeout(moment, send(&issuance, &request)),
-                send(&issuance, &request)
-            );
+            let (first, second) =
+                tokio::join!(tokio::time::timeout(moment, request.send(&issuance)), request.send(&issuance));
             // Both are lost; that the second one was refused is not.
             let second = granted(second, &request)?;
             if let Ok(first) = first
@@ -114,16 +110,11 @@ async fn insist(
                 return Err(Violation::of(Invariant::SameAgain, "two certificates for one request at once"));
             }
         } else {
-            let _lost = tokio::time::timeout(moment, send(&issuance, &request)).await;
+            let _lost = tokio::time::timeout(moment, request.send(&issuance)).await;
         }
     }
-    let certificate = granted(send(&issuance, &request).await, &request)?;
+    let certificate = granted(request.send(&issuance).await, &request)?;
     Ok((request, certificate, u64::from(lost)))
-}
-
-async fn send(issuance: &Issuance, request: &Request) -> Result<Outcome, String> {
-    let message = EnrollRequest::decode(&request.body).map_err(|error| error.to_string())?;
-    issuance.enroll(&message).await.map_err(|denied| denied.to_string())
 }
 
 fn granted(outcome: Result<Outcome, String>, request: &Request) -> Result<Vec<u8>, Violation> {

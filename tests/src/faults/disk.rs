@@ -7,7 +7,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::random::Random;
+use firmware_sim::chance::Dice;
+
 use super::trace::Event;
 
 /// What is lost with the power.
@@ -118,12 +119,12 @@ impl Disk {
 
     /// Writes what is there after a loss of power into `folder`, which is empty.
     pub(super) fn cut(&self, loss: Loss, folder: &Path) {
-        let mut random = Random::new(if let Loss::Some(seed) = loss { seed } else { 0 });
+        let mut dice = Dice::new(if let Loss::Some(seed) = loss { seed } else { 0 }, "disk", 0);
         let mut names = self.safe.clone();
         let kept = match loss {
             Loss::All => 0,
             Loss::Torn => self.renamed.len(),
-            Loss::Some(_) => usize::try_from(random.below(self.renamed.len() as u64 + 1)).expect("few"),
+            Loss::Some(_) => usize::try_from(dice.below(self.renamed.len() as u64 + 1)).expect("few"),
         };
         self.renamed[..kept].iter().for_each(|change| change.on(&mut names));
         fs::create_dir_all(folder).expect("to make a folder");
@@ -135,7 +136,7 @@ impl Disk {
                 _ if !target.parent().is_some_and(Path::is_dir) => {}
                 Node::Untouched => drop(fs::copy(self.before.join(path), &target).expect("to copy a file")),
                 Node::Object(object) => {
-                    let bytes = self.files[object].after(loss, self.last == Some(*object), &mut random);
+                    let bytes = self.files[object].after(loss, self.last == Some(*object), &mut dice);
                     fs::write(&target, bytes).expect("to write a file");
                     mode_of(&self.before.join(path), &target);
                 }
@@ -182,12 +183,12 @@ impl Change {
 }
 
 impl File {
-    fn after(&self, loss: Loss, is_last: bool, random: &mut Random) -> Vec<u8> {
+    fn after(&self, loss: Loss, is_last: bool, dice: &mut Dice) -> Vec<u8> {
         let mut bytes = self.safe.clone();
         let mut kept: Vec<Edit> = match loss {
             Loss::All => Vec::new(),
             Loss::Torn => self.pending.clone(),
-            Loss::Some(_) => self.pending.iter().filter(|_| random.below(2) == 0).cloned().collect(),
+            Loss::Some(_) => self.pending.iter().filter(|_| dice.below(2) == 0).cloned().collect(),
         };
         if (loss != Loss::Torn || is_last)
             && let Some(Edit::Write(_, torn)) = kept.last_mut()

@@ -4,8 +4,10 @@ use core::time::Duration;
 use std::fs;
 use std::path::PathBuf;
 
+use enroll_server::issuance::{ClientIdentity, Issuance, Outcome, chain};
 use enroll_server::nonce::NonceKey;
 use shared::DeviceId;
+use shared::message::latest::{EnrollRequest, RenewRequest};
 
 use super::ledger::KeyHash;
 use super::site::StateFolder;
@@ -105,5 +107,25 @@ impl Request {
         let checked = appraisal::csr::check(&csr.der).expect("a CSR");
         let key = *checked.spki_sha256();
         Self { device: device.id.clone(), key, body, private_key: csr.key, identity }
+    }
+
+    /// Puts it to an issuance, past the network.
+    ///
+    /// # Errors
+    /// Says why it is denied.
+    pub async fn send(&self, issuance: &Issuance) -> Result<Outcome, String> {
+        let outcome = match &self.identity {
+            None => {
+                let message = EnrollRequest::decode(&self.body).map_err(|error| error.to_string())?;
+                issuance.enroll(&message).await
+            }
+            Some(identity) => {
+                let message = RenewRequest::decode(&self.body).map_err(|error| error.to_string())?;
+                let leaf = identity.chain.first().map(Vec::as_slice).unwrap_or_default();
+                let identity = ClientIdentity::from_der(leaf).map_err(|error| error.to_string())?;
+                issuance.renew(&message, Some(&identity)).await
+            }
+        };
+        outcome.map_err(|denied| chain(&denied))
     }
 }

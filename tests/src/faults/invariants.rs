@@ -12,11 +12,10 @@ use std::sync::Arc;
 use enroll_server::clock::{Clock, SystemClock};
 use enroll_server::config::Config;
 use enroll_server::failpoint::Hook;
-use enroll_server::issuance::{ClientIdentity, Issuance, Outcome};
+use enroll_server::issuance::{Issuance, Outcome, chain};
 use enroll_server::startup::{AtRest, start_at_rest};
 use enroll_server::store::{Certificate, CertificateState, Store};
 use enroll_server::transparency_log::{Folder, Keeper, LogKey, Source, audit};
-use shared::message::latest::{EnrollRequest, RenewRequest};
 use transparency::VerifierKey;
 
 use super::fleet::Request;
@@ -152,7 +151,7 @@ fn revoked(rows: &[Certificate], ledger: &Ledger, upto: u64) -> Result<(), Viola
 async fn repeat(issuance: &Issuance, request: &Request, answered: Option<&[u8]>) -> Result<(), Violation> {
     let mut before = answered.map(<[u8]>::to_vec);
     for _ in 0..2 {
-        let outcome = send(issuance, request).await;
+        let outcome = request.send(issuance).await;
         let Ok(Outcome::Granted(granted)) = outcome else {
             let found = format!("{} is not given its certificate: {outcome:?}", request.device);
             return Err(Violation::of(Invariant::WayForward, found));
@@ -164,22 +163,6 @@ async fn repeat(issuance: &Issuance, request: &Request, answered: Option<&[u8]>)
         before = Some(granted.der().to_vec());
     }
     Ok(())
-}
-
-async fn send(issuance: &Issuance, request: &Request) -> Result<Outcome, String> {
-    let sent = match &request.identity {
-        None => {
-            let message = EnrollRequest::decode(&request.body).map_err(|error| error.to_string())?;
-            issuance.enroll(&message).await
-        }
-        Some(identity) => {
-            let message = RenewRequest::decode(&request.body).map_err(|error| error.to_string())?;
-            let leaf = identity.chain.first().map(Vec::as_slice).unwrap_or_default();
-            let identity = ClientIdentity::from_der(leaf).map_err(|error| error.to_string())?;
-            issuance.renew(&message, Some(&identity)).await
-        }
-    };
-    sent.map_err(|denied| chain(&denied))
 }
 
 /// Every certificate was asked for, and no request has two.
@@ -224,15 +207,4 @@ async fn agree(store: &dyn Store, config: &Config, log: &mut Keeper) -> Result<(
 
 fn failed(error: impl core::error::Error) -> Violation {
     Violation::of(Invariant::Starts, chain(&error))
-}
-
-/// An error with its sources, in one line.
-fn chain(error: &dyn core::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text = format!("{text}: {error}");
-        source = error.source();
-    }
-    text
 }

@@ -11,6 +11,7 @@ use std::sync::mpsc;
 use std::thread;
 
 use enroll_server::failpoint::Plant;
+use firmware_sim::chance::Dice;
 use shared::endpoint::ENROLL;
 use shared::message::latest::{Answer, Outcome};
 
@@ -18,7 +19,6 @@ use super::child::{Child, Death, Place};
 use super::fleet::{Fleet, Request};
 use super::invariants::{Invariant, Violation, check};
 use super::ledger::{KeyHash, Ledger};
-use super::random::Random;
 use super::site::StateFolder;
 use crate::harness::{HandDevice, client_config, try_https};
 
@@ -96,15 +96,15 @@ impl Kills {
         let folder = fleet.new_server();
         let mut lanes: Vec<Lane<'_>> =
             fleet.devices.chunks(TURNS).map(|some| Lane::new(&fleet, some)).collect();
-        let (mut ledger, mut done, mut random) =
-            (Ledger::default(), Killed::default(), Random::new(self.seed));
+        let (mut ledger, mut done, mut dice) =
+            (Ledger::default(), Killed::default(), Dice::new(self.seed, "kills", 0));
         let named = Place::ALL
             .into_iter()
             .flat_map(|place| (1..=self.named).map(move |passage| Some(Death { place, passage })));
         let deaths: Vec<_> = named.chain((0..self.random).map(|_| None)).collect();
         for death in deaths {
             let mut command = Child::command(&folder.config(), &witness(&folder), death, self.plant);
-            let moment = (random.below(ANSWERS + 1), Duration::from_micros(random.below(WINDOW)));
+            let moment = (dice.below(ANSWERS + 1), Duration::from_micros(dice.below(WINDOW)));
             let started = Child::start(&mut command);
             if let Some(child) = started.map_err(|said| Violation::of(Invariant::Starts, said))? {
                 // One client repeats what was answered, the others get on.
@@ -114,11 +114,11 @@ impl Kills {
             }
             done.deaths += 1;
             if done.deaths.is_multiple_of(self.check_every) {
-                self.check(&folder, &mut ledger, &lanes, &mut random)?;
+                self.check(&folder, &mut ledger, &lanes, &mut dice)?;
                 done.checks += 1;
             }
         }
-        self.check(&folder, &mut ledger, &lanes, &mut random)?;
+        self.check(&folder, &mut ledger, &lanes, &mut dice)?;
         done.checks += 1;
         done.answered = u32::try_from(ledger.answers(0).count()).expect("few");
         Ok(done)
@@ -162,8 +162,7 @@ impl Kills {
             ledger.asks(&request);
             match came {
                 Some(certificate) => {
-                    let two = |found| Violation::of(Invariant::SameAgain, found);
-                    ledger.answered(&request, 0, certificate).map_err(two)?;
+                    ledger.answered(&request, 0, certificate)?;
                 }
                 None => cut += 1,
             }
@@ -176,7 +175,7 @@ impl Kills {
         folder: &StateFolder,
         ledger: &mut Ledger,
         lanes: &[Lane<'_>],
-        random: &mut Random,
+        dice: &mut Dice,
     ) -> Result<(), Violation> {
         ledger.signed.clear();
         ledger.witness(&fs::read_to_string(witness(folder)).unwrap_or_default(), 0);
@@ -185,7 +184,7 @@ impl Kills {
         // One that is superseded is refused, and rightly: the last of each device is not.
         let mut newest: Vec<&Request> = lanes.iter().filter_map(|lane| lane.last.as_ref()).collect();
         while repeated.len() < REPEATED && !newest.is_empty() {
-            let some = usize::try_from(random.below(newest.len() as u64)).unwrap_or_default();
+            let some = usize::try_from(dice.below(newest.len() as u64)).unwrap_or_default();
             repeated.push(newest.swap_remove(some).key);
         }
         check(&folder.config(), ledger, 0, &repeated)

@@ -6,6 +6,7 @@ use ca::Serial;
 use shared::DeviceId;
 
 use super::fleet::Request;
+use super::invariants::{Invariant, Violation};
 
 /// The SHA-256 of a CSR's key, which stands for a request: each has a key of its own.
 pub type KeyHash = [u8; 32];
@@ -43,12 +44,13 @@ impl Ledger {
     ///
     /// # Errors
     /// Where another one had come for the same request.
-    pub fn answered(&mut self, request: &Request, at: u64, certificate: Vec<u8>) -> Result<(), String> {
+    pub fn answered(&mut self, request: &Request, at: u64, certificate: Vec<u8>) -> Result<(), Violation> {
         self.asks(request);
         let Some(asked) = self.asked.get_mut(&request.key) else { return Ok(()) };
         match &asked.answer {
             Some((_, before)) if *before != certificate => {
-                Err(format!("{} was given two certificates for one request", request.device))
+                let found = format!("{} was given two certificates for one request", request.device);
+                Err(Violation::of(Invariant::SameAgain, found))
             }
             Some(_) => Ok(()),
             None => {

@@ -12,7 +12,6 @@ mod io_errors;
 mod kill;
 mod ledger;
 mod power;
-mod random;
 mod site;
 mod trace;
 
@@ -25,5 +24,4 @@ pub use io_errors::{Failed, Failure, IoErrors};
 pub use kill::{Killed, Kills};
 pub use ledger::{Asked, KeyHash, Ledger};
 pub use power::{Cut, Recording};
-pub use random::Random;
 pub use site::StateFolder;

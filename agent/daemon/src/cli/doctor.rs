@@ -19,11 +19,9 @@ pub(super) async fn run(config: &Config, wishes: &Wishes, json: bool) -> Result<
     Ok(if diagnosis.is_fine() { Exit::Done } else { Exit::Later })
 }
 
-/// HOST:PORT, [ADDRESS]:PORT for IPv6.
+/// A server's host, which is a name or an address, and its port.
 pub(super) fn address(text: &str) -> Result<(String, u16), String> {
-    let (host, port) = text.rsplit_once(':').ok_or("HOST:PORT is wanted, such as broker.example:8883")?;
-    let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-    let port = port.parse().map_err(|_| format!("{port} is no port"))?;
+    let (host, port) = ::doctor::host_and_port(text)?;
     if rustls_pki_types::ServerName::try_from(host).is_err() {
         return Err(format!("{host} is neither a name nor an address"));
     }

@@ -49,6 +49,17 @@ macro_rules! integers {
 }
 integers!(bool, u8, u16, u32, i64);
 
+/// What no column can hold stands there as the largest number that it can.
+impl Bind for u64 {
+    fn value(&self) -> Value<'_> {
+        Value::Integer(Some(i64::try_from(*self).unwrap_or(i64::MAX)))
+    }
+}
+
+impl Null for u64 {
+    const NULL: Value<'static> = Value::Integer(None);
+}
+
 macro_rules! texts {
     ($($type:ty),*) => { $(
         impl Bind for $type {

@@ -5,7 +5,7 @@ use appraisal::{GroupName, RuleRecord};
 use shared::message::latest::EvidenceKind;
 use shared::{DeviceId, Reject, UnixTime};
 
-use super::convert::{device as device_column, secs, time};
+use super::convert::{device as device_column, secs, time, unsigned};
 use crate::store::database::{Connection, Row, params};
 use crate::store::{
     Appraisal, AppraisalFilter, Asked, Difference, NewAppraisal, Opinion, RecordLimits, Ruled, StoreError,
@@ -159,13 +159,9 @@ pub(super) fn differences(c: &Connection) -> Result<Vec<Difference>, StoreError>
             ruled: ruled(&row.get::<_, String>("ruled")?)?,
             rule: row.get("rule")?,
             other: opinion(row)?.ok_or(StoreError::Damaged { field: "other_policy" })?,
-            count: number(row)?,
+            count: unsigned(row, "number")?,
         })
     })
-}
-
-fn number(row: &Row<'_>) -> Result<u64, StoreError> {
-    u64::try_from(row.get::<_, i64>("number")?).map_err(|_| StoreError::Damaged { field: "number" })
 }
 
 fn ruled(name: &str) -> Result<Ruled, StoreError> {
@@ -185,7 +181,7 @@ fn row(row: &Row<'_>) -> Result<Appraisal, StoreError> {
     let endorsements: Option<Vec<u8>> = row.get("endorsements")?;
     let endorsements = endorsements.map(|cbor| serde_cbor::from_slice(&cbor)).transpose();
     Ok(Appraisal {
-        number: number(row)?,
+        number: unsigned(row, "number")?,
         at: time(row, "at")?,
         device: device_column(row, "device")?,
         asked: asked.ok_or(StoreError::Damaged { field: "asked" })?,
@@ -232,7 +228,7 @@ pub(super) fn note(c: &Connection, name: &str) -> Result<Option<String>, StoreEr
 pub(super) fn groups(c: &Connection) -> Result<Vec<(String, u64)>, StoreError> {
     let sql = "SELECT device_group, count(*) AS number FROM devices GROUP BY device_group ORDER BY 1";
     let mut query = c.prepare_cached(sql)?;
-    query.query_map(params![], |row| Ok((row.get("device_group")?, number(row)?)))
+    query.query_map(params![], |row| Ok((row.get("device_group")?, unsigned(row, "number")?)))
 }
 
 /// How many devices of a group hold an identity or are about to; counts no further than `most`.

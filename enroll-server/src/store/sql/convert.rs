@@ -11,9 +11,13 @@ pub(super) fn secs(time: UnixTime) -> i64 {
     i64::try_from(time.as_secs()).unwrap_or(i64::MAX)
 }
 
+/// A number that is never negative.
+pub(super) fn unsigned(row: &Row<'_>, column: &'static str) -> Result<u64, StoreError> {
+    u64::try_from(row.get::<_, i64>(column)?).map_err(|_| StoreError::Damaged { field: column })
+}
+
 pub(super) fn time(row: &Row<'_>, column: &'static str) -> Result<UnixTime, StoreError> {
-    let secs: i64 = row.get(column)?;
-    u64::try_from(secs).map(UnixTime::from_secs).map_err(|_| StoreError::Damaged { field: column })
+    unsigned(row, column).map(UnixTime::from_secs)
 }
 
 pub(super) fn optional_time(row: &Row<'_>, column: &'static str) -> Result<Option<UnixTime>, StoreError> {

@@ -3,7 +3,7 @@
 
 use shared::UnixTime;
 
-use super::convert::{certificate_state, device_state, secs};
+use super::convert::{certificate_state, device_state, secs, unsigned};
 use super::issuers;
 use crate::store::database::{Connection, Row, params};
 use crate::store::{Counts, Spread, StoreError, WantedCounts};
@@ -29,11 +29,11 @@ pub(super) fn by_state(c: &Connection) -> Result<Counts, StoreError> {
     let mut counts = Counts::default();
     let sql = "SELECT state, CAST(sum(number) AS BIGINT) AS number FROM counts WHERE kind = 'device' GROUP BY state";
     let mut query = c.prepare_cached(sql)?;
-    for row in query.query_map(params![], |row| Ok((device_state(row)?, number(row)?)))? {
+    for row in query.query_map(params![], |row| Ok((device_state(row)?, unsigned(row, "number")?)))? {
         counts.devices.push(row);
     }
     let mut query = c.prepare_cached(CERTIFICATES)?;
-    for row in query.query_map(params![], |row| Ok((certificate_state(row)?, number(row)?)))? {
+    for row in query.query_map(params![], |row| Ok((certificate_state(row)?, unsigned(row, "number")?)))? {
         counts.certificates.push(row);
     }
     counts.devices.retain(|(_, number)| *number > 0);
@@ -45,7 +45,7 @@ pub(super) fn wanted_renewals(c: &Connection) -> Result<WantedCounts, StoreError
     let mut counts = WantedCounts::default();
     let mut query = c.prepare_cached("SELECT state, number FROM counts WHERE kind = 'renewal'")?;
     for (state, number) in
-        query.query_map(params![], |row| Ok((row.get::<_, String>("state")?, number(row)?)))?
+        query.query_map(params![], |row| Ok((row.get::<_, String>("state")?, unsigned(row, "number")?)))?
     {
         counts.wanted += number;
         if state == "untold" {
@@ -60,19 +60,15 @@ pub(super) fn spread(c: &Connection, now: UnixTime) -> Result<Spread, StoreError
                WHERE kind = 'device' AND state IN ('enrolled', 'suspended') \
                GROUP BY whose HAVING sum(number) > 0 ORDER BY whose";
     let mut query = c.prepare_cached(sql)?;
-    let trust = query.query_map(params![], |row| Ok((bundle(row)?, number(row)?)))?;
+    let trust = query.query_map(params![], |row| Ok((bundle(row)?, unsigned(row, "number")?)))?;
     let hour = now.as_secs() / HOUR;
     let (number_of_hour, end) = (i64::try_from(hour), UnixTime::from_secs(hour * HOUR + HOUR - 1));
     let mut query = c.prepare_cached(LIVE)?;
     let issuers = query
         .query_map(params![secs(now), number_of_hour.unwrap_or(i64::MAX), secs(end)], |row| {
-            Ok((issuers::number(row, "issuer")?, number(row)?))
+            Ok((issuers::number(row, "issuer")?, unsigned(row, "number")?))
         })?;
     Ok(Spread { trust, issuers })
-}
-
-fn number(row: &Row<'_>) -> Result<u64, StoreError> {
-    u64::try_from(row.get::<_, i64>("number")?).map_err(|_| StoreError::Damaged { field: "number" })
 }
 
 /// The trust bundle that was confirmed; -1 stands for none.

@@ -38,12 +38,24 @@ pub(super) fn place(
         Some((number, ..)) => number.saturating_add(1),
         None => 1,
     };
+    count_in(c, issuer, number, &url(number), not_after)?;
+    Ok(number)
+}
+
+/// Counts a certificate that ends at `not_after` in a list with this number and address; the list is made where it is new.
+pub(super) fn count_in(
+    c: &Connection,
+    issuer: IssuerNumber,
+    number: u32,
+    url: &str,
+    not_after: UnixTime,
+) -> Result<(), StoreError> {
     let sql = "INSERT INTO crl_partitions (issuer, number, url, certificates, ends) VALUES (?, ?, ?, 1, ?) \
                ON CONFLICT (issuer, number) DO UPDATE \
                SET certificates = crl_partitions.certificates + 1, \
                ends = CASE WHEN crl_partitions.ends < excluded.ends THEN excluded.ends ELSE crl_partitions.ends END";
-    c.prepare_cached(sql)?.execute(params![issuer.get(), number, url(number), secs(not_after)])?;
-    Ok(number)
+    c.prepare_cached(sql)?.execute(params![issuer.get(), number, url, secs(not_after)])?;
+    Ok(())
 }
 
 /// Certificates that are revoked, and those of suspended devices (RFC 5280, section 5.3.1: on hold for as long as the

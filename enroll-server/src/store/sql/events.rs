@@ -3,7 +3,7 @@
 use shared::DeviceId;
 use shared::evidence::DebugStatus;
 
-use super::convert::{secs, time};
+use super::convert::{secs, time, unsigned};
 use super::{actor, log};
 use crate::audit::changes::{LastClaims, compare};
 use crate::audit::{Actor, QUIET, Severity};
@@ -32,7 +32,7 @@ pub(super) fn add(c: &Connection, event: &NewEvent) -> Result<(), StoreError> {
         event.detail,
         log::salt()?
     ];
-    let number = c.prepare_cached(sql)?.query_row(values, |row| row.get("number"))?;
+    let number = c.prepare_cached(sql)?.query_row(values, |row| unsigned(row, "number"))?;
     log::event(c, number)
 }
 
@@ -69,8 +69,7 @@ pub(super) type Values = Vec<Box<dyn Bind>>;
 /// What the rows of a query fulfil, and the values to be bound. Only words of ours become part of the text.
 pub(super) fn conditions(query: &EventQuery) -> (String, Values) {
     let mut text = "number > ?".to_owned();
-    let after = i64::try_from(query.after).unwrap_or(i64::MAX);
-    let mut values: Values = vec![Box::new(after)];
+    let mut values: Values = vec![Box::new(query.after)];
     let mut among = |column: &str, names: Vec<&'static str>| {
         let marks = vec!["?"; names.len()].join(", ");
         values.extend(names.into_iter().map(|name| Box::new(name) as Box<dyn Bind>));

@@ -2,11 +2,11 @@
 
 use shared::UnixTime;
 
-use super::convert::secs;
+use super::convert::{secs, unsigned};
 use super::{events, labels, read};
 use crate::audit::EventKind;
 use crate::inventory::Position;
-use crate::store::database::{Connection, Row, params};
+use crate::store::database::{Connection, params};
 use crate::store::{
     Device, DeviceState, ImportChunk, ImportCounts, ImportState, InventoryEntry, NewEvent, RowOutcome,
     Sha256, StoreError, Tag,
@@ -28,17 +28,16 @@ pub(super) fn chunk(
                conflicting, bad, finished) VALUES (?1, ?2, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) \
                ON CONFLICT (sha256) DO UPDATE SET updated = ?2, bytes = ?3, lines = ?4, added = ?5, \
                completed = ?6, unchanged = ?7, conflicting = ?8, bad = ?9, finished = ?10";
-    let number = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
     c.prepare_cached(sql)?.execute(params![
         chunk.file,
         secs(now),
-        number(chunk.at.bytes),
-        number(chunk.at.lines),
-        number(counts.added),
-        number(counts.completed),
-        number(counts.unchanged),
-        number(counts.conflicting),
-        number(counts.bad),
+        chunk.at.bytes,
+        chunk.at.lines,
+        counts.added,
+        counts.completed,
+        counts.unchanged,
+        counts.conflicting,
+        counts.bad,
         chunk.finished
     ])?;
     if chunk.finished {
@@ -56,18 +55,15 @@ pub(super) fn chunk(
 /// How far the import of a file is, where one was begun.
 pub(super) fn state(c: &Connection, file: &Sha256) -> Result<Option<ImportState>, StoreError> {
     let mut query = c.prepare_cached("SELECT * FROM imports WHERE sha256 = ?")?;
-    let number = |row: &Row<'_>, column: &'static str| -> Result<u64, StoreError> {
-        u64::try_from(row.get::<_, i64>(column)?).map_err(|_| StoreError::Damaged { field: column })
-    };
     query.find(params![file], |row| {
         Ok(ImportState {
-            at: Position { bytes: number(row, "bytes")?, lines: number(row, "lines")? },
+            at: Position { bytes: unsigned(row, "bytes")?, lines: unsigned(row, "lines")? },
             counts: ImportCounts {
-                added: number(row, "added")?,
-                completed: number(row, "completed")?,
-                unchanged: number(row, "unchanged")?,
-                conflicting: number(row, "conflicting")?,
-                bad: number(row, "bad")?,
+                added: unsigned(row, "added")?,
+                completed: unsigned(row, "completed")?,
+                unchanged: unsigned(row, "unchanged")?,
+                conflicting: unsigned(row, "conflicting")?,
+                bad: unsigned(row, "bad")?,
             },
             finished: row.get("finished")?,
         })

@@ -6,6 +6,7 @@ use ca::crl::Reason;
 use shared::UnixTime;
 use transparency::Leaf;
 
+use super::convert::unsigned;
 use crate::store::database::{Connection, Row, params};
 use crate::store::{CertificateRow, IssuerNumber, LeafRow, LogHead, Sha256, StoreError};
 
@@ -69,7 +70,7 @@ pub(super) fn salt() -> Result<[u8; 16], StoreError> {
 }
 
 /// The row `number` was added to the audit trail.
-pub(super) fn event(c: &Connection, number: i64) -> Result<(), StoreError> {
+pub(super) fn event(c: &Connection, number: u64) -> Result<(), StoreError> {
     let leaf = event_leaf(c, number)?;
     add(c, "event", None, Some(number), Some(&leaf))
 }
@@ -78,7 +79,7 @@ fn add(
     c: &Connection,
     kind: &str,
     serial: Option<&[u8; 16]>,
-    event: Option<i64>,
+    event: Option<u64>,
     leaf: Option<&[u8]>,
 ) -> Result<(), StoreError> {
     let sql = "INSERT INTO log_leaves (position, kind, serial, event, leaf) \
@@ -109,7 +110,7 @@ pub(super) fn head(c: &Connection) -> Result<LogHead, StoreError> {
 pub(super) fn waiting(c: &Connection, from: u64, limit: u32) -> Result<Vec<Vec<u8>>, StoreError> {
     let sql = "SELECT position, kind, serial, event, leaf FROM log_leaves WHERE position >= ? ORDER BY position LIMIT ?";
     let mut query = c.prepare_cached(sql)?;
-    let rows = query.query_map(params![number(from), limit], |row| {
+    let rows = query.query_map(params![from, limit], |row| {
         Ok((leaf_row(row)?, row.get::<_, Option<Vec<u8>>>("leaf")?))
     })?;
     let mut leaves = Vec::with_capacity(rows.len());
@@ -129,7 +130,7 @@ pub(super) fn waiting(c: &Connection, from: u64, limit: u32) -> Result<Vec<Vec<u
 fn older(c: &Connection, row: &LeafRow) -> Result<Vec<u8>, StoreError> {
     let damaged = StoreError::Damaged { field: "leaf" };
     match (row.kind.as_str(), &row.serial, row.event) {
-        ("event", None, Some(event)) => event_leaf(c, number(event)),
+        ("event", None, Some(event)) => event_leaf(c, event),
         (kind, Some(serial), None) => {
             let sql = "SELECT recorded, revoked, reason, certificates.der AS der, sha256 FROM certificates \
                        JOIN issuers ON issuers.number = certificates.issuer WHERE serial = ?";
@@ -152,7 +153,7 @@ fn older(c: &Connection, row: &LeafRow) -> Result<Vec<u8>, StoreError> {
     }
 }
 
-fn event_leaf(c: &Connection, number: i64) -> Result<Vec<u8>, StoreError> {
+fn event_leaf(c: &Connection, number: u64) -> Result<Vec<u8>, StoreError> {
     let mut query = c.prepare_cached("SELECT * FROM events WHERE number = ?")?;
     let event = query.query_row(params![number], super::events::event_row)?;
     let commitment = event.commitment();
@@ -161,11 +162,11 @@ fn event_leaf(c: &Connection, number: i64) -> Result<Vec<u8>, StoreError> {
 
 pub(super) fn advance(c: &Connection, before: u64, size: u64, note: &str) -> Result<bool, StoreError> {
     let sql = "UPDATE log_head SET size = ?1, note = ?2 WHERE size = ?3 AND ?1 >= ?3";
-    if c.prepare_cached(sql)?.execute(params![number(size), note, number(before)])? == 0 {
+    if c.prepare_cached(sql)?.execute(params![size, note, before])? == 0 {
         return Ok(false);
     }
     let sql = "UPDATE log_leaves SET leaf = NULL WHERE position >= ? AND position < ? AND leaf IS NOT NULL";
-    c.prepare_cached(sql)?.execute(params![number(before), number(size)])?;
+    c.prepare_cached(sql)?.execute(params![before, size])?;
     Ok(true)
 }
 
@@ -173,7 +174,7 @@ pub(super) fn rows(c: &Connection, position: u64, limit: u32) -> Result<Vec<Leaf
     let sql =
         "SELECT position, kind, serial, event FROM log_leaves WHERE position >= ? ORDER BY position LIMIT ?";
     let mut query = c.prepare_cached(sql)?;
-    query.query_map(params![number(position), limit], leaf_row)
+    query.query_map(params![position, limit], leaf_row)
 }
 
 pub(super) fn of(c: &Connection, serial: Serial) -> Result<Vec<LeafRow>, StoreError> {
@@ -221,14 +222,6 @@ pub(super) fn count_certificates(c: &Connection) -> Result<u64, StoreError> {
     let mut query = c.prepare_cached("SELECT count(*) FROM certificates")?;
     let count: i64 = query.query_row(params![], |row| row.get(0))?;
     Ok(u64::try_from(count).unwrap_or_default())
-}
-
-fn unsigned(row: &Row<'_>, column: &'static str) -> Result<u64, StoreError> {
-    u64::try_from(row.get::<_, i64>(column)?).map_err(|_| StoreError::Damaged { field: column })
-}
-
-fn number(value: u64) -> i64 {
-    i64::try_from(value).unwrap_or(i64::MAX)
 }
 
 /// Who leaves the leaf of a certificate out: the planted bug that the audit has to find.

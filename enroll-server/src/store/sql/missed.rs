@@ -14,7 +14,7 @@ use x509_parser::prelude::{
 };
 
 use super::convert::{device, secs};
-use super::{log, revoke};
+use super::{crl, log, revoke};
 use crate::issuance::{ClientIdentity, sha256};
 use crate::store::database::{Connection, params};
 use crate::store::{
@@ -53,9 +53,7 @@ impl Replay<'_> {
     fn log(&mut self, missed: &MissedLog) -> Result<(), StoreError> {
         // Some of what waits here may be in the log already: the copy was made before its checkpoint.
         let mut waiting = self.waiting(missed.from)?;
-        self.c
-            .prepare_cached("DELETE FROM log_leaves WHERE position >= ?")?
-            .execute(params![number(missed.from)])?;
+        self.c.prepare_cached("DELETE FROM log_leaves WHERE position >= ?")?.execute(params![missed.from])?;
         for (position, entry) in (missed.from..).zip(&missed.leaves) {
             if waiting.front().is_some_and(|(_, leaf)| leaf == entry)
                 && let Some((row, _)) = waiting.pop_front()
@@ -70,11 +68,11 @@ impl Replay<'_> {
             self.row(position, &row, Some(&leaf))?;
         }
         let sql = "UPDATE log_head SET size = ?, note = ?";
-        self.c.prepare_cached(sql)?.execute(params![number(size), missed.note])?;
+        self.c.prepare_cached(sql)?.execute(params![size, missed.note])?;
         if let Some((_, last)) = self.done.lost {
             // The numbers are taken: the log has commitments to rows with them.
             let sql = "UPDATE sqlite_sequence SET seq = ?1 WHERE name = 'events' AND seq < ?1";
-            self.c.prepare_cached(sql)?.execute(params![number(last)])?;
+            self.c.prepare_cached(sql)?.execute(params![last])?;
         }
         Ok(())
     }
@@ -87,8 +85,7 @@ impl Replay<'_> {
 
     fn row(&self, position: u64, row: &LeafRow, leaf: Option<&[u8]>) -> Result<(), StoreError> {
         let sql = "INSERT INTO log_leaves (position, kind, serial, event, leaf) VALUES (?, ?, ?, ?, ?)";
-        let event = row.event.map(number);
-        self.c.prepare_cached(sql)?.execute(params![number(position), row.kind, row.serial, event, leaf])?;
+        self.c.prepare_cached(sql)?.execute(params![position, row.kind, row.serial, row.event, leaf])?;
         Ok(())
     }
 
@@ -137,7 +134,7 @@ impl Replay<'_> {
         let (serial, device) = (identity.serial(), identity.device());
         let sql = "INSERT INTO devices (device, state, changed, added, device_group) \
                    VALUES (?1, 'registered', ?2, ?2, 'default') ON CONFLICT (device) DO NOTHING";
-        self.c.prepare_cached(sql)?.execute(params![device.as_str(), number(at)])?;
+        self.c.prepare_cached(sql)?.execute(params![device.as_str(), at])?;
         // The intent may be here, left open by the copy; then it is finished with the certificate that its device has.
         let point = key.point();
         // In the place of the nonce, which the log does not have: none of ours is ever the same.
@@ -160,7 +157,7 @@ impl Replay<'_> {
             nonce,
             certificate.validity().not_before.timestamp(),
             certificate.validity().not_after.timestamp(),
-            number(at),
+            at,
             issuer.get(),
             self.partition(issuer, &certificate, identity.not_after())?,
             content,
@@ -196,7 +193,7 @@ impl Replay<'_> {
     /// What the newest list says and nobody here knows yet: the log is a moment behind.
     fn list(&mut self, list: &MissedList) -> Result<(), StoreError> {
         let sql = "UPDATE counters SET value = ?1 WHERE name = 'crl' AND value < ?1";
-        self.c.prepare_cached(sql)?.execute(params![number(list.number)])?;
+        self.c.prepare_cached(sql)?.execute(params![list.number])?;
         let Some(issuer) = self.issuer(&list.issuer)? else { return Ok(()) };
         for (serial, revocation) in &list.entries {
             let sql = "SELECT state, device FROM certificates WHERE serial = ?";
@@ -248,11 +245,7 @@ impl Replay<'_> {
             (1..last.saturating_add(PARTITIONS_AHEAD)).find(|partition| is_it(address, *partition))
         });
         let Some(partition) = known.or(new) else { return Ok(0) };
-        let sql = "INSERT INTO crl_partitions (issuer, number, url, certificates, ends) VALUES (?, ?, ?, 1, ?) \
-                   ON CONFLICT (issuer, number) DO UPDATE \
-                   SET certificates = crl_partitions.certificates + 1, \
-                   ends = CASE WHEN crl_partitions.ends < excluded.ends THEN excluded.ends ELSE crl_partitions.ends END";
-        self.c.prepare_cached(sql)?.execute(params![issuer.get(), partition, url, secs(ends)])?;
+        crl::count_in(self.c, issuer, partition, &url, ends)?;
         Ok(partition)
     }
 }
@@ -275,8 +268,4 @@ fn list_address(certificate: &X509Certificate<'_>) -> Option<String> {
             _ => None,
         })
     })
-}
-
-fn number(value: u64) -> i64 {
-    i64::try_from(value).unwrap_or(i64::MAX)
 }

@@ -5,7 +5,7 @@ use appraisal::policy::{KnownGood, ReferenceSet};
 use reference_values::{Authority, Release, ReleaseKey};
 use shared::UnixTime;
 
-use super::convert::{optional_time, secs, sha256, time};
+use super::convert::{optional_time, secs, sha256, time, unsigned};
 use super::reference_plan::{Plan, plan};
 use super::{SqlStore, events, read, revoke};
 use crate::audit::EventKind;
@@ -163,7 +163,7 @@ fn store(
     let set = params![
         maker,
         planned.name,
-        i64::try_from(planned.version).unwrap_or(i64::MAX),
+        planned.version,
         manifest.format.name(),
         manifest.id,
         manifest.profile,
@@ -262,17 +262,13 @@ fn known(row: &Row<'_>) -> Result<KnownGood, StoreError> {
 fn set_row(row: &Row<'_>) -> Result<ReferenceSetRow, StoreError> {
     let state: String = row.get("state")?;
     let state = ReferenceState::ALL.into_iter().find(|known| known.name() == state);
-    let number = |column: &'static str| -> Result<u64, StoreError> {
-        let number: i64 = row.get(column)?;
-        u64::try_from(number).map_err(|_| StoreError::Damaged { field: column })
-    };
     Ok(ReferenceSetRow {
         id: row.get("id")?,
         maker: row.get("maker")?,
         name: row.get("name")?,
-        version: number("version")?,
+        version: unsigned(row, "version")?,
         state: state.ok_or(StoreError::Damaged { field: "state" })?,
-        values: number("count")?,
+        values: unsigned(row, "count")?,
         format: row.get("format")?,
         manifest: row.get("manifest")?,
         profile: row.get("profile")?,

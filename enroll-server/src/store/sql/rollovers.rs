@@ -88,7 +88,6 @@ pub(super) fn note_trust(
     now: UnixTime,
 ) -> Result<(), StoreError> {
     let sql = "UPDATE devices SET trust_number = ?, trust_at = ? WHERE device = ?";
-    let number = i64::try_from(number).unwrap_or(i64::MAX);
     c.prepare_cached(sql)?.execute(params![number, secs(now), device.as_str()])?;
     Ok(())
 }
@@ -133,8 +132,7 @@ fn fits(c: &Connection, bundle: &SignedBundle) -> Result<bool, StoreError> {
 
 fn add_bundle(c: &Connection, bundle: &SignedBundle, now: UnixTime) -> Result<(), StoreError> {
     let sql = "INSERT INTO trust_bundles (number, signed, added) VALUES (?, ?, ?) ON CONFLICT DO NOTHING";
-    let number = i64::try_from(bundle.number).unwrap_or(i64::MAX);
-    let added = c.prepare_cached(sql)?.execute(params![number, bundle.signed, secs(now)])?;
+    let added = c.prepare_cached(sql)?.execute(params![bundle.number, bundle.signed, secs(now)])?;
     if added > 0 {
         revoke::raise(c, "rollover")?;
         let detail = format!("trust bundle {}", bundle.number);

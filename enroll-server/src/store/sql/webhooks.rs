@@ -2,11 +2,10 @@
 
 use shared::UnixTime;
 
-use super::convert::{optional_time, secs, time};
+use super::convert::{optional_time, secs, time, unsigned};
 use super::events::{self, conditions, event_row};
 use crate::audit::EventKind;
 use crate::store::database::{Connection, Row, borrowed, params};
-use crate::store::outbox::number;
 use crate::store::{
     CursorStep, EventQuery, Failure, Lag, Lease, MAX_PARKED, NewEvent, Parked, Parking, Pending, Replay,
     StoreError, WebhookState,
@@ -36,7 +35,7 @@ pub(super) fn state(c: &Connection, name: &str) -> Result<Option<WebhookState>, 
 }
 
 fn state_row(row: &Row<'_>) -> Result<WebhookState, StoreError> {
-    let count = |column: &'static str| number(column, row.get(column)?);
+    let count = |column: &'static str| unsigned(row, column);
     let owner: Option<String> = row.get("lease_owner")?;
     let until = optional_time(row, "lease_until")?;
     Ok(WebhookState {
@@ -68,10 +67,10 @@ pub(super) fn release(c: &Connection, name: &str, owner: &str) -> Result<(), Sto
 }
 
 pub(super) fn pending(c: &Connection, query: &EventQuery) -> Result<Pending, StoreError> {
-    let last = number("number", last_number(c)?)?;
+    let last = last_number(c)?;
     let seen = last.min(query.after.saturating_add(WINDOW)).max(query.after);
     let (mut text, mut values) = conditions(query);
-    values.push(Box::new(i64::try_from(seen).unwrap_or(i64::MAX)));
+    values.push(Box::new(seen));
     values.push(Box::new(query.limit));
     text += " AND number <= ?";
     // By number alone: an index by kind would have to sort all that waits for every page.
@@ -84,9 +83,9 @@ pub(super) fn pending(c: &Connection, query: &EventQuery) -> Result<Pending, Sto
     Ok(Pending { events, seen })
 }
 
-fn last_number(c: &Connection) -> Result<i64, StoreError> {
-    let sql = "SELECT coalesce(max(number), 0) FROM events";
-    c.prepare_cached(sql)?.query_row(params![], |row| row.get(0))
+fn last_number(c: &Connection) -> Result<u64, StoreError> {
+    let sql = "SELECT coalesce(max(number), 0) AS number FROM events";
+    c.prepare_cached(sql)?.query_row(params![], |row| unsigned(row, "number"))
 }
 
 pub(super) fn lag(c: &Connection, query: &EventQuery) -> Result<Lag, StoreError> {
@@ -98,7 +97,7 @@ pub(super) fn lag(c: &Connection, query: &EventQuery) -> Result<Lag, StoreError>
     );
     let mut statement = c.prepare_cached(&sql)?;
     statement.query_row(&borrowed(&values), |row| {
-        Ok(Lag { events: number("events", row.get("events")?)?, oldest: optional_time(row, "oldest")? })
+        Ok(Lag { events: unsigned(row, "events")?, oldest: optional_time(row, "oldest")? })
     })
 }
 
@@ -112,8 +111,7 @@ pub(super) fn advance(
 ) -> Result<bool, StoreError> {
     let sql = "UPDATE webhooks SET cursor = ?, attempts = 0, next_attempt = NULL \
                WHERE name = ? AND lease_owner = ? AND cursor = ?";
-    let moved =
-        c.prepare_cached(sql)?.execute(params![int(step.to), step.webhook, step.owner, int(step.from)])? > 0;
+    let moved = c.prepare_cached(sql)?.execute(params![step.to, step.webhook, step.owner, step.from])? > 0;
     if moved && delivered {
         let sql = "UPDATE webhooks SET last_attempt = ?1, last_delivery = ?1, problem = NULL, \
                    delivered = delivered + 1 WHERE name = ?2";
@@ -128,7 +126,7 @@ pub(super) fn failed(c: &Connection, step: &CursorStep, failure: &Failure) -> Re
          last_attempt = ? {MINE}"
     );
     let Failure { at, problem, next_attempt } = failure;
-    let values = params![secs(*next_attempt), problem, secs(*at), step.webhook, step.owner, int(step.from)];
+    let values = params![secs(*next_attempt), problem, secs(*at), step.webhook, step.owner, step.from];
     Ok(c.prepare_cached(&sql)?.execute(values)? > 0)
 }
 
@@ -142,13 +140,13 @@ pub(super) fn park(c: &Connection, step: &CursorStep, failure: &Failure) -> Resu
          last_attempt = ? {MINE}"
     );
     let Failure { at, problem, .. } = failure;
-    let values = params![int(step.to), problem, secs(*at), step.webhook, step.owner, int(step.from)];
+    let values = params![step.to, problem, secs(*at), step.webhook, step.owner, step.from];
     if c.prepare_cached(&sql)?.execute(values)? == 0 {
         return Ok(Parking::Lost);
     }
     let sql = "INSERT INTO webhook_parked (webhook, event, at, problem) VALUES (?, ?, ?, ?) \
                ON CONFLICT (webhook, event) DO UPDATE SET at = excluded.at, problem = excluded.problem, again = 0";
-    c.prepare_cached(sql)?.execute(params![step.webhook, int(step.to), secs(*at), problem])?;
+    c.prepare_cached(sql)?.execute(params![step.webhook, step.to, secs(*at), problem])?;
     let said = "SELECT 1 FROM events WHERE kind = ? AND reason = ? AND at > ?";
     let kind = EventKind::WebhookParked;
     let recent = params![kind.name(), step.webhook, secs(at.before(QUIET))];
@@ -184,14 +182,14 @@ pub(super) fn sent_again(
     let count = match problem {
         None => {
             c.prepare_cached("DELETE FROM webhook_parked WHERE webhook = ? AND event = ?")?
-                .execute(params![name, int(event)])?;
+                .execute(params![name, event])?;
             "UPDATE webhooks SET delivered = delivered + 1, last_attempt = ?1, last_delivery = ?1, \
              problem = NULL WHERE name = ?2"
         }
         Some(problem) => {
             let sql =
                 "UPDATE webhook_parked SET again = 0, problem = ?, at = ? WHERE webhook = ? AND event = ?";
-            c.prepare_cached(sql)?.execute(params![problem, secs(now), name, int(event)])?;
+            c.prepare_cached(sql)?.execute(params![problem, secs(now), name, event])?;
             "UPDATE webhooks SET failed = failed + 1, last_attempt = ?1 WHERE name = ?2"
         }
     };
@@ -209,18 +207,14 @@ pub(super) fn replay(c: &Connection, name: &str, what: Replay) -> Result<Option<
             .execute(params![name])?,
         Replay::Event(event) => c
             .prepare_cached("UPDATE webhook_parked SET again = 1 WHERE webhook = ? AND event = ?")?
-            .execute(params![name, int(event)])?,
+            .execute(params![name, event])?,
         Replay::From(event) => {
             let sql = "UPDATE webhooks SET cursor = ?, attempts = 0, next_attempt = NULL WHERE name = ?";
-            let last = number("number", last_number(c)?)?;
+            let last = last_number(c)?;
             let cursor = event.saturating_sub(1).min(last);
-            c.prepare_cached(sql)?.execute(params![int(cursor), name])?;
+            c.prepare_cached(sql)?.execute(params![cursor, name])?;
             return Ok(Some(last - cursor));
         }
     };
     Ok(Some(u64::try_from(changed).unwrap_or(u64::MAX)))
-}
-
-fn int(number: u64) -> i64 {
-    i64::try_from(number).unwrap_or(i64::MAX)
 }

@@ -12,9 +12,8 @@ use super::columns::differing;
 use super::finding::{Finding, FindingKind};
 use super::log::{AuditError, Progress, Walked};
 use super::record::{OfSerial, Record};
-use crate::audit::EventKind;
+use crate::audit::{EventKind, LostRows};
 use crate::issuance::sha256;
-use crate::startup::LOST;
 use crate::store::{CertificateRow, Event, EventQuery, LeafRow, Store};
 use crate::transparency_log::source::Source;
 
@@ -259,7 +258,7 @@ impl Comparison<'_> {
             }
             progress.at("events", all.saturating_sub(missing.len() as u64), all);
         }
-        missing.retain(|number| !lost.iter().any(|(first, last)| (*first..=*last).contains(number)));
+        missing.retain(|number| !lost.iter().any(|LostRows(rows)| rows.contains(number)));
         let mut missing: Vec<u64> = missing.into_iter().collect();
         missing.sort_unstable();
         for number in missing {
@@ -268,16 +267,13 @@ impl Comparison<'_> {
         Ok(())
     }
 
-    /// The first and the last row of which `event` says that they are lost. It counts only as it stands in the log, or
-    /// waits for it.
-    fn lost(&self, event: &Event) -> Option<(u64, u64)> {
+    /// The rows of which `event` says that they are lost. It counts only as it stands in the log, or waits for it.
+    fn lost(&self, event: &Event) -> Option<LostRows> {
         let logged = self.record.events.get(&event.number);
         let is_good = logged.is_some_and(|logged| *logged == event.commitment())
             || (logged.is_none() && self.waiting.events.contains(&event.number));
-        let (_, rest) = event.detail.split_once(LOST).filter(|_| is_good)?;
-        let numbers = rest.split_once(" to ").filter(|_| event.kind == EventKind::DatabaseRestored.name())?;
-        let end = numbers.1.split(|c: char| !c.is_ascii_digit()).next()?;
-        Some((numbers.0.parse().ok()?, end.parse().ok()?))
+        let says = is_good && event.kind == EventKind::DatabaseRestored.name();
+        LostRows::find(&event.detail).filter(|_| says)
     }
 
     fn event(&mut self, event: &Event) {

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use tokio::task::JoinHandle;
+use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Error, Row, Statement};
 
 use super::tls;
@@ -105,16 +106,7 @@ impl Live {
         let values: Vec<Value<'_>> = values.iter().map(|value| value.value()).collect();
         let statement = self.prepared(sql, &values).await?;
         let client = Arc::clone(&self.client);
-        let bound: Vec<_> =
-            values.iter().map(|value| value as &(dyn tokio_postgres::types::ToSql + Sync)).collect();
-        let mut answer = pin!(client.query(&statement, &bound));
-        let sent = poll_once(answer.as_mut()).await;
-        self.settle().await?;
-        let rows = match sent {
-            Some(rows) => rows,
-            None => answer.await,
-        };
-        rows.map_err(|error| of_postgres(&error))
+        self.answered(client.query(&statement, &parameters(&values))).await
     }
 
     /// Runs a query without values, and does not keep it.
@@ -128,16 +120,22 @@ impl Live {
         let values: Vec<Value<'_>> = values.iter().map(|value| value.value()).collect();
         let statement = self.prepared(sql, &values).await?;
         let client = Arc::clone(&self.client);
-        let bound: Vec<_> =
-            values.iter().map(|value| value as &(dyn tokio_postgres::types::ToSql + Sync)).collect();
-        let mut answer = pin!(client.execute(&statement, &bound));
+        self.answered(client.execute(&statement, &parameters(&values))).await
+    }
+
+    /// Puts a request on its way behind all that was sent before, and waits for everything.
+    async fn answered<T>(
+        &mut self,
+        request: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, StoreError> {
+        let mut answer = pin!(request);
         let sent = poll_once(answer.as_mut()).await;
         self.settle().await?;
-        let changed = match sent {
-            Some(changed) => changed,
+        let done = match sent {
+            Some(done) => done,
             None => answer.await,
         };
-        changed.map_err(|error| of_postgres(&error))
+        done.map_err(|error| of_postgres(&error))
     }
 
     /// Sends a statement.
@@ -205,6 +203,10 @@ impl Live {
         let ended = driver.await;
         tracing::debug!(clean = ended.is_ok(), "a connection to the database was closed");
     }
+}
+
+fn parameters<'v>(values: &'v [Value<'_>]) -> Vec<&'v (dyn ToSql + Sync)> {
+    values.iter().map(|value| value as &(dyn ToSql + Sync)).collect()
 }
 
 /// Polls once: what is asked is written, and `None` says that the answer is not there yet.

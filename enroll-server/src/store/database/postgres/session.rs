@@ -64,30 +64,24 @@ impl Session {
 
     /// Begins a transaction, on a new connection where the last one ended.
     pub(in crate::store) fn begin(&self, intent: Intent) -> Result<(), StoreError> {
-        if self.live.borrow().as_ref().is_none_or(Live::is_closed) {
+        if self.is_closed() {
             self.connect()?;
         }
-        let begun = match intent {
-            Intent::Read => self.control("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY"),
-            Intent::Write => self.begin_to_write(),
-        };
-        // Nothing was done yet, so that a connection which ended unnoticed costs nobody anything.
-        let begun = match begun {
-            Err(_) if self.is_closed() => {
-                self.connect()?;
-                match intent {
-                    Intent::Read => self.control("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY"),
-                    Intent::Write => self.begin_to_write(),
-                }
-            }
+        let begun = match self.begin_on_this_connection(intent) {
+            // Nothing was done yet, so that a connection which ended unnoticed costs nobody anything.
+            Err(_) if self.is_closed() => self.connect().and_then(|()| self.begin_on_this_connection(intent)),
             begun => begun,
         };
-        self.open.set(begun.is_ok());
-        if begun.is_err() && !self.is_closed() {
-            // Waiting for the others took too long: the transaction is there, and failed.
-            self.open.set(true);
-        }
+        // Where waiting for the others took too long, the transaction is there, and failed.
+        self.open.set(begun.is_ok() || !self.is_closed());
         begun
+    }
+
+    fn begin_on_this_connection(&self, intent: Intent) -> Result<(), StoreError> {
+        match intent {
+            Intent::Read => self.control("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY"),
+            Intent::Write => self.begin_to_write(),
+        }
     }
 
     /// What each statement sees is what the last writer committed, because the lock is held by then.

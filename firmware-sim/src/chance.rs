@@ -9,11 +9,12 @@ use sha2::{Digest as _, Sha256};
 /// A stream of random numbers: the same seed and name give the same numbers again. Good for simulations only:
 /// whoever knows the seed knows every key.
 #[derive(Clone, Debug)]
-pub(crate) struct Dice(ChaCha20Rng);
+pub struct Dice(ChaCha20Rng);
 
 impl Dice {
     /// The stream called `name`, with `number`, of a seed.
-    pub(crate) fn new(seed: u64, name: &str, number: u64) -> Self {
+    #[must_use]
+    pub fn new(seed: u64, name: &str, number: u64) -> Self {
         let hash = Sha256::new()
             .chain_update(seed.to_be_bytes())
             .chain_update(name)
@@ -23,23 +24,23 @@ impl Dice {
     }
 
     /// From 0 to just below `bound`, evenly; 0 where `bound` is 0.
-    pub(crate) fn below(&mut self, bound: u64) -> u64 {
+    pub fn below(&mut self, bound: u64) -> u64 {
         // The high half of a 128-bit product: the bias is below bound / 2^64.
         u64::try_from((u128::from(bound) * u128::from(self.0.next_u64())) >> 64).unwrap_or(0)
     }
 
     /// From `least` to just below `most`, to the second; `least` where there is nothing between.
-    pub(crate) fn between(&mut self, least: Duration, most: Duration) -> Duration {
+    pub fn between(&mut self, least: Duration, most: Duration) -> Duration {
         least.saturating_add(Duration::from_secs(self.below(most.saturating_sub(least).as_secs())))
     }
 
     /// Whether something comes about that does so in `percent` of 100 cases.
-    pub(crate) fn chance(&mut self, percent: u64) -> bool {
+    pub fn chance(&mut self, percent: u64) -> bool {
         self.below(100) < percent
     }
 
     /// So many of the numbers below `bound`, each once, in any order; all of them where there are fewer.
-    pub(crate) fn choose(&mut self, count: usize, bound: usize) -> Vec<usize> {
+    pub fn choose(&mut self, count: usize, bound: usize) -> Vec<usize> {
         let mut all: Vec<usize> = (0..bound).collect();
         let mut chosen = Vec::new();
         while chosen.len() < count && !all.is_empty() {
