@@ -28,7 +28,7 @@ pub use issue::{
     Order, certify, certify_by_client, certify_by_impostor, certify_by_stranger, certify_changed,
 };
 pub use mosquitto::{Files as BrokerFiles, Mosquitto, Weakness};
-pub use probe::{Login, NOT_AUTHORIZED, Probe, ProbeError};
+pub use probe::{Login, NOT_AUTHORIZED, Probe, ProbeError, Version};
 pub use process::{Finished, Process, run};
 pub use site::Site;
 pub use swtpm::{Swtpm, TpmMaker};
