@@ -3,16 +3,17 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![expect(clippy::panic, reason = "a test fails by panicking")]
+#![expect(clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 use std::fs;
 use std::io::{Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use tests::harness::{
-    ClientKey, Finished, LIMIT, Order, Process, Reply, Wishes, World, certify_by_stranger, client_config,
-    connect, free_port, peer, run, try_https, until,
+    ClientKey, Finished, Nginx, Order, Process, Reply, Wishes, World, certify_by_stranger, client_config,
+    connect, echo_service, free_port, peer, run, try_https, until,
 };
 
 /// A server, two enrolled devices, and a terminator's files that are kept current.
@@ -34,7 +35,7 @@ impl Site {
         }
         let out = world.path(product).display().to_string();
         let _made = world.server(&["broker", "certificate", "--name", "localhost", "--out", &out]).success();
-        Self { world, port: free_port(), service: service(), product, _server: server, watch: None }
+        Self { world, port: free_port(), service: echo_service(), product, _server: server, watch: None }
     }
 
     fn file(&self, name: &str) -> PathBuf {
@@ -57,6 +58,10 @@ impl Site {
         let watch = Process::start(&mut self.command(&[&["--watch"], hook.as_slice()].concat()));
         watch.wait_for_text("wrote");
         self.watch = Some(watch);
+    }
+
+    fn nginx(&self) -> Nginx {
+        Nginx::start(&self.world.path("nginx-main"), &self.file("nginx.conf"), self.port)
     }
 
     fn listening(&self) {
@@ -123,7 +128,9 @@ impl Site {
     }
 
     /// A revoked device is refused, the other one stays.
-    fn refuses_the_revoked(&self) {
+    ///
+    /// Gives the status that it is told; none where the handshake fails.
+    fn refuses_the_revoked(&self) -> Option<u16> {
         let [revoked, other] = self.world.devices.as_slice() else { panic!("two devices") };
         let identity = self.world.exported_identity(revoked);
         assert_eq!(self.asks(Some(&identity)).unwrap().status, 200);
@@ -132,36 +139,10 @@ impl Site {
             Some(reply) if reply.status == 200 => None,
             other => Some(other.map(|reply| reply.status)),
         });
-        println!("{}: a revoked device: {refusal:?}", self.product);
         let identity = self.world.exported_identity(other);
         until("the other to be let in", || self.asks(Some(&identity)).filter(|reply| reply.status == 200));
+        refusal
     }
-}
-
-/// An HTTP service that answers with the head of the request.
-fn service() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
-    std::thread::spawn(move || {
-        for stream in listener.incoming() {
-            let Ok(mut stream) = stream else { continue };
-            std::thread::spawn(move || {
-                let mut head = Vec::new();
-                let mut byte = [0];
-                stream.set_read_timeout(Some(LIMIT))?;
-                while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte)? == 1 {
-                    head.extend(byte);
-                }
-                let body = String::from_utf8_lossy(&head).to_lowercase();
-                let answer = format!(
-                    "HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
-                    body.len()
-                );
-                stream.write_all(answer.as_bytes())
-            });
-        }
-    });
-    port
 }
 
 /// The clients in examples/clients, each with the words before its own arguments.
@@ -233,48 +214,6 @@ fn without_certificate(site: &Site) -> Vec<(&'static str, Finished)> {
     ]
 }
 
-/// nginx with a main configuration that includes ours, and ends with its workers.
-struct Nginx(Process);
-
-impl Nginx {
-    fn start(site: &Site) -> Self {
-        let (main, pid) = (site.world.path("nginx-main.conf"), site.world.path("nginx.pid"));
-        let ours = site.file("nginx.conf");
-        let text = format!(
-            "daemon off;\npid {};\nevents {{\n}}\nhttp {{\n    access_log off;\n    include {};\n}}\n",
-            pid.display(),
-            ours.display()
-        );
-        fs::write(&main, text).unwrap();
-        let nginx = || {
-            let mut command = Command::new(peer("nginx", "nginx-light"));
-            command.arg("-p").arg(site.world.path("")).arg("-c").arg(&main).args(["-e", "stderr"]);
-            command
-        };
-        let checked = run(nginx().arg("-t"));
-        assert!(checked.status.success(), "{}", checked.stderr);
-        let process = Process::start(&mut nginx());
-        site.listening();
-        Self(process)
-    }
-}
-
-impl Drop for Nginx {
-    fn drop(&mut self) {
-        // Its workers would outlive a master that is killed.
-        if self.0.is_running() {
-            self.0.signal(rustix::process::Signal::TERM);
-        }
-        for _ in 0..500 {
-            if !self.0.is_running() {
-                break;
-            }
-            #[expect(clippy::disallowed_methods, reason = "between two looks at a process that ends")]
-            std::thread::sleep(core::time::Duration::from_millis(20));
-        }
-    }
-}
-
 const HOOK: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/crl-hook.sh");
 
 #[test]
@@ -282,8 +221,8 @@ fn nginx_is_reached_by_every_client_with_an_identity_and_by_none_without() {
     let mut site = Site::new("nginx");
     site.write();
     assert!(fs::read_to_string(site.file("nginx.conf")).unwrap().contains("ssl_verify_client on;"));
-    let _nginx = Nginx::start(&site);
-    let pid = site.world.path("nginx.pid").display().to_string();
+    let nginx = site.nginx();
+    let pid = nginx.pid_file().display().to_string();
     site.watch(&[HOOK, &pid]);
     site.lets_devices_in_and_tells_who_they_are();
     site.keeps_strangers_out();
@@ -300,7 +239,7 @@ fn nginx_is_reached_by_every_client_with_an_identity_and_by_none_without() {
     for (name, finished) in without_certificate(&site) {
         assert!(!finished.status.success(), "{name} without a certificate");
     }
-    site.refuses_the_revoked();
+    assert_eq!(site.refuses_the_revoked(), Some(400));
     for name in CLIENTS {
         // A worker of before the reload may take one more connection.
         until(&format!("{name} to be refused"), || {
@@ -322,7 +261,7 @@ fn mistakes_planted_into_nginxs_configuration_are_found() {
             text.replace(line, instead)
         });
         fs::write(&config, text).unwrap();
-        Nginx::start(&site)
+        site.nginx()
     };
     let asks = |identity: Option<&ClientKey>| site.asks(identity).map(|reply| reply.status);
 
@@ -365,7 +304,7 @@ fn haproxy_runs_with_what_is_written() {
     site.keeps_strangers_out();
     let identity = site.identity(&site.world.devices[0]);
     let _in = client("curl.sh", site.port, &identity).success();
-    site.refuses_the_revoked();
+    assert_eq!(site.refuses_the_revoked(), None);
     let (_status, _output) = haproxy.stop();
 }
 
@@ -409,7 +348,7 @@ fn caddy_asks_the_server_and_runs_with_what_is_written() {
     assert_eq!(site.asks(Some(&identity)).unwrap().status, 403);
     let _done = site.world.server(&["device", "resume", device]).success();
     assert_eq!(site.asks(Some(&identity)).unwrap().status, 200);
-    site.refuses_the_revoked();
+    assert_eq!(site.refuses_the_revoked(), Some(403));
     // Without the server's word nobody is let in.
     let other = site.world.exported_identity(&site.world.devices[1]);
     fs::remove_file(site.world.path("server/broker.token")).unwrap();
