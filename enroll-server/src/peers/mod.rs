@@ -35,7 +35,7 @@ pub enum BrokerProduct {
     Rabbitmq,
     /// NATS 2.9 and later, with its MQTT listener; devices are listed in its configuration.
     Nats,
-    /// HiveMQ 4 with its Enterprise Security Extension.
+    /// HiveMQ 4: its listener; identity, rights and revocation come from an extension, see the comments.
     Hivemq,
     /// rumqttd 0.20; it knows neither rights nor revocation, see the comments.
     Rumqttd,
