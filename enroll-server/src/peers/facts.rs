@@ -34,7 +34,7 @@ pub struct Wanted {
     pub server: Option<String>,
 }
 
-/// What a template is filled with. Each text was looked at: see [`plain`].
+/// What a template is filled with. No text in it has a character that a configuration language takes apart.
 #[derive(Clone, Debug)]
 pub struct Facts {
     pub(super) tenant: String,

@@ -1,8 +1,8 @@
 //! Configurations of brokers and of HTTPS terminators for the CA that runs here: printed, written, kept current.
 //!
-//! [`facts`](Facts) says what is so, a template per product says how the product wants it said, and [`watch`] writes it
-//! again when it changes. Who may do what is [`Rights`]'s, which also answers the brokers that ask over HTTP. Starts no
-//! broker and reads no template of an operator's.
+//! [`Facts`] says what is so, a template per product says how the product wants it said, and [`write()`] writes what is not
+//! there yet. Who may do what is [`Rights`]'s, which also answers the brokers that ask over HTTP. Starts no broker and
+//! reads no template of an operator's.
 
 mod crl_folder;
 mod facts;
