@@ -11,6 +11,7 @@ mod error;
 mod est;
 mod est_error;
 mod events;
+mod health;
 mod lists;
 mod log;
 mod ocsp;
@@ -45,6 +46,7 @@ use crate::webhook::Webhook;
 
 pub(crate) use enroll::Peer;
 use error::Problem;
+pub(crate) use health::Health;
 
 /// Everything that answers.
 #[derive(Debug)]

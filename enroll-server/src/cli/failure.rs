@@ -82,6 +82,10 @@ pub(super) enum Failure {
     Export(#[from] ExportError),
     #[error(transparent)]
     Inclusion(#[from] InclusionError),
+    #[error("the dashboard is off: set dashboard.listen in the settings, and start the server again")]
+    DashboardIsOff,
+    #[error(transparent)]
+    Random(#[from] crate::dashboard::NoRandom),
     #[error("there is no {what}")]
     Nothing { what: String },
     #[error(transparent)]
@@ -142,6 +146,8 @@ impl Failure {
             | Self::RolloverOrder(_)
             | Self::TrustSigner(_)
             | Self::TrustBundle(_)
+            | Self::DashboardIsOff
+            | Self::Random(_)
             | Self::Runtime(_)
             | Self::Signals(_) => 1,
         }

@@ -6,6 +6,7 @@
 
 mod administrators;
 mod cli;
+mod dashboard;
 mod est;
 mod events;
 mod faults;
