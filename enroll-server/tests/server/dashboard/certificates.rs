@@ -1,7 +1,6 @@
 //! Signing in by client certificate: those of the settings, whoever issued them, and no device's.
 
 use aws_lc_rs::digest::{SHA256, digest};
-use core::time::Duration;
 
 use enroll_server::config::Administrator;
 use enroll_server::dashboard::Role;
@@ -73,5 +72,4 @@ async fn a_certificate_of_the_settings_signs_in_and_has_to_stay() {
             Some("/devices/sn-1?done=resumed")
         );
     }
-    site.later(Duration::from_secs(1));
 }
