@@ -47,7 +47,7 @@ pub(super) fn bars(id: &str, words: &Words<'_>, bars: &[Bar]) -> Markup {
                     preserveAspectRatio="none" {
                     title id=(id) { (words.told) }
                     @for line in [0, HEIGHT / 2] {
-                        line.grid x1="0" x2=(width) y1=(line) y2=(line) vector-effect="non-scaling-stroke";
+                        line.grid x1="0" x2=(width) y1=(line) y2=(line) vector-effect="non-scaling-stroke" {}
                     }
                     @for (place, bar) in (0_u64..).zip(bars) {
                         @let height = scaled(bar.value, top);

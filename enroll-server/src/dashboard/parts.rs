@@ -89,10 +89,10 @@ pub(super) fn time(at: UnixTime) -> Markup {
 
 /// A time, and how far it is from now.
 pub(super) fn time_from(at: UnixTime, now: UnixTime) -> Markup {
-    let far = if at >= now {
-        format!("in {}", span(at.since(now)))
-    } else {
-        format!("{} ago", span(now.since(at)))
+    let far = match (at > now, at.since(now).max(now.since(at))) {
+        (_, length) if length < Duration::from_secs(60) => "now".to_owned(),
+        (true, length) => format!("in {}", span(length)),
+        (false, length) => format!("{} ago", span(length)),
     };
     html! { (time(at)) " " span.far { (far) } }
 }
@@ -207,6 +207,8 @@ mod tests {
         let now = UnixTime::from_secs(1_800_000_000);
         let shown = time_from(now.after(Duration::from_secs(3 * 86_400)), now).into_string();
         assert!(shown.contains("2027-01-18 08:00") && shown.contains("in 3 days"), "{shown}");
+        assert!(time_from(now, now).into_string().contains(">now<"));
+        assert!(time_from(now.before(Duration::from_secs(60)), now).into_string().contains(">1 minute ago<"));
     }
 
     #[test]

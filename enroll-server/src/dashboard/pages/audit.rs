@@ -92,11 +92,11 @@ pub(super) fn list(events: &[Event], whose: bool) -> Markup {
         @for event in events {
             tr {
                 td { time datetime=(event.at) { (event.at.to_string().replace('T', " ").trim_end_matches('Z')) } }
-                th scope="row" { (event.kind) " " (parts::severity(&event.severity)) }
+                th.line scope="row" { (event.kind) br;  (parts::severity(&event.severity)) }
                 @if whose {
                     td { @match &event.device { Some(device) => (linked(device)), None => span.none { "none" } } }
                 }
-                td { (cause(event)) }
+                td.cause { (cause(event)) }
                 td.detail {
                     @if let Some(reason) = &event.reason { code { (reason) } " " }
                     (event.detail)

@@ -55,10 +55,10 @@ fn rules(rules: &[Value]) -> Markup {
     let rows = html! {
         @for rule in rules {
             tr {
-                th scope="row" { code { (text(rule, "rule")) } }
+                th.line scope="row" { code { (text(rule, "rule")) } }
                 td { (badge(tone(text(rule, "verdict")), text(rule, "verdict"))) }
-                td { (text(rule, "found")) }
-                td { (text(rule, "wanted")) }
+                td.detail { (text(rule, "found")) }
+                td.detail { (text(rule, "wanted")) }
             }
         }
     };
@@ -71,7 +71,7 @@ fn tone(verdict: &str) -> Tone {
     match verdict {
         "refused" => Tone::Bad,
         "held" => Tone::Warning,
-        "satisfied" => Tone::Good,
+        "passed" => Tone::Good,
         _ => Tone::Quiet,
     }
 }

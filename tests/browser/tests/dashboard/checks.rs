@@ -44,6 +44,10 @@ const UNNAMED: &str = r"(() => {
     for (const picture of document.querySelectorAll('svg, img')) {
         if (!picture.querySelector('title')) wrong.push('a picture without a text');
     }
+    for (const bar of document.querySelectorAll('svg rect')) {
+        const { width, height } = bar.getBoundingClientRect();
+        if (width < 1 || height < 1) wrong.push('a bar that is not seen');
+    }
     const ids = [...document.querySelectorAll('[id]')].map(element => element.id);
     if (new Set(ids).size !== ids.length) wrong.push(`an id twice: ${ids.sort()}`);
     let level = 0;
@@ -85,6 +89,8 @@ pub(crate) async fn find_their_plants(browser: &Browser) {
             "P.far",
         ),
         ("const e = document.createElement('input'); e.name = 'plant'; main.append(e)", "no label: plant"),
+        ("const s = document.createElementNS('http://www.w3.org/2000/svg', 'svg'); s.innerHTML = \
+          '<title>x</title><line><rect width=\"9\" height=\"9\"/></line>'; main.append(s)", "a bar that is not seen"),
         ("main.append(document.createElement('h4'))", "skips a level"),
         (
             "const e = document.createElement('div'); e.attributeStyleMap.set('width', '5000px'); \
