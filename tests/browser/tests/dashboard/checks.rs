@@ -89,8 +89,11 @@ pub(crate) async fn find_their_plants(browser: &Browser) {
             "P.far",
         ),
         ("const e = document.createElement('input'); e.name = 'plant'; main.append(e)", "no label: plant"),
-        ("const s = document.createElementNS('http://www.w3.org/2000/svg', 'svg'); s.innerHTML = \
-          '<title>x</title><line><rect width=\"9\" height=\"9\"/></line>'; main.append(s)", "a bar that is not seen"),
+        (
+            "const s = document.createElementNS('http://www.w3.org/2000/svg', 'svg'); s.innerHTML = \
+          '<title>x</title><line><rect width=\"9\" height=\"9\"/></line>'; main.append(s)",
+            "a bar that is not seen",
+        ),
         ("main.append(document.createElement('h4'))", "skips a level"),
         (
             "const e = document.createElement('div'); e.attributeStyleMap.set('width', '5000px'); \

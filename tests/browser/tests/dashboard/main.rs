@@ -44,6 +44,9 @@ async fn every_page_can_be_read_by_everyone() {
             checks::page(&browser, path, view).await;
         }
     }
+    browser.open("/").await;
+    let bars = browser.ask("document.querySelectorAll('svg rect').length").await.as_u64().unwrap();
+    assert!(bars > 20, "a day of enrollments, and ends on many days: {bars} bars");
     let told = browser.problems().await;
     // The page that is not there says so with its status, which the console repeats.
     let problems: Vec<_> = told.iter().filter(|problem| !problem.contains("/nowhere")).collect();
