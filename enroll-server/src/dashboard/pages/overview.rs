@@ -17,7 +17,8 @@ use crate::transparency_log::Status;
 
 /// How many days the chart of endings has.
 const DAYS: u64 = 30;
-/// How many of them ask for a look: a device that renews in time never comes so close to its certificate's end.
+/// How many of them ask for a look: a device that renews in time never comes so close to the end of a certificate that
+/// lives longer than six weeks: it renews with a sixth of its life left at least.
 const SOON: u64 = 7;
 /// How many hours the chart of certificates issued has.
 const HOURS: u64 = 24;
@@ -132,8 +133,9 @@ fn ahead(endings: &[(Day, u64)], now: UnixTime) -> Markup {
             }
             (bars("ahead-chart", &Words { told: &told, of: "Day", counted: "Certificates" }, &list))
             p.far {
-                "A device renews long before. Those that are so near to their end did not: "
-                "they are off, or cannot reach this server."
+                "A device renews in the last third of its certificate's life. Those that are marked end within "
+                (SOON) " days: where certificates live longer than six weeks, these devices are off, or cannot reach this "
+                "server."
             }
         }
     }

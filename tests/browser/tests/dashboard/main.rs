@@ -2,7 +2,7 @@
 //!
 //! `UPDATE_SCREENSHOTS=1 cargo test -p browser-tests` writes the pictures in docs/dashboard anew.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 mod checks;
 mod keyboard;
