@@ -20,6 +20,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod credential;
+pub mod dashboard;
 pub mod est;
 pub mod explanation;
 pub mod failpoint;

@@ -12,6 +12,7 @@ mod error;
 mod est;
 mod est_error;
 mod events;
+mod health;
 mod lists;
 mod log;
 mod ocsp;
@@ -47,6 +48,7 @@ use crate::webhook::Webhook;
 
 pub(crate) use enroll::Peer;
 use error::Problem;
+pub(crate) use health::Health;
 
 /// Everything that answers.
 #[derive(Debug)]

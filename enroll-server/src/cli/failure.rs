@@ -83,6 +83,10 @@ pub(super) enum Failure {
     Export(#[from] ExportError),
     #[error(transparent)]
     Inclusion(#[from] InclusionError),
+    #[error("the dashboard is off: set dashboard.listen in the settings, and start the server again")]
+    DashboardIsOff,
+    #[error(transparent)]
+    Random(#[from] crate::dashboard::NoRandom),
     #[error("there is no {what}")]
     Nothing { what: String },
     #[error(transparent)]
@@ -153,6 +157,8 @@ impl Failure {
             | Self::Facts(_)
             | Self::Peer(_)
             | Self::Write(_)
+            | Self::DashboardIsOff
+            | Self::Random(_)
             | Self::Runtime(_)
             | Self::Signals(_) => 1,
         }

@@ -8,6 +8,7 @@ mod batches;
 mod brokers;
 mod ca;
 mod certificates;
+mod dashboard;
 mod devices;
 mod doctor;
 mod events;
@@ -97,6 +98,9 @@ fn dispatch(args: Args, output: &Output) -> Result<(), Failure> {
         Command::Cert(command) => with_admin(&global, |admin| certificates::run(admin, command, output)),
         Command::Webhook(command) => webhooks::run(&global, command, output),
         Command::Audit(command) => audit::run(&global, command, output),
+        Command::Dashboard(command) => {
+            with_config(&global, |admin, config| dashboard::run(admin, command, config, output))
+        }
         Command::Event(command) => with_admin(&global, |admin| events::run(admin, command, output)),
     }
 }

@@ -10,6 +10,7 @@ use ca::CrlAddress;
 use crate::audit::RefusalLimits;
 
 use super::brokers;
+use super::dashboard;
 use super::issuing_key;
 use super::limits;
 use super::mqtt;
@@ -74,6 +75,7 @@ impl Config {
             postgres: store::read_section(&mut reader, &mut root, folder),
             records: records(&mut reader, &mut root),
             admin_token_sha256: admin(&mut reader, &mut root),
+            dashboard: dashboard::read(&mut reader, &mut root),
             repeated_refusals: events(&mut reader, &mut root),
             webhooks: webhooks(&mut reader, &mut root, folder),
             log: log(&mut reader, &mut root),
@@ -83,7 +85,7 @@ impl Config {
             root,
             "tenant, nonce_lifetime, approval_retry, busy_retry and the tables listen, files, issuing_key, \
              server_certificate, certificates, est, \
-             broker, assignment, mqtt, crl, ocsp, limits, store, records, admin, events, log, transparency and the lists of \
+             broker, assignment, mqtt, crl, ocsp, limits, store, records, admin, dashboard, events, log, transparency and the lists of \
              tables previous_ca, tls_files, brokers and webhook",
         );
         let mistakes = reader.finish();

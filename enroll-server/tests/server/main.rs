@@ -7,6 +7,7 @@
 mod administrators;
 mod broker_hooks;
 mod cli;
+mod dashboard;
 mod est;
 mod events;
 mod faults;

@@ -3,6 +3,7 @@
 mod audit;
 mod ca;
 mod credentials;
+mod dashboard;
 mod device;
 mod doctor;
 mod makers;
@@ -21,6 +22,7 @@ use clap::{Parser, Subcommand};
 pub(super) use audit::{Audit, WhichLog};
 pub(super) use ca::{Ca, Csr, Import, RootCeremony, RootCrl, Sign, TpmCreate};
 pub(super) use credentials::{Batch, CreateToken, Key, Token};
+pub(super) use dashboard::Dashboard;
 pub(super) use device::{Device, Format, Renew, TagCommand, Which, page};
 pub(super) use doctor::Doctor;
 pub(super) use makers::{AttestationKey, Maker, Reference, ReferenceFile};
@@ -119,6 +121,9 @@ pub(super) enum Command {
     /// Certificates that were issued.
     #[command(subcommand)]
     Cert(Cert),
+    /// The dashboard: links to sign in by, and who is signed in.
+    #[command(subcommand)]
+    Dashboard(Dashboard),
     /// The audit trail.
     #[command(subcommand)]
     Event(Event),
@@ -275,6 +280,11 @@ mod tests {
             "enroll-server audit export --out log.ndjson --no-proofs",
             "enroll-server audit inclusion 5f6a7b8c5f6a7b8c5f6a7b8c5f6a7b8c",
             "enroll-server audit accept --yes",
+            "enroll-server dashboard link",
+            "enroll-server dashboard link --role operator --for 15m --name ada --json",
+            "enroll-server dashboard sessions",
+            "enroll-server dashboard sign-out 5f3a9c",
+            "enroll-server dashboard sign-out --all",
             "enroll-server init --dir d --tenant Acme --tpm /dev/tpmrm0 --tpm-auth-file a",
             "enroll-server ca tpm-create --device /dev/tpmrm0 --auth-file a --out issuing-ca.tpm",
             "enroll-server ca root-ceremony --dir root --tenant Acme",
@@ -323,6 +333,11 @@ mod tests {
             "enroll-server policy replay --since 30d",
             "enroll-server policy show --group ../lab",
             "enroll-server event follow --count 3",
+            "enroll-server dashboard link --role root",
+            "enroll-server dashboard link --for 25h",
+            "enroll-server dashboard link --name a,b\u{e9}",
+            "enroll-server dashboard sign-out",
+            "enroll-server dashboard sign-out 5f3a9c --all",
             "enroll-server webhook replay alarms",
             "enroll-server audit verify --ca-file a.pem",
             "enroll-server audit inclusion 00",
