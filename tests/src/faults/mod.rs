@@ -5,6 +5,8 @@
 
 mod answers;
 mod child;
+mod database;
+mod database_errors;
 mod disk;
 mod fleet;
 pub mod invariants;
@@ -17,6 +19,8 @@ mod trace;
 
 pub use answers::LostAnswers;
 pub use child::{Child, Death, Place, serve};
+pub use database::{Cluster, StoreKind};
+pub use database_errors::DatabaseErrors;
 pub use disk::Loss;
 pub use fleet::{Fleet, Request};
 pub use invariants::{Violation, check};

@@ -34,4 +34,4 @@ pub use site::Site;
 pub use swtpm::{Swtpm, TpmMaker};
 pub use tpm_fleet::TpmFleet;
 pub use wait::{LIMIT, free_port, now, until};
-pub use world::{LOT_GROUP, QEMU_HOST, Wishes, World};
+pub use world::{LOT_GROUP, QEMU_HOST, Wishes, World, configure};
