@@ -50,7 +50,7 @@ impl Place {
         Self::LogPublished,
     ];
 
-    const fn of(place: Failpoint) -> Self {
+    pub(crate) const fn of(place: Failpoint) -> Self {
         match place {
             Failpoint::Appraised => Self::Appraised,
             Failpoint::Recorded(_) => Self::Recorded,

@@ -64,6 +64,8 @@ impl Ledger {
             }
             Some(_) => Ok(()),
             None => {
+                // A device may have sent another one for the same key before, with a nonce that was too old.
+                asked.request = request.clone();
                 asked.answer = Some((at, certificate));
                 Ok(())
             }

@@ -23,7 +23,7 @@ pub use database::{Cluster, StoreKind};
 pub use database_errors::DatabaseErrors;
 pub use disk::Loss;
 pub use fleet::{Fleet, Request};
-pub use invariants::{Violation, check};
+pub use invariants::{Invariant, Violation, check};
 pub use io_errors::{Failed, Failure, IoErrors};
 pub use kill::{Killed, Kills};
 pub use ledger::{Asked, KeyHash, Ledger};

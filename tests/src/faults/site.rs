@@ -78,7 +78,7 @@ impl StateFolder {
     }
 
     /// Plants a defect: the store forgets its certificates.
-    pub(super) fn forget_certificates(&self) {
+    pub(crate) fn forget_certificates(&self) {
         const FORGET: &str = "DELETE FROM certificates";
         if let Some(database) = &self.database {
             // Without a look at what refers to them.

@@ -22,7 +22,7 @@ mod wait;
 mod world;
 
 pub use binaries::{binary, peer};
-pub use device::{Csr, HandDevice, post};
+pub use device::{Csr, HandDevice, post, written};
 pub use https::{ClientKey, Reply, client_config, connect, exchange, http, https, operator, try_https};
 pub use issue::{
     Order, certify, certify_by_client, certify_by_impostor, certify_by_stranger, certify_changed,
