@@ -42,6 +42,8 @@ pub enum Invariant {
     StaysRevoked,
     /// Log and database agree.
     LogAgrees,
+    /// What a server holds of memory, descriptors and threads does not grow.
+    Flat,
 }
 
 /// Something that does not hold.

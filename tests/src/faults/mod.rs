@@ -15,6 +15,7 @@ mod kill;
 mod ledger;
 mod power;
 mod site;
+mod soak;
 mod trace;
 
 pub use answers::LostAnswers;
@@ -29,3 +30,4 @@ pub use kill::{Killed, Kills};
 pub use ledger::{Asked, KeyHash, Ledger};
 pub use power::{Cut, Recording};
 pub use site::StateFolder;
+pub use soak::{Soak, Soaked, Usage};
