@@ -1,6 +1,5 @@
 //! The simulation from seeds: net, disk, clocks, deaths. docs/faults.md has the figures.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![expect(clippy::panic, reason = "a test fails by panicking")]
 
 use std::env;

@@ -3,13 +3,13 @@
 //! and all invariants are checked. In its last life it is not killed: what it holds of memory, descriptors and threads must
 //! not grow.
 
+use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
 use std::collections::VecDeque;
 use std::fs;
 use std::net::TcpStream;
-use std::sync::Arc;
+use std::path::Path;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Instant;
 
@@ -89,6 +89,8 @@ const OPEN: u64 = 24;
 /// What the clients and the operator share.
 struct Scene<'f> {
     fleet: &'f Fleet,
+    folder: StateFolder,
+    fault: Fault,
     ledger: Mutex<Ledger>,
     seen: Mutex<Soaked>,
     violation: Mutex<Option<Violation>>,
@@ -114,11 +116,11 @@ impl Soak {
     /// Where the machine cannot run it.
     pub fn run(&self) -> Result<Soaked, Violation> {
         let fleet = Fleet::new(u32::try_from(LANES * TURNS).expect("few"));
-        let folder = fleet.new_server();
-        let fault = Arc::new(Fault::new());
         let mut dice = Dice::new(self.seed, "soak", 0);
         let scene = Scene {
             fleet: &fleet,
+            folder: fleet.new_server(),
+            fault: Fault::new(),
             ledger: Mutex::default(),
             seen: Mutex::default(),
             violation: Mutex::default(),
@@ -137,18 +139,18 @@ impl Soak {
         let mut lives = 0;
         while begun.elapsed() < self.mixed {
             let life = STEP * u32::try_from(3 + dice.below(8)).expect("few");
-            self.live(&scene, &folder, &fault, &mut lanes, &mut dice, life, true)?;
+            self.live(&scene, &mut lanes, &mut dice, life, true)?;
             lives += 1;
             if lives % self.check_every == 0 {
-                self.check(&scene, &folder, &lanes)?;
+                self.check(&scene, &lanes)?;
             }
         }
         let before = scene.seen.lock().expect("no panic").answered;
-        self.live(&scene, &folder, &fault, &mut lanes, &mut dice, self.last, false)?;
+        self.live(&scene, &mut lanes, &mut dice, self.last, false)?;
         if scene.seen.lock().expect("no panic").answered == before {
             return Err(Violation::of(Invariant::WayForward, "no request was answered in the last life"));
         }
-        self.check(&scene, &folder, &lanes)?;
+        self.check(&scene, &lanes)?;
         let seen = *scene.seen.lock().expect("no panic");
         grown(seen.usage)?;
         Ok(seen)
@@ -158,13 +160,12 @@ impl Soak {
     fn live<'f>(
         &self,
         scene: &Scene<'f>,
-        folder: &StateFolder,
-        fault: &Fault,
         lanes: &mut [Lane<'f>],
         dice: &mut Dice,
         length: Duration,
         is_killed: bool,
     ) -> Result<(), Violation> {
+        let Scene { folder, fault, .. } = scene;
         let clock = folder.path("clock");
         fs::write(&clock, "0").expect("to set the clock");
         let mut command = Child::command(&folder.config(), &folder.path("witness"), None, None);
@@ -183,7 +184,7 @@ impl Soak {
             // Peers that connect and say nothing: they are there for a life.
             let mut silent = VecDeque::new();
             while begun.elapsed() < length && scene.violation.lock().expect("no panic").is_none() {
-                self.goes_wrong(scene, fault, &clock, &child, dice);
+                self.goes_wrong(scene, &clock, &child, dice);
                 silent.extend(TcpStream::connect(("127.0.0.1", child.port)));
                 silent.drain(..silent.len().saturating_sub(4));
                 pause(STEP);
@@ -213,20 +214,13 @@ impl Soak {
         Ok(())
     }
 
-    fn goes_wrong(
-        &self,
-        scene: &Scene<'_>,
-        fault: &Fault,
-        clock: &std::path::Path,
-        child: &Child,
-        dice: &mut Dice,
-    ) {
+    fn goes_wrong(&self, scene: &Scene<'_>, clock: &Path, child: &Child, dice: &mut Dice) {
         let mut seen = scene.seen.lock().expect("no panic");
         match dice.below(8) {
             0 | 1 => {
                 let failure = if dice.chance(50) { Failure::Full } else { Failure::Once };
                 let (errno, length) = failure.errno_and_length();
-                fault.arm(1 + dice.below(20), errno, length);
+                scene.fault.arm(1 + dice.below(20), errno, length);
                 seen.disk += 1;
             }
             2 => {
@@ -260,7 +254,8 @@ impl Soak {
         }
     }
 
-    fn check(&self, scene: &Scene<'_>, folder: &StateFolder, lanes: &[Lane<'_>]) -> Result<(), Violation> {
+    fn check(&self, scene: &Scene<'_>, lanes: &[Lane<'_>]) -> Result<(), Violation> {
+        let folder = &scene.folder;
         let mut ledger = scene.ledger.lock().expect("no panic");
         ledger.signed.clear();
         ledger.witness(&fs::read_to_string(folder.path("witness")).unwrap_or_default(), 0);

@@ -1,11 +1,12 @@
 //! The server: its real issuance, its SQLite database and its log, past TLS and HTTP. It dies at the named places and
 //! between requests, and starts again on what is left of its files.
 
+use core::panic::AssertUnwindSafe;
 use core::sync::atomic::{AtomicU32, Ordering};
 use core::time::Duration;
 use std::collections::BTreeSet;
 use std::fs;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::panic::{catch_unwind, resume_unwind};
 use std::sync::{Arc, Mutex};
 
 use agent_core::platform::TransportError;
