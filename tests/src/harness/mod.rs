@@ -23,7 +23,7 @@ mod wait;
 mod world;
 
 pub use binaries::{binary, peer};
-pub use device::{Csr, HandDevice, post};
+pub use device::{Csr, HandDevice, post, written};
 pub use https::{ClientKey, Reply, client_config, connect, exchange, http, https, operator, try_https};
 pub use issue::{
     Order, certify, certify_by_client, certify_by_impostor, certify_by_stranger, certify_changed,
@@ -36,4 +36,4 @@ pub use site::Site;
 pub use swtpm::{Swtpm, TpmMaker};
 pub use tpm_fleet::TpmFleet;
 pub use wait::{LIMIT, free_port, now, until};
-pub use world::{LOT_GROUP, QEMU_HOST, Wishes, World};
+pub use world::{LOT_GROUP, QEMU_HOST, Wishes, World, configure};
