@@ -81,8 +81,9 @@ impl StateFolder {
     pub(crate) fn forget_certificates(&self) {
         const FORGET: &str = "DELETE FROM certificates";
         if let Some(database) = &self.database {
-            // Without a look at what refers to them.
-            let _none = database.sql(&format!("SET session_replication_role = replica; {FORGET}"));
+            // One transaction, which first has nobody else in the table; without a look at what refers to it.
+            let alone = "LOCK TABLE certificates; SET LOCAL session_replication_role = replica";
+            let _none = database.sql(&format!("{alone}; {FORGET}"));
             return;
         }
         let store = rusqlite::Connection::open(self.path("server/store.sqlite")).expect("the store");
