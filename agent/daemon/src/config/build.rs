@@ -2,6 +2,7 @@
 
 mod identity;
 
+use core::str::FromStr;
 use core::time::Duration;
 use std::path::{Path, PathBuf};
 
@@ -16,6 +17,7 @@ use super::{
     Config, Export, Firmware, Hook, Log, LogFormat, LogLevel, Measurement, MeasurementSource, Server,
     Timeouts,
 };
+use crate::proxy::ProxySettings;
 
 /// Longest path of the state directory: the control socket's path has at most 107 bytes (unix(7)).
 const MAX_STATE_DIR: usize = 90;
@@ -55,6 +57,7 @@ impl Reader {
         let telemetry_interval = self.duration("telemetry.interval", 60, 1..=86_400);
         let export = self.export();
         let hook = self.hook();
+        let proxy = self.proxy();
         let network = Timeouts {
             connect: self.duration("network.connect_timeout", 10, 1..=60),
             handshake: self.duration("network.handshake_timeout", 10, 1..=60),
@@ -71,6 +74,7 @@ impl Reader {
             telemetry_interval,
             export,
             hook,
+            proxy,
             network,
             check_in,
             log,
@@ -145,6 +149,34 @@ impl Reader {
         let timeout = self.duration("hook.timeout", 30, 1..=3_600);
         let (program, arguments) = self.command("hook.command")?;
         Some(Hook { program, arguments, timeout })
+    }
+
+    fn proxy(&mut self) -> Option<ProxySettings> {
+        let listen = self.parsed("proxy.listen");
+        let socket_mode = match self.choice("proxy.socket_mode") {
+            Some(1) => 0o660,
+            Some(2) => 0o666,
+            _ => 0o600,
+        };
+        let socket_owner = self.parsed("proxy.socket_owner");
+        let connections = self.number("proxy.connections", 1..=1024).unwrap_or(32);
+        let idle = self.duration("proxy.idle", 3_600, 1..=7 * 86_400);
+        let drain = self.duration("proxy.drain", 0, 0..=7 * 86_400);
+        let drain = self.values.contains_key("proxy.drain").then_some(drain);
+        let connections = usize::try_from(connections).ok()?;
+        Some(ProxySettings { listen: listen?, socket_mode, socket_owner, connections, idle, drain })
+    }
+
+    /// A text that its type reads, or says what it expects.
+    fn parsed<T: FromStr<Err: core::fmt::Display>>(&mut self, key: &str) -> Option<T> {
+        let text = self.text(key, "a text", |_| true)?;
+        match text.parse() {
+            Ok(parsed) => Some(parsed),
+            Err(error) => {
+                self.invalid(key, &text, error.to_string());
+                None
+            }
+        }
     }
 
     /// A program by its absolute path, and its arguments.
@@ -259,6 +291,13 @@ impl Reader {
     fn expected(&mut self, key: &str, expected: &str, found: &str) {
         let origin = self.values.get(key).map_or(Origin::Configuration, |located| located.origin.clone());
         let problem = Problem::Expected { expected: expected.to_owned(), found: found.to_owned() };
+        self.errors.push(ConfigError { origin, field: key.to_owned(), problem });
+    }
+
+    fn invalid(&mut self, key: &str, text: &str, reason: String) {
+        let origin = self.values.get(key).map_or(Origin::Configuration, |located| located.origin.clone());
+        let found = describe(&Value::Text(text.to_owned()));
+        let problem = Problem::Invalid { found, reason };
         self.errors.push(ConfigError { origin, field: key.to_owned(), problem });
     }
 

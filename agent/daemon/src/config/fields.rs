@@ -94,6 +94,8 @@ pub const DEBUG_STATES: &[&str] =
     &["enabled", "disabled", "disabled-since-boot", "disabled-permanently", "disabled-fully-and-permanently"];
 /// Kinds of endorsement key.
 pub const ENDORSEMENT_KEYS: &[&str] = &["rsa-2048", "ecc-p256"];
+/// Permission bits that a socket can have.
+pub const SOCKET_MODES: &[&str] = &["0600", "0660", "0666"];
 /// Log formats.
 pub const LOG_FORMATS: &[&str] = &["text", "json"];
 /// Log levels.
@@ -204,6 +206,23 @@ fields! {
          what changed from AGENT_EVENT, AGENT_DEVICE and AGENT_EXPORT_DIRECTORY.";
     "hook.timeout": Kind::Duration, Default "\"30s\"",
         "After this time the hook command is killed; at least 1 second.";
+
+    "proxy.listen": Kind::Text, Unset "\"unix:/run/agent/mqtt.sock\"",
+        "Where programs without TLS reach the broker over the device's identity: `unix:` and a path, or a loopback \
+         address such as 127.0.0.1:1883, which every user of the machine can reach. `agent run` serves it beside its \
+         own work, `agent proxy` by itself.";
+    "proxy.socket_mode": Kind::Choice(SOCKET_MODES), Default "\"0600\"",
+        "Permission bits of the Unix socket: for its owner, for its group too, for everybody.";
+    "proxy.socket_owner": Kind::Text, Unset "\":app\"",
+        "Owner of the Unix socket: user, user:group or :group, by name or number. Another user needs the right to give \
+         files away (CAP_CHOWN), another group needs the agent to be in it.";
+    "proxy.connections": Kind::Number, Default "32",
+        "Most connections of programs at once, 1 to 1024; one more is closed at once.";
+    "proxy.idle": Kind::Duration, Default "\"1h\"",
+        "After this time without a byte a connection is closed; at least 1 second.";
+    "proxy.drain": Kind::Duration, Unset "\"10m\"",
+        "How long a connection may go on with the certificate it was opened with when another one is in use; without \
+         it, until its own end or that of its certificate.";
 
     "network.connect_timeout": Kind::Duration, Default "\"10s\"",
         "Longest time for the name lookup and the TCP connection; at most 60 seconds, as for the two below.";

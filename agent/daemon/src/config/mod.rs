@@ -20,6 +20,7 @@ pub use error::{ConfigError, ConfigErrors, Origin, Problem};
 pub use sample::sample;
 
 use crate::provision::ServiceCommand;
+use crate::proxy::ProxySettings;
 use tpm_client::EkKind;
 
 /// Where the configuration file is looked for when nobody says otherwise.
@@ -44,6 +45,8 @@ pub struct Config {
     pub export: Option<Export>,
     /// What is run after a change, if anything.
     pub hook: Option<Hook>,
+    /// The local port that is carried to the broker, if there is one.
+    pub proxy: Option<ProxySettings>,
     /// Limits in time of everything that goes over the network.
     pub network: Timeouts,
     /// About how often the enrollment server is asked whether there is something to do; zero for never.

@@ -55,7 +55,7 @@ fn commented_lines_of_the_sample_are_right() {
     let config = parse(&by_idevid, &Sources::default()).unwrap();
     let defaults = parse(&sample(), &Sources::default()).unwrap();
     assert_eq!(
-        Config { trust_bundle: None, export: None, hook: None, ..config },
+        Config { trust_bundle: None, export: None, hook: None, proxy: None, ..config },
         defaults,
         "a default in the table differs from the one in the code"
     );

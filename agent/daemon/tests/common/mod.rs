@@ -5,3 +5,4 @@ pub(crate) mod enrollment;
 pub(crate) mod mosquitto;
 pub(crate) mod pki;
 pub(crate) mod server;
+pub(crate) mod world;
