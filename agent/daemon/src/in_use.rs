@@ -4,7 +4,9 @@
 //! Reads only, and takes no lock: the flow may change the records meanwhile. Whoever needs a key that belongs to its
 //! certificate is told where it does not, and asks again.
 
-use agent_core::platform::{KeyError, KeyStore as _, Record, SigningKey as _, Slot, Storage as _, StorageError};
+use agent_core::platform::{
+    KeyError, KeyStore as _, Record, SigningKey as _, Slot, Storage as _, StorageError,
+};
 use agent_core::slots::{Identity, IdentityError, identity_record, read_state};
 use agent_core::trust::{TrustAnchors, TrustError};
 use agent_core::x509::Certificate;

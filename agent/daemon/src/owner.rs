@@ -88,9 +88,8 @@ impl Owner {
     }
 
     fn look_up_in(&self, users: &Path, groups: &Path) -> Result<Ids, OwnerError> {
-        let of = |name: &Option<String>, table: &Path| {
-            name.as_deref().map(|name| number(name, table)).transpose()
-        };
+        let of =
+            |name: &Option<String>, table: &Path| name.as_deref().map(|name| number(name, table)).transpose();
         Ok(Ids { user: of(&self.user, users)?, group: of(&self.group, groups)? })
     }
 }
@@ -153,6 +152,9 @@ mod tests {
         for unknown in ["ap", "broken", "4294967295", "web"] {
             assert!(matches!(look_up(unknown), Err(OwnerError::Unknown { .. })), "{unknown}");
         }
-        assert!(matches!(owner("x").look_up_in(&dir.path().join("none"), &groups), Err(OwnerError::Unreadable { .. })));
+        assert!(matches!(
+            owner("x").look_up_in(&dir.path().join("none"), &groups),
+            Err(OwnerError::Unreadable { .. })
+        ));
     }
 }

@@ -202,11 +202,16 @@ fn the_packaged_unit_is_a_sandbox_with_a_watchdog() {
     ] {
         assert!(unit.lines().any(|found| found == line), "{line}");
     }
-    // Where systemd is there, it reads the unit as well.
-    let verify = Command::new("systemd-analyze")
-        .args(["verify", concat!(env!("CARGO_MANIFEST_DIR"), "/packaging/agent.service")])
-        .output();
-    if let Ok(output) = verify {
+    let proxy = include_str!("../packaging/agent-proxy.service");
+    let sandbox = |unit: &str| {
+        let from = unit.find("ProtectSystem").unwrap();
+        unit[from..unit.find("MemoryMax").unwrap()].to_owned()
+    };
+    assert_eq!(sandbox(unit), sandbox(proxy), "one sandbox, whoever serves the proxy");
+    // Where systemd is there, it reads the units as well.
+    for unit in ["agent.service", "agent-proxy.service", "agent-renew.service", "agent-renew.timer"] {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging").join(unit);
+        let Ok(output) = Command::new("systemd-analyze").arg("verify").arg(path).output() else { return };
         let complaints = text(&output.stderr);
         assert!(!complaints.contains("Unknown") && !complaints.contains("Failed to parse"), "{complaints}");
     }

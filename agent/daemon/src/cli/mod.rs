@@ -15,7 +15,7 @@ use clap::{Parser, Subcommand};
 use crate::config::{Config, DEFAULT_FILE, Sources};
 use crate::exit::Exit;
 use flags::Flags;
-pub(crate) use report::chain as causes;
+pub(crate) use report::{chain as causes, serial};
 use report::{complain, say};
 
 /// The agent of one device: enrolls it, keeps its certificate fresh, and connects it to its MQTT broker.

@@ -1,8 +1,8 @@
 //! Where the proxy listens. No other address than one of this machine can be said.
 
 use core::fmt;
+use core::net::SocketAddr;
 use core::str::FromStr;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
 /// Longest path of a socket that can be bound, in bytes: 107 (unix(7)) less what is added while it is made.
@@ -42,7 +42,9 @@ pub enum NoListen {
     #[error("expected an absolute path of at most {MAX_PATH} bytes after unix:")]
     Path,
     /// Something else.
-    #[error("expected a loopback address with a port, such as 127.0.0.1:1883 or [::1]:1883, or unix: and a path")]
+    #[error(
+        "expected a loopback address with a port, such as 127.0.0.1:1883 or [::1]:1883, or unix: and a path"
+    )]
     Unknown,
 }
 
@@ -52,7 +54,11 @@ impl FromStr for Listen {
     fn from_str(text: &str) -> Result<Self, NoListen> {
         if let Some(path) = text.strip_prefix("unix:") {
             let fits = path.len() <= MAX_PATH && path.starts_with('/') && !path.ends_with('/');
-            return if fits && !path.contains('\0') { Ok(Self::Unix(path.into())) } else { Err(NoListen::Path) };
+            return if fits && !path.contains('\0') {
+                Ok(Self::Unix(path.into()))
+            } else {
+                Err(NoListen::Path)
+            };
         }
         // A name is not taken: what it stands for is decided elsewhere, and may change.
         let address: SocketAddr = text.parse().map_err(|_| NoListen::Unknown)?;
@@ -72,8 +78,8 @@ impl fmt::Display for Listen {
 #[cfg(test)]
 mod tests {
     use super::{Listen, NoListen};
+    use core::net::{IpAddr, SocketAddr};
     use proptest::prelude::*;
-    use std::net::{IpAddr, SocketAddr};
 
     #[test]
     fn places_of_this_machine_are_taken() {
@@ -84,7 +90,9 @@ mod tests {
 
     #[test]
     fn others_are_refused_with_the_reason() {
-        for bad in ["0.0.0.0:1883", "[::]:1883", "192.0.2.1:1883", "[fe80::1]:1883", "[::ffff:127.0.0.1]:1883"] {
+        for bad in
+            ["0.0.0.0:1883", "[::]:1883", "192.0.2.1:1883", "[fe80::1]:1883", "[::ffff:127.0.0.1]:1883"]
+        {
             let error = bad.parse::<Listen>().unwrap_err();
             assert_eq!(error, NoListen::NotLoopback, "{bad}");
             assert!(error.to_string().contains("never opened to the network"));

@@ -41,9 +41,7 @@ impl Listener {
     pub(super) async fn bind(settings: &ProxySettings) -> Result<Self, ProxyError> {
         let failed = |source| ProxyError::Listen { listen: settings.listen.to_string(), source };
         match &settings.listen {
-            Listen::Tcp(address) => {
-                TcpListener::bind(address.address()).await.map(Self::Tcp).map_err(failed)
-            }
+            Listen::Tcp(address) => TcpListener::bind(address.address()).await.map(Self::Tcp).map_err(failed),
             Listen::Unix(path) => {
                 let ids = settings.socket_owner.as_ref().map(crate::owner::Owner::look_up).transpose()?;
                 check_directory(path)?;

@@ -144,7 +144,12 @@ impl Proxy {
         loop {
             if let Err(error) = self.serve(|_| ()).await {
                 let (cause, seconds) = (crate::cli::causes(&error), pause.as_secs());
-                tracing::error!(event = "proxy-failed", cause, seconds, "the proxy cannot listen; trying again");
+                tracing::error!(
+                    event = "proxy-failed",
+                    cause,
+                    seconds,
+                    "the proxy cannot listen; trying again"
+                );
             }
             sleep(pause).await;
             pause = (pause * 2).min(MAX_RETRY);
@@ -166,7 +171,8 @@ pub async fn run(
     let dir = StateDir::open(&config.state_dir)?;
     let provision = Provision::load(config)?;
     let proxy = Proxy::new(config, settings.clone(), dir, &provision);
-    let heartbeat = watchdog.map_or_else(Heartbeat::silent, |period| Heartbeat::new(notifier.clone(), period));
+    let heartbeat =
+        watchdog.map_or_else(Heartbeat::silent, |period| Heartbeat::new(notifier.clone(), period));
     let ready = |address: &str| {
         notifier.status(&format!("programs reach the broker at {address}"));
         notifier.notify("READY=1");
@@ -240,7 +246,15 @@ async fn serve(client: Client, connection: u64, source: &Source, terms: &Terms, 
             return;
         }
     };
-    tracing::debug!(event = "proxy-opened", connection, client = name, broker = upstream.broker, "carrying");
+    let (broker, serial) = (&upstream.broker, &upstream.serial);
+    tracing::info!(
+        event = "proxy-opened",
+        connection,
+        client = name,
+        broker,
+        serial,
+        "a connection is carried"
+    );
     let of = (upstream.fingerprint, upstream.ends);
     let end = tunnel::carry(stream, &mut upstream.stream, of, terms, source.clock(), &moved).await;
     let (sent, received) = (moved.sent.load(Ordering::Relaxed), moved.received.load(Ordering::Relaxed));

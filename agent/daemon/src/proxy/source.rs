@@ -45,6 +45,8 @@ pub(super) struct Upstream {
     pub(super) stream: TlsStream,
     /// The certificate it was opened with.
     pub(super) fingerprint: Fingerprint,
+    /// Its serial number, in hexadecimal as `agent status` has it.
+    pub(super) serial: String,
     /// The end of that certificate.
     pub(super) ends: UnixTime,
     /// Where it leads.
@@ -93,7 +95,9 @@ impl Source {
     /// Connects to the broker with the identity in use.
     pub(super) async fn connect(&self) -> Result<Upstream, NoUpstream> {
         let (issued, key, anchors) = self.read().await?;
-        let ends = issued.leaf().map(|leaf| leaf.not_after()).unwrap_or_default();
+        let leaf = issued.leaf();
+        let ends = leaf.as_ref().map(|leaf| leaf.not_after()).unwrap_or_default();
+        let serial = leaf.map(|leaf| crate::cli::serial(leaf.serial())).unwrap_or_default();
         let now = (self.0.clock)();
         let floor = issued.floor.max(BUILT);
         if ends < now.max(floor) {
@@ -111,7 +115,7 @@ impl Source {
         let broker = format!("{}:{}", server.host, server.port);
         let identity = ClientIdentity { key: &key, chain: &chain };
         match Box::pin(tls::connect(server, Some(identity), &self.0.timeouts)).await {
-            Ok(stream) => Ok(Upstream { stream, fingerprint: fingerprint(&issued), ends, broker }),
+            Ok(stream) => Ok(Upstream { stream, fingerprint: fingerprint(&issued), serial, ends, broker }),
             Err(error) => Err(NoUpstream::Broker { broker, error }),
         }
     }
@@ -124,9 +128,7 @@ impl Source {
         loop {
             let issued = in_use::certificate(&mut storage).await;
             let read = match issued {
-                Ok(issued) => {
-                    in_use::key(&mut storage, &mut keys, &issued).await.map(|key| (issued, key))
-                }
+                Ok(issued) => in_use::key(&mut storage, &mut keys, &issued).await.map(|key| (issued, key)),
                 Err(error) => Err(error),
             };
             match read {

@@ -11,7 +11,9 @@ use core::time::Duration;
 use std::io;
 
 use shared::UnixTime;
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf, copy_bidirectional_with_sizes};
+use tokio::io::{
+    AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf, copy_bidirectional_with_sizes,
+};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
@@ -212,7 +214,11 @@ impl AsyncRead for Counted<'_> {
 }
 
 impl AsyncWrite for Counted<'_> {
-    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut self.stream).poll_write(context, bytes);
         if let Poll::Ready(Ok(written)) = polled {
             self.count(&self.moved.received, written);
@@ -226,5 +232,138 @@ impl AsyncWrite for Counted<'_> {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{BUFFER, End, Fingerprint, Moved, Terms, carry};
+    use core::sync::atomic::{AtomicU64, Ordering};
+    use core::time::Duration;
+    use shared::UnixTime;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
+    use tokio::sync::watch;
+    use tokio::task::JoinHandle;
+    use tokio::time::{Instant, timeout};
+
+    const MINE: Fingerprint = [1; 32];
+    const NEXT: Fingerprint = [2; 32];
+    /// What the pipes of these tests hold, in bytes.
+    const PIPE: usize = 1024;
+
+    struct Carried {
+        program: DuplexStream,
+        broker: DuplexStream,
+        in_use: watch::Sender<Option<Fingerprint>>,
+        end: JoinHandle<(End, u64, u64)>,
+    }
+
+    fn start(idle: Duration, drain: Option<Duration>) -> Carried {
+        start_until(idle, drain, UnixTime::from_secs(u64::MAX), || UnixTime::from_secs(1))
+    }
+
+    fn start_until(idle: Duration, drain: Option<Duration>, ends: UnixTime, clock: super::Clock) -> Carried {
+        let (program, inner) = duplex(PIPE);
+        let (mut outer, broker) = duplex(PIPE);
+        let (in_use, known) = watch::channel(Some(MINE));
+        let end = tokio::spawn(async move {
+            let terms = Terms { idle, drain, in_use: known };
+            let moved = Moved::default();
+            let end = carry(Box::new(inner), &mut outer, (MINE, ends), &terms, clock, &moved).await;
+            (end, moved.sent.load(Ordering::Relaxed), moved.received.load(Ordering::Relaxed))
+        });
+        Carried { program, broker, in_use, end }
+    }
+
+    const HOUR: Duration = Duration::from_secs(3_600);
+
+    #[tokio::test(start_paused = true)]
+    async fn each_direction_ends_by_itself() {
+        let Carried { mut program, mut broker, in_use: _in_use, end } = start(HOUR, None);
+        program.write_all(b"last words").await.unwrap();
+        program.shutdown().await.unwrap();
+        let mut heard = Vec::new();
+        broker.read_to_end(&mut heard).await.unwrap();
+        assert_eq!(heard, b"last words");
+        // The broker still answers a program that has said all it had to say.
+        broker.write_all(b"an answer").await.unwrap();
+        drop(broker);
+        let mut heard = Vec::new();
+        program.read_to_end(&mut heard).await.unwrap();
+        assert_eq!(heard, b"an answer");
+        let (end, sent, received) = end.await.unwrap();
+        assert!(matches!(end, End::Done), "{end}");
+        assert_eq!((sent, received), (10, 9));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_does_not_read_stops_the_other_and_is_closed_in_the_end() {
+        let idle = Duration::from_secs(60);
+        let Carried { program: _silent, mut broker, in_use: _in_use, end } = start(idle, None);
+        let flood = async {
+            let mut written = 0;
+            while let Ok(more) = broker.write(&[7; 512]).await {
+                written += more;
+                if more == 0 {
+                    break;
+                }
+            }
+            written
+        };
+        let written = timeout(HOUR, flood).await.expect("the tunnel ends");
+        assert!(written <= BUFFER + 2 * PIPE, "{written} bytes were taken for one that reads none");
+        assert!(matches!(end.await.unwrap().0, End::Idle(_)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_byte_now_and_then_keeps_it_open() {
+        let idle = Duration::from_secs(60);
+        let Carried { mut program, mut broker, in_use: _in_use, end } = start(idle, None);
+        for _ in 0..10 {
+            tokio::time::sleep(Duration::from_secs(59)).await;
+            broker.write_all(b".").await.unwrap();
+            program.read_u8().await.unwrap();
+        }
+        let begin = Instant::now();
+        assert!(matches!(end.await.unwrap().0, End::Idle(_)));
+        assert!((59..62).contains(&begin.elapsed().as_secs()), "{:?}", begin.elapsed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_renewal_is_waited_out_as_long_as_the_settings_say() {
+        for (drain, expected) in [(Some(Duration::from_secs(600)), 600), (Some(Duration::ZERO), 0)] {
+            let Carried { program: _program, broker: _broker, in_use, end } = start(HOUR, drain);
+            tokio::time::sleep(Duration::from_secs(5)).await;
+            let begin = Instant::now();
+            in_use.send(Some(NEXT)).unwrap();
+            assert!(matches!(end.await.unwrap().0, End::Drained(_)));
+            assert_eq!(begin.elapsed().as_secs(), expected);
+        }
+        let Carried { program: _program, broker: _broker, in_use, end } = start(HOUR, None);
+        in_use.send(Some(NEXT)).unwrap();
+        assert!(matches!(end.await.unwrap().0, End::Idle(_)), "without a limit a renewal ends nothing");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_erased_identity_ends_it_at_once() {
+        let Carried { program: _program, broker: _broker, in_use, end } = start(HOUR, None);
+        let begin = Instant::now();
+        in_use.send(None).unwrap();
+        assert!(matches!(end.await.unwrap().0, End::Erased));
+        assert_eq!(begin.elapsed().as_secs(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_connection_outlives_its_certificate_whatever_the_clock_does() {
+        static NOW: AtomicU64 = AtomicU64::new(1_000);
+        let clock = || UnixTime::from_secs(NOW.load(Ordering::Relaxed));
+        let Carried { program: _program, broker: _broker, in_use: _in_use, end } =
+            start_until(HOUR, None, UnixTime::from_secs(5_000), clock);
+        let begin = Instant::now();
+        tokio::time::sleep(Duration::from_secs(45)).await;
+        // The clock is set, and the certificate turns out to have ended.
+        NOW.store(5_001, Ordering::Relaxed);
+        assert!(matches!(end.await.unwrap().0, End::CertificateEnded));
+        assert!(begin.elapsed() <= Duration::from_secs(75), "{:?}", begin.elapsed());
     }
 }
