@@ -109,6 +109,25 @@ fn exported_files_come_back_after_a_restart() {
 }
 
 #[test]
+fn a_program_is_signalled_after_the_files_are_in_place() {
+    let world = World::new();
+    let (certificate, pid) = (world.path("export/current/cert.pem"), world.path("pid"));
+    let script = format!(
+        "trap 'cat {} >> {}; exit 0' HUP; echo $$ > {}; while :; do sleep 0.1; done",
+        certificate.display(),
+        world.path("seen").display(),
+        pid.display()
+    );
+    let mut program = Command::new("/bin/sh").args(["-c", &script]).spawn().unwrap();
+    world.until("a program", |_| pid.exists());
+    let pid = pid.to_str().unwrap();
+    world.ends(&["--hook-signal", "HUP", "--hook-pid-file", pid, "enroll"], 0);
+    assert!(program.wait().unwrap().success());
+    assert_eq!(world.read("seen"), world.read("export/current/cert.pem"));
+    assert_eq!(world.read("hook"), "enrolled\n", "the command is run as well");
+}
+
+#[test]
 fn a_token_enrolls_a_device_without_an_idevid() {
     let world = World::new();
     world.write("token", b"one-time-token\n");
@@ -209,8 +228,13 @@ fn the_packaged_unit_is_a_sandbox_with_a_watchdog() {
     };
     assert_eq!(sandbox(unit), sandbox(proxy), "one sandbox, whoever serves the proxy");
     // Where systemd is there, it reads the units as well.
-    for unit in ["agent.service", "agent-proxy.service", "agent-renew.service", "agent-renew.timer"] {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging").join(unit);
+    let with_credentials = tempfile::tempdir().unwrap();
+    let path = with_credentials.path().join("app.service");
+    let drop_in = include_str!("../../../examples/agent-credentials.conf");
+    fs::write(&path, format!("{drop_in}ExecStart=/bin/true\n")).unwrap();
+    let packaged = ["agent.service", "agent-proxy.service", "agent-renew.service", "agent-renew.timer"];
+    let packaging = Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging");
+    for path in packaged.iter().map(|unit| packaging.join(unit)).chain([path]) {
         let Ok(output) = Command::new("systemd-analyze").arg("verify").arg(path).output() else { return };
         let complaints = text(&output.stderr);
         assert!(!complaints.contains("Unknown") && !complaints.contains("Failed to parse"), "{complaints}");

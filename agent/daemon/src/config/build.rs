@@ -14,13 +14,15 @@ use super::error::{ConfigError, ConfigErrors, Origin, Problem};
 use super::fields::{Kind, find};
 use super::layers::{Located, Value, Values};
 use super::{
-    Config, Export, Firmware, Hook, Log, LogFormat, LogLevel, Measurement, MeasurementSource, Server,
-    Timeouts,
+    Action, Config, Export, Firmware, Hook, Log, LogFormat, LogLevel, Measurement, MeasurementSource, Server,
+    Signal, Timeouts,
 };
 use crate::proxy::ProxySettings;
 
 /// Longest path of the state directory: the control socket's path has at most 107 bytes (unix(7)).
 const MAX_STATE_DIR: usize = 90;
+/// The service manager's program.
+const SYSTEMCTL: &str = "/usr/bin/systemctl";
 /// Most bytes of `hwmodel` (RFC 9711, section 4.2.4).
 const MAX_MODEL: usize = 32;
 
@@ -142,13 +144,54 @@ impl Reader {
 
     fn export(&mut self) -> Option<Export> {
         let group_readable = self.switch("export.group_readable").unwrap_or(false);
-        Some(Export { directory: self.path("export.directory")?, group_readable })
+        let owner = self.parsed("export.owner");
+        Some(Export { directory: self.path("export.directory")?, group_readable, owner })
     }
 
     fn hook(&mut self) -> Option<Hook> {
         let timeout = self.duration("hook.timeout", 30, 1..=3_600);
-        let (program, arguments) = self.command("hook.command")?;
-        Some(Hook { program, arguments, timeout })
+        let mut actions: Vec<Action> = self.signal().into_iter().collect();
+        actions.extend(self.units());
+        if let Some((program, arguments)) = self.command("hook.command") {
+            actions.push(Action::Run { program, arguments });
+        }
+        (!actions.is_empty()).then_some(Hook { actions, timeout })
+    }
+
+    fn signal(&mut self) -> Option<Action> {
+        let signal = self.choice("hook.signal");
+        let pid_file = self.path("hook.pid_file");
+        let given = |key| self.values.contains_key(key);
+        if given("hook.signal") != given("hook.pid_file") {
+            let key = if given("hook.signal") { "hook.signal" } else { "hook.pid_file" };
+            self.combination(key, "signal and pid_file belong together: what to send, and to whom");
+        }
+        let signal = match signal? {
+            0 => Signal::Hup,
+            1 => Signal::Usr1,
+            _ => Signal::Usr2,
+        };
+        Some(Action::Signal { signal, pid_file: pid_file? })
+    }
+
+    /// Units are a command of the service manager.
+    fn units(&mut self) -> Option<Action> {
+        let restart = self.switch("hook.restart").unwrap_or(false);
+        let value = self.values.get("hook.units")?.value.clone();
+        let names: Option<Vec<String>> = match &value {
+            Value::List(list) => list.iter().map(as_text).collect(),
+            _ => None,
+        };
+        let Some(names) = names.filter(|names| !names.is_empty() && names.iter().all(|name| is_unit(name)))
+        else {
+            let expected = "a list of names of units, such as [\"nginx.service\"]";
+            self.expected("hook.units", expected, &describe(&value));
+            return None;
+        };
+        let verb = if restart { "try-restart" } else { "try-reload-or-restart" };
+        let mut arguments = vec!["--no-ask-password".to_owned(), verb.to_owned(), "--".to_owned()];
+        arguments.extend(names);
+        Some(Action::Run { program: SYSTEMCTL.into(), arguments })
     }
 
     fn proxy(&mut self) -> Option<ProxySettings> {
@@ -338,6 +381,13 @@ fn digest_from_hex(text: &str) -> Option<[u8; 32]> {
 
 fn is_claim(text: &str) -> bool {
     (1..=limits::MAX_CLAIM_TEXT).contains(&text.len()) && !text.contains(char::is_control)
+}
+
+/// A name by the rules of systemd.unit(5), with its type.
+fn is_unit(name: &str) -> bool {
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b':' | b'_' | b'.' | b'@' | b'-' | b'\\');
+    let typed = name.rsplit_once('.').is_some_and(|(name, of)| !name.is_empty() && !of.is_empty());
+    name.len() <= 255 && !name.starts_with('-') && name.bytes().all(allowed) && typed
 }
 
 fn as_text(value: &Value) -> Option<String> {
