@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::config::{Config, DEFAULT_FILE, Sources};
 use crate::exit::Exit;
@@ -121,6 +121,12 @@ enum Command {
     },
     /// Print a configuration file with every setting explained
     Sample,
+}
+
+/// The command line, for manual pages and completions.
+#[must_use]
+pub fn command() -> clap::Command {
+    Cli::command()
 }
 
 /// Runs the program with these arguments, the program's name first, and these environment variables.
