@@ -13,6 +13,7 @@ mod issue;
 pub mod matrix;
 pub mod measured_boot;
 mod mosquitto;
+mod nginx;
 mod probe;
 mod process;
 mod site;
@@ -28,7 +29,8 @@ pub use issue::{
     Order, certify, certify_by_client, certify_by_impostor, certify_by_stranger, certify_changed,
 };
 pub use mosquitto::{Files as BrokerFiles, Mosquitto, Weakness};
-pub use probe::{Login, NOT_AUTHORIZED, Probe, ProbeError};
+pub use nginx::{Nginx, echo_service};
+pub use probe::{Login, NOT_AUTHORIZED, Probe, ProbeError, Version};
 pub use process::{Finished, Process, run};
 pub use site::Site;
 pub use swtpm::{Swtpm, TpmMaker};
