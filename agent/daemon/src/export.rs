@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
 use crate::config::Export;
+use crate::owner::Ids;
 use crate::pem;
 
 /// The private key: PKCS#8.
@@ -96,14 +97,18 @@ impl Exporter {
             Zeroizing::new(pem::certificates(identity.anchors.iter().map(Vec::as_slice))),
         ];
         let root = self.directory();
-        DirBuilder::new().recursive(true).mode(self.directory_mode()).create(root)?;
+        // The directory itself stays the agent's: who could write to it could have the key written elsewhere.
+        let named = self.settings.owner.as_ref().map(|owner| owner.look_up().map_err(io::Error::other));
+        let mode = self.directory_mode(named.transpose()?.unwrap_or_default());
+        DirBuilder::new().recursive(true).mode(mode).create(root)?;
+        let ids = self.ids()?;
         let current = self.current_number();
-        if current.is_some() && self.is_in_force(&contents)? {
+        if current.is_some() && self.is_in_force(&contents, ids)? {
             return Ok(false);
         }
         let numbers = self.numbers()?;
         let number = numbers.iter().max().map_or(1, |most| most + 1);
-        self.write_set(&root.join(format!("{PREFIX}{number}")), &contents)?;
+        self.write_set(&root.join(format!("{PREFIX}{number}")), &contents, ids)?;
 
         let link = root.join(NEW_LINK);
         remove_if_there(&link)?;
@@ -130,42 +135,60 @@ impl Exporter {
         File::open(root)?.sync_all()
     }
 
-    fn write_set(&self, set: &Path, contents: &[Zeroizing<String>; 4]) -> io::Result<()> {
+    /// Until the last line nobody but the agent can enter the set: at no moment can a file be read by more than are to.
+    fn write_set(&self, set: &Path, contents: &[Zeroizing<String>; 4], ids: Ids) -> io::Result<()> {
         DirBuilder::new().mode(0o700).create(set)?;
-        let group = std::fs::metadata(self.directory())?.gid();
         for (name, content) in FILES.iter().zip(contents) {
             let mut file =
                 OpenOptions::new().write(true).create_new(true).mode(0o600).open(set.join(name))?;
             file.write_all(content.as_bytes())?;
-            if self.settings.group_readable {
-                give(&file, group)?;
-                file.set_permissions(Permissions::from_mode(0o640))?;
-            }
+            file.set_permissions(Permissions::from_mode(self.file_mode()))?;
+            give(&file, ids)?;
             file.sync_all()?;
         }
         let directory = File::open(set)?;
-        if self.settings.group_readable {
-            give(&directory, group)?;
-        }
-        directory.set_permissions(Permissions::from_mode(self.directory_mode()))?;
+        give(&directory, Ids { user: None, ..ids })?;
+        directory.set_permissions(Permissions::from_mode(self.directory_mode(ids)))?;
         directory.sync_all()
     }
 
-    const fn directory_mode(&self) -> u32 {
-        if self.settings.group_readable { 0o750 } else { 0o700 }
+    /// Who is to have the files; the group of the directory where the group may read and none is named.
+    fn ids(&self) -> io::Result<Ids> {
+        let mut ids = match &self.settings.owner {
+            Some(owner) => owner.look_up().map_err(io::Error::other)?,
+            None => Ids::default(),
+        };
+        if self.settings.group_readable && ids.group.is_none() {
+            ids.group = Some(std::fs::metadata(self.directory())?.gid());
+        }
+        Ok(ids)
     }
 
-    fn is_in_force(&self, contents: &[Zeroizing<String>; 4]) -> io::Result<bool> {
+    const fn file_mode(&self) -> u32 {
+        if self.settings.group_readable { 0o640 } else { 0o600 }
+    }
+
+    /// Another user has to come through to its files, and need not see what else is there.
+    const fn directory_mode(&self, ids: Ids) -> u32 {
+        let for_group = if self.settings.group_readable { 0o750 } else { 0o700 };
+        if ids.user.is_some() { for_group | 0o011 } else { for_group }
+    }
+
+    fn is_in_force(&self, contents: &[Zeroizing<String>; 4], ids: Ids) -> io::Result<bool> {
         let current = self.directory().join(CURRENT);
         for (name, content) in FILES.iter().zip(contents) {
             let mut found = Zeroizing::new(Vec::with_capacity(content.len() + 1));
-            match File::open(current.join(name)) {
-                // One byte more than expected is enough to see a difference.
-                Ok(file) => file.take(content.len() as u64 + 1).read_to_end(&mut found)?,
+            let file = match File::open(current.join(name)) {
+                Ok(file) => file,
                 Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
                 Err(error) => return Err(error),
             };
-            if found.as_slice() != content.as_bytes() {
+            let of = file.metadata()?;
+            let is_owner = ids.user.is_none_or(|user| user == of.uid())
+                && ids.group.is_none_or(|group| group == of.gid());
+            // One byte more than expected is enough to see a difference.
+            file.take(content.len() as u64 + 1).read_to_end(&mut found)?;
+            if found.as_slice() != content.as_bytes() || !is_owner || of.mode() & 0o777 != self.file_mode() {
                 return Ok(false);
             }
         }
@@ -191,9 +214,11 @@ impl Exporter {
     }
 }
 
-/// Gives a file to the group, unless it has it already, as below a directory with the setgid bit.
-fn give(file: &File, group: u32) -> io::Result<()> {
-    if file.metadata()?.gid() == group { Ok(()) } else { fchown(file, None, Some(group)) }
+/// Gives a file away, unless it is there already, as below a directory with the setgid bit.
+fn give(file: &File, ids: Ids) -> io::Result<()> {
+    let of = file.metadata()?;
+    let (user, group) = (ids.user.filter(|id| *id != of.uid()), ids.group.filter(|id| *id != of.gid()));
+    if user.is_none() && group.is_none() { Ok(()) } else { fchown(file, user, group) }
 }
 
 fn number(name: &str) -> Option<u64> {
@@ -238,7 +263,7 @@ mod tests {
     }
 
     fn exporter(root: &Path, group_readable: bool) -> Exporter {
-        Exporter::new(Export { directory: root.join("export"), group_readable })
+        Exporter::new(Export { directory: root.join("export"), group_readable, owner: None })
     }
 
     fn sets(exporter: &Exporter) -> usize {
@@ -268,6 +293,43 @@ mod tests {
         let current = exporter.directory().join(CURRENT);
         assert_eq!(fs::metadata(current.join("key.pem")).unwrap().mode() & 0o777, 0o640);
         assert_eq!(fs::metadata(&current).unwrap().mode() & 0o777, 0o750);
+    }
+
+    /// As root the files go to another user; as anybody else that is an error that leaves the old set in force.
+    #[test]
+    fn files_are_given_to_their_owner_and_nothing_half_given_is_in_force() {
+        let root = tempfile::tempdir().unwrap();
+        let ours = exporter(root.path(), false);
+        put(&ours, 1);
+        let owner = Some("65534:65534".parse().unwrap());
+        let theirs = Exporter::new(Export { group_readable: true, owner, ..ours.settings.clone() });
+        let key = Zeroizing::new("key 1\n".to_owned());
+        let chain = [vec![1; 40], vec![1; 50]];
+        let outcome = theirs.put(&Identity { key: &key, chain: &chain, anchors: &[vec![1; 60]] });
+        let current = ours.directory().join(CURRENT);
+        let found = fs::metadata(current.join("key.pem")).unwrap();
+        if rustix::process::geteuid().is_root() {
+            assert!(outcome.unwrap(), "another owner is a change");
+            assert_eq!((found.uid(), found.gid(), found.mode() & 0o777), (65534, 65534, 0o640));
+            assert_eq!(fs::metadata(&current).unwrap().mode() & 0o777, 0o751);
+            assert_eq!(fs::metadata(&current).unwrap().uid(), 0, "the set stays the agent's");
+        } else {
+            outcome.unwrap_err();
+            assert_eq!((found.uid(), found.mode() & 0o777), (rustix::process::geteuid().as_raw(), 0o600));
+        }
+    }
+
+    #[test]
+    fn an_owner_that_nobody_knows_changes_nothing() {
+        let root = tempfile::tempdir().unwrap();
+        let ours = exporter(root.path(), false);
+        put(&ours, 1);
+        let owner = Some("no-such-user-here".parse().unwrap());
+        let theirs = Exporter::new(Export { owner, ..ours.settings.clone() });
+        let key = Zeroizing::new("key 2\n".to_owned());
+        let error = theirs.put(&Identity { key: &key, chain: &[], anchors: &[] }).unwrap_err();
+        assert!(crate::cli::causes(&error).contains("no-such-user-here is not in"), "{error:?}");
+        assert_eq!(sets(&ours), 1);
     }
 
     #[test]

@@ -1,7 +1,9 @@
-//! Runs the operator's command after a change of identity or trust: one at a time, without a shell, with a time
-//! limit, and with nothing of the agent's own environment.
+//! Does what the operator wants after a change of identity or trust: signals a process, runs commands; one at a time,
+//! without a shell, with a time limit, and with nothing of the agent's own environment.
 
-use std::path::PathBuf;
+mod signal;
+
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use shared::DeviceId;
@@ -10,7 +12,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use crate::config::Hook;
+use crate::config::{Action, Hook};
 
 /// What changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,11 +101,29 @@ struct Context {
 
 impl Context {
     async fn run(&self, change: Change) {
+        for action in &self.hook.actions {
+            match action {
+                Action::Run { program, arguments } => self.command(program, arguments, change).await,
+                Action::Signal { signal, pid_file } => {
+                    let (event, file) = (change.name(), pid_file.display());
+                    match signal::send(*signal, pid_file) {
+                        Ok(process) => tracing::info!(event, process, %file, "process signalled"),
+                        Err(error) => {
+                            let cause = crate::cli::causes(&error);
+                            tracing::error!(event, %file, cause, "the hook's process could not be signalled");
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    async fn command(&self, program: &Path, arguments: &[String], change: Change) {
         let event = change.name();
-        let program = self.hook.program.display();
-        let mut command = Command::new(&self.hook.program);
+        let mut command = Command::new(program);
+        let program = program.display();
         command
-            .args(&self.hook.arguments)
+            .args(arguments)
             .env_clear()
             .env("PATH", PATH)
             .env("AGENT_EVENT", event)
@@ -153,7 +173,7 @@ pub(crate) fn kill_group(group: Option<u32>) {
 #[cfg(test)]
 mod tests {
     use super::{Change, start};
-    use crate::config::Hook;
+    use crate::config::{Action, Hook, Signal};
     use core::time::Duration;
     use shared::DeviceId;
     use std::path::PathBuf;
@@ -161,7 +181,8 @@ mod tests {
 
     fn shell(script: &str, timeout: Duration) -> Hook {
         // A test's own shell; the runner starts none.
-        Hook { program: "/bin/sh".into(), arguments: vec!["-c".to_owned(), script.to_owned()], timeout }
+        let arguments = vec!["-c".to_owned(), script.to_owned()];
+        Hook { actions: vec![Action::Run { program: "/bin/sh".into(), arguments }], timeout }
     }
 
     fn device() -> DeviceId {
@@ -218,12 +239,17 @@ mod tests {
 
     #[tokio::test]
     async fn a_command_that_cannot_start_or_fails_stops_nothing() {
-        let missing = Hook { program: "/no/such".into(), arguments: vec![], timeout: Duration::from_secs(5) };
-        for hook in [missing, shell("exit 3", Duration::from_secs(5))] {
-            let (hooks, worker) = start(Some(hook), device(), None);
-            hooks.changed(Change::Reset);
-            drop(hooks);
-            worker.finish().await;
-        }
+        let dir = tempfile::tempdir().unwrap();
+        let done = dir.path().join("done");
+        let mut hook = shell(&format!("touch {}", done.display()), Duration::from_secs(5));
+        let missing = Action::Run { program: "/no/such".into(), arguments: vec![] };
+        let nobody = Action::Signal { signal: Signal::Hup, pid_file: "/no/such.pid".into() };
+        let fails = shell("exit 3", Duration::from_secs(5)).actions.remove(0);
+        hook.actions.splice(0..0, [missing, nobody, fails]);
+        let (hooks, worker) = start(Some(hook), device(), None);
+        hooks.changed(Change::Reset);
+        drop(hooks);
+        worker.finish().await;
+        assert!(done.exists(), "what comes after a failure is done all the same");
     }
 }

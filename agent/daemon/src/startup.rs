@@ -25,6 +25,7 @@ use crate::live::Live;
 use crate::mqtt::MqttBroker;
 use crate::observer::DaemonObserver;
 use crate::provision::{CREDENTIAL_FILE, DeviceAttester, Provision, ProvisionError};
+use crate::proxy::{Proxy, ProxyError};
 use crate::state_dir::{StateDir, StateDirError};
 use crate::storage::FileStorage;
 use crate::systemd::{Notifier, watchdog_period};
@@ -79,6 +80,9 @@ pub enum StartError {
     /// A provisioned file cannot be used.
     #[error(transparent)]
     Provision(#[from] ProvisionError),
+    /// The proxy cannot listen.
+    #[error(transparent)]
+    Proxy(#[from] ProxyError),
     /// The exported files cannot be erased.
     #[error(transparent)]
     Export(#[from] ExportError),
@@ -131,16 +135,26 @@ pub async fn run_with(
     let outcome = {
         let run = Box::pin(agent.run(&control));
         let serve = control::serve(&listener, Arc::clone(&control), live);
+        let proxy = proxy_beside(config, &dir, &provision);
         tokio::select! {
             outcome = run => outcome,
             // Serves for ever; were it to end, the agent would go on without it.
             () = serve => Ok(()),
+            () = proxy => Ok(()),
         }
     };
     notifier.notify("STOPPING=1");
     drop(agent);
     worker.finish().await;
     Ok(outcome?)
+}
+
+/// Serves the proxy, where there is one, and never ends: a port that cannot be opened must not stop the agent.
+async fn proxy_beside(config: &Config, dir: &StateDir, provision: &Provision) {
+    if let Some(settings) = &config.proxy {
+        Proxy::new(config, settings.clone(), dir.clone(), provision).keep_serving().await;
+    }
+    core::future::pending().await
 }
 
 /// Enrolls once, where there is no identity yet, and returns when the identity is durable.

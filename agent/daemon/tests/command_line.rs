@@ -37,6 +37,7 @@ fn help_teaches_and_names_the_exit_statuses() {
         ("help.txt", vec!["--help"]),
         ("help-short.txt", vec!["-h"]),
         ("help-status.txt", vec!["status", "-h"]),
+        ("help-proxy.txt", vec!["proxy", "-h"]),
     ] {
         let output = agent(here.path(), &arguments);
         assert_eq!(output.status.code(), Some(0));

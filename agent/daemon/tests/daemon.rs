@@ -15,153 +15,13 @@ use core::time::Duration;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixDatagram;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
-use std::sync::Arc;
-use std::time::Instant;
+use std::path::Path;
+use std::process::Command;
 
-use common::enrollment::{Enrollment, Seen, Verdict};
-use common::mosquitto::Mosquitto;
+use common::enrollment::Verdict;
 use common::pki::{Ca, Usage};
+use common::world::{World, serial, text};
 use shared::message::latest::EvidenceKind;
-
-/// A provisioned device, a broker and an enrollment server.
-struct World {
-    directory: tempfile::TempDir,
-    server: Enrollment,
-    _broker: Mosquitto,
-}
-
-impl World {
-    fn new() -> Self {
-        let ca = Arc::new(Ca::new("ca"));
-        let broker = Mosquitto::start(&ca.issue("broker", Usage::Server, |_| {}), &ca);
-        let server = Enrollment::start(Arc::clone(&ca), broker.port);
-        let world = Self { directory: tempfile::tempdir().unwrap(), server, _broker: broker };
-        let idevid = Ca::new("maker").issue("SN-1", Usage::Device, |_| {});
-        world.write("idevid.pem", idevid.pem.as_bytes());
-        world.write("idevid.key", idevid.key.serialize_pem().as_bytes());
-        world.write("trust.bundle", &world.server.trust_bundle);
-        world.write(
-            "agent.toml",
-            world.config("certificate = \"idevid.pem\"\nkey = \"idevid.key\"").as_bytes(),
-        );
-        world
-    }
-
-    fn config(&self, identity: &str) -> String {
-        format!(
-            "state_dir = \"state\"\ntrust_bundle = \"trust.bundle\"\n\
-             server = {{ host = \"localhost\", port = {} }}\ntelemetry.interval = \"1s\"\n\
-             export.directory = \"export\"\nlog.level = \"debug\"\n\
-             hook.command = [\"/bin/sh\", \"-c\", 'echo \"$AGENT_EVENT\" >> {}']\n[identity]\n{identity}\n",
-            self.server.port,
-            self.path("hook").display()
-        )
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.directory.path().join(name)
-    }
-
-    fn write(&self, name: &str, content: &[u8]) {
-        fs::write(self.path(name), content).unwrap();
-        fs::set_permissions(self.path(name), fs::Permissions::from_mode(0o600)).unwrap();
-    }
-
-    fn read(&self, name: &str) -> String {
-        fs::read_to_string(self.path(name)).unwrap_or_default()
-    }
-
-    fn command(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_agent"));
-        command.env_clear().args(["--config", self.path("agent.toml").to_str().unwrap()]);
-        command
-    }
-
-    fn agent(&self, arguments: &[&str]) -> Output {
-        self.command().args(arguments).stdin(Stdio::null()).output().unwrap()
-    }
-
-    /// Runs a command that has to end with this exit status; what it printed.
-    fn ends(&self, arguments: &[&str], status: i32) -> (String, String) {
-        let output = self.agent(arguments);
-        let texts = (text(&output.stdout), text(&output.stderr));
-        let log = self.read("log");
-        assert_eq!(output.status.code(), Some(status), "{arguments:?}: {texts:?}; log:\n{log}");
-        texts
-    }
-
-    fn run(&self, environment: &[(&str, &str)]) -> Running {
-        let log = fs::File::create(self.path("log")).unwrap();
-        let process = self
-            .command()
-            .arg("run")
-            .envs(environment.iter().copied())
-            .stdin(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .unwrap();
-        Running { process }
-    }
-
-    fn status(&self) -> serde_json::Value {
-        let output = self.agent(&["status", "--json"]);
-        serde_json::from_slice(&output.stdout).unwrap_or(serde_json::Value::Null)
-    }
-
-    /// Waits until `condition` holds, and shows the agent's log where it never does.
-    fn until(&self, what: &str, mut condition: impl FnMut(&Self) -> bool) {
-        let begin = Instant::now();
-        while !condition(self) {
-            assert!(begin.elapsed() < Duration::from_secs(60), "never {what}; log:\n{}", self.read("log"));
-            std::thread::sleep(Duration::from_millis(100));
-        }
-    }
-
-    fn seen(&self) -> Vec<Seen> {
-        self.server.seen.lock().unwrap().clone()
-    }
-
-    fn set(&self, verdict: Verdict) {
-        *self.server.verdict.lock().unwrap() = verdict;
-    }
-}
-
-/// A process that is killed at the latest when the test ends.
-struct Running {
-    process: Child,
-}
-
-impl Running {
-    fn terminate(mut self) -> i32 {
-        let pid = rustix::process::Pid::from_child(&self.process);
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
-        let begin = Instant::now();
-        loop {
-            if let Some(status) = self.process.try_wait().unwrap() {
-                return status.code().unwrap();
-            }
-            assert!(begin.elapsed() < Duration::from_secs(20), "does not end");
-            std::thread::sleep(Duration::from_millis(50));
-        }
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _gone_already = self.process.kill();
-        let _status = self.process.wait();
-    }
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8(bytes.to_vec()).unwrap()
-}
-
-fn serial(status: &serde_json::Value) -> String {
-    status["identity"]["serial"].as_str().unwrap_or_default().to_owned()
-}
 
 #[test]
 fn a_device_from_blank_to_reset() {
@@ -246,6 +106,25 @@ fn exported_files_come_back_after_a_restart() {
     world.ends(&["enroll"], 0);
     assert_eq!(world.read("export/current/cert.pem"), before);
     assert_eq!(world.seen().len(), 1, "the second enrollment found the first");
+}
+
+#[test]
+fn a_program_is_signalled_after_the_files_are_in_place() {
+    let world = World::new();
+    let (certificate, pid) = (world.path("export/current/cert.pem"), world.path("pid"));
+    let script = format!(
+        "trap 'cat {} >> {}; exit 0' HUP; echo $$ > {}; while :; do sleep 0.1; done",
+        certificate.display(),
+        world.path("seen").display(),
+        pid.display()
+    );
+    let mut program = Command::new("/bin/sh").args(["-c", &script]).spawn().unwrap();
+    world.until("a program", |_| pid.exists());
+    let pid = pid.to_str().unwrap();
+    world.ends(&["--hook-signal", "HUP", "--hook-pid-file", pid, "enroll"], 0);
+    assert!(program.wait().unwrap().success());
+    assert_eq!(world.read("seen"), world.read("export/current/cert.pem"));
+    assert_eq!(world.read("hook"), "enrolled\n", "the command is run as well");
 }
 
 #[test]
@@ -342,11 +221,21 @@ fn the_packaged_unit_is_a_sandbox_with_a_watchdog() {
     ] {
         assert!(unit.lines().any(|found| found == line), "{line}");
     }
-    // Where systemd is there, it reads the unit as well.
-    let verify = Command::new("systemd-analyze")
-        .args(["verify", concat!(env!("CARGO_MANIFEST_DIR"), "/packaging/agent.service")])
-        .output();
-    if let Ok(output) = verify {
+    let proxy = include_str!("../packaging/agent-proxy.service");
+    let sandbox = |unit: &str| {
+        let from = unit.find("ProtectSystem").unwrap();
+        unit[from..unit.find("MemoryMax").unwrap()].to_owned()
+    };
+    assert_eq!(sandbox(unit), sandbox(proxy), "one sandbox, whoever serves the proxy");
+    // Where systemd is there, it reads the units as well.
+    let with_credentials = tempfile::tempdir().unwrap();
+    let path = with_credentials.path().join("app.service");
+    let drop_in = include_str!("../../../examples/agent-credentials.conf");
+    fs::write(&path, format!("{drop_in}ExecStart=/bin/true\n")).unwrap();
+    let packaged = ["agent.service", "agent-proxy.service", "agent-renew.service", "agent-renew.timer"];
+    let packaging = Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging");
+    for path in packaged.iter().map(|unit| packaging.join(unit)).chain([path]) {
+        let Ok(output) = Command::new("systemd-analyze").arg("verify").arg(path).output() else { return };
         let complaints = text(&output.stderr);
         assert!(!complaints.contains("Unknown") && !complaints.contains("Failed to parse"), "{complaints}");
     }

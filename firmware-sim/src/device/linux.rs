@@ -62,8 +62,9 @@ fn config(spec: &DeviceSpec, behaviour: &Behaviour) -> Result<Config, DeviceErro
         },
         telemetry_interval: behaviour.telemetry_interval,
         check_in: behaviour.pace.check_in,
-        export: Some(Export { directory: spec.file("pem"), group_readable: false }),
+        export: Some(Export { directory: spec.file("pem"), group_readable: false, owner: None }),
         hook: None,
+        proxy: None,
         network: Timeouts::default(),
         log: Log::default(),
     })

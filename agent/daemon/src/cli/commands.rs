@@ -14,6 +14,7 @@ use crate::config::Config;
 use crate::control::{Answer, Question, ask};
 use crate::doctor::Wishes;
 use crate::exit::Exit;
+use crate::proxy::ProxyError;
 use crate::startup::{self, StartError, Surroundings};
 use crate::state_dir::StateDir;
 
@@ -33,6 +34,7 @@ pub(super) async fn carry_out(
             let wishes = Wishes { server: server.clone(), login: *login };
             super::doctor::run(config, &wishes, *json).await
         }
+        Command::Proxy => proxy(config, &control, environment).await,
         Command::Reset { yes } => reset(config, *yes).await,
         // Needs no configuration, and was carried out before one was read.
         Command::Sample => Ok(Exit::Done),
@@ -50,6 +52,24 @@ async fn run(
 ) -> Result<Exit, StartError> {
     let surroundings = Surroundings::of_service(environment);
     until_signalled(&control, startup::run_with(config, Arc::clone(&control), surroundings)).await?;
+    Ok(Exit::Done)
+}
+
+async fn proxy(
+    config: &Config,
+    control: &Control,
+    environment: &BTreeMap<String, String>,
+) -> Result<Exit, StartError> {
+    let Some(settings) = &config.proxy else {
+        failure(
+            "proxy.listen is not set: say where programs connect, for example \
+             --proxy-listen unix:/run/agent/mqtt.sock or --proxy-listen 127.0.0.1:1883",
+        );
+        return Ok(Exit::Usage);
+    };
+    let Surroundings { notifier, watchdog, .. } = Surroundings::of_service(environment);
+    let work = async { Ok(crate::proxy::run(config, settings, control, notifier, watchdog).await?) };
+    until_signalled(control, work).await?;
     Ok(Exit::Done)
 }
 
@@ -138,6 +158,7 @@ fn has_valid_identity(status: &Status) -> bool {
 pub(super) fn exit_of(error: &StartError) -> Exit {
     match error {
         StartError::StateDir(_) | StartError::Provision(_) | StartError::Export(_) => Exit::Files,
+        StartError::Proxy(ProxyError::StateDir(_) | ProxyError::Provision(_)) => Exit::Files,
         StartError::Run(_) | StartError::Once(OnceError::Run(_) | OnceError::Storage(_)) => Exit::Files,
         StartError::Once(OnceError::NotEnrolled) => Exit::NotEnrolled,
         StartError::Once(OnceError::Pending) => Exit::Pending,
@@ -146,6 +167,7 @@ pub(super) fn exit_of(error: &StartError) -> Exit {
             Exit::Refused
         }
         StartError::Once(_)
+        | StartError::Proxy(_)
         | StartError::Control(_)
         | StartError::Socket(_)
         | StartError::Signal(_)

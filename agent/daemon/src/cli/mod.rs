@@ -10,12 +10,12 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::config::{Config, DEFAULT_FILE, Sources};
 use crate::exit::Exit;
 use flags::Flags;
-pub(crate) use report::chain as causes;
+pub(crate) use report::{chain as causes, serial};
 use report::{complain, say};
 
 /// The agent of one device: enrolls it, keeps its certificate fresh, and connects it to its MQTT broker.
@@ -80,6 +80,22 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Carry a local MQTT port without TLS to the broker over the device's identity, until stopped
+    ///
+    /// For software that knows no client certificates: it connects to a Unix socket or a loopback port, and
+    /// what it says goes to the broker over mutual TLS. Client identifier and topics are the software's own;
+    /// the broker decides what they may be. Settings: proxy.listen and those beside it. Certificate, broker and
+    /// trust are those of the agent.
+    ///
+    ///   agent proxy --proxy-listen unix:/run/agent/mqtt.sock --proxy-socket-mode 0660
+    ///   mosquitto_pub --unix /run/agent/mqtt.sock -t devices/SN-0001/telemetry -m 21.5
+    ///
+    /// A loopback port is open to every user of this machine, a Unix socket to those that its mode and owner
+    /// let in. `agent run` serves the same port where its configuration has proxy.listen; this command is for a
+    /// process of its own. It neither enrolls nor renews: without a certificate it listens, and closes what
+    /// connects. Each connection goes out with the certificate that is in use at that time.
+    #[command(verbatim_doc_comment)]
+    Proxy,
     /// Erase keys, certificates and exported files; the agent must not run. Trust and time floor stay
     Reset {
         /// Do not ask
@@ -105,6 +121,12 @@ enum Command {
     },
     /// Print a configuration file with every setting explained
     Sample,
+}
+
+/// The command line, for manual pages and completions.
+#[must_use]
+pub fn command() -> clap::Command {
+    Cli::command()
 }
 
 /// Runs the program with these arguments, the program's name first, and these environment variables.

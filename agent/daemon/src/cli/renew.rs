@@ -44,7 +44,7 @@ impl Report {
     fn of(outcome: &'static str, identity: Option<&IdentityStatus>) -> Self {
         Self {
             outcome,
-            serial: identity.map(serial),
+            serial: identity.map(|identity| serial(&identity.serial)),
             not_after: identity.map(|identity| identity.not_after.to_string()),
             renew_at: identity.map(|identity| identity.renew_at.to_string()),
             ..Self::default()

@@ -137,7 +137,7 @@ fn running_text(snapshot: &Snapshot) -> String {
 fn identity_text(identity: &IdentityStatus) -> String {
     format!(
         "serial {}, valid {} to {}{}",
-        serial(identity),
+        serial(&identity.serial),
         identity.not_before,
         identity.not_after,
         if identity.accepted { ", accepted by the broker" } else { ", not yet accepted by the broker" }
@@ -150,7 +150,7 @@ fn identity_json(identity: &IdentityStatus) -> IdentityJson {
             Slot::A => "a",
             Slot::B => "b",
         },
-        serial: serial(identity),
+        serial: serial(&identity.serial),
         not_before: identity.not_before.to_string(),
         not_after: identity.not_after.to_string(),
         renew_at: identity.renew_at.to_string(),
@@ -159,8 +159,7 @@ fn identity_json(identity: &IdentityStatus) -> IdentityJson {
 }
 
 /// The serial number as the enrollment server prints it and takes it: hexadecimal, without a leading zero octet.
-pub(super) fn serial(identity: &IdentityStatus) -> String {
-    let octets = identity.serial.as_slice();
+pub(crate) fn serial(octets: &[u8]) -> String {
     let octets = octets.strip_prefix(&[0]).filter(|rest| !rest.is_empty()).unwrap_or(octets);
     octets.iter().map(|octet| format!("{octet:02x}")).collect()
 }

@@ -2,6 +2,7 @@
 
 mod identity;
 
+use core::str::FromStr;
 use core::time::Duration;
 use std::path::{Path, PathBuf};
 
@@ -13,12 +14,15 @@ use super::error::{ConfigError, ConfigErrors, Origin, Problem};
 use super::fields::{Kind, find};
 use super::layers::{Located, Value, Values};
 use super::{
-    Config, Export, Firmware, Hook, Log, LogFormat, LogLevel, Measurement, MeasurementSource, Server,
-    Timeouts,
+    Action, Config, Export, Firmware, Hook, Log, LogFormat, LogLevel, Measurement, MeasurementSource, Server,
+    Signal, Timeouts,
 };
+use crate::proxy::ProxySettings;
 
 /// Longest path of the state directory: the control socket's path has at most 107 bytes (unix(7)).
 const MAX_STATE_DIR: usize = 90;
+/// The service manager's program.
+const SYSTEMCTL: &str = "/usr/bin/systemctl";
 /// Most bytes of `hwmodel` (RFC 9711, section 4.2.4).
 const MAX_MODEL: usize = 32;
 
@@ -55,6 +59,7 @@ impl Reader {
         let telemetry_interval = self.duration("telemetry.interval", 60, 1..=86_400);
         let export = self.export();
         let hook = self.hook();
+        let proxy = self.proxy();
         let network = Timeouts {
             connect: self.duration("network.connect_timeout", 10, 1..=60),
             handshake: self.duration("network.handshake_timeout", 10, 1..=60),
@@ -71,6 +76,7 @@ impl Reader {
             telemetry_interval,
             export,
             hook,
+            proxy,
             network,
             check_in,
             log,
@@ -138,13 +144,82 @@ impl Reader {
 
     fn export(&mut self) -> Option<Export> {
         let group_readable = self.switch("export.group_readable").unwrap_or(false);
-        Some(Export { directory: self.path("export.directory")?, group_readable })
+        let owner = self.parsed("export.owner");
+        Some(Export { directory: self.path("export.directory")?, group_readable, owner })
     }
 
     fn hook(&mut self) -> Option<Hook> {
         let timeout = self.duration("hook.timeout", 30, 1..=3_600);
-        let (program, arguments) = self.command("hook.command")?;
-        Some(Hook { program, arguments, timeout })
+        let mut actions: Vec<Action> = self.signal().into_iter().collect();
+        actions.extend(self.units());
+        if let Some((program, arguments)) = self.command("hook.command") {
+            actions.push(Action::Run { program, arguments });
+        }
+        (!actions.is_empty()).then_some(Hook { actions, timeout })
+    }
+
+    fn signal(&mut self) -> Option<Action> {
+        let signal = self.choice("hook.signal");
+        let pid_file = self.path("hook.pid_file");
+        let given = |key| self.values.contains_key(key);
+        if given("hook.signal") != given("hook.pid_file") {
+            let key = if given("hook.signal") { "hook.signal" } else { "hook.pid_file" };
+            self.combination(key, "signal and pid_file belong together: what to send, and to whom");
+        }
+        let signal = match signal? {
+            0 => Signal::Hup,
+            1 => Signal::Usr1,
+            _ => Signal::Usr2,
+        };
+        Some(Action::Signal { signal, pid_file: pid_file? })
+    }
+
+    /// Units are a command of the service manager.
+    fn units(&mut self) -> Option<Action> {
+        let restart = self.switch("hook.restart").unwrap_or(false);
+        let value = self.values.get("hook.units")?.value.clone();
+        let names: Option<Vec<String>> = match &value {
+            Value::List(list) => list.iter().map(as_text).collect(),
+            _ => None,
+        };
+        let Some(names) = names.filter(|names| !names.is_empty() && names.iter().all(|name| is_unit(name)))
+        else {
+            let expected = "a list of names of units, such as [\"nginx.service\"]";
+            self.expected("hook.units", expected, &describe(&value));
+            return None;
+        };
+        let verb = if restart { "try-restart" } else { "try-reload-or-restart" };
+        let mut arguments = vec!["--no-ask-password".to_owned(), verb.to_owned(), "--".to_owned()];
+        arguments.extend(names);
+        Some(Action::Run { program: SYSTEMCTL.into(), arguments })
+    }
+
+    fn proxy(&mut self) -> Option<ProxySettings> {
+        let listen = self.parsed("proxy.listen");
+        let socket_mode = match self.choice("proxy.socket_mode") {
+            Some(1) => 0o660,
+            Some(2) => 0o666,
+            _ => 0o600,
+        };
+        let socket_owner = self.parsed("proxy.socket_owner");
+        let connections = self.number("proxy.connections", 1..=1024).unwrap_or(32);
+        let idle = self.duration("proxy.idle", 3_600, 1..=7 * 86_400);
+        let drain = self.duration("proxy.drain", 0, 0..=7 * 86_400);
+        let drain = self.values.contains_key("proxy.drain").then_some(drain);
+        let connections = usize::try_from(connections).ok()?;
+        Some(ProxySettings { listen: listen?, socket_mode, socket_owner, connections, idle, drain })
+    }
+
+    /// A text that its type reads, or says what it expects.
+    fn parsed<T: FromStr<Err: core::fmt::Display>>(&mut self, key: &str) -> Option<T> {
+        let text = self.text(key, "a text", |_| true)?;
+        match text.parse() {
+            Ok(parsed) => Some(parsed),
+            Err(error) => {
+                self.invalid(key, &text, error.to_string());
+                None
+            }
+        }
     }
 
     /// A program by its absolute path, and its arguments.
@@ -262,6 +337,13 @@ impl Reader {
         self.errors.push(ConfigError { origin, field: key.to_owned(), problem });
     }
 
+    fn invalid(&mut self, key: &str, text: &str, reason: String) {
+        let origin = self.values.get(key).map_or(Origin::Configuration, |located| located.origin.clone());
+        let found = describe(&Value::Text(text.to_owned()));
+        let problem = Problem::Invalid { found, reason };
+        self.errors.push(ConfigError { origin, field: key.to_owned(), problem });
+    }
+
     fn combination(&mut self, key: &str, sentence: &'static str) {
         let mut origins = self.values.iter().filter(|(name, _)| name.starts_with(key));
         let origin = origins.next().map_or(Origin::Configuration, |(_, located)| located.origin.clone());
@@ -299,6 +381,13 @@ fn digest_from_hex(text: &str) -> Option<[u8; 32]> {
 
 fn is_claim(text: &str) -> bool {
     (1..=limits::MAX_CLAIM_TEXT).contains(&text.len()) && !text.contains(char::is_control)
+}
+
+/// A name by the rules of systemd.unit(5), with its type.
+fn is_unit(name: &str) -> bool {
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b':' | b'_' | b'.' | b'@' | b'-' | b'\\');
+    let typed = name.rsplit_once('.').is_some_and(|(name, of)| !name.is_empty() && !of.is_empty());
+    name.len() <= 255 && !name.starts_with('-') && name.bytes().all(allowed) && typed
 }
 
 fn as_text(value: &Value) -> Option<String> {

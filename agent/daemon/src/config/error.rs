@@ -55,6 +55,14 @@ pub enum Problem {
         /// What stands there.
         found: String,
     },
+    /// The text means nothing, or something that is not allowed.
+    #[error("{found}: {reason}")]
+    Invalid {
+        /// What stands there.
+        found: String,
+        /// What is wrong with it, and what would be right.
+        reason: String,
+    },
     /// No such field exists.
     #[error("there is no such field{}", hint.as_ref().map(|h| format!("; is {h} meant?")).unwrap_or_default())]
     Unknown {

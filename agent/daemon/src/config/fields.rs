@@ -94,6 +94,10 @@ pub const DEBUG_STATES: &[&str] =
     &["enabled", "disabled", "disabled-since-boot", "disabled-permanently", "disabled-fully-and-permanently"];
 /// Kinds of endorsement key.
 pub const ENDORSEMENT_KEYS: &[&str] = &["rsa-2048", "ecc-p256"];
+/// Signals by which programs are asked to read their files again.
+pub const SIGNALS: &[&str] = &["HUP", "USR1", "USR2"];
+/// Permission bits that a socket can have.
+pub const SOCKET_MODES: &[&str] = &["0600", "0660", "0666"];
 /// Log formats.
 pub const LOG_FORMATS: &[&str] = &["text", "json"];
 /// Log levels.
@@ -197,13 +201,44 @@ fields! {
         "Where key.pem, cert.pem, chain.pem and trust.pem are put for other programs, under `current/`. \
          The four change together, in one rename.";
     "export.group_readable": Kind::Switch, Default "false",
-        "Lets the directory's group read the exported files (0640 in place of 0600), the key included.";
+        "Lets the files' group read them (0640 in place of 0600), the key included. Nothing lets everybody read them.";
+    "export.owner": Kind::Text, Unset "\":ssl-cert\"",
+        "Whose the exported files are: user, user:group or :group, by name or number; without it the agent's user and \
+         the directory's group. Another user needs an agent that runs as root, another group one that is in it.";
 
-    "hook.command": Kind::Words, Unset "[\"/usr/bin/systemctl\", \"try-reload-or-restart\", \"application\"]",
-        "Program and arguments to run after every change of identity or trust, without a shell. It learns \
-         what changed from AGENT_EVENT, AGENT_DEVICE and AGENT_EXPORT_DIRECTORY.";
+    "hook.signal": Kind::Choice(SIGNALS), Unset "\"HUP\"",
+        "What the process in `pid_file` is sent after every change of identity or trust.";
+    "hook.pid_file": Kind::Path, Unset "\"/run/mosquitto/mosquitto.pid\"",
+        "Where the number of the process to signal is. A process that began after the file was written is another one, \
+         and is left alone.";
+    "hook.units": Kind::Words, Unset "[\"nginx.service\"]",
+        "Units that systemd reloads after every change, or restarts where they know no reload; those that do not run \
+         are left alone.";
+    "hook.restart": Kind::Switch, Default "false",
+        "Restarts the units in place of a reload: for those that have the files by LoadCredential, which systemd reads \
+         when a unit starts.";
+    "hook.command": Kind::Words, Unset "[\"/usr/local/bin/certificate-changed\"]",
+        "Program and arguments to run after every change, without a shell. It learns what changed from AGENT_EVENT, \
+         AGENT_DEVICE and AGENT_EXPORT_DIRECTORY. Signal, units and command may all be set, and are done in this order.";
     "hook.timeout": Kind::Duration, Default "\"30s\"",
-        "After this time the hook command is killed; at least 1 second.";
+        "After this time a hook's command is killed; at least 1 second.";
+
+    "proxy.listen": Kind::Text, Unset "\"unix:/run/agent/mqtt.sock\"",
+        "Where programs without TLS reach the broker over the device's identity: `unix:` and a path, or a loopback \
+         address such as 127.0.0.1:1883, which every user of the machine can reach. `agent run` serves it beside its \
+         own work, `agent proxy` by itself.";
+    "proxy.socket_mode": Kind::Choice(SOCKET_MODES), Default "\"0600\"",
+        "Permission bits of the Unix socket: for its owner, for its group too, for everybody.";
+    "proxy.socket_owner": Kind::Text, Unset "\":app\"",
+        "Owner of the Unix socket: user, user:group or :group, by name or number. Another user needs the right to give \
+         files away (CAP_CHOWN), another group needs the agent to be in it.";
+    "proxy.connections": Kind::Number, Default "32",
+        "Most connections of programs at once, 1 to 1024; one more is closed at once.";
+    "proxy.idle": Kind::Duration, Default "\"1h\"",
+        "After this time without a byte a connection is closed; at least 1 second.";
+    "proxy.drain": Kind::Duration, Unset "\"10m\"",
+        "How long a connection may go on with the certificate it was opened with when another one is in use; without \
+         it, until its own end or that of its certificate.";
 
     "network.connect_timeout": Kind::Duration, Default "\"10s\"",
         "Longest time for the name lookup and the TCP connection; at most 60 seconds, as for the two below.";

@@ -19,7 +19,9 @@ use shared::evidence::{DebugStatus, Digest};
 pub use error::{ConfigError, ConfigErrors, Origin, Problem};
 pub use sample::sample;
 
+use crate::owner::Owner;
 use crate::provision::ServiceCommand;
+use crate::proxy::ProxySettings;
 use tpm_client::EkKind;
 
 /// Where the configuration file is looked for when nobody says otherwise.
@@ -42,8 +44,10 @@ pub struct Config {
     pub telemetry_interval: Duration,
     /// Where PEM files for other programs are put, if anywhere.
     pub export: Option<Export>,
-    /// What is run after a change, if anything.
+    /// What is done after a change, if anything.
     pub hook: Option<Hook>,
+    /// The local port that is carried to the broker, if there is one.
+    pub proxy: Option<ProxySettings>,
     /// Limits in time of everything that goes over the network.
     pub network: Timeouts,
     /// About how often the enrollment server is asked whether there is something to do; zero for never.
@@ -194,19 +198,49 @@ pub enum MeasurementSource {
 pub struct Export {
     /// The directory; the files are below `current/`.
     pub directory: PathBuf,
-    /// Whether the directory's group may read them.
+    /// Whether their group may read them. No setting lets everybody read them.
     pub group_readable: bool,
+    /// Whose the files are; the agent's own user, and the directory's group, where nobody is named.
+    pub owner: Option<Owner>,
 }
 
-/// What is run after a change of identity or trust.
+/// What is done after a change of identity or trust.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hook {
-    /// The program, by absolute path.
-    pub program: PathBuf,
-    /// Its arguments.
-    pub arguments: Vec<String>,
-    /// When it is killed.
+    /// One after the other; each whether or not the one before succeeded. At least one.
+    pub actions: Vec<Action>,
+    /// When a command is killed.
     pub timeout: Duration,
+}
+
+/// One thing to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Run a program.
+    Run {
+        /// By absolute path.
+        program: PathBuf,
+        /// Its arguments.
+        arguments: Vec<String>,
+    },
+    /// Signal the process that a file names.
+    Signal {
+        /// Which signal.
+        signal: Signal,
+        /// Where the process's number is.
+        pid_file: PathBuf,
+    },
+}
+
+/// A signal by which programs are asked to read their files again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signal {
+    /// SIGHUP.
+    Hup,
+    /// SIGUSR1.
+    Usr1,
+    /// SIGUSR2.
+    Usr2,
 }
 
 /// Limits in time of what goes over the network.

@@ -5,8 +5,11 @@ use std::path::{Path, PathBuf};
 
 use super::fields::FIELDS;
 use super::{
-    Config, ConfigErrors, Identity, MeasurementSource, Problem, Sources, Timeouts, TokenSource, sample,
+    Action, Config, ConfigErrors, Identity, MeasurementSource, Problem, Signal, Sources, Timeouts,
+    TokenSource, sample,
 };
+
+use crate::proxy::ProxySettings;
 
 const SMALLEST: &str = "server.host = \"localhost\"\n\
     identity = { certificate = \"idevid.pem\", key = \"idevid.key\" }\n";
@@ -55,7 +58,7 @@ fn commented_lines_of_the_sample_are_right() {
     let config = parse(&by_idevid, &Sources::default()).unwrap();
     let defaults = parse(&sample(), &Sources::default()).unwrap();
     assert_eq!(
-        Config { trust_bundle: None, export: None, hook: None, ..config },
+        Config { trust_bundle: None, export: None, hook: None, proxy: None, ..config },
         defaults,
         "a default in the table differs from the one in the code"
     );
@@ -88,6 +91,10 @@ fn every_field_can_be_given_by_flag_and_by_variable() {
             "server.host = \"localhost\"\nidentity = { dice_certificate = \"/c\", dice_key = \"/k\" }\n"
         } else if ["identity.tpm", "identity.psa_command", "identity.symmetric_key"].contains(&field.key) {
             "server.host = \"localhost\"\nidentity = { device = \"SN-1\" }\n"
+        } else if field.key == "hook.signal" {
+            &format!("hook.pid_file = \"/p\"\n{SMALLEST}")
+        } else if field.key == "hook.pid_file" {
+            &format!("hook.signal = \"HUP\"\n{SMALLEST}")
         } else {
             SMALLEST
         };
@@ -291,4 +298,64 @@ fn what_an_operator_handed_out_stands_in_for_an_idevid() {
     ] {
         assert!(of(wrong).is_err(), "{wrong}");
     }
+}
+
+#[test]
+fn what_is_done_after_a_change_is_done_in_one_order() {
+    let hooks = "hook.command = [\"/bin/x\", \"y\"]\nhook.units = [\"nginx.service\", \"app@1.service\"]\n\
+                 hook.signal = \"USR1\"\nhook.pid_file = \"x.pid\"\n";
+    let config = parse(&format!("{hooks}{SMALLEST}"), &Sources::default()).unwrap();
+    let run = |program: &str, arguments: &[&str]| Action::Run {
+        program: program.into(),
+        arguments: arguments.iter().map(|&argument| argument.to_owned()).collect(),
+    };
+    let reload = ["--no-ask-password", "try-reload-or-restart", "--", "nginx.service", "app@1.service"];
+    let actions = config.hook.unwrap().actions;
+    assert_eq!(
+        actions,
+        [
+            Action::Signal { signal: Signal::Usr1, pid_file: "/etc/agent/x.pid".into() },
+            run("/usr/bin/systemctl", &reload),
+            run("/bin/x", &["y"]),
+        ]
+    );
+    let restart = "hook.restart = true\nhook.units = [\"a.service\"]\n";
+    let config = parse(&format!("{restart}{SMALLEST}"), &Sources::default()).unwrap();
+    let restart = ["--no-ask-password", "try-restart", "--", "a.service"];
+    assert_eq!(config.hook.unwrap().actions, [run("/usr/bin/systemctl", &restart)]);
+}
+
+#[test]
+fn hooks_exports_and_proxies_that_mean_nothing_are_refused() {
+    for wrong in [
+        "hook.units = []",
+        "hook.units = [\"--now\"]",
+        "hook.units = [\"nginx\"]",
+        "hook.units = [\"a b.service\"]",
+        "hook.units = \"nginx.service\"",
+        "hook.signal = \"KILL\"\nhook.pid_file = \"/x\"",
+        "hook.signal = \"HUP\"",
+        "hook.pid_file = \"/x\"",
+        "export.owner = \"a:b:c\"",
+        "proxy.listen = \"0.0.0.0:1883\"",
+        "proxy.socket_mode = \"0777\"",
+        "proxy.connections = 0",
+        "proxy.connections = 1025",
+        "proxy.idle = 0",
+    ] {
+        let error = parse(&format!("{wrong}\n{SMALLEST}"), &Sources::default()).unwrap_err();
+        assert_eq!(error.0.len(), 1, "{wrong}: {error}");
+        assert!(error.to_string().contains("agent.toml:1"), "{wrong}: {error}");
+    }
+}
+
+#[test]
+fn the_settings_of_the_proxy_are_the_documented_ones() {
+    let text = format!("proxy.listen = \"127.0.0.1:1883\"\n{SMALLEST}");
+    let proxy = parse(&text, &Sources::default()).unwrap().proxy.unwrap();
+    assert_eq!(proxy, ProxySettings::at("127.0.0.1:1883".parse().unwrap()));
+    let more = "proxy.socket_mode = \"0660\"\nproxy.socket_owner = \":app\"\nproxy.drain = \"10m\"\n";
+    let proxy = parse(&format!("{more}{text}"), &Sources::default()).unwrap().proxy.unwrap();
+    assert_eq!((proxy.socket_mode, proxy.drain), (0o660, Some(Duration::from_secs(600))));
+    assert_eq!(proxy.socket_owner.unwrap().to_string(), ":app");
 }

@@ -1,13 +1,12 @@
 //! What lies on the device: files, state directory, trust, the identity in use and its key.
 
 use agent_core::evidence::IdevidError;
-use agent_core::platform::{Attester as _, KeyStore as _, Record, SigningKey as _, Storage as _};
-use agent_core::slots::{Identity, IdentityError, identity_record, read_state};
-use agent_core::trust::TrustAnchors;
+use agent_core::platform::{Attester as _, SigningKey as _};
 use doctor::{Cause, Finding, Report, Step};
 use shared::{Reject, UnixTime};
 
 use crate::config::Config;
+use crate::in_use::{self, Broker, InUseError};
 use crate::keystore::DeviceKey;
 use crate::provision::{Provision, ProvisionError};
 use crate::startup::{self, BUILT};
@@ -33,15 +32,6 @@ pub(super) struct Own {
     pub(super) chain: Vec<Vec<u8>>,
     pub(super) key: DeviceKey,
     pub(super) broker: Broker,
-}
-
-/// Where the broker is.
-#[derive(Debug)]
-pub(super) struct Broker {
-    pub(super) host: String,
-    pub(super) port: u16,
-    pub(super) telemetry_topic: String,
-    pub(super) command_topic: String,
 }
 
 impl Device {
@@ -86,15 +76,9 @@ impl Device {
             self.id = attester.device_id().as_str().to_owned();
         }
         let mut storage = FileStorage::new(dir);
-        let mut buffer = vec![0; Record::MAX];
-        let mut trust = Box::new(TrustAnchors::none());
-        match trust.load(&mut storage, provision.trust_bundle(), &mut buffer).await {
-            Ok(Ok(())) => {
-                if let Ok(bundle) = trust.bundle() {
-                    self.anchors = bundle.anchors.iter().map(|der| der.to_vec()).collect();
-                }
-            }
-            Ok(Err(error)) => {
+        match in_use::anchors(&mut storage, provision.trust_bundle()).await {
+            Ok(anchors) => self.anchors = anchors,
+            Err(InUseError::Trust(error)) => {
                 let expected = "a trust bundle of the enrollment server";
                 let finding = Finding::new(Cause::FileUnknown, "trust bundle", error.to_string(), expected);
                 return Err(Box::new(finding));
@@ -111,46 +95,31 @@ impl Device {
             let finding = Finding::new(Cause::EnrollmentRefused, "enrollment server", name, "a certificate");
             report.fail(Step::Files, finding);
         }
-        let current = read_state(&mut storage).await.map_err(|error| state(&path, &error.to_string()))?;
-        let Some(current) = current.and_then(|state| state.current()) else {
-            return Err(not_enrolled(&path, "no certificate"));
+        let issued = match in_use::certificate(&mut storage).await {
+            Ok(issued) => issued,
+            Err(InUseError::NotEnrolled) => return Err(not_enrolled(&path, "no certificate")),
+            Err(error) => return Err(state(&path, &error.to_string())),
         };
-        let loaded = storage.load(identity_record(current.slot), &mut buffer).await;
-        let loaded = loaded.map_err(|error| state(&path, &error.to_string()))?;
-        let bytes = loaded.and_then(|length| buffer.get(..length)).unwrap_or_default();
-        let identity =
-            Identity::read(current.slot, bytes).map_err(|error| state(&path, &error.to_string()))?;
-        let key = match provision.key_store().open(current.slot, &mut storage).await {
-            Ok(Some(key)) => key,
-            Ok(None) => return Err(key_unreadable("no key beside the certificate")),
+        let key = match in_use::key(&mut storage, &mut provision.key_store(), &issued).await {
+            Ok(key) => key,
+            Err(InUseError::Certificate(error)) => {
+                let expected = "the key that the certificate was issued for";
+                let subject = "the operational key";
+                let finding = Finding::new(Cause::KeyMismatch, subject, error.to_string(), expected);
+                return Err(Box::new(finding));
+            }
+            Err(InUseError::Key(error)) => return Err(key_unreadable(&error.to_string())),
             Err(error) => return Err(key_unreadable(&error.to_string())),
         };
         // Reading a key shows nothing yet about one in hardware: it has to sign.
         key.sign_digest(&[0; 32]).map_err(|error| key_unreadable(&error.to_string()))?;
-        if let Ok(leaf) = identity.leaf() {
-            if leaf.public_point() != &key.public_point() {
-                let finding = Finding::new(
-                    Cause::KeyMismatch,
-                    "the operational key",
-                    IdentityError::OtherKey.to_string(),
-                    "the key that the certificate was issued for",
-                );
-                return Err(Box::new(finding));
-            }
-            if now >= identity.renew_at && now <= leaf.not_after() {
-                report.notes.push(format!("the certificate is to be renewed since {}", identity.renew_at));
-            }
+        if let Some(leaf) = issued.leaf()
+            && now >= issued.renew_at
+            && now <= leaf.not_after()
+        {
+            report.notes.push(format!("the certificate is to be renewed since {}", issued.renew_at));
         }
-        self.identity = Some(Own {
-            chain: identity.chain.iter().map(|der| der.to_vec()).collect(),
-            key,
-            broker: Broker {
-                host: identity.broker.host.to_owned(),
-                port: identity.broker.port,
-                telemetry_topic: identity.broker.telemetry_topic.to_owned(),
-                command_topic: identity.broker.command_topic.to_owned(),
-            },
-        });
+        self.identity = Some(Own { chain: issued.chain, key, broker: issued.broker });
         if let Some(own) = &self.identity
             && let Some(leaf) = own.chain.first()
         {

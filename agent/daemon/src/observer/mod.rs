@@ -11,11 +11,12 @@ use zeroize::Zeroizing;
 
 use crate::export::{Exporter, Identity};
 use crate::hook::{Change, Hooks};
+use crate::in_use::owned;
 use crate::keystore::{FileKey, KEY_RECORD_LENGTH, key_record};
 use crate::live::{Live, Renewal};
 use crate::storage::FileStorage;
 use crate::systemd::Notifier;
-use known::{Known, owned};
+use known::Known;
 
 /// The daemon's [`Observer`].
 #[derive(Debug)]

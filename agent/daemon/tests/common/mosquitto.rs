@@ -12,8 +12,9 @@ use super::pki::{Ca, Leaf};
 /// A broker that wants client certificates and takes the user's name from them.
 pub(crate) struct Mosquitto {
     pub(crate) port: u16,
+    program: &'static str,
     process: Child,
-    _directory: tempfile::TempDir,
+    directory: tempfile::TempDir,
 }
 
 impl Mosquitto {
@@ -44,18 +45,34 @@ impl Mosquitto {
                 at("acl")
             );
             fs::write(at("mosquitto.conf"), config).unwrap();
-            let log = fs::File::create(at("log")).unwrap();
-            let process = Command::new(program)
-                .args(["-c", &at("mosquitto.conf")])
-                .stdin(Stdio::null())
-                .stdout(Stdio::null())
-                .stderr(log)
-                .spawn()
-                .unwrap();
-            if let Some(process) = listening(process, Path::new(&at("log"))) {
-                return Self { port, process, _directory: directory };
+            if let Some(process) = start(program, directory.path()) {
+                return Self { port, program, process, directory };
             }
         }
+    }
+
+    /// Starts it again on its port, after [`kill`](Self::kill).
+    pub(crate) fn restart(&mut self) {
+        self.process = start(self.program, self.directory.path()).expect("the port is still free");
+    }
+
+    /// Stops it dead: its connections stay open, and nothing is read; until [`go_on`](Self::go_on).
+    pub(crate) fn freeze(&self) {
+        self.signal(rustix::process::Signal::STOP);
+    }
+
+    /// After [`freeze`](Self::freeze).
+    pub(crate) fn go_on(&self) {
+        self.signal(rustix::process::Signal::CONT);
+    }
+
+    fn signal(&self, signal: rustix::process::Signal) {
+        rustix::process::kill_process(rustix::process::Pid::from_child(&self.process), signal).unwrap();
+    }
+
+    /// What it has logged.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(self.directory.path().join("log")).unwrap_or_default()
     }
 
     /// Kills the broker without a word to its clients.
@@ -70,6 +87,20 @@ impl Drop for Mosquitto {
         let _gone_already = self.process.kill();
         let _status = self.process.wait();
     }
+}
+
+/// Starts it with the files of `directory`; `None` where its port is taken.
+fn start(program: &str, directory: &Path) -> Option<Child> {
+    let log = directory.join("log");
+    let process = Command::new(program)
+        .arg("-c")
+        .arg(directory.join("mosquitto.conf"))
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(fs::File::create(&log).unwrap())
+        .spawn()
+        .unwrap();
+    listening(process, &log)
 }
 
 /// The process once it says that it listens; `None` where its port is taken.
