@@ -34,6 +34,7 @@ pub mod new_folder;
 pub mod nonce;
 pub mod ocsp;
 pub mod outgoing;
+pub mod peers;
 pub mod policies;
 mod random;
 pub mod revocation;

@@ -5,6 +5,7 @@
 mod admin;
 mod admit;
 mod answer;
+mod broker_hooks;
 mod devices;
 mod enroll;
 mod error;
@@ -21,6 +22,7 @@ mod rollover;
 pub mod routes;
 
 use core::time::Duration;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use axum::Router;
@@ -57,6 +59,8 @@ pub struct Api {
     pub admin: Admin,
     /// SHA-256 of the operator's bearer token.
     pub admin_token_sha256: Option<[u8; 32]>,
+    /// Where the token of brokers is; without the file they are refused.
+    pub broker_token: PathBuf,
     /// The signed trust bundles, the newest of them in force.
     pub trust: Arc<InForce<TrustChain>>,
     /// Which broker devices are told.

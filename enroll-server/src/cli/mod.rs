@@ -20,6 +20,7 @@ mod keys;
 mod makers;
 mod migrate;
 mod output;
+mod peers;
 mod policy;
 mod profile;
 mod qr;
@@ -92,6 +93,7 @@ fn dispatch(args: Args, output: &Output) -> Result<(), Failure> {
         Command::Token(command) => with_admin(&global, |admin| tokens::run(admin, command, output)),
         Command::Doctor(options) => doctor::run(&options, output),
         Command::Broker(command) => brokers::run(&global, command, output),
+        Command::Terminator(command) => peers::terminator(&global, command, output),
         Command::Ca(command) => ca::run(&global, command, output),
         Command::Cert(command) => with_admin(&global, |admin| certificates::run(admin, command, output)),
         Command::Webhook(command) => webhooks::run(&global, command, output),

@@ -149,6 +149,8 @@ pub struct Files {
     pub authorities: PathBuf,
     /// Key of the nonces; the same on every replica.
     pub nonce_key: PathBuf,
+    /// The token with which brokers ask who may do what; without the file they are refused.
+    pub broker_token: PathBuf,
     /// The key under which symmetric keys are wrapped in the store; the same on every replica.
     pub credential_key: PathBuf,
     /// The policy of the group `default`, and the base of all others.

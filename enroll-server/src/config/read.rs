@@ -184,6 +184,7 @@ fn files<'t>(reader: &mut Reader<'t>, root: &mut Section<'t>, folder: &Path) -> 
         trust_bundle: file("trust_bundle", "trust.bundle"),
         authorities: file("authorities", "authorities.pem"),
         nonce_key: file("nonce_key", "nonce.key"),
+        broker_token: file("broker_token", "broker.token"),
         credential_key: file("credential_key", "credential.key"),
         policy: file("policy", "policy.toml"),
         policy_groups: file("policy_groups", "policy.d"),
@@ -199,7 +200,7 @@ fn files<'t>(reader: &mut Reader<'t>, root: &mut Section<'t>, folder: &Path) -> 
     reader.close(
         section,
         "root_certificate, root_crl, issuing_certificate, issuing_key, server_certificate, server_key, trust_bundle, \
-         authorities, nonce_key, credential_key, policy, policy_groups, profile, profiles, reference_values, store and log_key",
+         authorities, nonce_key, broker_token, credential_key, policy, policy_groups, profile, profiles, reference_values, store and log_key",
     );
     Files { reference_values, ..files }
 }

@@ -234,6 +234,7 @@ impl Server {
             issuance,
             admin: admin.acting_as(Actor::AdminApi(ADMIN_TOKEN.to_owned())),
             admin_token_sha256: config.admin_token_sha256,
+            broker_token: config.files.broker_token.clone(),
             trust: Arc::clone(&trust),
             brokers: Brokers::new(&config).map_err(LoadError::from)?,
             approval_retry: config.approval_retry,

@@ -7,6 +7,7 @@ mod dashboard;
 mod device;
 mod doctor;
 mod makers;
+mod peers;
 mod policy;
 mod profile;
 mod records;
@@ -25,10 +26,11 @@ pub(super) use dashboard::Dashboard;
 pub(super) use device::{Device, Format, Renew, TagCommand, Which, page};
 pub(super) use doctor::Doctor;
 pub(super) use makers::{AttestationKey, Maker, Reference, ReferenceFile};
+pub(super) use peers::{Broker, PeerOutput, Terminator};
 pub(super) use policy::Policy;
 pub(super) use profile::Profile;
 pub(super) use records::{Cert, Event, EventFilter};
-pub(super) use rollover::{Broker, CaStatus, Rollover, Signer, Start, TrustBundle};
+pub(super) use rollover::{CaStatus, Rollover, Signer, Start, TrustBundle};
 pub(super) use webhooks::{ReplayWhat, Webhook};
 
 /// Enrolls devices: challenges them, appraises their evidence, issues certificates, publishes revocations.
@@ -110,9 +112,12 @@ pub(super) enum Command {
     /// The certificate authority: the issuing CA's key, its certificate, the root.
     #[command(subcommand)]
     Ca(Ca),
-    /// Certificates of brokers.
+    /// Brokers: their certificates, and configurations for them.
     #[command(subcommand)]
     Broker(Broker),
+    /// Configurations for programs that end TLS in front of HTTPS services.
+    #[command(subcommand)]
+    Terminator(Terminator),
     /// Certificates that were issued.
     #[command(subcommand)]
     Cert(Cert),
@@ -237,6 +242,11 @@ mod tests {
             "enroll-server ca trust-bundle --after a --signer s --root r --root q --next-signer t --out o",
             "enroll-server ca publish-bundle one two",
             "enroll-server broker certificate --name mqtt.example --name 10.0.0.1 --out broker",
+            "enroll-server broker config mosquitto",
+            "enroll-server broker config nats --broker north --out d --owner 0:0 --watch --hook nats-server --signal reload=7",
+            "enroll-server broker config aws-iot --json",
+            "enroll-server terminator config nginx --host api.example --listen 8443 --upstream 127.0.0.1:80 --out d",
+            "enroll-server terminator config caddy --certificate a --key b --server https://ca.example:8443",
             "enroll-server device retire --tag old",
             "enroll-server device deny SN-1 --reason unknown",
             "enroll-server device transfer SN-1 --to lot-7",
@@ -300,6 +310,10 @@ mod tests {
             "enroll-server ca trust-bundle --after a --signer s --out o",
             "enroll-server ca publish-bundle",
             "enroll-server broker certificate --out broker",
+            "enroll-server broker config nginx",
+            "enroll-server broker config mosquitto --watch",
+            "enroll-server broker config mosquitto --out d --hook true",
+            "enroll-server terminator config nginx --certificate a",
             "enroll-server device suspend SN-1 --group lot-7",
             "enroll-server device transfer SN-1",
             "enroll-server device renew",
