@@ -25,7 +25,7 @@ impl Sessions for SqlStore {
     }
 
     fn redeem_link(&self, link: Sha256, session: NewSession, now: UnixTime) -> Reply<'_, Redeemed> {
-        self.write(move |c| redeem(c, &link, session, now))
+        self.write(move |c| redeem(c, &link, &session, now))
     }
 
     fn open_session(&self, session: Session, now: UnixTime) -> Reply<'_, ()> {
@@ -84,7 +84,7 @@ fn link(c: &Connection, sha256: &Sha256, now: UnixTime) -> Result<Option<Link>, 
 fn redeem(
     c: &Connection,
     sha256: &Sha256,
-    session: NewSession,
+    session: &NewSession,
     now: UnixTime,
 ) -> Result<Redeemed, StoreError> {
     let Some(found) = link(c, sha256, now)? else { return Ok(Redeemed::Unknown) };
@@ -97,16 +97,15 @@ fn redeem(
         }
         return Ok(Redeemed::UsedBefore);
     }
-    let NewSession { sha256, id, lifetime } = session;
     let session = Session {
-        sha256,
-        id,
+        sha256: session.sha256,
+        id: session.id.clone(),
         label: found.label,
         role: found.role,
         certificate: None,
         created: now,
         seen: now,
-        expires: now.after(lifetime),
+        expires: now.after(session.lifetime),
     };
     open(c, &session, now)?;
     Ok(Redeemed::Opened(session))
