@@ -281,7 +281,7 @@ async fn an_idle_connection_that_ends_is_made_anew() {
     let store = place.open();
     for number in 0..3 {
         place.sql(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+            "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity \
              WHERE usename = 'enroll' AND datname = current_database()",
         );
         store.import(vec![entry(number)], NOW).await.unwrap();

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use tokio::task::JoinHandle;
+use tokio_postgres::error::{DbError, Severity};
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Error, Row, Statement};
 
@@ -30,6 +31,8 @@ pub(super) struct Live {
     statements: HashMap<String, Statement>,
     /// Answers that nobody has waited for yet, in order.
     pending: Vec<Answer>,
+    /// The server said that this was the end: it closes the connection right after.
+    ended: bool,
 }
 
 impl Live {
@@ -55,7 +58,13 @@ impl Live {
                 );
             }
         });
-        let live = Self { client: Arc::new(client), driver, statements: HashMap::new(), pending: Vec::new() };
+        let live = Self {
+            client: Arc::new(client),
+            driver,
+            statements: HashMap::new(),
+            pending: Vec::new(),
+            ended: false,
+        };
         live.prepare_session(options).await?;
         Ok(live)
     }
@@ -98,7 +107,14 @@ impl Live {
     }
 
     pub(super) fn is_closed(&self) -> bool {
-        self.client.is_closed()
+        self.ended || self.client.is_closed()
+    }
+
+    /// What the server said went wrong.
+    fn failed(&mut self, error: &Error) -> StoreError {
+        let severity = error.as_db_error().and_then(DbError::parsed_severity);
+        self.ended |= matches!(severity, Some(Severity::Fatal | Severity::Panic));
+        of_postgres(error)
     }
 
     /// Runs a query, and waits for all that was sent before.
@@ -112,7 +128,8 @@ impl Live {
     /// Runs a query without values, and does not keep it.
     pub(super) async fn query_once(&mut self, sql: &str) -> Result<Vec<Row>, StoreError> {
         self.settle().await?;
-        self.client.query(sql, &[]).await.map_err(|error| of_postgres(&error))
+        let found = self.client.query(sql, &[]).await;
+        found.map_err(|error| self.failed(&error))
     }
 
     /// Runs a statement, and waits for it and all that was sent before; gives how many rows it changed.
@@ -135,7 +152,7 @@ impl Live {
             Some(done) => done,
             None => answer.await,
         };
-        done.map_err(|error| of_postgres(&error))
+        done.map_err(|error| self.failed(&error))
     }
 
     /// Sends a statement.
@@ -158,7 +175,7 @@ impl Live {
     async fn sent(&mut self, mut answer: Answer) -> Result<(), StoreError> {
         match poll_once(answer.as_mut()).await {
             None => self.pending.push(answer),
-            Some(done) => done.map_err(|error| of_postgres(&error))?,
+            Some(done) => done.map_err(|error| self.failed(&error))?,
         }
         Ok(())
     }
@@ -169,7 +186,7 @@ impl Live {
         for answer in core::mem::take(&mut self.pending) {
             let done = answer.await;
             if result.is_ok() {
-                result = done.map_err(|error| of_postgres(&error));
+                result = done.map_err(|error| self.failed(&error));
             }
         }
         result
@@ -191,14 +208,14 @@ impl Live {
             Err(error) => {
                 // Where something before it failed, that is what went wrong.
                 self.settle().await?;
-                Err(of_postgres(&error))
+                Err(self.failed(&error))
             }
         }
     }
 
     /// Says goodbye.
     pub(super) async fn close(self) {
-        let Self { client, driver, statements, pending } = self;
+        let Self { client, driver, statements, pending, ended: _ } = self;
         drop((statements, pending, client));
         let ended = driver.await;
         tracing::debug!(clean = ended.is_ok(), "a connection to the database was closed");

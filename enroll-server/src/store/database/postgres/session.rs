@@ -64,6 +64,7 @@ impl Session {
 
     /// Begins a transaction, on a new connection where the last one ended.
     pub(in crate::store) fn begin(&self, intent: Intent) -> Result<(), StoreError> {
+        self.look();
         if self.is_closed() {
             self.connect()?;
         }
@@ -75,6 +76,15 @@ impl Session {
         // Where waiting for the others took too long, the transaction is there, and failed.
         self.open.set(begun.is_ok() || !self.is_closed());
         begun
+    }
+
+    /// Takes in what has arrived: a connection that ended while another transaction was waited for is seen to have ended.
+    fn look(&self) {
+        // The first lets the connection's socket be asked, the second lets its task run.
+        self.runtime.block_on(async {
+            tokio::task::yield_now().await;
+            tokio::task::yield_now().await;
+        });
     }
 
     fn begin_on_this_connection(&self, intent: Intent) -> Result<(), StoreError> {
