@@ -70,7 +70,8 @@ fn pieces(mut bytes: &[u8]) -> Option<Vec<Node>> {
 /// A whole DER or CBOR container inside of something that holds bytes.
 fn embedded(bytes: &[u8], depth: u8) -> Option<Vec<Node>> {
     match bytes {
-        [0x30 | 0x31, ..] => der(bytes, depth),
+        // Numbers, strings of bits and bytes, object identifiers, sequences and sets.
+        [0x02..=0x04 | 0x06 | 0x30 | 0x31, _, ..] => der(bytes, depth),
         // Arrays, maps and tags.
         [first, _, ..] if matches!(first >> 5, 4..=6) => {
             let (node, rest) = cbor(bytes, depth)?;
