@@ -111,7 +111,7 @@ causes! {
     LoginRefused = "login-refused", "The broker refuses the login.",
         "Let the broker take the user from the certificate (Mosquitto: use_identity_as_username true), and use the device identifier as client identifier.";
     AclRefused = "acl-refused", "The broker does not let the device use its topic.",
-        "Give the rights per device (examples/mosquitto.acl), by the name in the certificate, and have the broker read them again.";
+        "Give the rights per device (enroll-server broker config), by the name in the certificate, and have the broker read them again.";
     MqttFailed = "mqtt-failed", "The connection fails after TLS: what answers is no MQTT 5 broker, or it ends the session.",
         "See that the port is that of the broker, and that the broker speaks MQTT 5; its log says the rest.";
 }

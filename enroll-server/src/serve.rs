@@ -22,10 +22,12 @@ use tower::ServiceExt as _;
 use crate::admission::{Connected, Gate, Source};
 use crate::api::{Peer, PeerAddress};
 use crate::config::Limits;
+use crate::dashboard;
 use crate::est;
 use crate::in_force::InForce;
 use crate::issuance::ClientIdentity;
 use crate::telemetry::Metrics;
+use crate::tls::Following;
 
 /// One listener and what answers behind it.
 #[derive(Clone)]
@@ -44,7 +46,9 @@ pub(crate) enum Tls {
     /// The native protocol: the handshake has verified an LDevID of ours.
     Native(Arc<InForce<ServerConfig>>),
     /// EST: the handshake has verified that the client has the key of its certificate, whosever that is.
-    Est(Arc<est::Settings>),
+    Est(Arc<Following>),
+    /// The dashboard: as for EST; what a certificate is good for, the settings say.
+    Dashboard(Arc<Following>),
 }
 
 impl Tls {
@@ -52,10 +56,10 @@ impl Tls {
     fn acceptor(&self) -> Option<TlsAcceptor> {
         match self {
             Self::Native(native) => Some(TlsAcceptor::from(native.now())),
-            Self::Est(settings) => match settings.now() {
+            Self::Est(settings) | Self::Dashboard(settings) => match settings.now() {
                 Ok(config) => Some(TlsAcceptor::from(config)),
                 Err(error) => {
-                    tracing::error!(%error, "there are no TLS settings for EST");
+                    tracing::error!(%error, "there are no TLS settings for a listener");
                     None
                 }
             },
@@ -63,11 +67,13 @@ impl Tls {
     }
 }
 
-/// What requests are told of the client of their connection. One of EST is never taken for one of the native protocol.
+/// What requests are told of the client of their connection. One of EST or of the dashboard is never taken for one of
+/// the native protocol.
 #[derive(Clone)]
 enum Seen {
     Native(Peer),
     Est(Arc<est::Connection>),
+    Dashboard(dashboard::Client),
 }
 
 /// Pause after an accept that failed, for example for want of descriptors.
@@ -167,6 +173,7 @@ async fn connection(
                     Seen::Native(certificate.and_then(|der| ClientIdentity::from_der(der).ok()))
                 }
                 Tls::Est(_) => Seen::Est(Arc::new(est::Connection::new(session))),
+                Tls::Dashboard(_) => Seen::Dashboard(dashboard::Client::new(session)),
             };
             exchange(stream, (seen, from), &place, &site, stop).await;
         }
@@ -197,6 +204,7 @@ async fn exchange<S>(
         match seen.clone() {
             Seen::Native(peer) => drop(request.extensions_mut().insert(peer)),
             Seen::Est(connection) => drop(request.extensions_mut().insert(connection)),
+            Seen::Dashboard(client) => drop(request.extensions_mut().insert(client)),
         }
         request.extensions_mut().insert(from);
         request.extensions_mut().insert(place.place());

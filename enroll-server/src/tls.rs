@@ -5,7 +5,7 @@
 //! or be renewed, and a refused handshake tells a small device nothing. Only a renewal gives a client
 //! certificate any weight, and it checks end and revocation itself.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, aws_lc_rs};
@@ -19,6 +19,7 @@ use rustls::{
 use shared::UnixTime;
 
 use crate::clock::Clock;
+use crate::in_force::InForce;
 use crate::issuance::ClientIdentity;
 
 /// Longest TLS fragment sent. Small devices hold one record at a time, and need each handshake message in one.
@@ -72,6 +73,37 @@ pub(crate) fn for_http(config: &mut ServerConfig) {
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     config.send_tls13_tickets = 0;
     config.session_storage = Arc::new(rustls::server::NoServerSessionStorage {});
+}
+
+/// How the settings of one listener are made from those of another.
+type Make = fn(&ServerConfig) -> Result<ServerConfig, TlsError>;
+
+/// The settings in force on a listener that shows the certificate of the native one. They follow those, and are made
+/// when these changed.
+#[derive(Debug)]
+pub(crate) struct Following {
+    native: Arc<InForce<ServerConfig>>,
+    make: Make,
+    /// The last ones, and what they were made from.
+    made: Mutex<Option<(Arc<ServerConfig>, Arc<ServerConfig>)>>,
+}
+
+impl Following {
+    pub(crate) fn new(native: Arc<InForce<ServerConfig>>, make: Make) -> Self {
+        Self { native, make, made: Mutex::new(None) }
+    }
+
+    /// What is in force now.
+    pub(crate) fn now(&self) -> Result<Arc<ServerConfig>, TlsError> {
+        let native = self.native.now();
+        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, config)) = made.as_ref().filter(|(from, _)| Arc::ptr_eq(from, &native)) {
+            return Ok(Arc::clone(config));
+        }
+        let config = Arc::new((self.make)(&native)?);
+        *made = Some((native, Arc::clone(&config)));
+        Ok(config)
+    }
 }
 
 /// Tickets for clients without a certificate, who save the two signatures when they come again: a device that is held

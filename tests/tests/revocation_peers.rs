@@ -8,16 +8,14 @@
 use core::time::Duration;
 use std::fs;
 use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Instant;
 
-use rustix::process::Signal;
 use rustls::AlertDescription;
 use tests::harness::{
-    BrokerFiles, ClientKey, Login, Mosquitto, Order, Probe, ProbeError, Process, Wishes, World, certify,
-    client_config, connect, exchange, free_port, peer, run, until,
+    BrokerFiles, ClientKey, Login, Mosquitto, Nginx, Order, Probe, ProbeError, Process, Wishes, World,
+    certify, client_config, connect, echo_service, exchange, free_port, peer, run, until,
 };
 
 /// What the issue allows, and as much again for a machine that runs many tests at once.
@@ -56,54 +54,30 @@ fn login(world: &World, port: u16, device: &str, identity: &ClientKey) -> Result
     Probe::connect(&Login { port, root: &root, identity: Some(identity.clone()), client_id: device })
 }
 
-/// nginx that lets in whoever has a certificate which is not revoked.
-struct Nginx {
-    process: Process,
+/// nginx that lets in whoever has a certificate which is not revoked, by the lists where the server writes them.
+struct Site {
+    nginx: Nginx,
     port: u16,
-    folder: PathBuf,
 }
 
-impl Nginx {
-    fn command(folder: &Path) -> Command {
-        let mut command = Command::new(peer("nginx", "nginx-light"));
-        command.arg("-p").arg(folder).arg("-c").arg(folder.join("nginx.conf")).args(["-e", "stderr"]);
-        command
-    }
-
+impl Site {
     fn start(world: &World) -> Self {
-        let (folder, port) = (world.path("nginx"), free_port());
+        let port = free_port();
         let (certificate, key) = server_files(world, "nginx");
-        let text = include_str!("../../examples/nginx.conf");
-        assert!(text.contains("ssl_verify_client on;"), "{text}");
-        let text = text
-            .replace("listen 443 ssl", &format!("listen 127.0.0.1:{port} ssl"))
-            .replace("/etc/enroll-server/server.crt", certificate.to_str().unwrap())
-            .replace("/etc/enroll-server/server.key", key.to_str().unwrap())
-            .replace("/etc/enroll-server", world.path("server").to_str().unwrap());
-        let local = format!("daemon off;\npid {};\n", folder.join("nginx.pid").display());
-        fs::write(folder.join("nginx.conf"), local + &text).unwrap();
-        let process = Process::start(&mut Self::command(&folder));
-        until("nginx's port", || TcpStream::connect(("127.0.0.1", port)).ok());
-        Self { process, port, folder }
+        let upstream = format!("127.0.0.1:{}", echo_service());
+        let (number, pair) = (port.to_string(), [&certificate, &key].map(|path| path.display().to_string()));
+        let words = ["terminator", "config", "nginx", "--listen", &number, "--upstream", &upstream];
+        let files = ["--certificate", &pair[0], "--key", &pair[1]];
+        let printed = world.server(&[words.as_slice(), &files].concat()).success();
+        fs::write(world.path("nginx/enrolled.conf"), printed).unwrap();
+        let nginx = Nginx::start(&world.path("nginx"), &world.path("nginx/enrolled.conf"), port);
+        Self { nginx, port }
     }
 
     /// What it answers: 200, or 400 where the certificate does not do (nginx says so within HTTP).
     fn asks(&self, world: &World, identity: &ClientKey) -> u16 {
         let stream = connect(self.port, client_config(&world.root(), Some(identity)));
         exchange(stream, "/", None).map_or(0, |reply| reply.status)
-    }
-}
-
-impl Drop for Nginx {
-    fn drop(&mut self) {
-        // Its workers would outlive a master that is killed. No assertion: the test may be failing already.
-        if self.process.is_running() {
-            self.process.signal(Signal::TERM);
-        }
-        let began = clock();
-        while self.process.is_running() && began.elapsed() < LIMIT {
-            std::thread::yield_now();
-        }
     }
 }
 
@@ -253,7 +227,7 @@ fn mosquitto_fails_closed_without_a_good_list() {
 fn nginx_refuses_a_revoked_and_a_suspended_device_within_a_second() {
     let world = world(3, 9, &["nginx/nginx.pid"]);
     let _server = world.serve();
-    let nginx = Nginx::start(&world);
+    let nginx = Site::start(&world);
     for device in &world.devices {
         let _enrolled = world.agent(device, &["enroll"]).success();
         assert_eq!(nginx.asks(&world, &world.exported_identity(device)), 200);
@@ -288,7 +262,7 @@ fn nginx_refuses_a_revoked_and_a_suspended_device_within_a_second() {
 fn nginx_fails_closed_without_a_good_list() {
     let world = world(1, 9, &[]);
     let server = world.serve();
-    let nginx = Nginx::start(&world);
+    let nginx = Site::start(&world);
     let device = &world.devices[0];
     let _enrolled = world.agent(device, &["enroll"]).success();
     let identity = world.exported_identity(device);
@@ -297,15 +271,15 @@ fn nginx_fails_closed_without_a_good_list() {
     drop(server);
     let path = world.path("server/crl.pem");
     let _stale = stale_list(&world);
-    nginx.process.signal(Signal::HUP);
+    nginx.nginx.reload();
     until("nginx to refuse by a list that ran out", || (nginx.asks(&world, &identity) == 400).then_some(()));
     // Without the root's list it checks nobody, and lets nobody in.
     let own = good.split_inclusive("-----END X509 CRL-----\n").next().unwrap();
     fs::write(&path, own).unwrap();
-    nginx.process.signal(Signal::HUP);
+    nginx.nginx.reload();
     until("nginx to read it", || (nginx.asks(&world, &identity) == 400).then_some(()));
     fs::write(&path, &good).unwrap();
-    nginx.process.signal(Signal::HUP);
+    nginx.nginx.reload();
     until("nginx to let it in again", || (nginx.asks(&world, &identity) == 200).then_some(()));
     // Damaged or missing: such a configuration is not taken; a start fails, a reload goes on under the last list.
     for damage in ["damaged", "missing"] {
@@ -313,7 +287,7 @@ fn nginx_fails_closed_without_a_good_list() {
             "damaged" => fs::write(&path, "-----BEGIN X509 CRL-----\nAAAA\n").unwrap(),
             _ => fs::remove_file(&path).unwrap(),
         }
-        let told = run(Nginx::command(&nginx.folder).arg("-t")).failure();
+        let told = nginx.nginx.complaint();
         assert!(told.contains("crl"), "{told}");
         println!("nginx: a list that is {damage}: does not start");
     }

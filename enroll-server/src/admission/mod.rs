@@ -20,6 +20,7 @@
 mod bucket;
 mod gate;
 mod limits;
+mod sign_ins;
 mod source;
 mod table;
 #[cfg(test)]
@@ -37,6 +38,7 @@ pub use bucket::window;
 pub(crate) use gate::Connected;
 pub use gate::{Gate, Load};
 pub use limits::AdmissionLimits;
+pub use sign_ins::SignIns;
 pub use source::Source;
 
 use bucket::{Bucket, Fill};

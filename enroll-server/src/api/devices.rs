@@ -17,8 +17,6 @@ use crate::store::{Action, DeviceFilter, DeviceState, Label, Page, Selection, Ta
 const MAX_PAGE: u32 = 1_000;
 /// Devices of a page where nothing is said.
 const PAGE: u32 = 100;
-/// Longest reason of a denial, in bytes.
-const MAX_REASON: usize = 200;
 
 pub(super) type Asked<T> = Result<Query<T>, QueryRejection>;
 
@@ -191,13 +189,7 @@ pub(super) async fn bulk(State(api): Shared, request: Request) -> Response<Body>
 fn read_action(name: &str, body: &Value) -> Result<Action, String> {
     Ok(match name {
         "approve" => Action::Approve,
-        "deny" => {
-            let reason = wanted(body, "reason")?;
-            if !(1..=MAX_REASON).contains(&reason.len()) || reason.contains(char::is_control) {
-                return Err(format!("reason is a sentence of 1 to {MAX_REASON} bytes"));
-            }
-            Action::Deny(reason.to_owned())
-        }
+        "deny" => Action::deny(wanted(body, "reason")?).map_err(|error| error.to_string())?,
         "suspend" => Action::Suspend,
         "resume" => Action::Resume,
         "revoke" => match body.get("reason").map(|reason| reason.as_str().and_then(Reason::from_name)) {

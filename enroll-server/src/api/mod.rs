@@ -5,12 +5,14 @@
 mod admin;
 mod admit;
 mod answer;
+mod broker_hooks;
 mod devices;
 mod enroll;
 mod error;
 mod est;
 mod est_error;
 mod events;
+mod health;
 mod lists;
 mod log;
 mod ocsp;
@@ -20,6 +22,7 @@ mod rollover;
 pub mod routes;
 
 use core::time::Duration;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use axum::Router;
@@ -45,6 +48,7 @@ use crate::webhook::Webhook;
 
 pub(crate) use enroll::Peer;
 use error::Problem;
+pub(crate) use health::Health;
 
 /// Everything that answers.
 #[derive(Debug)]
@@ -55,6 +59,8 @@ pub struct Api {
     pub admin: Admin,
     /// SHA-256 of the operator's bearer token.
     pub admin_token_sha256: Option<[u8; 32]>,
+    /// Where the token of brokers is; without the file they are refused.
+    pub broker_token: PathBuf,
     /// The signed trust bundles, the newest of them in force.
     pub trust: Arc<InForce<TrustChain>>,
     /// Which broker devices are told.

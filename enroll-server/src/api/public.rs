@@ -6,9 +6,8 @@ use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::{HeaderValue, Response, StatusCode};
 use std::sync::Arc;
 
-use super::Shared;
 use super::answer::cbor;
-use crate::issuance::chain;
+use super::{Health, Shared};
 use crate::telemetry::Gauges;
 use crate::webhook::Standing;
 
@@ -24,20 +23,8 @@ pub(super) async fn healthz() -> Response<Body> {
 
 /// Ready: it could issue now. One line a check.
 pub(super) async fn readyz(State(api): Shared) -> Response<Body> {
-    let now = api.issuance.now();
-    let store = api.issuance.store().probe().await.map_err(|error| chain(&error));
-    let ca =
-        api.issuance.authorities().issuer().certificate().check_valid_at(now).map_err(|error| chain(&error));
-    let list = Arc::clone(&api.revocations.borrow());
-    let crl = list.check(now);
-    let checks = [
-        ("store", store),
-        ("issuing CA", ca),
-        ("revocation list", crl),
-        ("log", api.log_status.borrow().check()),
-    ];
+    let Health { signing, checks } = api.health().await;
     let mut text = String::new();
-    let signing = api.issuance.may_sign().await.map_err(|denied| chain(&denied));
     if let Err(why) = &signing {
         text.push_str(&format!("signing: {why}\n"));
     }

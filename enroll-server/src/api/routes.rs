@@ -10,7 +10,9 @@ use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodRouter, get, post};
 use shared::endpoint;
 
-use super::{Api, admin, devices, enroll, est, events, lists, log, ocsp, public, renewals, rollover};
+use super::{
+    Api, admin, broker_hooks, devices, enroll, est, events, lists, log, ocsp, public, renewals, rollover,
+};
 
 /// Who may call a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +27,8 @@ pub enum Access {
     EstClient,
     /// Only with the operator's bearer token.
     Operator,
+    /// Only with the token of brokers.
+    Broker,
 }
 
 /// One route.
@@ -75,6 +79,13 @@ pub const HTTPS: &[Route] = &[
     Route::get("/admin/v1/approvals", Access::Operator, || get(devices::approvals)),
     Route::get("/admin/v1/events", Access::Operator, || get(events::events)),
     Route::post("/admin/v1/tokens", Access::Operator, || post(admin::create_token)),
+    Route::post("/broker/v1/emqx/authenticate", Access::Broker, || post(broker_hooks::emqx_authenticate)),
+    Route::post("/broker/v1/emqx/authorize", Access::Broker, || post(broker_hooks::emqx_authorize)),
+    Route::post("/broker/v1/rabbitmq/user", Access::Broker, || post(broker_hooks::rabbitmq_user)),
+    Route::post("/broker/v1/rabbitmq/vhost", Access::Broker, || post(broker_hooks::rabbitmq_vhost)),
+    Route::post("/broker/v1/rabbitmq/resource", Access::Broker, || post(broker_hooks::rabbitmq_resource)),
+    Route::post("/broker/v1/rabbitmq/topic", Access::Broker, || post(broker_hooks::rabbitmq_topic)),
+    Route::get("/broker/v1/certificate", Access::Broker, || get(broker_hooks::certificate)),
 ];
 
 /// All routes of the EST listener (RFC 7030, section 3.2.2); `{label}` stands for a group.
@@ -139,6 +150,7 @@ pub(super) fn router(table: &[Route], api: &Arc<Api>) -> Router<Arc<Api>> {
         let answer = (route.answer)();
         let answer = match route.access {
             Access::Operator => answer.layer(from_fn_with_state(Arc::clone(api), admin::authenticated)),
+            Access::Broker => answer.layer(from_fn_with_state(Arc::clone(api), broker_hooks::authenticated)),
             // The issuance asks for the proof: without it there is no type that could be recorded or signed.
             Access::Anyone | Access::Evidence | Access::ClientCertificate | Access::EstClient => answer,
         };

@@ -14,6 +14,8 @@ pub enum Actor {
     Operator(String),
     /// Whoever holds a credential of the admin API: its name.
     AdminApi(String),
+    /// Who signed in to the dashboard: label and session, as `ada/5f3a9c`.
+    Dashboard(String),
 }
 
 /// Name of the credential that `init` makes for the admin API, and of the only one so far.
@@ -62,8 +64,23 @@ impl Caller {
         method: &str,
         target: &str,
     ) -> Self {
+        Self::over_http(Actor::AdminApi(credential.to_owned()), peer, method, target)
+    }
+
+    /// A request to the dashboard; `label` and `session` are of who signed in, `path` has no query.
+    #[must_use]
+    pub fn of_dashboard(
+        label: &str,
+        session: &str,
+        peer: Option<core::net::SocketAddr>,
+        method: &str,
+        path: &str,
+    ) -> Self {
+        Self::over_http(Actor::Dashboard(plain(&format!("{label}/{session}"))), peer, method, path)
+    }
+
+    fn over_http(actor: Actor, peer: Option<core::net::SocketAddr>, method: &str, target: &str) -> Self {
         let action = text(&format!("{method} {target}"));
-        let actor = Actor::AdminApi(credential.to_owned());
         Self { actor, source: peer.map(|peer| peer.to_string()), action: Some(action) }
     }
 
@@ -142,6 +159,7 @@ impl fmt::Display for Actor {
             Self::Device => f.write_str("device"),
             Self::Operator(name) => write!(f, "operator:{name}"),
             Self::AdminApi(credential) => write!(f, "admin-api:{credential}"),
+            Self::Dashboard(who) => write!(f, "dashboard:{who}"),
         }
     }
 }

@@ -174,6 +174,14 @@ events! {
     TlsCertificateRenewed = "tls-certificate-renewed", Info, "Nothing.";
     /// The certificate of the server or of a broker could not be renewed.
     TlsCertificateFailed = "tls-certificate-failed", Critical, "See the reason and mend it before the certificate ends.";
+    /// A one-time link to the dashboard was made.
+    DashboardLink = "dashboard-link", Notice, "Nothing, if it was made on purpose; else: enroll-server dashboard sign-out --all.";
+    /// Someone signed in to the dashboard.
+    DashboardSignIn = "dashboard-sign-in", Notice, "Nothing, if you know who it was; else: enroll-server dashboard sign-out --all.";
+    /// Sessions of the dashboard were ended by hand.
+    DashboardSignOut = "dashboard-sign-out", Info, "Nothing.";
+    /// Someone came with a one-time link to the dashboard that was used before.
+    DashboardLinkReused = "dashboard-link-reused", Warning, "Find out who else had the link; if you do not know them: enroll-server dashboard sign-out --all.";
     /// A webhook's receiver refused an event for good; the event is parked.
     WebhookParked = "webhook-parked", Warning, "Mend the receiver, then: enroll-server webhook replay NAME --parked.";
 }

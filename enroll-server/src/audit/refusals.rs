@@ -22,6 +22,12 @@ impl Refusals {
         *counts.entry(reject.name()).or_insert(0) += 1;
     }
 
+    /// How many there are in a row with this detail; `None` where it is no row that [`write`](Self::write) made.
+    #[must_use]
+    pub fn counted(detail: &str) -> Option<u64> {
+        detail.rsplit_once(": ")?.1.parse().ok()
+    }
+
     /// Writes what was counted to the trail and begins anew. What cannot be written is counted on.
     ///
     /// # Errors

@@ -13,6 +13,7 @@ use crate::files::SecretError;
 use crate::inventory::ImportError;
 use crate::issuance::Denied;
 use crate::outgoing::{SendError, TargetError};
+use crate::peers::FactsError;
 use crate::policies::PolicyFilesError;
 use crate::startup::{InitError, LoadError, StartError};
 use crate::store::{StoreError, TransferError};
@@ -82,6 +83,10 @@ pub(super) enum Failure {
     Export(#[from] ExportError),
     #[error(transparent)]
     Inclusion(#[from] InclusionError),
+    #[error("the dashboard is off: set dashboard.listen in the settings, and start the server again")]
+    DashboardIsOff,
+    #[error(transparent)]
+    Random(#[from] crate::dashboard::NoRandom),
     #[error("there is no {what}")]
     Nothing { what: String },
     #[error(transparent)]
@@ -94,6 +99,12 @@ pub(super) enum Failure {
     TrustSigner(#[from] crate::rollover::SignerError),
     #[error("no trust bundle was signed")]
     TrustBundle(#[from] ca::bundle::BundleError),
+    #[error(transparent)]
+    Facts(#[from] FactsError),
+    #[error(transparent)]
+    Peer(#[from] crate::peers::PeerError),
+    #[error(transparent)]
+    Write(#[from] crate::peers::WriteError),
     #[error("the result says it")]
     Told(u8),
 }
@@ -106,7 +117,8 @@ impl Failure {
             | Self::Start(
                 StartError::Config(_) | StartError::Load(LoadError::Policy(PolicyFilesError::Mistakes(_))),
             ) => 3,
-            Self::Policy(PolicyFilesError::Mistakes(_)) => 3,
+            Self::Policy(PolicyFilesError::Mistakes(_))
+            | Self::Facts(FactsError::Policies(PolicyFilesError::Mistakes(_))) => 3,
             Self::Admin(AdminError::NotFound { .. }) | Self::Nothing { .. } => 4,
             Self::Inclusion(InclusionError::Unknown { .. }) => 4,
             Self::Told(code) => *code,
@@ -142,6 +154,11 @@ impl Failure {
             | Self::RolloverOrder(_)
             | Self::TrustSigner(_)
             | Self::TrustBundle(_)
+            | Self::Facts(_)
+            | Self::Peer(_)
+            | Self::Write(_)
+            | Self::DashboardIsOff
+            | Self::Random(_)
             | Self::Runtime(_)
             | Self::Signals(_) => 1,
         }

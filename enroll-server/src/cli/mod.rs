@@ -8,6 +8,7 @@ mod batches;
 mod brokers;
 mod ca;
 mod certificates;
+mod dashboard;
 mod devices;
 mod doctor;
 mod events;
@@ -19,6 +20,7 @@ mod keys;
 mod makers;
 mod migrate;
 mod output;
+mod peers;
 mod policy;
 mod profile;
 mod qr;
@@ -91,10 +93,14 @@ fn dispatch(args: Args, output: &Output) -> Result<(), Failure> {
         Command::Token(command) => with_admin(&global, |admin| tokens::run(admin, command, output)),
         Command::Doctor(options) => doctor::run(&options, output),
         Command::Broker(command) => brokers::run(&global, command, output),
+        Command::Terminator(command) => peers::terminator(&global, command, output),
         Command::Ca(command) => ca::run(&global, command, output),
         Command::Cert(command) => with_admin(&global, |admin| certificates::run(admin, command, output)),
         Command::Webhook(command) => webhooks::run(&global, command, output),
         Command::Audit(command) => audit::run(&global, command, output),
+        Command::Dashboard(command) => {
+            with_config(&global, |admin, config| dashboard::run(admin, command, config, output))
+        }
         Command::Event(command) => with_admin(&global, |admin| events::run(admin, command, output)),
     }
 }

@@ -5,6 +5,7 @@
 //! appraisal is a file of its own and is not read here.
 
 mod brokers;
+mod dashboard;
 mod error;
 mod issuing_key;
 mod limits;
@@ -28,6 +29,8 @@ use crate::tls_files::TlsFile;
 use crate::webhook::Webhook;
 
 pub use brokers::{Assignment, AssignmentService, Choice, NamedBroker, Rule};
+pub(crate) use dashboard::is_name as is_person;
+pub use dashboard::{Administrator, Dashboard};
 pub use error::{ConfigError, Mistake};
 pub(crate) use issuing_key::key_place;
 pub use mqtt::Mqtt;
@@ -97,6 +100,8 @@ pub struct Config {
     pub records: RecordLimits,
     /// SHA-256 of the bearer token of the admin API; without it the API refuses everything.
     pub admin_token_sha256: Option<[u8; 32]>,
+    /// The dashboard; `None` is off.
+    pub dashboard: Option<Dashboard>,
     /// How many refusals of one device within which time are an event.
     pub repeated_refusals: RefusalLimits,
     /// Where events are posted to.
@@ -144,6 +149,8 @@ pub struct Files {
     pub authorities: PathBuf,
     /// Key of the nonces; the same on every replica.
     pub nonce_key: PathBuf,
+    /// The token with which brokers ask who may do what; without the file they are refused.
+    pub broker_token: PathBuf,
     /// The key under which symmetric keys are wrapped in the store; the same on every replica.
     pub credential_key: PathBuf,
     /// The policy of the group `default`, and the base of all others.

@@ -10,6 +10,7 @@ use ca::CrlAddress;
 use crate::audit::RefusalLimits;
 
 use super::brokers;
+use super::dashboard;
 use super::issuing_key;
 use super::limits;
 use super::mqtt;
@@ -74,6 +75,7 @@ impl Config {
             postgres: store::read_section(&mut reader, &mut root, folder),
             records: records(&mut reader, &mut root),
             admin_token_sha256: admin(&mut reader, &mut root),
+            dashboard: dashboard::read(&mut reader, &mut root),
             repeated_refusals: events(&mut reader, &mut root),
             webhooks: webhooks(&mut reader, &mut root, folder),
             log: log(&mut reader, &mut root),
@@ -83,7 +85,7 @@ impl Config {
             root,
             "tenant, nonce_lifetime, approval_retry, busy_retry and the tables listen, files, issuing_key, \
              server_certificate, certificates, est, \
-             broker, assignment, mqtt, crl, ocsp, limits, store, records, admin, events, log, transparency and the lists of \
+             broker, assignment, mqtt, crl, ocsp, limits, store, records, admin, dashboard, events, log, transparency and the lists of \
              tables previous_ca, tls_files, brokers and webhook",
         );
         let mistakes = reader.finish();
@@ -182,6 +184,7 @@ fn files<'t>(reader: &mut Reader<'t>, root: &mut Section<'t>, folder: &Path) -> 
         trust_bundle: file("trust_bundle", "trust.bundle"),
         authorities: file("authorities", "authorities.pem"),
         nonce_key: file("nonce_key", "nonce.key"),
+        broker_token: file("broker_token", "broker.token"),
         credential_key: file("credential_key", "credential.key"),
         policy: file("policy", "policy.toml"),
         policy_groups: file("policy_groups", "policy.d"),
@@ -197,7 +200,7 @@ fn files<'t>(reader: &mut Reader<'t>, root: &mut Section<'t>, folder: &Path) -> 
     reader.close(
         section,
         "root_certificate, root_crl, issuing_certificate, issuing_key, server_certificate, server_key, trust_bundle, \
-         authorities, nonce_key, credential_key, policy, policy_groups, profile, profiles, reference_values, store and log_key",
+         authorities, nonce_key, broker_token, credential_key, policy, policy_groups, profile, profiles, reference_values, store and log_key",
     );
     Files { reference_values, ..files }
 }

@@ -79,7 +79,7 @@ impl<'t> Reader<'t> {
         };
         let mut sections = Vec::new();
         for (number, value) in list.into_iter().enumerate() {
-            let (start, name) = (value.span().start, format!("{name}[{number}]"));
+            let (start, name) = (value.span().start, format!("{}[{number}]", root.path(name)));
             match value.into_inner() {
                 DeValue::Table(table) => sections.push(Section { name, start, table }),
                 other => self.note(start, name, format!("is a table, here is {}", article(&other))),

@@ -18,7 +18,7 @@ pub(crate) use client::{Client, ClientError};
 pub use cms::certs_only;
 pub(crate) use connection::Connection;
 pub use csrattrs::csr_attributes;
-pub(crate) use tls::Settings;
+pub(crate) use tls::PossessionVerifier;
 pub use tls::server_config;
 
 use base64::Engine as _;

@@ -6,7 +6,7 @@
 //! and where makers and revocations are those of that moment. The listener of the native protocol is another one, and
 //! takes none of this.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, aws_lc_rs};
@@ -18,7 +18,6 @@ use rustls::{
 use shared::limits;
 use webpki::aws_lc_rs as algorithms;
 
-use crate::in_force::InForce;
 use crate::tls::{TlsError, for_http};
 
 /// Most certificates that a client may show: a chain, and a trust anchor that it need not have sent.
@@ -45,35 +44,9 @@ pub fn server_config(native: &ServerConfig) -> Result<ServerConfig, TlsError> {
     Ok(config)
 }
 
-/// The settings in force on the EST listener. They follow those of the native one, and are made when these changed.
-#[derive(Debug)]
-pub(crate) struct Settings {
-    native: Arc<InForce<ServerConfig>>,
-    /// The last ones, and what they were made from.
-    made: Mutex<Option<(Arc<ServerConfig>, Arc<ServerConfig>)>>,
-}
-
-impl Settings {
-    pub(crate) fn new(native: Arc<InForce<ServerConfig>>) -> Self {
-        Self { native, made: Mutex::new(None) }
-    }
-
-    /// What is in force now.
-    pub(crate) fn now(&self) -> Result<Arc<ServerConfig>, TlsError> {
-        let native = self.native.now();
-        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, config)) = made.as_ref().filter(|(from, _)| Arc::ptr_eq(from, &native)) {
-            return Ok(Arc::clone(config));
-        }
-        let config = Arc::new(server_config(&native)?);
-        *made = Some((native, Arc::clone(&config)));
-        Ok(config)
-    }
-}
-
 /// Takes any certificate whose key the client proves to have.
 #[derive(Debug)]
-struct PossessionVerifier;
+pub(crate) struct PossessionVerifier;
 
 /// Keys of IDevIDs: ECDSA on P-256 and P-384, RSA of 2048 bits or more. PKCS#1 v1.5 counts in TLS 1.2 only.
 static ALGORITHMS: WebPkiSupportedAlgorithms = WebPkiSupportedAlgorithms {

@@ -4,6 +4,7 @@
 //! between. Files with a mistake change nothing: what was in force stays in force, and the mistake is told. Judges
 //! nothing itself.
 
+mod comparison;
 mod files;
 mod profiles;
 mod reload;
@@ -19,6 +20,7 @@ use appraisal::{GroupName, Policy, ReferenceValues};
 use serde::{Deserialize, Serialize};
 use shared::UnixTime;
 
+pub use comparison::{Comparison, compare};
 pub(crate) use files::source;
 pub use files::{PolicyFiles, PolicyFilesError, candidate_of, previous_of};
 pub use profiles::ProfileSet;

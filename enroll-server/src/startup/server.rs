@@ -20,7 +20,8 @@ use crate::authorities::{Authorities, InOffice};
 use crate::brokers::Brokers;
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError, Est};
-use crate::est::Settings;
+use crate::dashboard::{self, Dashboard};
+use crate::est;
 use crate::failpoint::Hook;
 #[cfg(any(test, feature = "plants"))]
 use crate::failpoint::Plant;
@@ -34,6 +35,7 @@ use crate::rollover::{Follower, Lineup, load_trust, tls_settings};
 use crate::serve::{Site, Tls, serve, stopped};
 use crate::store::{Partitioning, SqlStore, SqliteOptions, Store, StoreError};
 use crate::telemetry::Metrics;
+use crate::tls::Following;
 use crate::transparency_log::{Folder, Keeper, LogKey, LogKeyError};
 use crate::webhook::{Courier, Sender, WebhookError};
 
@@ -96,6 +98,8 @@ pub struct Bound {
     pub http: Option<SocketAddr>,
     /// Enrollment over Secure Transport, where that listener is on.
     pub est: Option<SocketAddr>,
+    /// The dashboard, where it is on.
+    pub dashboard: Option<SocketAddr>,
 }
 
 /// A running server. Dropping it without [`stop`](Self::stop) stops it too, but waits for nothing.
@@ -171,6 +175,10 @@ impl Server {
             Some(Est { listen: address }) => Some((listen(address).await?, Arc::clone(&tls))),
             None => None,
         };
+        let dashboard = match &config.dashboard {
+            Some(settings) => Some((listen(settings.listen).await?, settings.clone())),
+            None => None,
+        };
         let recovered = issuance.recover().await.map_err(StartError::Recovery)?;
         if recovered != Recovered::default() {
             let Recovered { finished, voided, left } = recovered;
@@ -226,6 +234,7 @@ impl Server {
             issuance,
             admin: admin.acting_as(Actor::AdminApi(ADMIN_TOKEN.to_owned())),
             admin_token_sha256: config.admin_token_sha256,
+            broker_token: config.files.broker_token.clone(),
             trust: Arc::clone(&trust),
             brokers: Brokers::new(&config).map_err(LoadError::from)?,
             approval_retry: config.approval_retry,
@@ -244,6 +253,7 @@ impl Server {
             https: https.1,
             http: http.as_ref().map(|(_, address)| *address),
             est: est.as_ref().map(|((_, address), _)| *address),
+            dashboard: dashboard.as_ref().map(|((_, address), _)| *address),
         };
         let (stop, ending) = watch::channel(false);
         let (limits, gate) = (config.limits, api.issuance.gate().clone());
@@ -287,9 +297,18 @@ impl Server {
         }
         if let Some(((listener, _), tls)) = est {
             let (router, metrics) = (api::est(Arc::clone(&api)), Arc::clone(&metrics));
-            let site =
-                Site { router, tls: Some(Tls::Est(Arc::new(Settings::new(tls)))), limits, gate, metrics };
+            let tls = Some(Tls::Est(Arc::new(Following::new(tls, est::server_config))));
+            let site = Site { router, tls, limits, gate, metrics };
             tasks.push(tokio::spawn(serve(listener, site, ending.clone())));
+        }
+        if let Some((listener, settings)) = dashboard {
+            // A gate of its own: operators look at a storm while it is there.
+            let gate = Gate::new(config.admission.without_tls());
+            let tls = Some(Tls::Dashboard(Arc::new(Following::new(tls, dashboard::tls(&settings)))));
+            let dashboard = Dashboard::new(settings, Arc::clone(&api), Arc::clone(&clock));
+            let (router, metrics) = (dashboard.router(), Arc::clone(&metrics));
+            let site = Site { router, tls, limits, gate, metrics };
+            tasks.push(tokio::spawn(serve(listener.0, site, ending.clone())));
         }
         if let Some(teller) = teller {
             tasks.push(tokio::spawn(teller.run(ending.clone())));
@@ -299,7 +318,7 @@ impl Server {
             let site = Site { router: api::http(api), tls: None, limits, gate, metrics };
             tasks.push(tokio::spawn(serve(listener, site, ending)));
         }
-        tracing::info!(https = %bound.https, http = ?bound.http, est = ?bound.est, "the server is ready");
+        tracing::info!(https = %bound.https, http = ?bound.http, est = ?bound.est, dashboard = ?bound.dashboard, "the server is ready");
         Ok(Self {
             bound,
             admin,

@@ -41,7 +41,24 @@ pub enum Action {
     Transfer(GroupName),
 }
 
+/// Longest reason of a denial, in bytes.
+const MAX_DENIAL: usize = 200;
+
+/// The text is no reason for a denial.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the reason is a sentence of 1 to {MAX_DENIAL} bytes")]
+pub struct DenialError;
+
 impl Action {
+    /// A denial for this reason.
+    ///
+    /// # Errors
+    /// Where the text is empty, too long, or has control characters.
+    pub fn deny(reason: &str) -> Result<Self, DenialError> {
+        let good = (1..=MAX_DENIAL).contains(&reason.len()) && !reason.contains(char::is_control);
+        if good { Ok(Self::Deny(reason.to_owned())) } else { Err(DenialError) }
+    }
+
     /// The move it is.
     #[must_use]
     pub const fn step(&self) -> Move {

@@ -79,7 +79,8 @@ pub struct Event {
     /// SHA-256 of the evidence it is based on.
     #[serde(serialize_with = "as_optional_hex")]
     pub evidence_sha256: Option<Sha256>,
-    /// Who caused it: `system`, `device`, `admin-api:CREDENTIAL` or `operator:USER(UID)@HOST`.
+    /// Who caused it: `system`, `device`, `admin-api:CREDENTIAL`, `dashboard:LABEL/SESSION` or
+    /// `operator:USER(UID)@HOST`.
     pub actor: String,
     /// From where, where an administrator caused it: the peer's address, or `local` and `ssh:ADDRESS`.
     pub source: Option<String>,
@@ -128,6 +129,8 @@ pub struct EventQuery {
     pub severity: Option<Severity>,
     /// With a number greater than this.
     pub after: u64,
+    /// With a number less than this.
+    pub before: Option<u64>,
     /// In which order.
     pub order: Order,
     /// So many at most.

@@ -21,10 +21,12 @@ mod missed;
 mod model;
 mod outbox;
 mod outcome;
+mod outlook;
 mod reference;
 mod renewal;
 mod revocation;
 mod rollover;
+mod session;
 mod sql;
 mod state;
 mod tag;
@@ -41,7 +43,7 @@ use shared::{DeviceId, UnixTime};
 use crate::audit::Caller;
 use crate::authorization::{Authorized, Decision};
 
-pub use action::{Action, Carried, Page, Selection};
+pub use action::{Action, Carried, DenialError, Page, Selection};
 pub use appraisal::{
     Appraisal, AppraisalFilter, Asked, Difference, NewAppraisal, Opinion, RecordLimits, Ruled,
 };
@@ -65,6 +67,7 @@ pub use outbox::{
     CursorStep, Failure, Lag, Lease, MAX_PARKED, Outbox, Parked, Parking, Pending, Replay, WebhookState,
 };
 pub use outcome::{Completed, CrlStored, RecordOutcome, Recorded};
+pub use outlook::{Activity, Day, Hour, Outlook};
 pub use reference::{
     ImportTerms, KeyAdded, ReferenceSetRow, ReferenceState, ReferenceStore, ReleaseOutcome, SetChange,
     SetImport, SetRefused, StoredKey,
@@ -79,6 +82,7 @@ pub use revocation::{
 pub use rollover::{
     NewRollover, Rollover, RolloverStore, SignedBundle, Spread, TakeStep, Taken, Unmoved, UnmovedPage,
 };
+pub use session::{Link, NewSession, Redeemed, Session, Sessions};
 #[cfg(test)]
 pub(crate) use sql::PLANT;
 pub use sql::SqlStore;
@@ -94,7 +98,9 @@ pub type Reply<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Sen
 /// Everything the server asks of a database.
 ///
 /// To implement: a call that changes something is durable when it returns `Ok`. Each call is atomic.
-pub trait Store: LogStore + Outbox + ReferenceStore + Renewals + RolloverStore + core::fmt::Debug {
+pub trait Store:
+    LogStore + Outbox + Outlook + ReferenceStore + Renewals + RolloverStore + Sessions + core::fmt::Debug
+{
     /// Reads what an appraisal needs.
     fn snapshot<'a>(&'a self, device: &'a DeviceId, now: UnixTime) -> Reply<'a, Snapshot>;
 

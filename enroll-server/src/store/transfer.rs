@@ -45,6 +45,8 @@ const TABLES: &[&str] = &[
     "profiles",
     "trust_bundles",
     "rollovers",
+    "dashboard_links",
+    "dashboard_sessions",
     // Last: what its triggers count on the way gives way to the same from the file.
     "counts",
 ];

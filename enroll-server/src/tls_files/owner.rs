@@ -32,7 +32,7 @@ impl Owner {
     }
 
     /// Gives it the file.
-    pub(super) fn take(self, path: &Path) -> io::Result<()> {
+    pub(crate) fn take(self, path: &Path) -> io::Result<()> {
         std::os::unix::fs::chown(path, Some(self.uid), Some(self.gid))
     }
 }

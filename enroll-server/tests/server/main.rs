@@ -5,7 +5,9 @@
 #![expect(clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 mod administrators;
+mod broker_hooks;
 mod cli;
+mod dashboard;
 mod est;
 mod events;
 mod faults;

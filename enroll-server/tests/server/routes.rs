@@ -41,12 +41,12 @@ async fn without_credentials_only_public_things_are_given() {
                         assert_refused(&reply, Reject::MalformedMessage);
                     }
                     Access::ClientCertificate => assert_refused(&reply, Reject::NotAuthenticated),
-                    Access::Operator => assert_eq!(reply.status, 401, "{what}"),
+                    Access::Operator | Access::Broker => assert_eq!(reply.status, 401, "{what}"),
                     Access::EstClient => panic!("{what}: EST has a listener of its own"),
                 }
             }
         }
-        if route.access == Access::Operator {
+        if matches!(route.access, Access::Operator | Access::Broker) {
             for wrong in ["", "Bearer ", "Bearer 00", "Basic YTpi", &format!("Bearer {}", "0".repeat(64))] {
                 let headers = format!("Authorization: {wrong}\r\n");
                 let reply = site.tls().try_request(route.method, &path, &headers, &[]).await.unwrap();

@@ -14,12 +14,21 @@ end() {
     kill -"$1" "$server" 2>/dev/null
     wait "$server"
 }
+# All of its processes at once, none of which can do anything about it. The first is stopped before, or it would make new
+# ones.
+murder() {
+    kill -STOP "$server" || return
+    kill -KILL $(cat "/proc/$server/task/$server/children") "$server"
+    wait "$server" 2>/dev/null
+}
 begin "$@"
 while read -r order; do
     case $order in
     stop) end INT ;;
     crash) end QUIT ;;
+    kill) murder ;;
     start) begin "$@" ;;
+    look) kill -0 "$server" 2>/dev/null || begin "$@" ;;
     esac
     echo "$order"
 done

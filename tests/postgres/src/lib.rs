@@ -4,6 +4,7 @@
 //! Not a server to keep anything in.
 
 use core::sync::atomic::{AtomicU32, Ordering};
+use std::ffi::OsString;
 use std::fs;
 use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::net::TcpListener;
@@ -73,7 +74,18 @@ impl PostgresServer {
     /// # Errors
     /// Where PostgreSQL is missing or does not start.
     pub fn start() -> Result<Self, ServerError> {
-        Self::start_with(None)
+        Self::start_with(None, |_| Vec::new())
+    }
+
+    /// As [`start`](Self::start), with more in the environment of the server's processes: `environment` is given the folder,
+    /// which has their files below `data`.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub fn start_under(
+        environment: impl FnOnce(&Path) -> Vec<(&'static str, OsString)>,
+    ) -> Result<Self, ServerError> {
+        Self::start_with(None, environment)
     }
 
     /// As [`start`](Self::start), and on the loopback interface too, by TLS only, with this certificate chain and key in
@@ -82,10 +94,13 @@ impl PostgresServer {
     /// # Errors
     /// As [`start`](Self::start).
     pub fn start_with_tls(certificate: &str, key: &str) -> Result<Self, ServerError> {
-        Self::start_with(Some((certificate, key)))
+        Self::start_with(Some((certificate, key)), |_| Vec::new())
     }
 
-    fn start_with(tls: Option<(&str, &str)>) -> Result<Self, ServerError> {
+    fn start_with(
+        tls: Option<(&str, &str)>,
+        environment: impl FnOnce(&Path) -> Vec<(&'static str, OsString)>,
+    ) -> Result<Self, ServerError> {
         let bin = newest().ok_or(ServerError::Missing)?;
         // PostgreSQL refuses to run as root.
         let account = fs::metadata("/proc/self")?.uid() == 0;
@@ -104,6 +119,7 @@ impl PostgresServer {
             .arg(&folder)
             .arg(server.get_program())
             .args(server.get_args())
+            .envs(environment(&folder))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()?;
@@ -124,6 +140,16 @@ impl PostgresServer {
     pub fn database(&self) -> Result<String, ServerError> {
         let name = format!("d{}", self.databases.fetch_add(1, Ordering::Relaxed));
         self.run("createdb", &["-O", USER, &name])?;
+        Ok(self.address(&name))
+    }
+
+    /// Makes a database that is as `template` is, to which nobody may be connected; gives its address.
+    ///
+    /// # Errors
+    /// Where it cannot be made.
+    pub fn copy(&self, template: &str) -> Result<String, ServerError> {
+        let name = format!("d{}", self.databases.fetch_add(1, Ordering::Relaxed));
+        self.run("createdb", &["-O", USER, "-T", template, &name])?;
         Ok(self.address(&name))
     }
 
@@ -168,6 +194,22 @@ impl PostgresServer {
         self.order("crash")
     }
 
+    /// Kills all of its processes at once (SIGKILL).
+    ///
+    /// # Errors
+    /// Where its keeper is gone.
+    pub fn kill(&self) -> Result<(), ServerError> {
+        self.order("kill")
+    }
+
+    /// Starts it where it has ended by itself, as whatever watches over a real one does.
+    ///
+    /// # Errors
+    /// Where its keeper is gone.
+    pub fn look_after(&self) -> Result<(), ServerError> {
+        self.order("look")
+    }
+
     /// Starts it again, and waits until it answers.
     ///
     /// # Errors
@@ -187,7 +229,10 @@ impl PostgresServer {
     }
 
     /// Waits until it answers: 60 seconds at most, as after a crash it may have to go through its log.
-    fn wait(&self) -> Result<(), ServerError> {
+    ///
+    /// # Errors
+    /// Where it does not.
+    pub fn wait(&self) -> Result<(), ServerError> {
         // `pg_isready` says whether sessions are taken; it waits by itself for an answer, not for a server.
         for _ in 0..600 {
             if self.run("psql", &["-d", "postgres", "-qc", "SELECT 1"]).is_ok() {
@@ -326,6 +371,16 @@ mod tests {
         assert!(server.sql("d0", "SELECT a FROM t").is_err());
         server.begin_again().unwrap();
         assert_eq!(server.sql("d0", "SELECT a FROM t").unwrap(), "7");
+        server.kill().unwrap();
+        assert!(server.sql("d0", "SELECT a FROM t").is_err());
+        server.look_after().unwrap();
+        server.wait().unwrap();
+        assert_eq!(server.sql("d0", "SELECT a FROM t").unwrap(), "7");
+        let copy = server.copy("d0").unwrap();
+        assert_eq!(
+            (copy, server.sql("d1", "SELECT a FROM t").unwrap()),
+            (server.address("d1"), "7".to_owned())
+        );
         assert_eq!(server.sql("d0", "SHOW fsync").unwrap(), "on");
         let folder = server.folder.clone();
         drop(server);

@@ -14,6 +14,7 @@ use enroll_server::startup::start_at_rest;
 use firmware_sim::chance::Dice;
 use tokio::task::JoinSet;
 
+use super::database::{Cluster, StoreKind};
 use super::fleet::{Fleet, Request};
 use super::invariants::{Invariant, Violation, check};
 use super::ledger::Ledger;
@@ -30,6 +31,8 @@ pub struct LostAnswers {
     pub seed: u64,
     /// Plants a store that forgets what it was told.
     pub forgets: bool,
+    /// Where the server's database is.
+    pub store: StoreKind,
 }
 
 /// Devices; each has one request at a time.
@@ -46,11 +49,13 @@ impl LostAnswers {
     /// # Panics
     /// Where the machine cannot run it.
     pub fn run(&self) -> Result<u64, Violation> {
-        let fleet = Fleet::new(DEVICES);
+        let cluster = (self.store == StoreKind::Postgres).then(Cluster::start);
+        let fleet = Fleet::on(DEVICES, cluster.as_ref());
         let folder = fleet.new_server();
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
         let (ledger, lost) = runtime.block_on(Box::pin(self.serve(&fleet, &folder)))?;
         drop(runtime);
+        folder.end_leases();
         let newest =
             ledger.asked.keys().take(8).copied().filter(|_| self.intents <= DEVICES).collect::<Vec<_>>();
         check(&folder.config(), &ledger, 0, &newest)?;
@@ -78,7 +83,7 @@ impl LostAnswers {
                 lost += dropped;
                 ledger.answered(&request, 0, certificate.clone())?;
                 if self.forgets {
-                    forget(folder);
+                    folder.forget_certificates();
                 }
                 // Once more, by a device that has had its answer.
                 let again = granted(request.send(&issuance).await, &request)?;
@@ -122,12 +127,4 @@ fn granted(outcome: Result<Outcome, String>, request: &Request) -> Result<Vec<u8
         Ok(Outcome::Granted(granted)) => Ok(granted.der().to_vec()),
         other => Err(Violation::of(Invariant::WayForward, format!("{}: {other:?}", request.device))),
     }
-}
-
-/// The planted defect: what was recorded is gone.
-fn forget(folder: &StateFolder) {
-    let store = rusqlite::Connection::open(folder.path("server/store.sqlite")).expect("the store");
-    store.pragma_update(None, "foreign_keys", false).expect("a setting");
-    store.busy_timeout(Duration::from_secs(5)).expect("a setting");
-    let _gone = store.execute("DELETE FROM certificates", []).expect("to delete");
 }

@@ -3,18 +3,19 @@
 
 use core::sync::atomic::{AtomicU32, Ordering};
 use std::env;
-use std::fs::OpenOptions;
+use std::fs::{self, OpenOptions};
 use std::io::Write as _;
 use std::os::unix::process::ExitStatusExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
-use enroll_server::clock::SystemClock;
+use enroll_server::clock::{Clock, SystemClock};
 use enroll_server::config::Config;
 use enroll_server::failpoint::{Failpoint, Hook, Plant};
 use enroll_server::startup::{Options, Server};
 use rustix::process::Signal;
+use shared::UnixTime;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::harness::Process;
@@ -50,7 +51,7 @@ impl Place {
         Self::LogPublished,
     ];
 
-    const fn of(place: Failpoint) -> Self {
+    pub(crate) const fn of(place: Failpoint) -> Self {
         match place {
             Failpoint::Appraised => Self::Appraised,
             Failpoint::Recorded(_) => Self::Recorded,
@@ -72,6 +73,37 @@ pub struct Death {
     pub passage: u32,
 }
 
+/// What a server has beside that.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Extra<'a> {
+    /// A file that says by how many seconds its clock is ahead of this machine's; it may change while the server runs.
+    pub(super) clock: &'a Path,
+    /// The planted defect: it keeps something of every certificate.
+    pub(super) leaks: bool,
+}
+
+impl Extra<'_> {
+    /// Has `command`, one of [`Child::command`], run with it.
+    pub(super) fn on(&self, command: &mut Command) {
+        command.env(CLOCK, self.clock);
+        if self.leaks {
+            command.env(LEAKS, "1");
+        }
+    }
+}
+
+/// The clock of this machine, ahead of the time by what a file says.
+#[derive(Debug)]
+struct AheadClock(PathBuf);
+
+impl Clock for AheadClock {
+    fn now(&self) -> UnixTime {
+        let ahead: i64 =
+            fs::read_to_string(&self.0).ok().and_then(|text| text.parse().ok()).unwrap_or_default();
+        UnixTime::from_secs(SystemClock.now().as_secs().saturating_add_signed(ahead))
+    }
+}
+
 /// A server that runs.
 #[derive(Debug)]
 pub struct Child {
@@ -86,6 +118,8 @@ const CONFIG: &str = "FAULTS_CHILD_CONFIG";
 const WITNESS: &str = "FAULTS_CHILD_WITNESS";
 const DEATH: &str = "FAULTS_CHILD_DEATH";
 const PLANT: &str = "FAULTS_CHILD_PLANT";
+const CLOCK: &str = "FAULTS_CHILD_CLOCK";
+const LEAKS: &str = "FAULTS_CHILD_LEAKS";
 const PLANTS: [Plant; 4] = [
     Plant::SignsBeforeRecording,
     Plant::CommitsWithoutSync,
@@ -144,6 +178,12 @@ impl Child {
         self.process.stop().1
     }
 
+    /// The number of its process.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
     /// Whether it still runs.
     pub fn is_running(&mut self) -> bool {
         self.process.is_running()
@@ -160,7 +200,11 @@ pub fn serve() {
     runtime.block_on(async {
         let config = Config::load(Path::new(&config)).expect("settings");
         let options = Options { hook: hook() };
-        let server = Box::pin(Server::start_with(config, Arc::new(SystemClock), options)).await;
+        let clock: Arc<dyn Clock> = match env::var_os(CLOCK) {
+            Some(path) => Arc::new(AheadClock(path.into())),
+            None => Arc::new(SystemClock),
+        };
+        let server = Box::pin(Server::start_with(config, clock, options)).await;
         let server = server.unwrap_or_else(|error| panic!("the server does not start: {error:?}"));
         let mut end = signal(SignalKind::terminate()).expect("a signal");
         let bound = server.bound();
@@ -173,10 +217,15 @@ pub fn serve() {
 fn hook() -> Hook {
     let witness = env::var_os(WITNESS).expect("called by a harness");
     let death = env::var(DEATH).ok();
+    let leaks = env::var_os(LEAKS).is_some();
+    let kept = Mutex::new(Vec::new());
     let passed = AtomicU32::new(0);
     let hook = Hook::new(move |place| {
         if let Failpoint::Signed(serial) = place {
             let mut file = OpenOptions::new().create(true).append(true).open(&witness).expect("the witness");
+            if leaks {
+                kept.lock().expect("no panic").push(vec![1_u8; LEAK]);
+            }
             // In one write: whoever dies in it leaves a line or none.
             file.write_all(format!("signed {serial}\n").as_bytes()).expect("the witness");
         }
@@ -194,6 +243,9 @@ fn hook() -> Hook {
         None => hook,
     }
 }
+
+/// Bytes that the planted defect keeps of every certificate.
+const LEAK: usize = 1024 * 1024;
 
 fn say(text: &str) {
     #[expect(clippy::print_stdout, reason = "tells the harness, in another process")]

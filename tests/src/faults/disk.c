@@ -6,7 +6,10 @@
  * FAULTS_DISK_MARKS   a file outside of the folder whose writes are recorded as marks
  * FAULTS_DISK_FAIL    "N ERRNO LENGTH": operations N, N+1, ... N+LENGTH-1 fail, counted from 1; a write that fails for want
  *                     of room writes half of its bytes first; LENGTH 0 is for ever
- * FAULTS_DISK_FAILED  a file that is made when an operation has failed */
+ * FAULTS_DISK_FAILED  a file that is made when an operation has failed
+ * FAULTS_DISK_SHARED  in the place of FAIL and FAILED, for programs of several processes that share a count: a file of four
+ *                     numbers of 64 bits, which may change while they run: N (0 for none), ERRNO, LENGTH, and how many
+ *                     operations there were since */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -17,8 +20,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 enum { FDS = 4096, OBJECTS = 65536, MARKS = 0xffffffffu };
@@ -35,6 +40,7 @@ static size_t root_length;
 static int trace = -1;
 static long fail_first, fail_length, fail_errno, operations;
 static char failed_path[PATH_MAX];
+static int64_t *shared;
 
 __attribute__((constructor)) static void begin(void) {
     const char *text = getenv("FAULTS_DISK_ROOT");
@@ -48,6 +54,13 @@ __attribute__((constructor)) static void begin(void) {
     }
     if ((text = getenv("FAULTS_DISK_FAIL")) != NULL)
         if (sscanf(text, "%ld %ld %ld", &fail_first, &fail_errno, &fail_length) != 3) fail_first = 0;
+    if ((text = getenv("FAULTS_DISK_SHARED")) != NULL) {
+        int fd = (int)syscall(SYS_openat, AT_FDCWD, text, O_RDWR | O_CLOEXEC);
+        void *map = mmap(NULL, 4 * sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+        if (map == MAP_FAILED) abort();
+        shared = map;
+        syscall(SYS_close, fd);
+    }
     if ((text = getenv("FAULTS_DISK_FAILED")) != NULL) snprintf(failed_path, sizeof failed_path, "%s", text);
 }
 
@@ -75,6 +88,14 @@ static void record_path(char operation, uint32_t object, const char *path) {
 
 /* Whether this operation is one that has to fail; sets errno. */
 static int fails(void) {
+    if (shared != NULL) {
+        int64_t first = __atomic_load_n(&shared[0], __ATOMIC_SEQ_CST);
+        if (first == 0) return 0;
+        int64_t number = __atomic_add_fetch(&shared[3], 1, __ATOMIC_SEQ_CST);
+        if (number < first || number >= first + shared[2]) return 0;
+        errno = (int)shared[1];
+        return 1;
+    }
     long number = ++operations;
     if (fail_first == 0 || number < fail_first) return 0;
     if (fail_length > 0 && number >= fail_first + fail_length) return 0;
@@ -213,6 +234,22 @@ out:
 ssize_t write(int fd, const void *bytes, size_t length) { return do_write(fd, bytes, length, -1); }
 ssize_t pwrite(int fd, const void *bytes, size_t length, off_t offset) { return do_write(fd, bytes, length, offset); }
 ssize_t pwrite64(int fd, const void *bytes, size_t length, off64_t offset) { return do_write(fd, bytes, length, offset); }
+
+/* Part by part: a failure leaves a short write, as one by the system can. */
+ssize_t pwritev(int fd, const struct iovec *parts, int count, off_t offset) {
+    ssize_t sum = 0;
+    for (int n = 0; n < count; n++) {
+        ssize_t done = do_write(fd, parts[n].iov_base, parts[n].iov_len, offset + sum);
+        if (done < 0) return sum > 0 ? sum : done;
+        sum += done;
+        if ((size_t)done < parts[n].iov_len) break;
+    }
+    return sum;
+}
+
+ssize_t pwritev64(int fd, const struct iovec *parts, int count, off64_t offset) {
+    return pwritev(fd, parts, count, offset);
+}
 
 static int do_truncate(int fd, off_t length) {
     if (fd < 0 || fd >= FDS || object_of[fd] == 0) return (int)syscall(SYS_ftruncate, fd, length);

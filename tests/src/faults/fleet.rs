@@ -9,6 +9,7 @@ use enroll_server::nonce::NonceKey;
 use shared::DeviceId;
 use shared::message::latest::{EnrollRequest, RenewRequest};
 
+use super::database::{Cluster, Database};
 use super::ledger::KeyHash;
 use super::site::StateFolder;
 use crate::harness::{ClientKey, Csr, HandDevice, Wishes, World, now};
@@ -23,6 +24,8 @@ pub struct Fleet {
     /// The operator's bearer token.
     pub admin_token: String,
     nonces: NonceKey,
+    /// Before the world, whose server's it is.
+    database: Option<Database>,
     world: World,
 }
 
@@ -51,7 +54,25 @@ impl Fleet {
     /// Where one of the binaries fails.
     #[must_use]
     pub fn new(devices: u32) -> Self {
-        let world = World::new(Wishes { devices, ..Wishes::default() });
+        Self::on(devices, None)
+    }
+
+    /// As [`new`](Self::new), with a server on SQLite or on a database of its own in a PostgreSQL server.
+    ///
+    /// # Panics
+    /// As [`new`](Self::new).
+    #[must_use]
+    pub fn on(devices: u32, cluster: Option<&Cluster>) -> Self {
+        let database = cluster.map(Cluster::database);
+        let set_up = |world: &World| {
+            if let Some(database) = &database {
+                let settings = database.settings(&world.path("server"));
+                world.configure(
+                    &settings.each_ref().map(|(table, field, value)| (*table, *field, value.as_str())),
+                );
+            }
+        };
+        let world = World::with_steps(Wishes { devices, ..Wishes::default() }, |_| {}, set_up);
         world.configure(&[
             ("listen", "https", "\"127.0.0.1:0\""),
             ("listen", "http", "\"127.0.0.1:0\""),
@@ -62,7 +83,7 @@ impl Fleet {
         let devices = world.devices.iter().map(|id| HandDevice::load(&world, id)).collect();
         let admin_token = fs::read_to_string(world.path("server/admin.token")).expect("the operator's token");
         let admin_token = admin_token.trim().to_owned();
-        Self { devices, root: world.root(), admin_token, nonces, world }
+        Self { devices, root: world.root(), admin_token, nonces, database, world }
     }
 
     /// The files of a server that has not run yet.
@@ -74,7 +95,10 @@ impl Fleet {
     /// A folder with a server that has not run yet.
     #[must_use]
     pub fn new_server(&self) -> StateFolder {
-        StateFolder::copy_of(&self.files())
+        match &self.database {
+            Some(database) => StateFolder::copy_with(&self.files(), database),
+            None => StateFolder::copy_of(&self.files()),
+        }
     }
 
     /// A new request of a device to enroll.

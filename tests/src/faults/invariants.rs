@@ -42,6 +42,8 @@ pub enum Invariant {
     StaysRevoked,
     /// Log and database agree.
     LogAgrees,
+    /// What a server holds of memory, descriptors and threads does not grow.
+    Flat,
 }
 
 /// Something that does not hold.
@@ -75,14 +77,36 @@ impl fmt::Display for Violation {
 /// # Panics
 /// Where there is no runtime for it.
 pub fn check(config: &Path, ledger: &Ledger, upto: u64, repeated: &[KeyHash]) -> Result<(), Violation> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    runtime.block_on(Box::pin(check_in(config, ledger, upto, repeated)))
+    check_at(config, ledger, upto, repeated, Arc::new(SystemClock))
 }
 
-async fn check_in(config: &Path, ledger: &Ledger, upto: u64, repeated: &[KeyHash]) -> Result<(), Violation> {
+/// As [`check`], by another clock.
+///
+/// # Errors
+/// As [`check`].
+///
+/// # Panics
+/// As [`check`].
+pub fn check_at(
+    config: &Path,
+    ledger: &Ledger,
+    upto: u64,
+    repeated: &[KeyHash],
+    clock: Arc<dyn Clock>,
+) -> Result<(), Violation> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(Box::pin(check_in(config, ledger, upto, repeated, clock)))
+}
+
+async fn check_in(
+    config: &Path,
+    ledger: &Ledger,
+    upto: u64,
+    repeated: &[KeyHash],
+    clock: Arc<dyn Clock>,
+) -> Result<(), Violation> {
     let starts = |error: &dyn core::error::Error| Violation::of(Invariant::Starts, chain(error));
     let config = Config::load(config).map_err(|error| starts(&error))?;
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let at_rest = Box::pin(start_at_rest(&config, &clock, Hook::default())).await;
     let AtRest { issuance, mut log, .. } = at_rest.map_err(|error| starts(&error))?;
     let found = look(&issuance, ledger, upto, repeated, &config, &mut log).await;

@@ -27,6 +27,16 @@ pub enum Failure {
     Once,
 }
 
+impl Failure {
+    /// The number by which the system says so, and how many operations in a row fail.
+    pub(super) const fn errno_and_length(self) -> (i32, u64) {
+        match self {
+            Self::Full => (Errno::NOSPC.raw_os_error(), 30),
+            Self::Once => (Errno::IO.raw_os_error(), 1),
+        }
+    }
+}
+
 /// What is to be done.
 #[derive(Clone, Copy, Debug)]
 pub struct IoErrors {
@@ -49,7 +59,7 @@ pub struct Failed {
     pub later: u64,
 }
 
-/// How often a request is repeated before nothing helps any more.
+/// How often requests are repeated in a run before nothing helps any more.
 const PATIENCE: u32 = 300;
 
 impl IoErrors {
@@ -96,11 +106,8 @@ impl IoErrors {
         let folder = fleet.new_server();
         let (marks, failed) = (folder.path("witness"), folder.path("failed"));
         let mut command = Child::command(&folder.config(), &marks, None, self.plant);
-        let (errno, length) = match self.failure {
-            Failure::Full => (Errno::NOSPC, 30),
-            Failure::Once => (Errno::IO, 1),
-        };
-        let fail = Some((n, errno.raw_os_error(), length, failed.as_path()));
+        let (errno, length) = self.failure.errno_and_length();
+        let fail = Some((n, errno, length, failed.as_path()));
         Watch { root: &folder.server(), trace: None, marks: &marks, fail }.on(&mut command);
         let mut ledger = Ledger::default();
         match Child::start(&mut command) {
@@ -129,18 +136,34 @@ impl IoErrors {
         ledger: &mut Ledger,
         done: &mut Failed,
     ) -> Result<(), Violation> {
-        let mut first = None;
-        for device in &fleet.devices {
-            let request = fleet.enrollment(device);
-            let certificate = insist(fleet, child, &request, ledger, done)?;
-            first.get_or_insert((device, request, certificate));
-        }
-        if let Some((device, request, certificate)) = &first {
-            let renewal = fleet.renewal(device, request, certificate);
-            let _certificate = insist(fleet, child, &renewal, ledger, done)?;
-        }
-        Ok(())
+        let mut patience = PATIENCE;
+        let mut later = || {
+            done.later += 1;
+            patience -= 1;
+            patience > 0
+        };
+        enroll_and_renew(fleet, child, ledger, &mut later)
     }
+}
+
+/// All devices enroll, the first renews. Where the server says "later", `later` tells whether to go on.
+pub(super) fn enroll_and_renew(
+    fleet: &Fleet,
+    child: &Child,
+    ledger: &mut Ledger,
+    later: &mut dyn FnMut() -> bool,
+) -> Result<(), Violation> {
+    let mut first = None;
+    for device in &fleet.devices {
+        let request = fleet.enrollment(device);
+        let certificate = insist(fleet, child, &request, ledger, later)?;
+        first.get_or_insert((device, request, certificate));
+    }
+    if let Some((device, request, certificate)) = &first {
+        let renewal = fleet.renewal(device, request, certificate);
+        let _certificate = insist(fleet, child, &renewal, ledger, later)?;
+    }
+    Ok(())
 }
 
 /// Sends a request until it is answered: before that the server may only say "later".
@@ -149,11 +172,11 @@ fn insist(
     child: &Child,
     request: &Request,
     ledger: &mut Ledger,
-    done: &mut Failed,
+    later: &mut dyn FnMut() -> bool,
 ) -> Result<Vec<u8>, Violation> {
     ledger.asks(request);
     let path = if request.identity.is_some() { RENEW } else { ENROLL };
-    for _ in 0..PATIENCE {
+    loop {
         let config = client_config(&fleet.root, request.identity.as_ref());
         let reply = try_https(child.port, config, path, Some(&request.body));
         let reply =
@@ -162,11 +185,11 @@ fn insist(
             ledger.answered(request, 0, certificate.clone())?;
             return Ok(certificate);
         }
-        done.later += 1;
+        if !later() {
+            let found = format!("{} is told \"later\", with a disk that is good again", request.device);
+            return Err(Violation::of(Invariant::WayForward, found));
+        }
     }
-    let found =
-        format!("{} is told \"later\" {PATIENCE} times, with a disk that is good again", request.device);
-    Err(Violation::of(Invariant::WayForward, found))
 }
 
 /// The certificate, or nothing where the device is to come later; anything else is the wrong answer to a failing disk.

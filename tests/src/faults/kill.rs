@@ -1,4 +1,5 @@
-//! Kills a server (SIGKILL) with eight requests in flight: at random moments, and at every named place.
+//! Kills a server (SIGKILL) with eight requests in flight: at random moments, and at every named place. And its PostgreSQL,
+//! where it has one: then the server has to go on by itself when the database is there again.
 //!
 //! One database lives through all of it. After each death every client repeats the request that was not answered, and one
 //! of them its last one that was; every so often, and at the end, all invariants are checked.
@@ -16,11 +17,12 @@ use shared::endpoint::ENROLL;
 use shared::message::latest::{Answer, Outcome};
 
 use super::child::{Child, Death, Place};
+use super::database::{Cluster, StoreKind};
 use super::fleet::{Fleet, Request};
 use super::invariants::{Invariant, Violation, check};
 use super::ledger::{KeyHash, Ledger};
 use super::site::StateFolder;
-use crate::harness::{HandDevice, client_config, try_https};
+use crate::harness::{HandDevice, LIMIT, client_config, try_https};
 
 /// Requests in flight.
 const LANES: usize = 8;
@@ -40,6 +42,10 @@ pub struct Kills {
     pub random: u32,
     /// Deaths at each named place.
     pub named: u32,
+    /// Deaths of the database, each followed by one of the server; with PostgreSQL.
+    pub database: u32,
+    /// Where the server's database is.
+    pub store: StoreKind,
     /// After how many deaths all invariants are checked.
     pub check_every: u32,
     /// Seed of the moments.
@@ -51,8 +57,10 @@ pub struct Kills {
 /// What was done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Killed {
-    /// Deaths.
+    /// Deaths of the server.
     pub deaths: u32,
+    /// Deaths of the database.
+    pub database: u32,
     /// Requests that were answered.
     pub answered: u32,
     /// Requests that were in flight at a death.
@@ -74,6 +82,27 @@ struct Lane<'f> {
     repeats: bool,
 }
 
+/// What dies, and when.
+#[derive(Clone, Copy)]
+enum What {
+    Named(Death),
+    Random,
+    Database,
+}
+
+/// So many answers, and then so long.
+type Moment = (u64, Duration);
+
+/// How a server comes to its end.
+enum End<'c> {
+    /// At a named place.
+    ByItself,
+    /// At this moment after its start.
+    At(Moment),
+    /// After its database was killed at the first moment and started again, at the second one after that.
+    After(&'c Cluster, Moment, Moment),
+}
+
 /// What came of a request.
 enum Came {
     Certificate(Vec<u8>),
@@ -92,7 +121,8 @@ impl Kills {
     /// # Panics
     /// Where the machine cannot run it.
     pub fn run(&self) -> Result<Killed, Violation> {
-        let fleet = Fleet::new(u32::try_from(LANES * TURNS).expect("few"));
+        let cluster = (self.store == StoreKind::Postgres).then(Cluster::start);
+        let fleet = Fleet::on(u32::try_from(LANES * TURNS).expect("few"), cluster.as_ref());
         let folder = fleet.new_server();
         let mut lanes: Vec<Lane<'_>> =
             fleet.devices.chunks(TURNS).map(|some| Lane::new(&fleet, some)).collect();
@@ -100,18 +130,27 @@ impl Kills {
             (Ledger::default(), Killed::default(), Dice::new(self.seed, "kills", 0));
         let named = Place::ALL
             .into_iter()
-            .flat_map(|place| (1..=self.named).map(move |passage| Some(Death { place, passage })));
-        let deaths: Vec<_> = named.chain((0..self.random).map(|_| None)).collect();
-        for death in deaths {
+            .flat_map(|place| (1..=self.named).map(move |passage| What::Named(Death { place, passage })));
+        let database = cluster.iter().flat_map(|_| (0..self.database).map(|_| What::Database));
+        let deaths: Vec<_> = named.chain(database).chain((0..self.random).map(|_| What::Random)).collect();
+        for what in deaths {
+            let death = if let What::Named(death) = what { Some(death) } else { None };
             let mut command = Child::command(&folder.config(), &witness(&folder), death, self.plant);
-            let moment = (dice.below(ANSWERS + 1), Duration::from_micros(dice.below(WINDOW)));
+            let mut moment = || (dice.below(ANSWERS + 1), Duration::from_micros(dice.below(WINDOW)));
+            let end = match (what, &cluster) {
+                (What::Named(_), _) => End::ByItself,
+                (What::Database, Some(cluster)) => End::After(cluster, moment(), moment()),
+                (What::Database | What::Random, _) => End::At(moment()),
+            };
+            folder.end_leases();
             let started = Child::start(&mut command);
             if let Some(child) = started.map_err(|said| Violation::of(Invariant::Starts, said))? {
                 // One client repeats what was answered, the others get on.
                 let repeating = usize::try_from(done.deaths).unwrap_or_default() % LANES;
                 lanes.iter_mut().enumerate().for_each(|(lane, of)| of.repeats = lane == repeating);
-                done.cut += self.round(&mut lanes, &mut ledger, child, death.is_none().then_some(moment))?;
+                done.cut += self.round(&mut lanes, &mut ledger, child, end)?;
             }
+            done.database += u32::from(matches!(what, What::Database));
             done.deaths += 1;
             if done.deaths.is_multiple_of(self.check_every) {
                 self.check(&folder, &mut ledger, &lanes, &mut dice)?;
@@ -124,31 +163,45 @@ impl Kills {
         Ok(done)
     }
 
-    /// Serves all lanes until the server is dead: by itself, or at `moment`, so many answers and then so long after its
-    /// start. Gives how many requests were in flight.
+    /// Serves all lanes until the server is dead. Gives how many requests were in flight.
     fn round(
         &self,
         lanes: &mut [Lane<'_>],
         ledger: &mut Ledger,
         mut child: Child,
-        moment: Option<(u64, Duration)>,
+        end: End<'_>,
     ) -> Result<u32, Violation> {
         let (dead, port) = (AtomicBool::new(false), child.port);
         let (tell, hear) = mpsc::channel();
         let mut heard = Vec::new();
+        let mut lives = true;
         thread::scope(|scope| {
             for lane in lanes.iter_mut() {
                 let (tell, dead) = (tell.clone(), &dead);
                 scope.spawn(move || lane.run(port, dead, &tell));
             }
             drop(tell);
-            match moment {
-                Some((answers, time)) => {
-                    heard.extend(hear.iter().take(usize::try_from(answers).unwrap_or_default()));
-                    pause(time);
+            let mut await_moment = |(answers, time): Moment| {
+                let answers = (0..answers).map_while(|_| hear.recv_timeout(LIMIT).ok());
+                let before = heard.len();
+                heard.extend(answers);
+                pause(time);
+                heard.len() - before
+            };
+            match end {
+                End::At(moment) => {
+                    let _answers = await_moment(moment);
                     child.kill();
                 }
-                None => {
+                End::After(cluster, database, server) => {
+                    let _answers = await_moment(database);
+                    cluster.server.kill().expect("to kill the database");
+                    cluster.server.begin_again().expect("a database that starts again");
+                    // At least one answer: by the server that has lived through it.
+                    lives = await_moment((server.0 + 1, server.1)) > 0;
+                    child.kill();
+                }
+                End::ByItself => {
                     while child.is_running() {
                         pause(Duration::from_millis(1));
                     }
@@ -157,6 +210,10 @@ impl Kills {
             dead.store(true, Ordering::SeqCst);
             heard.extend(hear.iter());
         });
+        if !lives {
+            let found = format!("no answer {LIMIT:?} after the database was there again");
+            return Err(Violation::of(Invariant::WayForward, found));
+        }
         let mut cut = 0;
         for (request, came) in heard {
             ledger.asks(&request);
@@ -187,6 +244,7 @@ impl Kills {
             let some = usize::try_from(dice.below(newest.len() as u64)).unwrap_or_default();
             repeated.push(newest.swap_remove(some).key);
         }
+        folder.end_leases();
         check(&folder.config(), ledger, 0, &repeated)
     }
 }
@@ -218,7 +276,8 @@ impl<'f> Lane<'f> {
                         (self.open, self.last) = (None, Some(request));
                     }
                 }
-                Came::Later => {}
+                // Not as fast as it can: a database that starts again needs the processor.
+                Came::Later => pause(Duration::from_millis(20)),
                 Came::Nothing => {
                     tell.send((request, None)).expect("somebody listens");
                     return;

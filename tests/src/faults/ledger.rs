@@ -25,6 +25,8 @@ pub struct Asked {
 pub struct Ledger {
     /// By key.
     pub asked: BTreeMap<KeyHash, Asked>,
+    /// Keys, in the order in which they were first asked for.
+    order: Vec<KeyHash>,
     /// What was signed, by a witness inside the server.
     pub signed: Vec<(u64, Serial)>,
     /// Devices of which the operator was told that they are revoked.
@@ -36,8 +38,16 @@ pub struct Ledger {
 impl Ledger {
     /// A request is about to be sent.
     pub fn asks(&mut self, request: &Request) {
-        let asked = Asked { request: request.clone(), answer: None };
-        self.asked.entry(request.key).or_insert(asked);
+        if !self.asked.contains_key(&request.key) {
+            self.order.push(request.key);
+            self.asked.insert(request.key, Asked { request: request.clone(), answer: None });
+        }
+    }
+
+    /// What was asked for after the first `known` requests.
+    #[must_use]
+    pub fn newest(&self, known: usize) -> Vec<KeyHash> {
+        self.order.get(known..).unwrap_or_default().to_vec()
     }
 
     /// A certificate came.
@@ -54,6 +64,8 @@ impl Ledger {
             }
             Some(_) => Ok(()),
             None => {
+                // A device may have sent another one for the same key before, with a nonce that was too old.
+                asked.request = request.clone();
                 asked.answer = Some((at, certificate));
                 Ok(())
             }

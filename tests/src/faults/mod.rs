@@ -5,6 +5,8 @@
 
 mod answers;
 mod child;
+mod database;
+mod database_errors;
 mod disk;
 mod fleet;
 pub mod invariants;
@@ -13,15 +15,19 @@ mod kill;
 mod ledger;
 mod power;
 mod site;
+mod soak;
 mod trace;
 
 pub use answers::LostAnswers;
 pub use child::{Child, Death, Place, serve};
+pub use database::{Cluster, StoreKind};
+pub use database_errors::DatabaseErrors;
 pub use disk::Loss;
 pub use fleet::{Fleet, Request};
-pub use invariants::{Violation, check};
+pub use invariants::{Invariant, Violation, check};
 pub use io_errors::{Failed, Failure, IoErrors};
 pub use kill::{Killed, Kills};
 pub use ledger::{Asked, KeyHash, Ledger};
 pub use power::{Cut, Recording};
 pub use site::StateFolder;
+pub use soak::{Soak, Soaked, Usage};

@@ -1,16 +1,21 @@
 //! A folder with a server's files, in memory where the machine has a file system there.
 
+use core::time::Duration;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use tempfile::TempDir;
 
-use crate::harness::{Finished, binary, run};
+use super::database::{Database, StoreKind};
+use crate::harness::{Finished, binary, configure, run};
 
-/// A server's files, gone when this is dropped.
+/// A server's files, gone when this is dropped, with its database where that is on PostgreSQL.
 #[derive(Debug)]
-pub struct StateFolder(TempDir);
+pub struct StateFolder {
+    folder: TempDir,
+    database: Option<Database>,
+}
 
 impl StateFolder {
     /// A copy of the files in `from`.
@@ -21,6 +26,18 @@ impl StateFolder {
     pub fn copy_of(from: &Path) -> Self {
         let folder = Self::empty();
         copy(from, &folder.server());
+        folder
+    }
+
+    /// A copy of the files in `from`, which are a server's on `database`, with a copy of that.
+    pub(super) fn copy_with(from: &Path, database: &Database) -> Self {
+        let (mut folder, copy) = (Self::copy_of(from), database.cluster.copy(database));
+        let settings = copy.settings(&folder.server());
+        configure(
+            &folder.config(),
+            &settings.each_ref().map(|(table, field, value)| (*table, *field, value.as_str())),
+        );
+        folder.database = Some(copy);
         folder
     }
 
@@ -37,13 +54,41 @@ impl StateFolder {
         } else {
             TempDir::with_prefix("faults-")
         };
-        Self(made.expect("a temporary folder"))
+        Self { folder: made.expect("a temporary folder"), database: None }
     }
 
     /// A path in the folder, beside the server's files.
     #[must_use]
     pub fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
+        self.folder.path().join(name)
+    }
+
+    /// Where its database is.
+    #[must_use]
+    pub const fn store(&self) -> StoreKind {
+        if self.database.is_some() { StoreKind::Postgres } else { StoreKind::Sqlite }
+    }
+
+    /// Takes the leases back that a dead server held over other servers on its database: they run out by themselves, after
+    /// a time that a test need not wait.
+    pub(super) fn end_leases(&self) {
+        if let Some(database) = &self.database {
+            let _none = database.sql("DELETE FROM leases");
+        }
+    }
+
+    /// Plants a defect: the store forgets its certificates.
+    pub(crate) fn forget_certificates(&self) {
+        const FORGET: &str = "DELETE FROM certificates";
+        if let Some(database) = &self.database {
+            // Without a look at what refers to them.
+            let _none = database.sql(&format!("SET session_replication_role = replica; {FORGET}"));
+            return;
+        }
+        let store = rusqlite::Connection::open(self.path("server/store.sqlite")).expect("the store");
+        store.pragma_update(None, "foreign_keys", false).expect("a setting");
+        store.busy_timeout(Duration::from_secs(5)).expect("a setting");
+        let _gone = store.execute(FORGET, []).expect("to delete");
     }
 
     /// The server's files.

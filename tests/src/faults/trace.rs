@@ -3,6 +3,7 @@
 use std::env;
 use std::ffi::OsString;
 use std::fs;
+use std::os::unix::fs::{FileExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
@@ -69,6 +70,59 @@ impl Watch<'_> {
     }
 }
 
+/// Lets operations of a program of several processes fail, while they run; see `FAULTS_DISK_SHARED` in `disk.c`.
+#[derive(Debug)]
+pub(super) struct Fault(TempDir);
+
+impl Fault {
+    /// One that lets nothing fail yet.
+    pub(super) fn new() -> Self {
+        let folder = TempDir::with_prefix("faults-shared-").expect("a temporary folder");
+        let fault = Self(folder);
+        fault.write([0; 4]);
+        // The program may run as another account.
+        let open = |path: &Path, mode| {
+            fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("to open a file to others");
+        };
+        open(fault.0.path(), 0o755);
+        open(&fault.path(), 0o666);
+        fault
+    }
+
+    /// The environment of the program, whose files below `root` can fail.
+    pub(super) fn variables(&self, root: &Path) -> Vec<(&'static str, OsString)> {
+        vec![
+            ("LD_PRELOAD", library()),
+            ("FAULTS_DISK_ROOT", root.into()),
+            ("FAULTS_DISK_SHARED", self.path().into()),
+        ]
+    }
+
+    /// From the `first` operation on, counted from now, `length` operations fail with this number of the system.
+    pub(super) fn arm(&self, first: u64, errno: i32, length: u64) {
+        let number = |n: u64| i64::try_from(n).expect("few");
+        self.write([number(first), errno.into(), number(length), 0]);
+    }
+
+    /// Lets nothing fail any more. Gives how many operations there were.
+    pub(super) fn disarm(&self) -> u64 {
+        let bytes = fs::read(self.path()).expect("a count");
+        self.write([0; 4]);
+        u64::from_le_bytes(bytes[24..32].try_into().expect("eight bytes"))
+    }
+
+    fn write(&self, numbers: [i64; 4]) {
+        let bytes: Vec<u8> = numbers.into_iter().flat_map(i64::to_le_bytes).collect();
+        // In place: the processes look at this file, not at one that takes its name.
+        let file = fs::OpenOptions::new().write(true).create(true).truncate(false).open(self.path());
+        file.and_then(|file| file.write_all_at(&bytes, 0)).expect("to write numbers");
+    }
+
+    fn path(&self) -> PathBuf {
+        self.0.path().join("fault")
+    }
+}
+
 /// The library that stands between a program and its disk, compiled once.
 fn library() -> OsString {
     static BUILT: OnceLock<(TempDir, PathBuf)> = OnceLock::new();
@@ -82,6 +136,8 @@ fn library() -> OsString {
             .arg(&library)
             .arg(&source);
         let _said = run(compiler.arg("-lpthread")).success();
+        // The program may run as another account.
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).expect("to open the folder");
         (folder, library)
     });
     let mut list = OsString::from(path);

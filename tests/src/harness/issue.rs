@@ -1,8 +1,9 @@
 //! Certificates that the enrollment server would not issue: expired ones, those of an operator or a broker.
 
+use rcgen::string::PrintableString;
 use rcgen::{
-    CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, Issuer, KeyPair, KeyUsagePurpose,
-    SanType, SerialNumber,
+    CertificateParams, DistinguishedName, DnType, DnValue, ExtendedKeyUsagePurpose, Issuer, KeyPair,
+    KeyUsagePurpose, SanType, SerialNumber,
 };
 use shared::UnixTime;
 
@@ -122,7 +123,11 @@ fn parameters(order: &Order<'_>) -> CertificateParams {
     let mut params = CertificateParams::default();
     params.distinguished_name = DistinguishedName::new();
     params.distinguished_name.push(DnType::CommonName, order.name);
-    params.distinguished_name.push(DnType::CustomDnType(SERIAL_NUMBER.to_vec()), order.name);
+    // RFC 5280, appendix A.1: a PrintableString, without which Erlang reads no certificate. Names that cannot be one are
+    // for tests of names.
+    let printable = PrintableString::try_from(order.name).map(DnValue::PrintableString);
+    let number = printable.unwrap_or_else(|_| DnValue::Utf8String(order.name.to_owned()));
+    params.distinguished_name.push(DnType::CustomDnType(SERIAL_NUMBER.to_vec()), number);
     let epoch = rcgen::date_time_ymd(1970, 1, 1);
     params.not_before = epoch + core::time::Duration::from_secs(order.not_before.as_secs());
     params.not_after = epoch + core::time::Duration::from_secs(order.not_after.as_secs());

@@ -13,6 +13,7 @@ mod issue;
 pub mod matrix;
 pub mod measured_boot;
 mod mosquitto;
+mod nginx;
 mod probe;
 mod process;
 mod site;
@@ -22,16 +23,17 @@ mod wait;
 mod world;
 
 pub use binaries::{binary, peer};
-pub use device::{Csr, HandDevice, post};
+pub use device::{Csr, HandDevice, post, written};
 pub use https::{ClientKey, Reply, client_config, connect, exchange, http, https, operator, try_https};
 pub use issue::{
     Order, certify, certify_by_client, certify_by_impostor, certify_by_stranger, certify_changed,
 };
 pub use mosquitto::{Files as BrokerFiles, Mosquitto, Weakness};
-pub use probe::{Login, NOT_AUTHORIZED, Probe, ProbeError};
+pub use nginx::{Nginx, echo_service};
+pub use probe::{Login, NOT_AUTHORIZED, Probe, ProbeError, Version};
 pub use process::{Finished, Process, run};
 pub use site::Site;
 pub use swtpm::{Swtpm, TpmMaker};
 pub use tpm_fleet::TpmFleet;
 pub use wait::{LIMIT, free_port, now, until};
-pub use world::{LOT_GROUP, QEMU_HOST, Wishes, World};
+pub use world::{LOT_GROUP, QEMU_HOST, Wishes, World, configure};

@@ -1,4 +1,4 @@
-//! A small MQTT 5 client over rustls, for looking at a broker from outside and for attacking it.
+//! A small client of MQTT 5 and 3.1.1 over rustls, for looking at a broker from outside and for attacking it.
 //!
 //! It says exactly how a login fails, which client libraries blur: by which TLS alert or which reason code.
 
@@ -31,6 +31,16 @@ pub struct Login<'a> {
 pub struct Probe {
     stream: StreamOwned<ClientConnection, TcpStream>,
     pending: Vec<(String, Vec<u8>)>,
+    version: Version,
+}
+
+/// Which MQTT is spoken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Version {
+    /// MQTT 5, as the agents do.
+    V5,
+    /// MQTT 3.1.1, for brokers that speak nothing else.
+    V311,
 }
 
 /// How a login failed.
@@ -55,11 +65,35 @@ impl Probe {
     /// # Panics
     /// Where nobody listens, or `login` holds no usable certificate.
     pub fn connect(login: &Login<'_>) -> Result<Self, ProbeError> {
+        Self::connect_by(Version::V5, login, None)
+    }
+
+    /// Logs in by this version of MQTT, and with a user name and password, where they are given.
+    ///
+    /// # Errors
+    /// How the broker refused.
+    ///
+    /// # Panics
+    /// As [`connect`](Self::connect).
+    pub fn connect_by(
+        version: Version,
+        login: &Login<'_>,
+        password: Option<(&str, &str)>,
+    ) -> Result<Self, ProbeError> {
         let config = client_config(login.root, login.identity.as_ref());
-        let mut probe = Self { stream: connect(login.port, config), pending: Vec::new() };
-        // Variable header: protocol, version 5, clean start, keep-alive of a minute, no properties.
-        let mut body = b"\x00\x04MQTT\x05\x02\x00\x3c\x00".to_vec();
+        let mut probe = Self { stream: connect(login.port, config), pending: Vec::new(), version };
+        // Variable header: protocol, version, flags with clean start, keep-alive of a minute, no properties.
+        let flags = if password.is_some() { 0xc2 } else { 0x02 };
+        let (level, properties) = match version {
+            Version::V5 => (5, b"\x00".as_slice()),
+            Version::V311 => (4, b"".as_slice()),
+        };
+        let mut body = [b"\x00\x04MQTT".as_slice(), &[level, flags, 0, 60], properties].concat();
         put_text(&mut body, login.client_id);
+        if let Some((user, password)) = password {
+            put_text(&mut body, user);
+            put_text(&mut body, password);
+        }
         probe.send(0x10, &body)?;
         match probe.packet()? {
             (0x20, body) => match body.get(1) {
@@ -76,11 +110,21 @@ impl Probe {
     /// # Panics
     /// Where the connection breaks.
     pub fn subscribe(&mut self, filter: &str) -> u8 {
-        let mut body = vec![0, 1, 0];
+        self.try_subscribe(filter).expect("to subscribe")
+    }
+
+    /// As [`subscribe`](Self::subscribe), at a broker that may close the connection instead.
+    ///
+    /// # Errors
+    /// How it did.
+    pub fn try_subscribe(&mut self, filter: &str) -> Result<u8, ProbeError> {
+        let mut body = vec![0, 1];
+        body.extend(self.no_properties());
         put_text(&mut body, filter);
         body.push(1);
-        self.send(0x82, &body).expect("to subscribe");
-        self.answer(0x90).last().copied().expect("a reason code")
+        self.send(0x82, &body)?;
+        let empty = || ProbeError::Other("an empty SUBACK".into());
+        self.try_answer(0x90)?.last().copied().ok_or_else(empty)
     }
 
     /// Publishes with QoS 1; the reason code of the broker, with 0 for all success: that nobody is subscribed (0x10)
@@ -100,14 +144,32 @@ impl Probe {
         self.publish_as(0x33, topic, payload)
     }
 
+    /// As [`publish`](Self::publish), at a broker that may close the connection instead: MQTT 3.1.1 knows no refusal.
+    ///
+    /// # Errors
+    /// How it did.
+    pub fn try_publish(&mut self, topic: &str, payload: &[u8]) -> Result<u8, ProbeError> {
+        self.try_publish_as(0x32, topic, payload)
+    }
+
     fn publish_as(&mut self, kind: u8, topic: &str, payload: &[u8]) -> u8 {
+        self.try_publish_as(kind, topic, payload).expect("to publish")
+    }
+
+    fn try_publish_as(&mut self, kind: u8, topic: &str, payload: &[u8]) -> Result<u8, ProbeError> {
         let mut body = Vec::new();
         put_text(&mut body, topic);
-        body.extend([0, 2, 0]);
+        body.extend([0, 2]);
+        body.extend(self.no_properties());
         body.extend_from_slice(payload);
-        self.send(kind, &body).expect("to publish");
+        self.send(kind, &body)?;
         // A PUBACK of two bytes means success (MQTT 5, section 3.4.2.1).
-        self.answer(0x40).get(2).copied().filter(|reason| *reason >= 0x80).unwrap_or(0)
+        Ok(self.try_answer(0x40)?.get(2).copied().filter(|reason| *reason >= 0x80).unwrap_or(0))
+    }
+
+    /// The length of no properties, which MQTT 3.1.1 does not have.
+    fn no_properties(&self) -> Option<u8> {
+        (self.version == Version::V5).then_some(0)
     }
 
     /// Waits for a message that `wanted` takes something from.
@@ -166,10 +228,14 @@ impl Probe {
 
     /// The body of the next packet of this kind; messages in between are kept.
     fn answer(&mut self, wanted: u8) -> Vec<u8> {
+        self.try_answer(wanted).expect("an answer")
+    }
+
+    fn try_answer(&mut self, wanted: u8) -> Result<Vec<u8>, ProbeError> {
         loop {
-            let (kind, body) = self.packet().expect("an answer");
+            let (kind, body) = self.packet()?;
             if kind == wanted {
-                return body;
+                return Ok(body);
             }
             if kind >> 4 == 3 {
                 let message = self.received(kind, &body);
@@ -188,8 +254,10 @@ impl Probe {
             self.send(0x40, &id).expect("to acknowledge");
             at += 2;
         }
-        // Properties: their length is one byte in all that is sent here.
-        at += 1 + usize::from(body[at]);
+        if self.version == Version::V5 {
+            // Properties: their length is one byte in all that is sent here.
+            at += 1 + usize::from(body[at]);
+        }
         (topic, body[at..].to_vec())
     }
 

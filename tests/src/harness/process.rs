@@ -170,6 +170,21 @@ impl Process {
         (status, self.output())
     }
 
+    /// For a destructor: asks it to stop (SIGTERM) and waits some seconds for its end. Asserts nothing, since the test may
+    /// be failing already.
+    pub fn end_softly(&mut self) {
+        let runs = |child: &mut Child| matches!(child.try_wait(), Ok(None));
+        if runs(&mut self.child) {
+            self.signal(Signal::TERM);
+        }
+        for _ in 0..500 {
+            if !runs(&mut self.child) {
+                return;
+            }
+            super::wait::pause(core::time::Duration::from_millis(20));
+        }
+    }
+
     /// Waits for its end.
     ///
     /// # Panics

@@ -275,14 +275,7 @@ impl World {
     /// # Panics
     /// Where the file is not TOML, or a value is not.
     pub fn configure(&self, fields: &[(&str, &str, &str)]) {
-        let path = self.path("server/enroll-server.toml");
-        let mut config: toml::Table = self.text("server/enroll-server.toml").parse().expect("TOML");
-        for (table, field, value) in fields {
-            let value: toml::Table = format!("v = {value}").parse().expect("a value in TOML");
-            let table = config.entry(*table).or_insert_with(|| toml::Table::new().into());
-            table.as_table_mut().expect("a table").insert((*field).to_owned(), value["v"].clone());
-        }
-        fs::write(path, config.to_string()).expect("to write the configuration");
+        configure(&self.path("server/enroll-server.toml"), fields);
     }
 
     /// Gives the lot's group a policy: that of the group `default`, without a change.
@@ -342,6 +335,21 @@ impl World {
             let _keys = self.server(&["attestation-key", "import", &keys]).success();
         }
     }
+}
+
+/// Sets fields in a file of settings: table, field and value in TOML.
+///
+/// # Panics
+/// Where the file is not TOML, or a value is not.
+pub fn configure(path: &Path, fields: &[(&str, &str, &str)]) {
+    let text = fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let mut config: toml::Table = text.parse().expect("TOML");
+    for (table, field, value) in fields {
+        let value: toml::Table = format!("v = {value}").parse().expect("a value in TOML");
+        let table = config.entry(*table).or_insert_with(|| toml::Table::new().into());
+        table.as_table_mut().expect("a table").insert((*field).to_owned(), value["v"].clone());
+    }
+    fs::write(path, config.to_string()).expect("to write the configuration");
 }
 
 /// The group that a lot is put into by what its devices enroll with.

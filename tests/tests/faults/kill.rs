@@ -2,34 +2,58 @@
 
 use enroll_server::failpoint::Plant;
 use tests::faults::invariants::Invariant;
-use tests::faults::{Killed, Kills};
+use tests::faults::{Killed, Kills, StoreKind};
 
-const CI: Kills = Kills { random: 500, named: 3, check_every: 50, seed: 6, plant: None };
+const SQLITE: Kills = Kills {
+    random: 460,
+    named: 3,
+    database: 0,
+    store: StoreKind::Sqlite,
+    check_every: 50,
+    seed: 6,
+    plant: None,
+};
+const POSTGRES: Kills =
+    Kills { random: 40, named: 1, database: 3, store: StoreKind::Postgres, check_every: 25, ..SQLITE };
 
 #[test]
 fn a_server_that_is_killed_at_any_moment_loses_nothing() {
-    report(CI.run().unwrap_or_else(|violation| panic!("{violation}")));
+    report(SQLITE);
+}
+
+#[test]
+fn neither_does_one_on_postgresql_that_is_killed_or_whose_database_is() {
+    report(POSTGRES);
 }
 
 /// To be run by hand: docs/faults.md.
 #[test]
-#[ignore = "the long form: 10,000 deaths"]
+#[ignore = "the long form: 10,000 deaths on each store"]
 fn long_kill() {
-    let long = Kills { random: 10_000, named: 100, check_every: 500, ..CI };
-    report(long.run().unwrap_or_else(|violation| panic!("{violation}")));
+    let long = Kills { random: 10_000, named: 100, check_every: 500, ..SQLITE };
+    report(long);
+    report(Kills { database: 200, store: StoreKind::Postgres, ..long });
 }
 
 /// The harness turns red on a server that signs before the intent is durable.
 #[test]
 fn a_signature_without_an_intent_is_found() {
-    let plant = Some(Plant::SignsBeforeRecording);
-    let found = Kills { random: 0, named: 1, check_every: 1, plant, ..CI }.run().unwrap_err();
-    assert_eq!(found.invariant, Invariant::SignedHasIntent, "{found}");
+    for store in [StoreKind::Sqlite, StoreKind::Postgres] {
+        let plant = Some(Plant::SignsBeforeRecording);
+        let kills = Kills { random: 0, named: 1, database: 0, store, check_every: 1, plant, ..SQLITE };
+        let found = kills.run().unwrap_err();
+        assert_eq!(found.invariant, Invariant::SignedHasIntent, "{store:?}: {found}");
+    }
 }
 
-fn report(Killed { deaths, answered, cut, checks }: Killed) {
+fn report(kills: Kills) {
+    let killed = kills.run().unwrap_or_else(|violation| panic!("{:?}: {violation}", kills.store));
+    let Killed { deaths, database, answered, cut, checks } = killed;
     #[expect(clippy::print_stdout, reason = "the figures of docs/faults.md")]
     {
-        println!("{deaths} deaths, {answered} requests answered, {cut} cut off, {checks} checks");
+        let store = kills.store;
+        println!(
+            "{store:?}: {deaths} deaths, {database} of the database, {answered} requests answered, {cut} cut off, {checks} checks"
+        );
     }
 }

@@ -14,6 +14,7 @@ mod io_errors;
 mod kill;
 mod power;
 mod restored;
+mod soak;
 
 /// The server in a process of its own that the harnesses here kill, starve and look at.
 #[test]

@@ -8,7 +8,7 @@ use ca::crl::Reason;
 use clap::{Args, Subcommand, ValueEnum};
 use shared::DeviceId;
 
-use crate::store::{DeviceFilter, DeviceState, Find, Page, Rate, Selection, Tag};
+use crate::store::{Action, DenialError, DeviceFilter, DeviceState, Find, Page, Rate, Selection, Tag};
 
 #[derive(Debug, Subcommand)]
 pub(in crate::cli) enum Device {
@@ -317,9 +317,8 @@ impl core::str::FromStr for Tags {
     }
 }
 
-fn denial(text: &str) -> Result<String, String> {
-    let good = (1..=200).contains(&text.len()) && !text.contains(char::is_control);
-    if good { Ok(text.to_owned()) } else { Err("expected a sentence of 1 to 200 bytes".to_owned()) }
+fn denial(text: &str) -> Result<String, DenialError> {
+    Action::deny(text).map(|_action| text.to_owned())
 }
 
 fn device_state(text: &str) -> Result<DeviceState, String> {

@@ -3,9 +3,11 @@
 mod audit;
 mod ca;
 mod credentials;
+mod dashboard;
 mod device;
 mod doctor;
 mod makers;
+mod peers;
 mod policy;
 mod profile;
 mod records;
@@ -20,13 +22,15 @@ use clap::{Parser, Subcommand};
 pub(super) use audit::{Audit, WhichLog};
 pub(super) use ca::{Ca, Csr, Import, RootCeremony, RootCrl, Sign, TpmCreate};
 pub(super) use credentials::{Batch, CreateToken, Key, Token};
+pub(super) use dashboard::Dashboard;
 pub(super) use device::{Device, Format, Renew, TagCommand, Which, page};
 pub(super) use doctor::Doctor;
 pub(super) use makers::{AttestationKey, Maker, Reference, ReferenceFile};
+pub(super) use peers::{Broker, PeerOutput, Terminator};
 pub(super) use policy::Policy;
 pub(super) use profile::Profile;
 pub(super) use records::{Cert, Event, EventFilter};
-pub(super) use rollover::{Broker, CaStatus, Rollover, Signer, Start, TrustBundle};
+pub(super) use rollover::{CaStatus, Rollover, Signer, Start, TrustBundle};
 pub(super) use webhooks::{ReplayWhat, Webhook};
 
 /// Enrolls devices: challenges them, appraises their evidence, issues certificates, publishes revocations.
@@ -108,12 +112,18 @@ pub(super) enum Command {
     /// The certificate authority: the issuing CA's key, its certificate, the root.
     #[command(subcommand)]
     Ca(Ca),
-    /// Certificates of brokers.
+    /// Brokers: their certificates, and configurations for them.
     #[command(subcommand)]
     Broker(Broker),
+    /// Configurations for programs that end TLS in front of HTTPS services.
+    #[command(subcommand)]
+    Terminator(Terminator),
     /// Certificates that were issued.
     #[command(subcommand)]
     Cert(Cert),
+    /// The dashboard: links to sign in by, and who is signed in.
+    #[command(subcommand)]
+    Dashboard(Dashboard),
     /// The audit trail.
     #[command(subcommand)]
     Event(Event),
@@ -232,6 +242,11 @@ mod tests {
             "enroll-server ca trust-bundle --after a --signer s --root r --root q --next-signer t --out o",
             "enroll-server ca publish-bundle one two",
             "enroll-server broker certificate --name mqtt.example --name 10.0.0.1 --out broker",
+            "enroll-server broker config mosquitto",
+            "enroll-server broker config nats --broker north --out d --owner 0:0 --watch --hook nats-server --signal reload=7",
+            "enroll-server broker config aws-iot --json",
+            "enroll-server terminator config nginx --host api.example --listen 8443 --upstream 127.0.0.1:80 --out d",
+            "enroll-server terminator config caddy --certificate a --key b --server https://ca.example:8443",
             "enroll-server device retire --tag old",
             "enroll-server device deny SN-1 --reason unknown",
             "enroll-server device transfer SN-1 --to lot-7",
@@ -265,6 +280,11 @@ mod tests {
             "enroll-server audit export --out log.ndjson --no-proofs",
             "enroll-server audit inclusion 5f6a7b8c5f6a7b8c5f6a7b8c5f6a7b8c",
             "enroll-server audit accept --yes",
+            "enroll-server dashboard link",
+            "enroll-server dashboard link --role operator --for 15m --name ada --json",
+            "enroll-server dashboard sessions",
+            "enroll-server dashboard sign-out 5f3a9c",
+            "enroll-server dashboard sign-out --all",
             "enroll-server init --dir d --tenant Acme --tpm /dev/tpmrm0 --tpm-auth-file a",
             "enroll-server ca tpm-create --device /dev/tpmrm0 --auth-file a --out issuing-ca.tpm",
             "enroll-server ca root-ceremony --dir root --tenant Acme",
@@ -290,6 +310,10 @@ mod tests {
             "enroll-server ca trust-bundle --after a --signer s --out o",
             "enroll-server ca publish-bundle",
             "enroll-server broker certificate --out broker",
+            "enroll-server broker config nginx",
+            "enroll-server broker config mosquitto --watch",
+            "enroll-server broker config mosquitto --out d --hook true",
+            "enroll-server terminator config nginx --certificate a",
             "enroll-server device suspend SN-1 --group lot-7",
             "enroll-server device transfer SN-1",
             "enroll-server device renew",
@@ -309,6 +333,11 @@ mod tests {
             "enroll-server policy replay --since 30d",
             "enroll-server policy show --group ../lab",
             "enroll-server event follow --count 3",
+            "enroll-server dashboard link --role root",
+            "enroll-server dashboard link --for 25h",
+            "enroll-server dashboard link --name a,b\u{e9}",
+            "enroll-server dashboard sign-out",
+            "enroll-server dashboard sign-out 5f3a9c --all",
             "enroll-server webhook replay alarms",
             "enroll-server audit verify --ca-file a.pem",
             "enroll-server audit inclusion 00",

@@ -1,4 +1,4 @@
-//! What can be written behind `ca status`, `ca rollover`, `ca trust-bundle`, `ca publish-bundle` and `broker`.
+//! What can be written behind `ca status`, `ca rollover`, `ca trust-bundle` and `ca publish-bundle`.
 
 use core::time::Duration;
 use std::path::PathBuf;
@@ -120,21 +120,4 @@ pub(in crate::cli) struct TrustBundle {
     /// File to write; must not be there.
     #[arg(long, value_name = "FILE")]
     pub(in crate::cli) out: PathBuf,
-}
-
-/// `broker`.
-#[derive(Debug, Subcommand)]
-pub(in crate::cli) enum Broker {
-    /// Issue a certificate for a broker once, with a new key. To have it renewed too, name it under [[tls_files]].
-    Certificate {
-        /// The names and addresses under which devices reach it; may be repeated.
-        #[arg(long = "name", required = true, value_name = "HOST")]
-        names: Vec<String>,
-        /// Folder for broker.crt, broker.key and authorities.pem.
-        #[arg(long, value_name = "FOLDER")]
-        out: PathBuf,
-        /// How long it lives; 397 days at most.
-        #[arg(long, default_value = "397d", value_name = "DURATION", value_parser = values::duration)]
-        lifetime: Duration,
-    },
 }

@@ -15,8 +15,7 @@ use crate::admin::Admin;
 use crate::config::Config;
 use crate::files;
 use crate::issuance::chain;
-use crate::policies::{InForce, PolicyFiles, Report, previous_of};
-use crate::store::{Difference, Ruled};
+use crate::policies::{Comparison, PolicyFiles, Report, compare, previous_of};
 
 pub(super) fn show(
     global: &Global,
@@ -55,11 +54,11 @@ pub(super) async fn status(admin: Admin, files: PolicyFiles, output: &Output) ->
         _ => false,
     };
     let problem = on_disk.as_ref().err().map(|error| chain(error));
-    let differences = of_candidates(&admin.differences().await?, on_disk.as_ref().ok());
+    let differences = compare(&admin.differences().await?, on_disk.as_ref().ok());
     let value = json!({
         "server": report,
         "files": { "good": problem.is_none(), "problem": problem, "in_force": !waiting },
-        "candidates": differences.iter().map(|(group, sums)| sums.value(group)).collect::<Vec<_>>(),
+        "candidates": differences.iter().map(|(group, sums)| value(sums, group)).collect::<Vec<_>>(),
     });
     output.result(&value, || {
         let mut text = match &report {
@@ -77,82 +76,40 @@ pub(super) async fn status(admin: Admin, files: PolicyFiles, output: &Output) ->
             None => {}
         }
         for (group, sums) in &differences {
-            text += &sums.text(group);
+            text += &self::text(sums, group);
         }
         text
     });
     Ok(())
 }
 
-/// How a candidate's judgements compare with those of the policy in force.
-#[derive(Default)]
-struct Sums {
-    same: u64,
-    would_refuse: BTreeMap<String, u64>,
-    would_accept: BTreeMap<String, u64>,
-    otherwise: u64,
-    decided: u64,
+fn value(sums: &Comparison, group: &str) -> Value {
+    json!({
+        "group": group,
+        "same": sums.same,
+        "refused_only_by_candidate": sums.would_refuse,
+        "refused_only_by_policy": sums.would_accept,
+        "otherwise": sums.otherwise,
+        "decided_by_candidate": sums.decided,
+    })
 }
 
-/// Sums up by group, of the candidates that there are now.
-fn of_candidates(all: &[Difference], on_disk: Option<&InForce>) -> BTreeMap<String, Sums> {
-    let mut groups: BTreeMap<String, Sums> = BTreeMap::new();
-    for difference in all {
-        let candidate = if difference.by_candidate { difference.policy } else { difference.other.policy };
-        let now = on_disk.and_then(|on_disk| {
-            let group: GroupName = difference.group.parse().ok()?;
-            Some(on_disk.set.for_group(&group)?.candidate()?.digest)
-        });
-        if now != Some(candidate) {
-            continue;
-        }
-        let sums = groups.entry(difference.group.clone()).or_default();
-        let own = (difference.ruled, difference.rule.as_ref());
-        let other = (difference.other.ruled, difference.other.rule.as_ref());
-        // From the policy in force to the candidate, whichever of the two decided.
-        let (from, to) = if difference.by_candidate { (other, own) } else { (own, other) };
-        let count = difference.count;
-        sums.decided += if difference.by_candidate { count } else { 0 };
-        let rule = |rule: Option<&String>| rule.cloned().unwrap_or_else(|| "-".to_owned());
-        match (from.0, to.0) {
-            (from, to) if from == to => sums.same += count,
-            (_, Ruled::Refused) => *sums.would_refuse.entry(rule(to.1)).or_default() += count,
-            (Ruled::Refused, _) => *sums.would_accept.entry(rule(from.1)).or_default() += count,
-            _ => sums.otherwise += count,
-        }
-    }
-    groups
-}
-
-impl Sums {
-    fn value(&self, group: &str) -> Value {
-        json!({
-            "group": group,
-            "same": self.same,
-            "refused_only_by_candidate": self.would_refuse,
-            "refused_only_by_policy": self.would_accept,
-            "otherwise": self.otherwise,
-            "decided_by_candidate": self.decided,
-        })
-    }
-
-    fn text(&self, group: &str) -> String {
-        let total = |by_rule: &BTreeMap<String, u64>| by_rule.values().sum::<u64>();
-        let list = |by_rule: &BTreeMap<String, u64>| {
-            let parts: Vec<String> = by_rule.iter().map(|(rule, count)| format!("{rule} {count}")).collect();
-            if parts.is_empty() { String::new() } else { format!(" ({})", parts.join(", ")) }
-        };
-        format!(
-            "\nCandidate of {group}: the same {} times; refuses {} more{}, {} less{}; otherwise {}; decided {}.",
-            self.same,
-            total(&self.would_refuse),
-            list(&self.would_refuse),
-            total(&self.would_accept),
-            list(&self.would_accept),
-            self.otherwise,
-            self.decided,
-        )
-    }
+fn text(sums: &Comparison, group: &str) -> String {
+    let total = |by_rule: &BTreeMap<String, u64>| by_rule.values().sum::<u64>();
+    let list = |by_rule: &BTreeMap<String, u64>| {
+        let parts: Vec<String> = by_rule.iter().map(|(rule, count)| format!("{rule} {count}")).collect();
+        if parts.is_empty() { String::new() } else { format!(" ({})", parts.join(", ")) }
+    };
+    format!(
+        "\nCandidate of {group}: the same {} times; refuses {} more{}, {} less{}; otherwise {}; decided {}.",
+        sums.same,
+        total(&sums.would_refuse),
+        list(&sums.would_refuse),
+        total(&sums.would_accept),
+        list(&sums.would_accept),
+        sums.otherwise,
+        sums.decided,
+    )
 }
 
 /// Puts a candidate in the place of the policy, in one step each: at any moment there is a whole policy file.

@@ -1,5 +1,6 @@
 //! A connection to one of the two databases, and its transactions.
 
+use core::fmt;
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
@@ -22,6 +23,15 @@ pub(in crate::store) enum Connection {
     Sqlite(rusqlite::Connection),
     /// To PostgreSQL.
     Postgres(postgres::Session),
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Sqlite(_) => "Sqlite",
+            Self::Postgres(_) => "Postgres",
+        })
+    }
 }
 
 impl Connection {

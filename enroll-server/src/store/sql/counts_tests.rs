@@ -121,7 +121,7 @@ fn fill(c: &Connection) {
 }
 
 /// Runs `check` in a change that is undone.
-fn in_change(store: &SqlStore, check: impl FnOnce(&Connection) + Send + 'static) {
+fn in_change(store: &SqlStore, check: impl Fn(&Connection) + Send + 'static) {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let undone = runtime.block_on(store.write(move |c| {
         fill(c);
@@ -178,7 +178,7 @@ proptest! {
     #[test]
     fn what_is_kept_is_what_is_counted(steps in proptest::collection::vec(step(), 1..60)) {
         let store = database(&Place::sqlite());
-        in_change(&store, move |c| check(c, steps));
+        in_change(&store, move |c| check(c, steps.clone()));
     }
 }
 
@@ -188,7 +188,7 @@ proptest! {
     #[test]
     fn what_postgres_keeps_is_what_is_counted(steps in proptest::collection::vec(step(), 1..60)) {
         let store = database(&Place::postgres());
-        in_change(&store, move |c| check(c, steps));
+        in_change(&store, move |c| check(c, steps.clone()));
     }
 }
 

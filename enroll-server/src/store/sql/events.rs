@@ -86,6 +86,10 @@ pub(super) fn conditions(query: &EventQuery) -> (String, Values) {
         text += " AND device = ?";
         values.push(Box::new(device.as_str().to_owned()));
     }
+    if let Some(before) = query.before {
+        text += " AND number < ?";
+        values.push(Box::new(i64::try_from(before).unwrap_or(i64::MAX)));
+    }
     if let Some(since) = query.since {
         text += " AND at >= ?";
         values.push(Box::new(secs(since)));

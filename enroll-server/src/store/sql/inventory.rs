@@ -8,7 +8,7 @@ use crate::audit::EventKind;
 use crate::store::database::{Connection, params};
 use crate::store::{ImportReport, InventoryEntry, Maker, NewEvent, RowOutcome, StoreError};
 
-pub(super) fn add_maker(c: &Connection, maker: Maker) -> Result<Maker, StoreError> {
+pub(super) fn add_maker(c: &Connection, maker: &Maker) -> Result<Maker, StoreError> {
     if let Some(there) = makers(c)?.into_iter().find(|there| there.sha256 == maker.sha256) {
         return Ok(there);
     }
@@ -17,7 +17,7 @@ pub(super) fn add_maker(c: &Connection, maker: Maker) -> Result<Maker, StoreErro
     revoke::raise(c, "makers")?;
     let detail = format!("{} {}", maker.name, hex::encode(maker.sha256));
     events::add(c, &NewEvent::new(maker.added, EventKind::MakerAdded, detail))?;
-    Ok(maker)
+    Ok(maker.clone())
 }
 
 pub(super) fn makers(c: &Connection) -> Result<Vec<Maker>, StoreError> {

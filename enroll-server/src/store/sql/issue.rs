@@ -393,7 +393,7 @@ pub(super) fn open_intents(c: &Connection) -> Result<Vec<Recorded>, StoreError> 
 pub(super) fn complete(
     c: &Connection,
     intent: &Recorded,
-    der: Vec<u8>,
+    der: &[u8],
     now: UnixTime,
 ) -> Result<Completed, StoreError> {
     let (serial, device) = (intent.serial(), intent.device());
@@ -406,7 +406,7 @@ pub(super) fn complete(
         found => {
             // It was signed: the log says so, and that nobody got it.
             if found.is_some() {
-                log::discarded(c, serial, intent.issuer(), &der, now)?;
+                log::discarded(c, serial, intent.issuer(), der, now)?;
             }
             return Ok(Completed::Voided(from));
         }
@@ -414,12 +414,12 @@ pub(super) fn complete(
     // Whoever takes a device out of service voids its intents too; this holds even where that was forgotten.
     let Ok(step) = Move::Issue.check(device, from) else {
         void(c, serial, "its device was taken out of service", now)?;
-        log::discarded(c, serial, intent.issuer(), &der, now)?;
+        log::discarded(c, serial, intent.issuer(), der, now)?;
         return Ok(Completed::Voided(from));
     };
     let sql = "UPDATE certificates SET state = 'issued', der = ? WHERE serial = ?";
     c.prepare_cached(sql)?.execute(params![der, serial.as_bytes()])?;
-    log::issued(c, serial, intent.issuer(), &der, now)?;
+    log::issued(c, serial, intent.issuer(), der, now)?;
     revoke::superseded(c, device, serial, now)?;
     actions::settle(c, device, step, now)?;
     let mut detail = format!("serial {serial} until {}", intent.validity().not_after);
@@ -432,7 +432,7 @@ pub(super) fn complete(
     }
     events::add(c, &event.on(evidence.and_then(|evidence| events::hash(&evidence.body))))?;
     note_grace(c, device, serial, now)?;
-    Ok(Completed::Issued(der))
+    Ok(Completed::Issued(der.to_vec()))
 }
 
 /// Says in the trail that a certificate was renewed after its end: the policy's grace allowed it.

@@ -23,6 +23,7 @@ mod log_store;
 mod maker_crl;
 mod missed;
 mod outbox;
+mod outlook;
 mod profiles;
 mod read;
 mod reader;
@@ -32,6 +33,7 @@ mod renewals;
 mod revoke;
 mod rollovers;
 mod search;
+mod sessions;
 mod tokens;
 mod webhooks;
 mod writer;
@@ -105,7 +107,11 @@ impl SqlStore {
     pub fn sqlite(options: &SqliteOptions) -> Result<Self, StoreError> {
         let writer = Connection::sqlite(options, Intent::Write)?;
         let readers = (0..READERS).map(|_| Connection::sqlite(options, Intent::Read));
-        Self::start(writer, readers.collect::<Result<_, _>>()?, options.records, options.partitioning.clone())
+        let readers = Readers::start(
+            readers.collect::<Result<_, _>>()?,
+            Some(Connection::sqlite(options, Intent::Read)?),
+        )?;
+        Self::start(writer, readers, options.records, options.partitioning.clone())
     }
 
     /// Connects to PostgreSQL, makes the tables where there are none, and brings them up to date.
@@ -123,20 +129,20 @@ impl SqlStore {
         let writer = Connection::postgres(Arc::clone(&shared), Intent::Write)?;
         let readers =
             (0..options.readers.max(1)).map(|_| Connection::postgres(Arc::clone(&shared), Intent::Read));
-        let readers = readers.collect::<Result<_, _>>()?;
+        let readers = Readers::start(readers.collect::<Result<_, _>>()?, None)?;
         let store = Self::start(writer, readers, options.records, options.partitioning.clone())?;
         Ok(Self { shared: true, ..store })
     }
 
     fn start(
         writer: Connection,
-        readers: Vec<Connection>,
+        readers: Readers,
         records: RecordLimits,
         partitioning: Option<Partitioning>,
     ) -> Result<Self, StoreError> {
         Ok(Self {
             writer: Arc::new(Writer::start(writer)?),
-            readers: Arc::new(Readers::start(readers)?),
+            readers: Arc::new(readers),
             caller: Caller::default(),
             records,
             partitioning,
@@ -163,19 +169,27 @@ impl SqlStore {
         Box::pin(self.readers.run(query))
     }
 
+    /// As [`read`](Self::read), for a query that looks at a few rows by their keys.
+    fn look<T: Send + 'static>(
+        &self,
+        query: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Reply<'_, T> {
+        Box::pin(self.readers.look(query))
+    }
+
     fn write<T: Send + 'static>(
         &self,
-        change: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+        change: impl Fn(&Connection) -> Result<T, StoreError> + Send + 'static,
     ) -> Reply<'_, T> {
         let caller = Caller::of_this_task().unwrap_or_else(|| self.caller.clone());
-        Box::pin(self.writer.run(move |c| actor::acting_as(caller, || change(c))))
+        Box::pin(self.writer.run(move |c| actor::acting_as(caller.clone(), || change(c))))
     }
 }
 
 impl Store for SqlStore {
     fn snapshot<'a>(&'a self, device: &'a DeviceId, now: UnixTime) -> Reply<'a, Snapshot> {
         let device = device.clone();
-        self.read(move |c| {
+        self.look(move |c| {
             Ok(Snapshot {
                 known: read::known(c, &device, now)?,
                 makers: read::counter(c, "makers")?,
@@ -186,7 +200,7 @@ impl Store for SqlStore {
     }
 
     fn find_token(&self, sha256: Sha256) -> Reply<'_, Option<FoundToken>> {
-        self.read(move |c| {
+        self.look(move |c| {
             let found = tokens::find(c, &sha256)?;
             Ok(found.map(|token| FoundToken {
                 used_by_key: token.used_by_key,
@@ -212,7 +226,7 @@ impl Store for SqlStore {
     }
 
     fn complete(&self, recorded: Recorded, der: Vec<u8>, now: UnixTime) -> Reply<'_, Completed> {
-        self.write(move |c| issue::complete(c, &recorded, der, now))
+        self.write(move |c| issue::complete(c, &recorded, &der, now))
     }
 
     fn open_intents(&self) -> Reply<'_, Vec<Recorded>> {
@@ -224,7 +238,7 @@ impl Store for SqlStore {
     }
 
     fn certificate(&self, serial: Serial) -> Reply<'_, Option<Certificate>> {
-        self.read(move |c| read::certificate(c, serial))
+        self.look(move |c| read::certificate(c, serial))
     }
 
     fn certificates(&self, device: Option<DeviceId>, limit: u32) -> Reply<'_, Vec<Certificate>> {
@@ -232,7 +246,7 @@ impl Store for SqlStore {
     }
 
     fn generations(&self) -> Reply<'_, Generations> {
-        self.read(|c| {
+        self.look(|c| {
             Ok(Generations {
                 revocations: read::counter(c, "revocations")?,
                 makers: read::counter(c, "makers")?,
@@ -269,7 +283,7 @@ impl Store for SqlStore {
     }
 
     fn statuses(&self, serials: Vec<Serial>) -> Reply<'_, Vec<Option<CertificateStatus>>> {
-        self.read(move |c| serials.into_iter().map(|serial| crl::status(c, serial)).collect())
+        self.look(move |c| serials.into_iter().map(|serial| crl::status(c, serial)).collect())
     }
 
     fn next_crl_number(&self) -> Reply<'_, u64> {
@@ -280,7 +294,7 @@ impl Store for SqlStore {
     }
 
     fn add_maker(&self, maker: Maker) -> Reply<'_, Maker> {
-        self.write(move |c| inventory::add_maker(c, maker))
+        self.write(move |c| inventory::add_maker(c, &maker))
     }
 
     fn makers(&self) -> Reply<'_, Vec<Maker>> {
@@ -288,7 +302,7 @@ impl Store for SqlStore {
     }
 
     fn attestation_key(&self, instance: Sha256) -> Reply<'_, Option<AttestationKey>> {
-        self.read(move |c| attestation_keys::find(c, &instance))
+        self.look(move |c| attestation_keys::find(c, &instance))
     }
 
     fn attestation_keys(&self) -> Reply<'_, Vec<AttestationKey>> {
@@ -329,7 +343,7 @@ impl Store for SqlStore {
 
     fn device<'a>(&'a self, device: &'a DeviceId) -> Reply<'a, Option<Device>> {
         let device = device.clone();
-        self.read(move |c| read::device(c, &device))
+        self.look(move |c| read::device(c, &device))
     }
 
     fn devices(&self, filter: DeviceFilter, page: Page) -> Reply<'_, DevicePage> {
@@ -366,12 +380,12 @@ impl Store for SqlStore {
 
     fn find_credential<'a>(&'a self, id: String, device: &'a DeviceId) -> Reply<'a, Option<FoundCredential>> {
         let device = device.clone();
-        self.read(move |c| credentials::find(c, &id, &device))
+        self.look(move |c| credentials::find(c, &id, &device))
     }
 
     fn batches<'a>(&'a self, device: &'a DeviceId) -> Reply<'a, Vec<FoundCredential>> {
         let device = device.clone();
-        self.read(move |c| credentials::batches(c, &device))
+        self.look(move |c| credentials::batches(c, &device))
     }
 
     fn credentials(&self) -> Reply<'_, Vec<Credential>> {

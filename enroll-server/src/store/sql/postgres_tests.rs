@@ -123,7 +123,7 @@ async fn who_waits_too_long_for_the_other_replicas_is_told_so() {
     options.lock_timeout = Duration::from_millis(300);
     let (one, other) = (place.open(), SqlStore::postgres(&options).unwrap());
     let (go, wait) = std::sync::mpsc::channel::<()>();
-    let (begun, began) = tokio::sync::oneshot::channel();
+    let (begun, mut began) = tokio::sync::mpsc::unbounded_channel();
     let holder = tokio::spawn(async move {
         let hold = one.write(move |_| {
             begun.send(()).unwrap();
@@ -132,7 +132,7 @@ async fn who_waits_too_long_for_the_other_replicas_is_told_so() {
         });
         hold.await
     });
-    began.await.unwrap();
+    began.recv().await.unwrap();
     assert_eq!(other.import(vec![entry(1)], NOW).await, Err(StoreError::Busy));
     assert_eq!(other.counts().await.unwrap().devices, [], "reading goes on");
     go.send(()).unwrap();

@@ -1,4 +1,7 @@
 //! A few threads read, each with a connection of its own; they never wait for the writer (write-ahead log).
+//!
+//! A few rows of a file, found by their keys, are looked at on the caller's own thread: to wake another one and be woken
+//! again takes longer.
 
 use core::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -20,10 +23,12 @@ pub(super) struct Readers {
     queues: Mutex<Vec<mpsc::Sender<Query>>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     turn: AtomicUsize,
+    /// For what is looked at on the caller's thread.
+    here: Mutex<Option<Connection>>,
 }
 
 impl Readers {
-    pub(super) fn start(connections: Vec<Connection>) -> Result<Self, StoreError> {
+    pub(super) fn start(connections: Vec<Connection>, here: Option<Connection>) -> Result<Self, StoreError> {
         let mut queues = Vec::new();
         let mut threads = Vec::new();
         for connection in connections {
@@ -39,7 +44,25 @@ impl Readers {
             queues.push(queue);
             threads.push(thread);
         }
-        Ok(Self { queues: Mutex::new(queues), threads: Mutex::new(threads), turn: AtomicUsize::new(0) })
+        Ok(Self {
+            queues: Mutex::new(queues),
+            threads: Mutex::new(threads),
+            turn: AtomicUsize::new(0),
+            here: Mutex::new(here),
+        })
+    }
+
+    /// Runs a query that looks at a few rows by their keys: at once, where nobody else is at it, else as [`run`](Self::run).
+    pub(super) async fn look<T: Send + 'static>(
+        &self,
+        query: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        if let Ok(here) = self.here.try_lock()
+            && let Some(connection) = here.as_ref()
+        {
+            return in_transaction(connection, query);
+        }
+        self.run(query).await
     }
 
     /// Runs `query` on the next thread, in a read transaction: it sees one state of the database.
@@ -65,6 +88,7 @@ impl Readers {
 
     /// Takes no more; each connection is closed when its thread has ended.
     pub(super) fn close(&self) -> Vec<JoinHandle<()>> {
+        self.here.lock().unwrap_or_else(PoisonError::into_inner).take();
         self.queues.lock().unwrap_or_else(PoisonError::into_inner).clear();
         core::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner))
     }

@@ -39,7 +39,9 @@ async fn without_credentials_only_public_things_are_given() {
             match route.access {
                 Access::Anyone => assert_eq!(reply.status, 200, "{method} {path}: {reply:?}"),
                 Access::EstClient | Access::ClientCertificate => refused(&reply, 401, "not-authenticated"),
-                Access::Evidence | Access::Operator => panic!("{path}: no such access over EST"),
+                Access::Evidence | Access::Operator | Access::Broker => {
+                    panic!("{path}: no such access over EST")
+                }
             }
         }
         let elsewhere = route.path.replace("{label}", "nobodys");
