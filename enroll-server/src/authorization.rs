@@ -245,3 +245,6 @@ const fn group_is_full() -> Decision {
 const fn refuse(reject: Reject, reason: &'static str) -> Decision {
     Decision::Refuse(Refused { reject, reason })
 }
+
+#[cfg(test)]
+mod tests;

@@ -107,6 +107,10 @@ fn from_hex(text: &str, out: &mut [u8]) -> Result<(), KeyTextError> {
     if text.len() != 2 * out.len() {
         return Err(KeyTextError);
     }
+    #[cfg(feature = "plants")]
+    if crate::plant::has(crate::plant::Plant::SplitCharacter) {
+        return sliced(text, out);
+    }
     let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|d| u8::try_from(d).ok());
     let mut digits = text.bytes();
     for byte in out.iter_mut() {
@@ -115,6 +119,16 @@ fn from_hex(text: &str, out: &mut [u8]) -> Result<(), KeyTextError> {
             return Err(KeyTextError);
         };
         *byte = high << 4 | low;
+    }
+    Ok(())
+}
+
+/// As [`from_hex`], with a defect for the fuzzing to find.
+#[cfg(feature = "plants")]
+#[expect(clippy::string_slice, reason = "the planted defect")]
+fn sliced(text: &str, out: &mut [u8]) -> Result<(), KeyTextError> {
+    for (at, byte) in out.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(&text[2 * at..2 * at + 2], 16).map_err(|_| KeyTextError)?;
     }
     Ok(())
 }

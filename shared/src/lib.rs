@@ -15,6 +15,8 @@ pub mod id;
 pub mod keytext;
 pub mod limits;
 pub mod message;
+#[cfg(feature = "plants")]
+pub mod plant;
 pub mod reject;
 pub mod time;
 pub mod tokentext;

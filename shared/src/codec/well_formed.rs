@@ -88,10 +88,15 @@ impl Level {
         if is_key {
             // Containers as keys are of no use here and would make the comparison unbounded.
             let end = end.ok_or(DecodeError::NotDeterministic { at })?;
-            if let Some((start, stop)) = self.previous_key
-                && bytes.get(start..stop) >= bytes.get(at..end)
-            {
-                return Err(DecodeError::NotDeterministic { at });
+            if let Some((start, stop)) = self.previous_key {
+                let (before, key) = (bytes.get(start..stop), bytes.get(at..end));
+                let ascends = before < key;
+                #[cfg(feature = "plants")]
+                let ascends =
+                    ascends || crate::plant::has(crate::plant::Plant::DuplicateKey) && before == key;
+                if !ascends {
+                    return Err(DecodeError::NotDeterministic { at });
+                }
             }
             self.previous_key = Some((at, end));
         }
@@ -119,12 +124,18 @@ fn head(bytes: &[u8], at: usize) -> Result<Head, DecodeError> {
         _ => return Err(DecodeError::NotDeterministic { at }),
     };
     let argument = bytes.get(at + 1..at + 1 + extra).ok_or(truncated)?;
-    let value = argument.iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte));
+    let value: u64 = argument.iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte));
     let shortest = match extra {
         1 => value >= 24,
         2 => value > 0xff,
         4 => value > 0xffff,
         _ => value > 0xffff_ffff,
+    };
+    #[cfg(feature = "plants")]
+    let value = if crate::plant::has(crate::plant::Plant::TruncatedLength) && extra == 4 && shortest {
+        value & 0xffff
+    } else {
+        value
     };
     if shortest {
         Ok(Head { major, value, length: 1 + extra })

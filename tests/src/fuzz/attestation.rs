@@ -2,9 +2,15 @@
 
 use appraisal::psa::claimed_instance;
 
+use super::oracle;
+
 /// A PSA token: COSE_Sign1 and claims.
 pub(super) fn psa_token(data: &[u8]) -> bool {
-    claimed_instance(data).is_some()
+    let taken = claimed_instance(data).is_some();
+    if taken {
+        oracle::bounded_payload(data);
+    }
+    taken
 }
 
 /// The attestation attribute of a CSR.

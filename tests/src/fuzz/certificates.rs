@@ -11,6 +11,7 @@ use ca::ocsp::{Answer, MAX_ASKED, MAX_NONCE, Produced, Query, Responder, Status}
 use shared::DeviceId;
 use shared::message::latest::Nonce;
 
+use super::oracle;
 use super::pieces::split;
 use crate::exchange;
 
@@ -93,7 +94,11 @@ pub(super) fn signed_trust_bundle(data: &[u8]) -> bool {
 
 /// One certificate, as the device reads it.
 pub(super) fn device_x509_parse(data: &[u8]) -> bool {
-    x509::Certificate::parse(data).is_ok()
+    let taken = x509::Certificate::parse(data).is_ok();
+    if taken {
+        oracle::certificate(data);
+    }
+    taken
 }
 
 /// A server's chain, in pieces, as the device verifies it.

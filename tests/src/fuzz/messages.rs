@@ -10,6 +10,8 @@ use shared::message::latest::{
 };
 use shared::tokentext;
 
+use super::oracle;
+
 /// One body: reads, writes, reads again and compares.
 macro_rules! round_trip {
     ($(#[$doc:meta] $name:ident: $message:ident;)+) => {
@@ -70,6 +72,7 @@ pub(super) fn cbor_check(data: &[u8]) -> bool {
     if verdict.is_ok() {
         // One item, and nothing shorter is one.
         assert!(data.split_last().is_none_or(|(_, shorter)| check(shorter, MAX_REQUEST).is_err()));
+        oracle::deterministic(data);
     }
     verdict.is_ok()
 }

@@ -85,16 +85,16 @@ impl<'a> AltName<'a> {
 /// An otherName: `type-id OBJECT IDENTIFIER, value [0] EXPLICIT ANY DEFINED BY type-id`.
 fn other_name(content: &[u8]) -> Result<AltName<'_>, PathError> {
     let mut fields = Reader::new(content);
-    if fields.read(tag::OID)? != oid::HARDWARE_MODULE_NAME {
+    if fields.oid()? != oid::HARDWARE_MODULE_NAME {
         return Ok(AltName::Other);
     }
     let mut value = fields.nested(tag::context_constructed(0))?;
     fields.finish()?;
     let mut module = value.nested(tag::SEQUENCE)?;
     value.finish()?;
-    let (kind, serial) = (module.read(tag::OID)?, module.read(tag::OCTET_STRING)?);
+    let (_kind, serial) = (module.oid()?, module.read(tag::OCTET_STRING)?);
     module.finish()?;
-    if kind.is_empty() || serial.is_empty() {
+    if serial.is_empty() {
         return Err(PathError::Malformed);
     }
     Ok(AltName::HardwareModule(serial))

@@ -53,6 +53,9 @@ fn time(reader: &mut Reader<'_>) -> Result<UnixTime, PathError> {
     if element.tag == tag::GENERALIZED_TIME && year < 2050 {
         return Err(PathError::Dates);
     }
+    #[cfg(feature = "plants")]
+    let rest =
+        if shared::plant::has(shared::plant::Plant::UncheckedTime) { rest.split_at(11).0 } else { rest };
     let [mo0, mo1, d0, d1, h0, h1, mi0, mi1, s0, s1, b'Z'] = *rest else { return Err(PathError::Dates) };
     let (month, day) = (digits(mo0, mo1)?, digits(d0, d1)?);
     let (hour, minute, second) = (digits(h0, h1)?, digits(mi0, mi1)?, digits(s0, s1)?);

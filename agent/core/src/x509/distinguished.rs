@@ -40,7 +40,7 @@ impl<'a> Name<'a> {
     }
 
     pub(super) const fn attributes(&self) -> Attributes<'a> {
-        Attributes { names: Reader::new(self.content), name: Reader::new(&[]) }
+        Attributes { names: Reader::new(self.content), name: Reader::new(&[]), before: &[] }
     }
 
     /// All common names.
@@ -72,6 +72,8 @@ impl<'a> Attribute<'a> {
 pub(super) struct Attributes<'a> {
     names: Reader<'a>,
     name: Reader<'a>,
+    /// The attribute before it in one relative name.
+    before: &'a [u8],
 }
 
 impl<'a> Attributes<'a> {
@@ -81,12 +83,19 @@ impl<'a> Attributes<'a> {
                 return Ok(None);
             }
             self.name = self.names.nested_non_empty(tag::SET)?;
+            self.before = &[];
         }
-        let mut pair = self.name.nested(tag::SEQUENCE)?;
-        let kind = pair.read(tag::OID)?;
+        let element = self.name.element(tag::SEQUENCE)?;
+        // A SET OF is in order (X.690, section 11.6), or one name had several spellings. None comes twice.
+        if self.before >= element.whole {
+            return Err(PathError::Malformed);
+        }
+        self.before = element.whole;
+        let mut pair = Reader::new(element.content);
+        let kind = pair.oid()?;
         let value = pair.any()?;
         pair.finish()?;
-        if kind.is_empty() || value.content.is_empty() {
+        if value.content.is_empty() {
             return Err(PathError::Malformed);
         }
         Ok(Some(Attribute { kind, tag: value.tag, value: value.content }))
@@ -115,6 +124,8 @@ mod tests {
         assert_eq!(name.common_names().next().unwrap().text(), Some("a"));
         assert_eq!(name.serial_number().unwrap().text(), Some("b"));
         assert!(Name::parse(b"").unwrap().is_empty());
+        let together = b"\x31\x14\x30\x08\x06\x03\x55\x04\x03\x0c\x01a\x30\x08\x06\x03\x55\x04\x05\x13\x01b";
+        assert_eq!(Name::parse(together).unwrap().serial_number().unwrap().text(), Some("b"));
     }
 
     #[test]
@@ -127,6 +138,9 @@ mod tests {
             b"\x31\x09\x30\x07\x06\x03\x55\x04\x03\x0c\x00",          // empty value
             b"\x30\x0a\x30\x08\x06\x03\x55\x04\x03\x0c\x01a",         // no SET
             b"\x31\x0c\x30\x0a\x06\x03\x55\x04\x03\x0c\x01a\x05\x00", // a third element
+            // One relative name with an attribute twice, and with two in the wrong order.
+            b"\x31\x14\x30\x08\x06\x03\x55\x04\x03\x0c\x01a\x30\x08\x06\x03\x55\x04\x03\x0c\x01a",
+            b"\x31\x14\x30\x08\x06\x03\x55\x04\x05\x13\x01b\x30\x08\x06\x03\x55\x04\x03\x0c\x01a",
         ] {
             assert!(Name::parse(broken).is_err(), "{broken:02x?}");
         }

@@ -133,7 +133,7 @@ struct Extension<'a> {
 impl<'a> Extension<'a> {
     fn read(reader: &mut Reader<'a>) -> Result<Self, PathError> {
         let mut parts = reader.nested(tag::SEQUENCE)?;
-        let id = non_empty(parts.read(tag::OID)?)?;
+        let id = parts.oid()?;
         let critical = match parts.optional(tag::BOOLEAN)? {
             None => false,
             Some([0xff]) => true,
@@ -176,7 +176,10 @@ impl BasicConstraints {
 impl KeyUsage {
     fn read(value: &mut Reader<'_>) -> Result<Self, PathError> {
         // RFC 5280, section 4.2.1.3: bit 0 digitalSignature, bit 5 keyCertSign; the first bit is the highest.
-        match *value.read(tag::BIT_STRING)? {
+        let content = value.read(tag::BIT_STRING)?;
+        #[cfg(feature = "plants")]
+        planted(content);
+        match *content {
             [0] => Ok(Self { digital_signature: false, key_cert_sign: false }),
             [unused @ 0..=7, first] if unused_bits_are_zero(first, unused) => Ok(Self::from_first(first)),
             // The ninth bit, decipherOnly, takes a second byte.
@@ -190,6 +193,17 @@ impl KeyUsage {
     }
 }
 
+/// Looks at the last byte of a BIT STRING, whether it has bits or not: a defect for the fuzzing to find.
+#[cfg(feature = "plants")]
+#[expect(clippy::indexing_slicing, reason = "the planted defect")]
+fn planted(content: &[u8]) {
+    if shared::plant::has(shared::plant::Plant::EmptyBitString)
+        && let [_unused, bits @ ..] = content
+    {
+        let _last = bits[bits.len() - 1];
+    }
+}
+
 const fn unused_bits_are_zero(byte: u8, unused: u8) -> bool {
     byte & !(0xff << unused) == 0
 }
@@ -199,7 +213,7 @@ impl ExtKeyUsage {
         let mut purposes = value.nested_non_empty(tag::SEQUENCE)?;
         let mut usage = Self { critical, ..Self::default() };
         while !purposes.is_empty() {
-            match non_empty(purposes.read(tag::OID)?)? {
+            match purposes.oid()? {
                 oid::SERVER_AUTH => usage.server_auth = true,
                 oid::CLIENT_AUTH => usage.client_auth = true,
                 oid::ANY_EXT_KEY_USAGE => usage.any = true,
@@ -226,7 +240,7 @@ fn check_info_access(value: &mut Reader<'_>) -> Result<(), PathError> {
     let mut descriptions = value.nested_non_empty(tag::SEQUENCE)?;
     while !descriptions.is_empty() {
         let mut parts = descriptions.nested(tag::SEQUENCE)?;
-        non_empty(parts.read(tag::OID)?)?;
+        parts.oid()?;
         parts.any()?;
         parts.finish()?;
     }

@@ -62,6 +62,10 @@ impl<'a> Reader<'a> {
             [tag, ..] if tag & 0x1f == 0x1f => return Err(PathError::Malformed),
             [tag, length @ 0..=0x7f, ..] => (tag, usize::from(length), 2),
             [tag, 0x81, length @ 0x80..=0xff, ..] => (tag, usize::from(length), 3),
+            #[cfg(feature = "plants")]
+            [tag, 0x81, length, ..] if planted() => (tag, usize::from(length), 3),
+            #[cfg(feature = "plants")]
+            [tag, 0x82, 0, low, ..] if planted() => (tag, usize::from(low), 4),
             [tag, 0x82, high @ 1..=0xff, low, ..] => (tag, usize::from(u16::from_be_bytes([high, low])), 4),
             _ => return Err(PathError::Malformed),
         };
@@ -98,6 +102,19 @@ impl<'a> Reader<'a> {
             .and_then(|nested| if nested.is_empty() { Err(PathError::Malformed) } else { Ok(nested) })
     }
 
+    /// An OBJECT IDENTIFIER, whose subidentifiers are whole and in their shortest form (X.690, section 8.19.2).
+    pub(super) fn oid(&mut self) -> Result<&'a [u8], PathError> {
+        let content = self.read(tag::OID)?;
+        let mut begins = true;
+        for byte in content {
+            if begins && *byte == 0x80 {
+                return Err(PathError::Malformed);
+            }
+            begins = *byte < 0x80;
+        }
+        if content.is_empty() || !begins { Err(PathError::Malformed) } else { Ok(content) }
+    }
+
     /// A BIT STRING of whole bytes.
     pub(super) fn bit_string_bytes(&mut self) -> Result<&'a [u8], PathError> {
         match self.read(tag::BIT_STRING)? {
@@ -118,6 +135,12 @@ impl<'a> Reader<'a> {
     pub(super) const fn finish(self) -> Result<(), PathError> {
         if self.rest.is_empty() { Ok(()) } else { Err(PathError::Malformed) }
     }
+}
+
+/// Whether lengths may have a longer form: a defect for the fuzzing to find.
+#[cfg(feature = "plants")]
+fn planted() -> bool {
+    shared::plant::has(shared::plant::Plant::LongFormLength)
 }
 
 #[cfg(test)]
@@ -164,6 +187,21 @@ mod tests {
             let mut bytes = vec![0x02, u8::try_from(content.len()).unwrap()];
             bytes.extend_from_slice(content);
             assert_eq!(Reader::new(&bytes).integer().is_ok(), good, "{bytes:02x?}");
+        }
+    }
+
+    #[test]
+    fn object_identifiers_are_whole_and_short() {
+        for (content, good) in [
+            (&[0x55, 0x1d, 0x0f][..], true),
+            (&[0x2b, 0x81, 0x00], true),
+            (&[0x2b, 0x80, 0x01], false), // a subidentifier with a zero in front
+            (&[0x02, 0x7e, 0xd0], false), // ends in the middle of one
+            (&[], false),
+        ] {
+            let mut bytes = vec![0x06, u8::try_from(content.len()).unwrap()];
+            bytes.extend_from_slice(content);
+            assert_eq!(Reader::new(&bytes).oid().is_ok(), good, "{bytes:02x?}");
         }
     }
 
