@@ -140,7 +140,7 @@ pub fn run(name: &str, data: &[u8]) {
 pub fn mutate(data: &mut [u8], size: usize, seed: u32) -> Option<usize> {
     let mut random = Mutator::new(u64::from(seed) << 20 | 0x5eed);
     let input = data.get(..size)?;
-    if seed.count_ones() % 2 == 0 {
+    if seed.count_ones().is_multiple_of(2) {
         return None;
     }
     let changed = random.structure(input, &[])?;

@@ -8,9 +8,9 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::Instant;
 
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 
 use crate::store::StoreError;
 use crate::store::database::{Connection, Intent};
@@ -107,7 +107,7 @@ fn work(connection: &Connection, mut jobs: mpsc::Receiver<Box<dyn Job>>, commits
     while let Some(first) = connection.receive(&mut jobs) {
         // What comes meanwhile goes into the same commit.
         if let Some(until) = busy_until {
-            thread::sleep(Instant::saturating_duration_since(&until, Instant::now()));
+            pause(until);
         }
         let begun = Instant::now();
         let mut group = vec![first];
@@ -125,6 +125,14 @@ fn work(connection: &Connection, mut jobs: mpsc::Receiver<Box<dyn Job>>, commits
             job.answer(committed.clone());
         }
     }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the thread is the writer's own, and waits for the time itself"
+)]
+fn pause(until: Instant) {
+    thread::sleep(until.saturating_duration_since(Instant::now()));
 }
 
 /// Runs a group in one transaction. After an error nothing of it stands and the connection is idle; only where the
