@@ -4,7 +4,7 @@
 //! shows.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-#![expect(clippy::print_stdout, reason = "the figures of the run")]
+#![expect(clippy::indexing_slicing, reason = "an index is within the corpus")]
 
 use std::collections::BTreeSet;
 use std::fs;

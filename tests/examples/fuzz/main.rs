@@ -7,8 +7,8 @@ mod build;
 mod report;
 mod session;
 
+use core::time::Duration;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use clap::Parser;
 use tests::fuzz::{Format, PLANTS, Planted, TARGETS, Target, target};

@@ -1,10 +1,11 @@
 //! Runs one target until a limit is reached or it finds something.
 
+use core::time::Duration;
 use std::fs;
 use std::io::{self, BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use tests::fuzz::{PLANT_VARIABLE, Planted};
@@ -44,7 +45,8 @@ impl Session {
         let now = Instant::now();
         let mut standing = Standing { began: now, new_edge: now, edges: 0, executions: 0, found: None };
         let bar = self.bar();
-        let mut next = Some((limits.runs, limits.seconds.or(limits.quiet.filter(|_| limits.runs.is_none()))));
+        let mut next =
+            Some((limits.runs, limits.seconds.or_else(|| limits.quiet.filter(|_| limits.runs.is_none()))));
         let mut round = 0;
         while let Some((runs, time)) = next {
             self.round(binaries, round, runs, time, &mut standing, &bar)?;
