@@ -1,8 +1,8 @@
 //! The dashboard: web pages for operators, made on the server, that work without JavaScript.
 //!
 //! It shows and does what the command line shows and does, by the same functions, and decides nothing of its own but who
-//! may use it. What changes something takes proofs that only the checks here make: of a role ([`access`]), and of a form
-//! that this session was given and this address was sent from ([`form`]).
+//! may use it. What changes something takes proofs that only the checks here make: of a role (`access`), and of a form
+//! that this session was given and this address was sent from (`form`).
 
 mod access;
 mod chart;

@@ -1,7 +1,7 @@
 //! Every path of the dashboard, in one table: what it is for, who may call it, what answers.
 //!
 //! The router is made from the table and from nothing else, so that a test can walk through all of it. What a row says of
-//! roles is for that test; that it holds is a matter of types, see [`super::access`].
+//! roles is for that test; that it holds is a matter of types, see `access`.
 
 use std::sync::{Arc, LazyLock};
 
