@@ -33,7 +33,7 @@ use crate::policies;
 use crate::revocation::{PublishError, Publisher, Revocations};
 use crate::rollover::{Follower, Lineup, load_trust, tls_settings};
 use crate::serve::{Site, Tls, serve, stopped};
-use crate::store::{Partitioning, SqlStore, SqliteOptions, Store, StoreError};
+use crate::store::{Partitioning, SERVING_CACHE_KIB, SqlStore, SqliteOptions, Store, StoreError};
 use crate::telemetry::Metrics;
 use crate::tls::Following;
 use crate::transparency_log::{Folder, Keeper, LogKey, LogKeyError};
@@ -406,10 +406,11 @@ pub(crate) struct Opened {
 
 /// Reads the files and opens the store.
 pub(crate) async fn open(config: &Config, clock: &Arc<dyn Clock>, hook: Hook) -> Result<Opened, StartError> {
-    let store = open_store_with(config, |_options| {
+    let store = open_store_with(config, |options| {
+        options.cache_kib = SERVING_CACHE_KIB;
         #[cfg(any(test, feature = "plants"))]
         {
-            _options.commits_without_sync = hook.has(Plant::CommitsWithoutSync);
+            options.commits_without_sync = hook.has(Plant::CommitsWithoutSync);
         }
     })?;
     let generation = store.rollover_generation().await?;

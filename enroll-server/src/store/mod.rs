@@ -49,6 +49,7 @@ pub use appraisal::{
 };
 pub use attestation::{AttestationKey, KeysAdded, NewAttestationKey};
 pub use credential::{Credential, CredentialKind, FoundCredential, NewCredential};
+pub(crate) use database::SERVING_CACHE_KIB;
 pub use database::{PostgresOptions, PostgresUrlError, SqliteOptions};
 pub use error::StoreError;
 pub use event::{Event, EventQuery, NewEvent, Observed, Order};

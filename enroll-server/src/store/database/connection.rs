@@ -40,7 +40,7 @@ impl Connection {
         let mut connection = sqlite::connect(options)?;
         if intent == Intent::Write {
             crate::store::migrate::sqlite(&mut connection)?;
-            sqlite::for_writing(&connection)?;
+            sqlite::for_writing(&connection, options.cache_kib)?;
         }
         Ok(Self::Sqlite(connection))
     }

@@ -16,6 +16,7 @@ mod statement;
 
 pub(in crate::store) use bind::{Bind, Value, borrowed, params};
 pub(in crate::store) use connection::{Connection, Intent};
+pub(crate) use options::SERVING_CACHE_KIB;
 pub use options::{PostgresOptions, PostgresUrlError, SqliteOptions};
 pub(in crate::store) use postgres::{Session, WRITERS, storable};
 pub(in crate::store) use row::{Cell, Row};

@@ -10,6 +10,13 @@ use zeroize::Zeroizing;
 use crate::outgoing::Anchors;
 use crate::store::{Partitioning, RecordLimits};
 
+/// Memory of the page cache where much is written at once: an import puts hashes, which come in no order, into an index,
+/// and touches most of its pages again and again.
+const IMPORT_CACHE_KIB: u32 = 64 * 1024;
+/// Where requests are served: what one of them touches is less, and SQLite goes through the whole cache at a commit that
+/// balanced a tree (3.51 does it under the page number of the lock byte).
+pub(crate) const SERVING_CACHE_KIB: u32 = 16 * 1024;
+
 /// How a SQLite database is opened.
 #[derive(Clone, Debug)]
 pub struct SqliteOptions {
@@ -17,6 +24,8 @@ pub struct SqliteOptions {
     pub path: PathBuf,
     /// Largest size in MiB.
     pub max_mib: Option<u32>,
+    /// Memory of the writer's page cache, in KiB.
+    pub cache_kib: u32,
     /// How long to wait for another process that writes.
     pub busy_timeout: Duration,
     /// What is kept of appraisals.
@@ -35,6 +44,7 @@ impl SqliteOptions {
         Self {
             path: path.to_owned(),
             max_mib: None,
+            cache_kib: IMPORT_CACHE_KIB,
             busy_timeout: Duration::from_secs(2),
             records: RecordLimits::default(),
             partitioning: None,

@@ -8,9 +8,6 @@ use super::row::Cell;
 use super::{Bind, SqliteOptions};
 use crate::store::StoreError;
 
-/// Memory of the writer's page cache, in KiB: an import puts hashes, which come in no order, into an index, and
-/// touches most of its pages again and again.
-const CACHE_KIB: i64 = 64 * 1024;
 /// Pages of the log after which it is folded into the database: 32 MiB. At SQLite's own 1,000 every chunk of an
 /// import would write its pages twice.
 const CHECKPOINT: i64 = 8_192;
@@ -19,8 +16,8 @@ const CHECKPOINT: i64 = 8_192;
 const STATEMENTS: usize = 256;
 
 /// Prepares a connection for much writing.
-pub(super) fn for_writing(connection: &Connection) -> Result<(), StoreError> {
-    connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
+pub(super) fn for_writing(connection: &Connection, cache_kib: u32) -> Result<(), StoreError> {
+    connection.pragma_update(None, "cache_size", -i64::from(cache_kib))?;
     connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT)?;
     Ok(())
 }

@@ -82,8 +82,9 @@ fn add(
     event: Option<u64>,
     leaf: Option<&[u8]>,
 ) -> Result<(), StoreError> {
+    // Not INSERT ... SELECT: a table that it reads and writes, SQLite copies into a temporary one first.
     let sql = "INSERT INTO log_leaves (position, kind, serial, event, leaf) \
-               SELECT coalesce(max(position) + 1, 0), ?, ?, ?, ? FROM log_leaves";
+               VALUES ((SELECT coalesce(max(position) + 1, 0) FROM log_leaves), ?, ?, ?, ?)";
     c.prepare_cached(sql)?.execute(params![kind, serial, event, leaf])?;
     Ok(())
 }
