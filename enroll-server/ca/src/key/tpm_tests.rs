@@ -3,6 +3,7 @@ use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1, UnparsedPublicKey};
 use core::time::Duration;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -36,7 +37,8 @@ impl Simulator {
 
     fn wait(&self) {
         for _ in 0..500 {
-            if self.path().exists() {
+            // The socket is there before anyone listens.
+            if UnixStream::connect(self.path()).is_ok() {
                 return;
             }
             #[expect(clippy::disallowed_methods, reason = "the other process says nothing while it starts")]
