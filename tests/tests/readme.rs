@@ -105,7 +105,9 @@ fn the_way_by_hand_can_be_walked() {
     let mut examples = Vec::new();
     for file in fs::read_dir(repository().join("examples")).unwrap() {
         let path = file.unwrap().path();
-        examples.push((path.file_name().unwrap().to_owned(), fs::read_to_string(&path).unwrap()));
+        if path.is_file() {
+            examples.push((path.file_name().unwrap().to_owned(), fs::read_to_string(&path).unwrap()));
+        }
     }
     for port in ["8443", "8080", "8883"] {
         let free = free_port().to_string();

@@ -38,9 +38,13 @@ impl Connection {
     /// Opens a SQLite file, whose tables have to be there already when it is for reading.
     pub(in crate::store) fn sqlite(options: &SqliteOptions, intent: Intent) -> Result<Self, StoreError> {
         let mut connection = sqlite::connect(options)?;
-        if intent == Intent::Write {
-            crate::store::migrate::sqlite(&mut connection)?;
-            sqlite::for_writing(&connection, options.cache_kib)?;
+        match intent {
+            Intent::Write => {
+                crate::store::migrate::sqlite(&mut connection)?;
+                sqlite::for_writing(&connection, options.cache_kib)?;
+            }
+            // Opens the file of the log too: whatever cannot be opened shows now, and no descriptor comes later.
+            Intent::Read => connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?,
         }
         Ok(Self::Sqlite(connection))
     }
