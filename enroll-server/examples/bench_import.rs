@@ -103,7 +103,7 @@ fn identity(number: u64) -> String {
 fn bare(from: &Path, to: &Path, rows: u64) -> Outcome<Duration> {
     let schema = Connection::open(from)?;
     let mut query =
-        schema.prepare("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL AND tbl_name = 'devices'")?;
+        schema.prepare("SELECT sql FROM sqlite_schema WHERE type IN ('table', 'index') AND sql IS NOT NULL AND tbl_name = 'devices'")?;
     let statements: Vec<String> = query.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
     let mut bare = Connection::open(to)?;
     bare.pragma_update(None, "journal_mode", "wal")?;
