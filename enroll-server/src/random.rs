@@ -1,8 +1,23 @@
-//! Randomness of pauses and of names, where a generator that fails must not stop the work.
+//! Randomness: of pauses and names, where a generator that fails must not stop the work, and of secrets, where it must.
 
 use core::time::Duration;
 
 use aws_lc_rs::rand::{SecureRandom as _, SystemRandom};
+use zeroize::Zeroizing;
+
+/// A secret of so many random bytes, in hexadecimal; `None` where the generator fails.
+pub(crate) fn secret(length: usize) -> Option<Zeroizing<String>> {
+    let mut bytes = Zeroizing::new(vec![0; length]);
+    SystemRandom::new().fill(&mut bytes).ok()?;
+    // The whole capacity at once: growing would leave copies of the secret behind.
+    let mut text = Zeroizing::new(String::with_capacity(2 * length));
+    for byte in bytes.iter() {
+        text.extend(
+            [byte >> 4, byte & 15].into_iter().filter_map(|digit| char::from_digit(digit.into(), 16)),
+        );
+    }
+    Some(text)
+}
 
 /// A random number. Where the generator fails, the largest: the longest pause.
 pub(crate) fn number() -> u64 {

@@ -62,9 +62,8 @@ pub(super) async fn emqx_authenticate(State(api): Shared, request: Request) -> R
         Ok(question) => question,
         Err(refusal) => return refusal,
     };
-    let Some(name) = emqx_name(&question) else { return emqx(&api, Ok(false)) };
-    let same = field(&question, "common_name") == Some(name);
-    emqx(&api, if same { api.is_in_force(name).await } else { Ok(false) })
+    let name = emqx_name(&question).filter(|name| field(&question, "common_name") == Some(name));
+    emqx(&api, api.is_in_force(name).await)
 }
 
 /// EMQX: may this client publish or subscribe? The body is `{"username", "clientid", "action", "topic"}`.
@@ -94,12 +93,21 @@ fn field<'q>(question: &'q Value, name: &str) -> Option<&'q str> {
 }
 
 fn emqx(api: &Api, allowed: Result<bool, StoreError>) -> Response<Body> {
+    // Nobody is a superuser: such a client is asked about nothing any more.
+    told(api, allowed, |result| answer(StatusCode::OK, &json!({ "result": result, "is_superuser": false })))
+}
+
+/// Counts what was decided, and tells it as the broker wants it told.
+fn told(
+    api: &Api,
+    allowed: Result<bool, StoreError>,
+    tell: impl FnOnce(&'static str) -> Response<Body>,
+) -> Response<Body> {
     match allowed {
-        // Nobody is a superuser: such a client is asked about nothing any more.
         Ok(allowed) => {
             let result = if allowed { "allow" } else { "deny" };
             api.metrics.served("broker", result);
-            answer(StatusCode::OK, &json!({ "result": result, "is_superuser": false }))
+            tell(result)
         }
         Err(error) => unavailable(api, &error),
     }
@@ -114,13 +122,7 @@ pub(super) async fn rabbitmq_user(State(api): Shared, request: Request) -> Respo
     let name = question.one("username").filter(|_| !question.has("password"));
     // Newer versions say the client identifier here already.
     let named = name.filter(|name| !question.has("client_id") || question.one("client_id") == Some(name));
-    rabbitmq(
-        &api,
-        match named {
-            Some(name) => api.is_in_force(name).await,
-            None => Ok(false),
-        },
-    )
+    rabbitmq(&api, api.is_in_force(named).await)
 }
 
 /// RabbitMQ: may the user enter the virtual host? Asked before another session under the same client identifier ends.
@@ -132,13 +134,7 @@ pub(super) async fn rabbitmq_vhost(State(api): Shared, request: Request) -> Resp
     let name = question
         .one("username")
         .filter(|name| question.one("vhost") == Some(VHOST) && question.one("client_id") == Some(name));
-    rabbitmq(
-        &api,
-        match name {
-            Some(name) => api.is_in_force(name).await,
-            None => Ok(false),
-        },
-    )
+    rabbitmq(&api, api.is_in_force(name).await)
 }
 
 /// RabbitMQ: may the user do that to a queue or an exchange? To its own queues, and to the exchange of MQTT; topics are
@@ -158,13 +154,7 @@ pub(super) async fn rabbitmq_resource(State(api): Shared, request: Request) -> R
                 _ => false,
             }
     });
-    rabbitmq(
-        &api,
-        match allowed {
-            Some(name) => api.is_in_force(name).await,
-            None => Ok(false),
-        },
-    )
+    rabbitmq(&api, api.is_in_force(allowed).await)
 }
 
 /// RabbitMQ: may the user write or read this routing key?
@@ -196,14 +186,7 @@ fn routing_key(topic: &str) -> String {
 }
 
 fn rabbitmq(api: &Api, allowed: Result<bool, StoreError>) -> Response<Body> {
-    match allowed {
-        Ok(allowed) => {
-            let result = if allowed { "allow" } else { "deny" };
-            api.metrics.served("broker", result);
-            typed(StatusCode::OK, TEXT, result)
-        }
-        Err(error) => unavailable(api, &error),
-    }
+    told(api, allowed, |result| typed(StatusCode::OK, TEXT, result))
 }
 
 /// Is this certificate in force? It stands as base64 of its DER in the header `X-Client-Certificate`. The answer has the
@@ -241,11 +224,17 @@ fn unavailable(api: &Api, error: &StoreError) -> Response<Body> {
 
 impl Api {
     /// Whether whoever has this common name is let in.
-    async fn is_in_force(&self, name: &str) -> Result<bool, StoreError> {
-        match Client::of_common_name(name) {
-            Some(Client::Server) => Ok(true),
-            Some(Client::Device(device)) => self.is_device_in_force(&device).await,
+    async fn is_in_force(&self, name: Option<&str>) -> Result<bool, StoreError> {
+        match name.and_then(Client::of_common_name) {
+            Some(client) => self.is_client_in_force(&client).await,
             None => Ok(false),
+        }
+    }
+
+    async fn is_client_in_force(&self, client: &Client) -> Result<bool, StoreError> {
+        match client {
+            Client::Server => Ok(true),
+            Client::Device(device) => self.is_device_in_force(device).await,
         }
     }
 
@@ -257,7 +246,7 @@ impl Api {
         let Some(client) = Client::of_common_name(name) else { return Ok(false) };
         let rights = Rights::in_force(self.brokers.all(), &self.issuance.policies().current());
         // What is not allowed anyway costs no query.
-        Ok(allow(&client, &rights) && self.is_in_force(name).await?)
+        Ok(allow(&client, &rights) && self.is_client_in_force(&client).await?)
     }
 
     /// A device that waits for an approval keeps the certificate that it has.

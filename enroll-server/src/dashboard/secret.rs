@@ -10,6 +10,7 @@ use aws_lc_rs::rand::{SecureRandom as _, SystemRandom};
 use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
+use crate::random;
 use crate::store::Sha256;
 
 /// Random bytes of a secret.
@@ -31,9 +32,7 @@ impl Secret {
     /// # Errors
     /// Where the random generator fails.
     pub fn new() -> Result<Self, NoRandom> {
-        let mut bytes = Zeroizing::new([0; BYTES]);
-        SystemRandom::new().fill(bytes.as_mut_slice()).map_err(|_| NoRandom)?;
-        Ok(Self(Zeroizing::new(hex::encode(bytes.as_slice()))))
+        random::secret(BYTES).map(Self).ok_or(NoRandom)
     }
 
     /// One that somebody shows; `None` where it has not the form of one.

@@ -8,12 +8,12 @@ use std::path::{Path, PathBuf};
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest::{SHA256, digest};
-use aws_lc_rs::rand::{SecureRandom as _, SystemRandom};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
 
 use crate::files::{self, SecretError, read_secret};
+use crate::random;
 
 /// Bytes of randomness.
 const BYTES: usize = 32;
@@ -68,9 +68,7 @@ impl BrokerToken {
     /// As [`read`](Self::read), and where it cannot be made.
     pub fn read_or_make(path: &Path) -> Result<Self, TokenError> {
         if !path.exists() {
-            let mut bytes = Zeroizing::new([0; BYTES]);
-            SystemRandom::new().fill(bytes.as_mut()).map_err(|_| TokenError::Random)?;
-            let text = Zeroizing::new(hex::encode(bytes.as_ref()));
+            let text = random::secret(BYTES).ok_or(TokenError::Random)?;
             match files::create_whole(path, text.as_bytes(), 0o600) {
                 // Someone else was faster: theirs is taken.
                 Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}

@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 
 use appraisal::policy::is_host;
 use aws_lc_rs::digest::{SHA256, digest};
-use aws_lc_rs::rand::{SecureRandom as _, SystemRandom};
 use ca::bundle::{BundleError, TrustSigner};
 use ca::crl::{CrlError, Issue};
 use ca::hierarchy::{self, HierarchyError, ISSUING_LIFETIME, ROOT_LIFETIME, SERVER_LIFETIME};
@@ -20,6 +19,7 @@ use crate::config::{CRL_VALID, SAMPLE, is_tenant};
 use crate::files;
 use crate::new_folder::{FolderError, NewFolder, unwritable};
 use crate::nonce;
+use crate::random;
 use crate::store::{SqlStore, SqliteOptions, StoreError};
 use crate::transparency_log::{LogKey, LogKeyError};
 
@@ -311,16 +311,11 @@ fn log_origin(hosts: &[String], tenant: &str) -> String {
     }
 }
 
-/// Random bytes in hexadecimal, with a line end.
+/// A secret as it stands in a file: in hexadecimal, with a line end.
 fn random_hex(length: usize) -> Result<Zeroizing<String>, InitError> {
-    let mut bytes = Zeroizing::new(vec![0; length]);
-    SystemRandom::new().fill(&mut bytes).map_err(|_| InitError::Random)?;
-    let mut text = Zeroizing::new(String::with_capacity(2 * length + 1));
-    for byte in bytes.iter() {
-        for digit in [byte >> 4, byte & 15] {
-            text.extend(char::from_digit(digit.into(), 16));
-        }
-    }
+    let secret = random::secret(length).ok_or(InitError::Random)?;
+    let mut text = Zeroizing::new(String::with_capacity(secret.len() + 1));
+    text.push_str(&secret);
     text.push('\n');
     Ok(text)
 }
