@@ -25,6 +25,7 @@ pub mod est;
 pub mod explanation;
 pub mod failpoint;
 pub mod files;
+pub mod hook;
 pub mod in_force;
 pub mod inventory;
 pub mod issuance;

@@ -1,16 +1,13 @@
 //! Writes the files of a configuration, and says whether any of them changed.
 
+use core::time::Duration;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use core::time::Duration;
-use std::process::Stdio;
-
-use tokio::process::Command;
-
 use super::ConfigFile;
 use crate::files;
+use crate::hook::{self, HookError};
 use crate::tls_files::Owner;
 
 /// How long a hook may run: `rabbitmqctl` starts a machine of its own.
@@ -27,28 +24,9 @@ pub enum WriteError {
         /// What the system says.
         source: io::Error,
     },
-    /// The hook cannot be run.
-    #[error("the hook {program} cannot be run")]
-    Hook {
-        /// Its program.
-        program: String,
-        /// What the system says.
-        source: io::Error,
-    },
-    /// The hook failed.
-    #[error("the hook {program} failed: {status}")]
-    HookFailed {
-        /// Its program.
-        program: String,
-        /// How it ended.
-        status: std::process::ExitStatus,
-    },
-    /// The hook takes too long.
-    #[error("the hook {program} took longer than {HOOK_LIMIT:?} and was killed")]
-    HookSlow {
-        /// Its program.
-        program: String,
-    },
+    /// The hook did not do its work.
+    #[error(transparent)]
+    Hook(#[from] HookError),
 }
 
 /// Writes the files that are others than those in `folder`, each as a whole. Says which. Files with a secret are for
@@ -80,15 +58,9 @@ pub fn write(folder: &Path, wanted: &[ConfigFile], owner: Option<Owner>) -> Resu
 /// # Errors
 /// Where the hook does not end well in time.
 pub async fn run_hook(hook: &[String]) -> Result<(), WriteError> {
-    let Some((program, arguments)) = hook.split_first() else { return Ok(()) };
-    let mut command = Command::new(program);
-    command.args(arguments).stdin(Stdio::null()).kill_on_drop(true);
-    let program = program.clone();
-    match tokio::time::timeout(HOOK_LIMIT, command.status()).await {
-        Ok(Ok(status)) if status.success() => Ok(()),
-        Ok(Ok(status)) => Err(WriteError::HookFailed { program, status }),
-        Ok(Err(source)) => Err(WriteError::Hook { program, source }),
-        Err(_) => Err(WriteError::HookSlow { program }),
+    match hook::command(hook) {
+        Some(command) => Ok(hook::run(command, HOOK_LIMIT).await?),
+        None => Ok(()),
     }
 }
 

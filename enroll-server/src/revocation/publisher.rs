@@ -3,14 +3,12 @@
 use core::time::Duration;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::process::Stdio;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use ca::Issuer;
 use ca::crl::{CrlError, Entries, Issue, Scope};
 use shared::UnixTime;
-use tokio::process::Command;
 use tokio::sync::watch;
 
 use super::book::{Book, LINGER, Name, Page};
@@ -19,6 +17,7 @@ use crate::authorities::{Authorities, Authority, InOffice};
 use crate::clock::Clock;
 use crate::config::Crl;
 use crate::files;
+use crate::hook;
 use crate::issuance::chain;
 use crate::serve::stopped;
 use crate::store::{IssuerNumber, Store, StoreError};
@@ -322,15 +321,10 @@ impl Publisher {
 
     /// Runs the operator's command. That it fails is logged; the list is out all the same.
     async fn run_hook(&self) {
-        let Some((program, arguments)) = self.settings.hook.split_first() else { return };
-        let mut command = Command::new(program);
-        command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        command.env("CRL_DER", &self.settings.der).env("CRL_PEM", &self.settings.pem).kill_on_drop(true);
-        match tokio::time::timeout(HOOK_LIMIT, command.status()).await {
-            Ok(Ok(status)) if status.success() => {}
-            Ok(Ok(status)) => tracing::warn!(program, %status, "crl.hook failed"),
-            Ok(Err(error)) => tracing::warn!(program, %error, "crl.hook cannot be run"),
-            Err(_) => tracing::warn!(program, limit = ?HOOK_LIMIT, "crl.hook took too long and was killed"),
+        let Some(mut command) = hook::silent(&self.settings.hook) else { return };
+        command.env("CRL_DER", &self.settings.der).env("CRL_PEM", &self.settings.pem);
+        if let Err(error) = hook::run(command, HOOK_LIMIT).await {
+            tracing::warn!(error = chain(&error), "crl.hook did not do its work");
         }
     }
 }

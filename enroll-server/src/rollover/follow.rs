@@ -5,14 +5,12 @@
 
 use core::time::Duration;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::sync::Arc;
 
 use ca::trust_chain::TrustChain;
 use ca::{CaCertificate, FileKey, Issuer};
 use rustls::ServerConfig;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
-use tokio::process::Command;
 use tokio::sync::watch;
 
 use super::lineup::Lineup;
@@ -22,6 +20,7 @@ use crate::audit::EventKind;
 use crate::authorities::{Authorities, InOffice};
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::hook;
 use crate::in_force::InForce;
 use crate::issuance::chain;
 use crate::serve::stopped;
@@ -250,19 +249,9 @@ const OWN: &str = "enroll-server";
 
 /// Runs an operator's command. That it fails is logged; the files are there all the same.
 async fn run_hook(name: &str, hook: &[String]) {
-    let Some((program, arguments)) = hook.split_first() else { return };
-    let mut command = Command::new(program);
-    command
-        .args(arguments)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .kill_on_drop(true);
-    match tokio::time::timeout(HOOK_LIMIT, command.status()).await {
-        Ok(Ok(status)) if status.success() => {}
-        Ok(Ok(status)) => tracing::warn!(name, program, %status, "a hook failed"),
-        Ok(Err(error)) => tracing::warn!(name, program, %error, "a hook cannot be run"),
-        Err(_) => tracing::warn!(name, program, limit = ?HOOK_LIMIT, "a hook took too long and was killed"),
+    let Some(command) = hook::silent(hook) else { return };
+    if let Err(error) = hook::run(command, HOOK_LIMIT).await {
+        tracing::warn!(name, error = chain(&error), "a hook did not do its work");
     }
 }
 

@@ -11,7 +11,7 @@ use enroll_server::clock::{Clock as _, SystemClock};
 use enroll_server::config::Config;
 use enroll_server::inventory::{ImportOptions, Progress};
 use enroll_server::startup::{InitOptions, StartError, init, open_admin};
-use postgres_server::{PASSWORD, PostgresServer};
+use postgres_server::{PASSWORD, PostgresServer, without_password};
 use rustls::RootCertStore;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
@@ -70,7 +70,7 @@ impl Site {
             put(table, "est", "listen", "127.0.0.1:0");
             if let Some(database) = database {
                 // The password goes into a file: settings hold no secrets.
-                put(table, "store", "postgres", database.replace(&format!(" password={PASSWORD}"), ""));
+                put(table, "store", "postgres", without_password(&database));
                 put(table, "store", "password_file", PASSWORD_FILE);
             }
             let connections = i64::try_from(idle + SPARE).unwrap_or(i64::MAX);

@@ -18,6 +18,12 @@ pub const USER: &str = "enroll";
 /// Its password.
 pub const PASSWORD: &str = "of-a-test";
 
+/// An address that [`PostgresServer`] gave, without the password: for settings that name a file which holds it.
+#[must_use]
+pub fn without_password(address: &str) -> String {
+    address.replace(&format!(" password={PASSWORD}"), "")
+}
+
 /// Why there is no server.
 #[derive(Debug, thiserror::Error)]
 pub enum ServerError {

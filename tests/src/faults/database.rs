@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 pub use firmware_sim::bench::StoreKind;
-use postgres_server::{PASSWORD, PostgresServer};
+use postgres_server::{PASSWORD, PostgresServer, without_password};
 
 use super::trace::Fault;
 
@@ -69,7 +69,7 @@ impl Database {
         let path = folder.join(PASSWORD_FILE);
         fs::write(&path, PASSWORD).expect("to write the password");
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("to keep the password");
-        let address = self.cluster.server.address(&self.name).replace(&format!(" password={PASSWORD}"), "");
+        let address = without_password(&self.cluster.server.address(&self.name));
         let quoted = |text: &str| format!("\"{text}\"");
         [("store", "postgres", quoted(&address)), ("store", "password_file", quoted(PASSWORD_FILE))]
     }
