@@ -16,7 +16,7 @@ use crate::outgoing::{SendError, TargetError};
 use crate::peers::FactsError;
 use crate::policies::PolicyFilesError;
 use crate::startup::{InitError, LoadError, StartError};
-use crate::store::{StoreError, TransferError};
+use crate::store::{BackupError, StoreError, TransferError};
 use crate::transparency_log::audit::{AuditError, ExportError, InclusionError};
 use crate::webhook::{WebhookError, WebhookSecretError};
 
@@ -51,6 +51,10 @@ pub(super) enum Failure {
     Store(#[from] StoreError),
     #[error(transparent)]
     Transfer(#[from] TransferError),
+    #[error(transparent)]
+    Backup(#[from] BackupError),
+    #[error("the database is PostgreSQL's (store.postgres): back it up by pg_dump or pg_basebackup")]
+    NotSqlite,
     #[error("store.postgres: missing; the settings have to name the database to move to")]
     NoTarget,
     #[error(transparent)]
@@ -136,6 +140,8 @@ impl Failure {
             | Self::Import(_)
             | Self::Transfer(_)
             | Self::NoTarget
+            | Self::Backup(_)
+            | Self::NotSqlite
             | Self::Webhook(_)
             | Self::WebhookSecret(_)
             | Self::NoAnswer { .. }

@@ -4,6 +4,7 @@ mod actions;
 mod args;
 mod attestation_keys;
 mod audit;
+mod backup;
 mod batches;
 mod brokers;
 mod ca;
@@ -76,6 +77,7 @@ fn dispatch(args: Args, output: &Output) -> Result<(), Failure> {
     match args.command {
         Command::Init(options) => setup::init(options, output),
         Command::Serve => serve::serve(&global),
+        Command::Backup(options) => backup::run(&global, &options, output),
         Command::Migrate(options) => migrate::run(&global, &options, output),
         Command::Maker(command) => with_admin(&global, |admin| makers::run(admin, command, output)),
         Command::Device(command) => with_config(&global, |admin, config| {

@@ -77,6 +77,11 @@ pub(super) enum Command {
     Init(Init),
     /// Run the server until SIGTERM or SIGINT.
     Serve,
+    /// Copy the database into a new file while servers use it: one moment of it, looked through (SQLite).
+    ///
+    /// Keys, settings and the log's folder are files of their own: see docs/operations.md. For PostgreSQL there are pg_dump
+    /// and pg_basebackup.
+    Backup(Backup),
     /// Move the database to PostgreSQL, all of it or nothing. Stop the server first.
     ///
     /// Takes files.store, and writes to the empty database that store.postgres names, in one transaction. Every row is
@@ -136,6 +141,14 @@ pub(super) enum Command {
     /// Services that events are posted to.
     #[command(subcommand)]
     Webhook(Webhook),
+}
+
+/// Where to.
+#[derive(Debug, clap::Args)]
+pub(super) struct Backup {
+    /// The new file, mode 0600; one that is there is not overwritten.
+    #[arg(long, value_name = "FILE")]
+    pub(super) out: PathBuf,
 }
 
 /// From where to where.
