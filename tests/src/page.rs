@@ -98,7 +98,12 @@ impl Page {
                     None => Some((index + 1, info.trim(), next)),
                     Some((line, info, from)) => {
                         let (language, mark) = info.split_once(' ').unwrap_or((info, ""));
-                        blocks.push(Block { line, language, mark: mark.trim(), text: &self.text[from..at] });
+                        blocks.push(Block {
+                            line,
+                            language,
+                            mark: mark.trim(),
+                            text: self.text.get(from..at).unwrap_or_default(),
+                        });
                         None
                     }
                 };

@@ -4,12 +4,13 @@
 //! What differs from a reader's machine: the programs are built already, the ports are free ones, and the folder is a
 //! new one that holds a copy of `examples/`.
 
+use core::time::Duration;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rustix::process::Signal;
 use tempfile::TempDir;
@@ -24,19 +25,21 @@ pub struct Stage {
     /// Usual ports and those that take their place.
     ports: Vec<(&'static str, String)>,
     variables: Vec<(&'static str, String)>,
-    /// Folders of the system and those that take their place.
-    folders: Vec<(&'static str, String)>,
+    /// Other texts, such as folders of the system, and those that take their place.
+    texts: Vec<(&'static str, String)>,
 }
 
 /// A shell with all that it started; none of it outlives the walk.
 #[derive(Debug)]
-pub struct Walk {
+pub struct Walk<'s> {
+    /// Its folder has to be there as long as the shell.
+    _stage: &'s Stage,
     process: Process,
     /// How long each block took until what is shown after it was seen: the block's first line.
     pub steps: Vec<(String, Duration)>,
 }
 
-impl Drop for Walk {
+impl Drop for Walk<'_> {
     fn drop(&mut self) {
         self.process.signal_group(Signal::KILL);
     }
@@ -51,7 +54,7 @@ impl Stage {
     pub fn new() -> Self {
         let home = TempDir::with_prefix("walk-").expect("a temporary folder");
         let ports = ["8443", "8080", "8883", "8444", "8445"].map(|usual| (usual, free_port().to_string()));
-        let stage = Self { home, ports: ports.into(), variables: Vec::new(), folders: Vec::new() };
+        let stage = Self { home, ports: ports.into(), variables: Vec::new(), texts: Vec::new() };
         fs::create_dir_all(stage.path("examples")).expect("a folder");
         fs::create_dir_all(stage.path(".walk/bin")).expect("a folder");
         for file in fs::read_dir(repository().join("examples")).expect("the examples") {
@@ -82,9 +85,9 @@ impl Stage {
     #[must_use]
     pub fn as_service(mut self) -> Self {
         for folder in ["/var/lib/enroll-server", "/var/backups/enroll-server", "/media/stick", "/tmp/trial"] {
-            let here = self.path(&folder[1..]);
+            let here = self.path(folder.trim_start_matches('/'));
             fs::create_dir_all(here.parent().expect("a folder above")).expect("a folder");
-            self.folders.push((folder, here.display().to_string()));
+            self.texts.push((folder, here.display().to_string()));
         }
         for made in ["var/lib/enroll-server", "media/stick"] {
             fs::create_dir_all(self.path(made)).expect("a folder");
@@ -116,6 +119,13 @@ impl Stage {
         self
     }
 
+    /// Reads another text in the place of one that a page shows: what is no command of this machine.
+    #[must_use]
+    pub fn reading(mut self, shown: &'static str, here: &str) -> Self {
+        self.texts.push((shown, here.to_owned()));
+        self
+    }
+
     /// A path below the folder.
     #[must_use]
     pub fn path(&self, relative: impl AsRef<Path>) -> PathBuf {
@@ -133,9 +143,9 @@ impl Stage {
 
     /// A text with this stage's ports and folders in the place of the usual ones.
     fn here(&self, text: &str) -> String {
-        let folders = self.folders.iter().map(|(usual, here)| (*usual, here));
+        let texts = self.texts.iter().map(|(usual, here)| (*usual, here));
         let ports = self.ports.iter().map(|(usual, free)| (*usual, free));
-        ports.chain(folders).fold(text.to_owned(), |text, (usual, here)| text.replace(usual, here))
+        ports.chain(texts).fold(text.to_owned(), |text, (usual, here)| text.replace(usual, here))
     }
 
     /// Walks through the blocks of a page that are to be run, and gives the shell as it is then.
@@ -143,7 +153,7 @@ impl Stage {
     /// # Panics
     /// Where a command fails, or what is shown is not seen.
     #[must_use]
-    pub fn walk(&self, page: &Page) -> Walk {
+    pub fn walk(&self, page: &Page) -> Walk<'_> {
         self.walk_with(page, |_| {})
     }
 
@@ -152,24 +162,25 @@ impl Stage {
     /// # Panics
     /// As [`walk`](Self::walk).
     #[must_use]
-    pub fn walk_with(&self, page: &Page, mut meanwhile: impl FnMut(&Block<'_>)) -> Walk {
+    pub fn walk_with(&self, page: &Page, mut meanwhile: impl FnMut(&Block<'_>)) -> Walk<'_> {
         let blocks = page.fenced();
+        let marks = format!(".walk/{}", page.path.file_stem().unwrap_or_default().to_string_lossy());
         let run = |block: &Block<'_>| block.language == "sh" && block.mark.is_empty();
         let mut script = String::from("set -eo pipefail\ntrap 'echo the walk ended in vain' ERR\n");
         for (number, block) in blocks.iter().filter(|block| run(block)).enumerate() {
             let (text, at) = (self.here(block.text), format!("{}:{}", page.path.display(), block.line));
             script += &format!(
-                "until [ -e {walk}/go-{number} ]; do sleep 0.02; done\necho '== {at}'\n{text}\n: >{walk}/at-{number}\n",
-                walk = self.path(".walk").display(),
+                "until [ -e {walk}-{number}-go ]; do sleep 0.02; done\necho '== {at}'\n{text}\n: >{walk}-{number}-at\n",
+                walk = self.path(&marks).display(),
             );
         }
-        let mut walk = Walk { process: self.start(&script), steps: Vec::new() };
-        let mut number = 0;
-        for (index, block) in blocks.iter().enumerate().filter(|(_, block)| run(block)) {
+        let mut walk = Walk { _stage: self, process: self.start(&script), steps: Vec::new() };
+        let to_run = blocks.iter().enumerate().filter(|(_, block)| run(block));
+        for (number, (index, block)) in to_run.enumerate() {
             meanwhile(block);
-            fs::write(self.path(format!(".walk/go-{number}")), "").expect("to write");
-            let began = Instant::now();
-            let at = self.path(format!(".walk/at-{number}"));
+            fs::write(self.path(format!("{marks}-{number}-go")), "").expect("to write");
+            let began = now();
+            let at = self.path(format!("{marks}-{number}-at"));
             until(&format!("{}:{}", page.path.display(), block.line), || {
                 let failed = walk.process.output().contains("the walk ended in vain");
                 assert!(!failed, "{}:{}: a command failed", page.path.display(), block.line);
@@ -181,7 +192,6 @@ impl Stage {
                 walk.process.wait_for(&line, |printed| is_shown(&line, printed).then_some(()));
             }
             walk.steps.push((block.text.lines().next().unwrap_or_default().to_owned(), began.elapsed()));
-            number += 1;
         }
         walk
     }
@@ -217,7 +227,7 @@ impl Default for Stage {
     }
 }
 
-impl Walk {
+impl Walk<'_> {
     /// What was printed until now.
     #[must_use]
     pub fn output(&self) -> String {
@@ -231,6 +241,11 @@ impl Walk {
     pub fn wait_for_text(&self, text: &str) {
         self.process.wait_for_text(text);
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "says how long a reader waits, and decides nothing")]
+fn now() -> Instant {
+    Instant::now()
 }
 
 /// Whether a line is what a page shows, but for figures and widths; `...` stands for anything.
@@ -269,7 +284,7 @@ mod tests {
     #[test]
     #[should_panic(expected = "a command failed")]
     fn a_command_that_fails_ends_the_walk() {
-        let _walk =
-            Stage::new().walk(&Page::of("planted.md", "```sh\ntrue\n```\n```sh\nls no-such-file\n```\n"));
+        let stage = Stage::new();
+        let _walk = stage.walk(&Page::of("planted.md", "```sh\ntrue\n```\n```sh\nls no-such-file\n```\n"));
     }
 }

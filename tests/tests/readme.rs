@@ -1,8 +1,6 @@
 //! The README tells the truth: its way by hand can be walked, the demonstration prints what is shown, its scripts can be
 //! run. Its commands and links are held by `book`.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::collections::BTreeSet;
 use std::fs;
 use std::process::Command;
@@ -24,7 +22,8 @@ fn the_way_by_hand_can_be_walked() {
     let (build, rest) = block.split_once('\n').unwrap();
     assert!(build.starts_with("cargo build --release && export PATH="), "{build}");
     let way = Page::of("README.md", &format!("```sh\n{} &\n```\n", rest.trim_end()));
-    let walk = Stage::new().walk(&way);
+    let stage = Stage::new();
+    let walk = stage.walk(&way);
     walk.wait_for_text("the broker accepted the identity");
     walk.wait_for_text("telemetry published");
 }

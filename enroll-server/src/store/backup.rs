@@ -74,7 +74,8 @@ pub fn copy_database(from: &Path, to: &Path) -> Result<Copied, BackupError> {
     let removed = fs::remove_file(&unfinished).map_err(unwritable);
     let copied = copied?;
     removed?;
-    let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder =
+        to.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(unwritable)?;
     Ok(copied)
 }

@@ -76,12 +76,18 @@ const REASONS: &[&str] = &["test", "host", "hardware", "long", "build", "fragmen
 
 /// The pages whose shell blocks `walks` runs, each as one script.
 const WALKED: &[&str] = &[
+    "docs/dashboard.md",
+    "docs/events.md",
+    "docs/evidence.md",
     "docs/guide-firmware.md",
     "docs/guide-manufacturing.md",
     "docs/guide-platform.md",
     "docs/guide-security.md",
+    "docs/inventory.md",
+    "docs/log.md",
     "docs/operations.md",
     "docs/quick-start.md",
+    "docs/reference-values.md",
 ];
 
 /// All programs of ours, as they read their command lines.
@@ -131,9 +137,9 @@ impl Programs {
                     | ErrorKind::MissingSubcommand
                     | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
             ) || error.to_string().contains("but none was supplied");
-            return (!matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion)
-                && !(mentioned && incomplete))
-                .then(|| error.to_string());
+            let asks_for_help = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+            let fine = asks_for_help || (mentioned && incomplete);
+            return (!fine).then(|| error.to_string());
         }
         let words = command.words();
         match words.first().map(String::as_str) {
@@ -227,8 +233,16 @@ fn without_variables(word: &str) -> String {
     for part in parts {
         let name = |c: char| c.is_ascii_alphanumeric() || c == '_';
         let rest = if part.starts_with('(') { "" } else { part.trim_start_matches(name) };
-        // A serial number has a form of its own.
-        let value = if part.starts_with("SERIAL") { "01".repeat(16) } else { "X1".to_owned() };
+        // Some numbers have a form of their own.
+        let value = if part.starts_with("SESSION") || part.starts_with("KEY") || part.starts_with("BATCH") {
+            "5f3a9c0d12ab".to_owned()
+        } else if part.starts_with("INSTANCE") {
+            "01".repeat(32)
+        } else if part.starts_with("SERIAL") {
+            "01".repeat(16)
+        } else {
+            "X1".to_owned()
+        };
         filled += &(value + rest);
     }
     filled

@@ -154,7 +154,8 @@ fn candidates(file: &File) -> BTreeSet<String> {
             let text = fs::read_to_string(path).unwrap();
             let quotes: Vec<usize> = text.match_indices('"').map(|(at, _)| at).collect();
             for pair in quotes.windows(2) {
-                let word = &text[pair[0] + 1..pair[1]];
+                let &[open, close] = pair else { continue };
+                let word = text.get(open + 1..close).unwrap_or_default();
                 let good = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
                 if (1..=40).contains(&word.len()) && word.bytes().all(good) {
                     names.insert(word.to_owned());
@@ -216,7 +217,7 @@ fn shown(sample: &str) -> BTreeSet<String> {
         }
         // `name = `, wherever it stands: in an example, or in a table on one line.
         for (at, _) in line.match_indices(" = ") {
-            let name = line[..at].rsplit([' ', '{', '(', '#', ',']).next().unwrap_or_default();
+            let name = line.split_at(at).0.rsplit([' ', '{', '(', '#', ',']).next().unwrap_or_default();
             let path = if table.is_empty() { name.to_owned() } else { format!("{table}.{name}") };
             shown.insert(path);
         }

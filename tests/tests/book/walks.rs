@@ -6,14 +6,12 @@ use tests::walk::Stage;
 #[test]
 fn the_quick_start_ends_with_a_connected_device() {
     let page = Page::load("docs/quick-start.md");
-    let walk = Stage::new().walk(&page);
+    let stage = Stage::new();
+    let walk = stage.walk(&page);
     let all: core::time::Duration = walk.steps.iter().map(|(_, took)| *took).sum();
-    #[expect(clippy::print_stdout, reason = "the time that a newcomer waits after the build")]
-    {
-        println!("after the build, {:.1} s in all", all.as_secs_f64());
-        for (step, took) in &walk.steps {
-            println!("{:6.1} s  {step}", took.as_secs_f64());
-        }
+    println!("after the build, {:.1} s in all", all.as_secs_f64());
+    for (step, took) in &walk.steps {
+        println!("{:6.1} s  {step}", took.as_secs_f64());
     }
     assert!(walk.steps.len() >= 7, "{:?}", walk.steps);
 }
@@ -114,6 +112,114 @@ fn the_guide_for_firmware_ends_with_a_device() {
     stage.run("rm -r lot");
     let walk = stage.walk(&Page::load("docs/guide-firmware.md"));
     assert!(walk.output().contains("the first identity is issued"));
+}
+
+/// A desk of an operator: a service, and beside it the files that the reference pages name.
+fn desk(more: &str) -> Stage {
+    let (stage, _) = service(1);
+    stage.run(&format!(
+        "export ENROLL_SERVER_CONFIG=var/lib/enroll-server/server/enroll-server.toml
+         touch var/lib/enroll-server/server/policy.d/lot-{{7,8}}.toml
+         new_key() {{ openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out $1; }}
+         new_ca() {{ new_key $1.key; openssl req -x509 -new -key $1.key -subj /CN=$1 -days 90 -out $1.pem \
+             -addext basicConstraints=critical,CA:TRUE -addext keyUsage=critical,keyCertSign,cRLSign; }}
+         {more}"
+    ));
+    stage.with(SETTINGS.0, SETTINGS.1)
+}
+
+#[test]
+fn the_commands_of_the_inventory_do_what_they_say() {
+    // Two devices of lot-8 ask and are held.
+    let stage = desk(
+        "printf 'device,group\\nSN-0001,lot-7\\nSN-0002,lot-8\\n' >inventory.csv
+         printf '[enrollment]\\nfirst = \"hold\"\\n' >var/lib/enroll-server/server/policy.d/lot-8.toml",
+    );
+    let mut asked = false;
+    let walk = stage.walk_with(&Page::load("docs/inventory.md"), |block| {
+        if block.text.contains("device queue") {
+            asked = true;
+            stage.run(
+                "for device in SN-0001 SN-0002; do
+                     (umask 077; enroll-server token create --device $device | sed -n 1p >$device.token)
+                     agent --server-host localhost --server-port 8443 --identity-device $device --state-dir $device.state \\
+                         --trust-bundle /var/lib/enroll-server/server/trust.bundle --identity-token-file $device.token \\
+                         run >$device.log 2>&1 &
+                     until enroll-server device queue | grep -q $device; do sleep 0.1; done
+                     kill $!
+                 done",
+            );
+        }
+    });
+    assert!(asked && walk.output().contains("2 added"), "{}", walk.output());
+}
+
+#[test]
+fn the_commands_of_the_evidence_do_what_they_say() {
+    let stage = desk(
+        "firmware-sim factory --dir psa --evidence psa --count 1 >/dev/null
+         awk -F, 'NR == 2 { print $3 }' psa/attestation-keys.csv | python3 -c \
+             'import sys; sys.stdout.buffer.write(bytes.fromhex(sys.stdin.read().strip()))' >iak.der
+         openssl pkey -pubin -inform DER -in iak.der -out iak.pem
+         awk -F, 'NR == 2 { print $1 }' psa/attestation-keys.csv >instance
+         firmware-sim factory --dir more --evidence psa --count 1 >/dev/null
+         cp more/attestation-keys.csv keys.csv
+         new_ca before; enroll-server maker add before.pem --name example; new_ca ek; new_ca ca-2026; new_ca batch-ca; new_key claim.key
+         openssl req -new -key claim.key -subj /CN=claim -out claim.csr
+         openssl x509 -req -in claim.csr -CA batch-ca.pem -CAkey batch-ca.key -days 30 -out claim.pem
+         printf '[ca]\ndefault_ca=c\n[c]\ndatabase=index\ncrlnumber=number\ndefault_md=sha256\ndefault_crl_days=30\n' >crl.cnf
+         : >index; echo 01 >number
+         openssl ca -gencrl -config crl.cnf -keyfile ca-2026.key -cert ca-2026.pem -out list.pem",
+    );
+    let instance = std::fs::read_to_string(stage.path("instance")).unwrap();
+    let id = |what: &str| {
+        format!(
+            "$(enroll-server {what} list --json | grep -o '\"id\": \"[^\"]*\"' | cut -d '\"' -f 4 | head -n 1)"
+        )
+    };
+    let stage = stage.with("INSTANCE", instance.trim());
+    let stage = stage.reading("\"$KEY\"", &id("key")).reading("\"$BATCH\"", &id("batch"));
+    let walk = stage.walk(&Page::load("docs/evidence.md"));
+    assert!(walk.steps.len() >= 6, "{:?}", walk.steps);
+}
+
+#[test]
+fn the_commands_of_reference_values_do_what_they_say() {
+    let page = Page::load("docs/reference-values.md");
+    let list = page.blocks("csv");
+    let stage = desk("new_ca acme; enroll-server maker add acme.pem --name acme");
+    std::fs::write(stage.path("sensor-a.csv"), list[0]).unwrap();
+    stage.run(page.blocks("sh").iter().find(|block| block.starts_with("openssl genpkey")).unwrap());
+    let walk = stage.walk(&page);
+    assert!(walk.output().contains("is withdrawn"), "{}", walk.output());
+}
+
+#[test]
+fn the_commands_of_log_events_and_dashboard_do_what_they_say() {
+    let stage = desk(
+        "sed -i '/^\\[dashboard\\]/,/^listen/s/^listen = .*/listen = \"127.0.0.1:8445\"/' $ENROLL_SERVER_CONFIG
+         systemctl restart enroll-server >/dev/null 2>&1
+         firmware-sim device --dir lot/devices/* --enroll >/dev/null
+         until enroll-server audit verify | grep -q '; 0 leaves wait'; do sleep 0.1; done
+         cp var/lib/enroll-server/server/log/checkpoint kept.checkpoint
+         cp var/lib/enroll-server/server/{root-ca.crt,log.vkey} .
+         new_ca ada; mv ada.pem ada.crt
+         enroll-server cert list --json | grep -o '\"serial\": \"[0-9a-f]*\"' | cut -d '\"' -f 4 >serial",
+    );
+    let serial = std::fs::read_to_string(stage.path("serial")).unwrap();
+    let stage = stage.with("SERIAL", serial.trim()).with("SESSION", "5f3a9c0d12ab");
+    // A name of this machine; what goes on for ever ends; nobody has this session.
+    let follow = "enroll-server event follow --device SN-0001";
+    let stage = stage
+        .reading("https://ca.example:", "https://localhost:")
+        .reading(follow, &format!("timeout 1 {follow} || test $? = 124"))
+        .reading("sign-out \"$SESSION\"", "sign-out \"$SESSION\" || test $? = 4");
+    let log = stage.walk(&Page::load("docs/log.md"));
+    assert!(log.output().contains("Nothing is wrong."), "{}", log.output());
+    let events = stage.walk(&Page::load("docs/events.md"));
+    assert!(events.output().contains("issued"), "{}", events.output());
+    let dashboard = stage.walk(&Page::load("docs/dashboard.md"));
+    assert!(dashboard.output().contains("https://"), "{}", dashboard.output());
 }
 
 /// The server that `systemctl` runs on a stage.
