@@ -160,7 +160,7 @@ pub(super) fn revocation(row: &Row<'_>) -> Result<Option<Revocation>, StoreError
     Ok(Some(Revocation { at, reason }))
 }
 
-fn via(row: &Row<'_>) -> Result<Via, StoreError> {
+pub(super) fn via(row: &Row<'_>) -> Result<Via, StoreError> {
     let name: String = row.get("via")?;
     Via::from_name(&name).ok_or(StoreError::Damaged { field: "via" })
 }
