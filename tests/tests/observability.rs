@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![expect(clippy::indexing_slicing, reason = "a test fails by panicking")]
+#![expect(clippy::panic, reason = "a test fails by panicking")]
 #![expect(clippy::string_slice, reason = "a test fails by panicking")]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -112,7 +113,21 @@ fn alerts_and_dashboard_ask_for_what_a_server_says() {
         assert!(!samples.missing(planted, &also).is_empty(), "unnoticed: {planted}");
     }
     manual_lists(&alerts);
-    drop(server);
+    each_line_is_an_object(&server.stop().1, &world.devices[0]);
+}
+
+/// With `log.json`, each line of the log is one JSON object with level, target and fields.
+fn each_line_is_an_object(log: &str, device: &str) {
+    let lines: Vec<Json> = log
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")))
+        .collect();
+    assert!(lines.iter().all(|line| line["level"].is_string() && line["target"].is_string()), "{log}");
+    let served = lines.iter().find(|line| line["fields"]["message"] == "served").unwrap();
+    assert_eq!(served["fields"]["device"], device);
+    assert_eq!(served["fields"]["outcome"], "issued");
+    // Spans go to the collector and not into the log.
+    assert!(lines.iter().all(|line| line["span"].is_null() && line["spans"].is_null()), "{log}");
 }
 
 /// A server with everything that has metrics of its own.
@@ -123,6 +138,7 @@ fn busy_world() -> World {
     world.configure(&[
         ("mqtt", "enabled", "true"),
         ("limits", "store_mib", "100"),
+        ("log", "json", "true"),
         ("est", "listen", &format!("\"127.0.0.1:{}\"", free_port())),
         // Nobody listens there.
         ("traces", "endpoint", "\"http://127.0.0.1:9/v1/traces\""),
