@@ -12,6 +12,7 @@ use super::error::Problem;
 use super::{Api, Shared, read_body};
 use crate::issuance::{ClientIdentity, Outcome};
 use crate::store::Asked;
+use crate::telemetry::traces::spans;
 
 /// The client certificate of the connection, if one came.
 pub(crate) type Peer = Option<ClientIdentity>;
@@ -132,9 +133,10 @@ impl Api {
     ) -> Response<Body> {
         match done {
             Ok((response, outcome)) => {
-                let device = device.map(tracing::field::display);
+                spans::about(device, outcome);
+                let (device, trace_id) = (device.map(tracing::field::display), spans::trace());
                 if endpoint != "challenge" && endpoint != "trust" {
-                    tracing::info!(endpoint, device, outcome, "served");
+                    tracing::info!(endpoint, device, outcome, trace_id, "served");
                 }
                 self.metrics.served(endpoint, outcome);
                 response

@@ -24,6 +24,7 @@ use super::{Api, Shared, read_body};
 use crate::est::{Client, Connection, Credentials, MAX_BODY, Pkcs10, certs_only, csr_attributes, to_base64};
 use crate::issuance::{ClientIdentity, EstClient, EstEnroll, EstReenroll, Granted, Outcome};
 use crate::store::Asked;
+use crate::telemetry::traces::spans;
 
 /// The group in the path, where there is one.
 type Label = Option<Path<String>>;
@@ -252,9 +253,10 @@ impl Api {
     fn answered(&self, endpoint: &'static str, device: Option<&DeviceId>, answer: Answer) -> Response<Body> {
         match answer {
             Ok((response, outcome)) => {
+                spans::about(device, outcome);
                 if endpoint != "est-cacerts" && endpoint != "est-csrattrs" {
-                    let device = device.map(tracing::field::display);
-                    tracing::info!(endpoint, device, outcome, "served");
+                    let (device, trace_id) = (device.map(tracing::field::display), spans::trace());
+                    tracing::info!(endpoint, device, outcome, trace_id, "served");
                 }
                 self.metrics.served(endpoint, outcome);
                 response

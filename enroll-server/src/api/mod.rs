@@ -12,6 +12,7 @@ mod error;
 mod est;
 mod est_error;
 mod events;
+mod gauges;
 mod health;
 mod lists;
 mod log;
@@ -20,6 +21,7 @@ mod public;
 mod renewals;
 mod rollover;
 pub mod routes;
+mod traced;
 
 use core::time::Duration;
 use std::path::PathBuf;
@@ -37,12 +39,12 @@ use tokio::sync::watch;
 use crate::admin::Admin;
 use crate::audit::{Refusals, Repeated};
 use crate::brokers::Brokers;
-use crate::config::Limits;
+use crate::config::{Limits, Traces};
 use crate::in_force::InForce;
 use crate::issuance::Issuance;
 use crate::ocsp::Ocsp;
 use crate::revocation::Revocations;
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, OnDisk, SpanCounts};
 use crate::transparency_log::{Folder, Status};
 use crate::webhook::Webhook;
 
@@ -87,6 +89,12 @@ pub struct Api {
     pub log: Arc<Folder>,
     /// How that log stands.
     pub log_status: watch::Receiver<Status>,
+    /// Files that have an end, or grow.
+    pub on_disk: OnDisk,
+    /// Which requests have spans, and whose; `None`: none.
+    pub traces: Option<Traces>,
+    /// What became of the spans of traces, where they are sent.
+    pub spans: Option<Arc<SpanCounts>>,
 }
 
 /// Where a request came from.

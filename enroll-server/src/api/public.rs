@@ -1,15 +1,11 @@
 //! What anyone may read: trust bundle, revocation list, health, metrics.
 
+use super::answer::cbor;
+use super::{Health, Shared};
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::{HeaderValue, Response, StatusCode};
-use std::sync::Arc;
-
-use super::answer::cbor;
-use super::{Health, Shared};
-use crate::telemetry::Gauges;
-use crate::webhook::Standing;
 
 pub(super) async fn trust(State(api): Shared) -> Response<Body> {
     api.metrics.served("trust", "issued");
@@ -38,32 +34,7 @@ pub(super) async fn readyz(State(api): Shared) -> Response<Body> {
 
 /// Prometheus text format.
 pub(super) async fn metrics(State(api): Shared) -> Response<Body> {
-    let store = api.issuance.store();
-    let counts = store.counts().await.ok();
-    let renewals = store.count_wanted_renewals().await.ok();
-    let mut webhooks = Vec::new();
-    for webhook in &api.webhooks {
-        // One that cannot be read is left out, as the counts are.
-        if let Ok(Some(standing)) = Standing::read(store.as_ref(), webhook).await {
-            webhooks.push(standing);
-        }
-    }
-    let (spread, rollovers) = (store.spread(api.issuance.now()).await, store.rollovers().await);
-    let spread = spread.ok().zip(rollovers.ok()).map(|(spread, mut rollovers)| {
-        (spread, rollovers.pop().map(|last| last.step).filter(|step| step.is_under_way()))
-    });
-    let gauges = Gauges {
-        load: api.issuance.gate().load(),
-        now: api.issuance.now(),
-        counts,
-        renewals,
-        spread,
-        webhooks,
-        revocations: Arc::clone(&api.revocations.borrow()),
-        log: api.log_status.borrow().clone(),
-        ca_not_after: api.issuance.authorities().issuer().certificate().validity().not_after,
-    };
-    typed(StatusCode::OK, "text/plain; version=0.0.4", api.metrics.render(&gauges))
+    typed(StatusCode::OK, "text/plain; version=0.0.4", api.metrics.render(&api.gauges().await))
 }
 
 pub(super) const TEXT: &str = "text/plain; charset=utf-8";

@@ -14,6 +14,8 @@ use super::{
     Api, admin, broker_hooks, devices, enroll, est, events, lists, log, ocsp, public, renewals, rollover,
 };
 
+use super::traced::{Traced, traced};
+
 /// Who may call a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
@@ -148,6 +150,10 @@ impl Route {
 pub(super) fn router(table: &[Route], api: &Arc<Api>) -> Router<Arc<Api>> {
     table.iter().fold(Router::new(), |router, route| {
         let answer = (route.answer)();
+        let answer = match &api.traces {
+            Some(settings) => answer.layer(from_fn_with_state(Traced::new(route, settings, api), traced)),
+            None => answer,
+        };
         let answer = match route.access {
             Access::Operator => answer.layer(from_fn_with_state(Arc::clone(api), admin::authenticated)),
             Access::Broker => answer.layer(from_fn_with_state(Arc::clone(api), broker_hooks::authenticated)),
