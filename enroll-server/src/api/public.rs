@@ -4,9 +4,12 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::{HeaderValue, Response, StatusCode};
+use serde_json::json;
+use shared::{Reject, endpoint};
 use std::sync::Arc;
 
 use super::answer::cbor;
+use super::openapi::{Operation, Schemas, binary};
 use super::{Health, Shared};
 use crate::telemetry::Gauges;
 use crate::webhook::Standing;
@@ -63,8 +66,44 @@ pub(super) async fn metrics(State(api): Shared) -> Response<Body> {
         log: api.log_status.borrow().clone(),
         ca_not_after: api.issuance.authorities().issuer().certificate().validity().not_after,
     };
-    typed(StatusCode::OK, "text/plain; version=0.0.4", api.metrics.render(&gauges))
+    typed(StatusCode::OK, PROMETHEUS, api.metrics.render(&gauges))
 }
+
+pub(super) fn about_trust(_: &mut Schemas) -> Operation {
+    Operation::default()
+        .answers(StatusCode::OK, "The signed trust bundle in force.", endpoint::MEDIA_TYPE, binary())
+        .rejecting_as(&[Reject::TooSlow, Reject::TooManyRequests])
+}
+
+fn text(description: &str) -> Operation {
+    Operation::default().answers(StatusCode::OK, description, TEXT, json!({ "type": "string" }))
+}
+
+pub(super) fn about_healthz(_: &mut Schemas) -> Operation {
+    text("The process answers.")
+}
+
+pub(super) fn about_readyz(_: &mut Schemas) -> Operation {
+    let why = "It could not issue now; one line for each thing that was looked at.";
+    text("It could issue now.").answers(
+        StatusCode::SERVICE_UNAVAILABLE,
+        why,
+        TEXT,
+        json!({ "type": "string" }),
+    )
+}
+
+pub(super) fn about_metrics(_: &mut Schemas) -> Operation {
+    Operation::default().answers(
+        StatusCode::OK,
+        "Prometheus text format.",
+        PROMETHEUS,
+        json!({ "type": "string" }),
+    )
+}
+
+/// Prometheus text format.
+const PROMETHEUS: &str = "text/plain; version=0.0.4";
 
 pub(super) const TEXT: &str = "text/plain; charset=utf-8";
 
