@@ -104,7 +104,7 @@ pub(super) fn about_pem(_: &mut Schemas) -> Operation {
 }
 
 pub(super) fn about_one(_: &mut Schemas) -> Operation {
-    let number = json!({ "type": "integer", "minimum": 0, "maximum": u32::MAX });
+    let number = json!({ "type": "integer", "minimum": 0, "maximum": u32::MAX, "examples": [1] });
     let name = json!({ "type": "string", "pattern": "^(0|[1-9][0-9]{0,9})\\.crl$", "examples": ["0.crl"] });
     cached(&[Reject::NoSuchEndpoint, Reject::Unavailable])
         .with_path("issuer", "Number of the issuing CA.", number)

@@ -1,7 +1,7 @@
 """What schemathesis has to know of this server beyond its description.
 
 API_DEVICES: identifiers that exist, in JSON by what they are there for. API_CERTIFICATE: one in force, as a terminator
-sends it.
+sends it. API_TILE: a tile of the log that is there.
 API_SEEN: where each answer is noted, as `OPERATION STATUS MODE`.
 """
 
@@ -13,6 +13,7 @@ import schemathesis
 
 DEVICES = json.loads(os.environ["API_DEVICES"])
 CERTIFICATE = os.environ["API_CERTIFICATE"]
+TILE = os.environ["API_TILE"]
 SEEN = open(os.environ["API_SEEN"], "a", buffering=1)
 
 
@@ -30,7 +31,10 @@ def share(text, of):
 @schemathesis.hook
 def map_path_parameters(context, path_parameters):
     """Three of four identifiers that are made up become one that exists, and that no other call spoils for this one."""
-    name = (path_parameters or {}).get("device")
+    path_parameters = path_parameters or {}
+    if isinstance(path_parameters.get("tile"), str) and share(path_parameters["tile"], 2):
+        path_parameters["tile"] = TILE
+    name = path_parameters.get("device")
     if isinstance(name, str) and share(name, 4):
         call = context.operation.path.rsplit("/", 1)[-1]
         devices = DEVICES.get(call, DEVICES["any"])

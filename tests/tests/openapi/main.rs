@@ -17,7 +17,9 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 use shared::message::latest::Outcome;
-use tests::harness::{Csr, HandDevice, Process, Wishes, World, binary, client_config, free_port, https, run};
+use tests::harness::{
+    Csr, HandDevice, Process, Wishes, World, binary, client_config, free_port, http, https, run, until,
+};
 
 use description::{generated, strict};
 use schemathesis::{Run, Seen};
@@ -68,7 +70,7 @@ impl Site {
         let world = &self.world;
         for (place, id) in world.devices.iter().enumerate() {
             if place <= IN_FORCE {
-                let _moved = world.server(&["device", "group", id, "kept"]).success();
+                let _moved = world.server(&["device", "set-group", "kept", id]).success();
             }
             // The last stays registered.
             if place + 1 == DEVICES {
@@ -89,6 +91,16 @@ impl Site {
 
     fn device(&self, place: usize) -> &str {
         &self.world.devices[place]
+    }
+
+    /// A tile of the log that is there: the last one of its entries.
+    fn tile(&self) -> String {
+        let size: u64 = until("a checkpoint with entries", || {
+            let note = http(self.world.http_port, "/log/checkpoint").text();
+            note.lines().nth(1)?.parse().ok().filter(|size| *size > 0)
+        });
+        assert!(size < 256, "the first bundle of entries is full");
+        format!("entries/000.p/{size}")
     }
 
     /// Which devices are there for which call, as `hooks.py` wants to know it.

@@ -12,7 +12,7 @@ use tests::harness::{Finished, run};
 use crate::Site;
 
 /// Requests that are made up for an operation, by each way of making them up.
-const EXAMPLES: &str = "12";
+const EXAMPLES: &str = "8";
 
 /// What is to be asked of whom.
 pub(crate) struct Run<'a> {
@@ -82,6 +82,7 @@ impl Run<'_> {
             .env("SCHEMATHESIS_HOOKS", here.join("hooks.py"))
             .env("API_DEVICES", self.site.devices().to_string());
         command.env("API_CERTIFICATE", STANDARD.encode(&self.site.certificate)).env("API_SEEN", &seen);
+        command.env("API_TILE", self.site.tile());
         command.current_dir(&folder);
         let told = run(&mut command);
         let seen = std::fs::read_to_string(&seen)
