@@ -14,7 +14,9 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_rustls::client::TlsStream;
 
+use crate::alert;
 use crate::check::Mqtt;
+use crate::heard::{Heard, Listened};
 
 /// What is published.
 const PAYLOAD: &[u8] = br#"{"doctor":true}"#;
@@ -55,7 +57,8 @@ pub(crate) async fn login(
         .set_keep_alive(60)
         .set_outgoing_inflight_upper_limit(MAX_IN_FLIGHT)
         .set_connect_timeout(Duration::from_secs(600));
-    let stream = Arc::new(Mutex::new(Some(stream)));
+    let heard = Heard::default();
+    let stream = Arc::new(Mutex::new(Some(Listened { stream, heard: heard.clone() })));
     options.set_socket_connector(move |_address, _options| {
         let stream = stream.lock().unwrap_or_else(PoisonError::into_inner).take();
         async move { stream.ok_or_else(|| io::Error::from(io::ErrorKind::NotConnected)) }
@@ -66,15 +69,22 @@ pub(crate) async fn login(
     let mut driver = JoinSet::new();
     driver.spawn(drive(events, to_logged_in));
     let mut session = Session { client, driver, limit };
-    tokio::select! {
+    let failure = tokio::select! {
         biased;
-        heard = timeout(limit, logged_in) => match heard {
-            Ok(Ok(())) => Ok(session),
-            Ok(Err(_)) => Err(session.end().await),
-            Err(_) => Err(Failure::Silent),
+        answer = timeout(limit, logged_in) => match answer {
+            Ok(Ok(())) => return Ok(session),
+            Ok(Err(_)) => session.end().await,
+            Err(_) => Failure::Silent,
         },
-        failure = session.driver.join_next() => Err(ended(failure)),
-    }
+        failure = session.driver.join_next() => ended(failure),
+    };
+    // The library waits for the rest of an answer that is none of MQTT 5, until the broker ends the connection or the time
+    // is over.
+    Err(match (failure, heard.words()) {
+        (Failure::Ended(error), Some(words)) if alert::inner(&error).is_none() => Failure::Protocol(words),
+        (Failure::Silent, Some(words)) => Failure::Protocol(words),
+        (failure, _) => failure,
+    })
 }
 
 impl Session {

@@ -9,7 +9,7 @@ use rustls_pki_types::{CertificateDer, ServerName, TrustAnchor};
 use shared::UnixTime;
 use webpki::{EndEntityCert, KeyUsage};
 use x509_parser::certificate::X509Certificate;
-use x509_parser::extensions::GeneralName;
+use x509_parser::extensions::{GeneralName, ParsedExtension};
 use x509_parser::prelude::FromDer as _;
 use x509_parser::revocation_list::CertificateRevocationList;
 use x509_parser::time::ASN1Time;
@@ -163,7 +163,13 @@ fn no_path(
             format!("the path ends at \"{issuer}\", a root that is not trusted here"),
         );
     }
-    if anchors.iter().chain(sent).any(|other| other.subject() == top.issuer()) {
+    let mut namesakes = anchors.iter().chain(sent).filter(|other| other.subject() == top.issuer());
+    if namesakes.clone().any(|other| names_key_of(top, other)) {
+        let expected = format!("the signature of \"{issuer}\", whose key it names");
+        let found = format!("\"{}\" has a signature that does not verify", top.subject());
+        return Finding::new(Cause::SignatureWrong, question.subject, found, expected);
+    }
+    if namesakes.next().is_some() {
         let found = format!("the issuer calls itself \"{issuer}\" as a known CA does, but has another key");
         return finding(Cause::UnknownCa, found);
     }
@@ -339,6 +345,19 @@ pub(crate) fn parse(der: &[u8]) -> Option<X509Certificate<'_>> {
 
 fn issued(issuer: &X509Certificate<'_>, subject: &X509Certificate<'_>) -> bool {
     issuer.subject() == subject.issuer() && subject.verify_signature(Some(issuer.public_key())).is_ok()
+}
+
+/// Whether a certificate names the issuer's key as the one that signed it (RFC 5280, 4.2.1.1).
+fn names_key_of(subject: &X509Certificate<'_>, issuer: &X509Certificate<'_>) -> bool {
+    let named = subject.iter_extensions().find_map(|extension| match extension.parsed_extension() {
+        ParsedExtension::AuthorityKeyIdentifier(key) => key.key_identifier.as_ref().map(|id| id.0),
+        _ => None,
+    });
+    let own = issuer.iter_extensions().find_map(|extension| match extension.parsed_extension() {
+        ParsedExtension::SubjectKeyIdentifier(id) => Some(id.0),
+        _ => None,
+    });
+    named.is_some() && named == own
 }
 
 fn last_word(question: &Question<'_>) -> Result<(), webpki::Error> {

@@ -99,15 +99,15 @@ causes! {
     ClientCertificateRequired = "client-certificate-required", "The server wants a client certificate, and got none.",
         "Give one: --cert and --key; for a device: agent enroll.";
     ClientExpired = "client-expired", "The server refuses the client's certificate as expired.",
-        "Renew it; where it is valid here, the server's clock is wrong.";
+        "Renew it; where it is valid here, the server's clock is wrong, or its revocation list has run out: OpenSSL says the same of both.";
     ClientRevoked = "client-revoked", "The server refuses the client's certificate as revoked.",
         "Find out why (enroll-server cert list); then enroll anew. Where it should not be: see that the server has the present revocation list.";
     ClientUnknownCa = "client-unknown-ca", "The server does not know the CA of the client's certificate.",
-        "Give the server the CA that issues the devices' certificates (Mosquitto: cafile), and have it read it again; send the whole chain.";
+        "Give the server the CA that issues the devices' certificates (Mosquitto: cafile), and have it read it again; send the whole chain. A server that looks into revocation lists needs a revocation list of each CA of the chain.";
     ClientPurposeWrong = "client-purpose-wrong", "The server refuses the client's certificate: not for this use.",
-        "Use a certificate with clientAuth; have the server ask for what devices have (ECDSA on P-256).";
+        "Use a certificate with clientAuth and, in keyUsage, digitalSignature; have the server ask for what devices have (ECDSA on P-256).";
     ClientCertificateRefused = "client-certificate-refused", "The server refuses the client's certificate.",
-        "Compare the certificate's dates and CA with what the server has; its log says more than the alert.";
+        "Compare the certificate's dates and CA with what the server has, and the server's clock; its log says more than the alert.";
     LoginRefused = "login-refused", "The broker refuses the login.",
         "Let the broker take the user from the certificate (Mosquitto: use_identity_as_username true), and use the device identifier as client identifier.";
     AclRefused = "acl-refused", "The broker does not let the device use its topic.",

@@ -15,6 +15,7 @@ mod dial;
 pub mod files;
 pub mod finding;
 mod handshake;
+mod heard;
 pub mod identity;
 pub mod report;
 

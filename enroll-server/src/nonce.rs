@@ -94,8 +94,8 @@ impl NonceKey {
     /// # Errors
     /// Where it was not made with this key for this device.
     pub fn check(&self, nonce: &Nonce, device: &DeviceId, now: UnixTime) -> Result<Freshness, UnknownNonce> {
-        let (random, rest) = nonce.split_first_chunk::<RANDOM>().ok_or(UnknownNonce)?;
-        let (expiry, _) = rest.split_first_chunk::<EXPIRY>().ok_or(UnknownNonce)?;
+        let (expiry, rest) = nonce.split_first_chunk::<EXPIRY>().ok_or(UnknownNonce)?;
+        let (random, _) = rest.split_first_chunk::<RANDOM>().ok_or(UnknownNonce)?;
         let expected = self.assemble(device, random, *expiry);
         if !bool::from(expected.ct_eq(nonce)) {
             return Err(UnknownNonce);
@@ -119,7 +119,8 @@ impl NonceKey {
         mac.update(device.as_str().as_bytes());
         let tag = mac.sign();
         let mut nonce = Nonce::default();
-        let parts = random.iter().chain(&expiry).chain(tag.as_ref());
+        // The time first: those of one moment stand together in the store's index, and are written with one page.
+        let parts = expiry.iter().chain(random).chain(tag.as_ref());
         for (to, from) in nonce.iter_mut().zip(parts) {
             *to = *from;
         }
@@ -136,7 +137,7 @@ impl fmt::Debug for NonceKey {
 const RANDOM: usize = 12;
 const EXPIRY: usize = 4;
 /// Keeps these values apart from any other use of the key.
-const LABEL: &[u8] = b"enroll-server nonce v1\0";
+const LABEL: &[u8] = b"enroll-server nonce v2\0";
 /// As above, for the secrets in credentials.
 const ACTIVATION_LABEL: &[u8] = b"enroll-server tpm activation v1\0";
 

@@ -1,7 +1,9 @@
-//! Manual pages and shell completions of `agent` and `enroll-server`, written from their command lines, so that they say what
-//! `--help` says.
+//! What packages hold beside the programs: manual pages and shell completions of `agent` and `enroll-server`, written from
+//! their command lines, so that they say what `--help` says, and bills of materials.
 //!
 //! A crate of its own: the programs carry none of it.
+
+pub mod sbom;
 
 use std::fs;
 use std::io;
@@ -18,6 +20,9 @@ const SHELLS: [Shell; 3] = [Shell::Bash, Shell::Zsh, Shell::Fish];
 pub fn programs() -> [Command; 2] {
     [agent::cli::command(), enroll_server::cli::Args::command()]
 }
+
+/// The file of a program's bill of materials, below the program's folder.
+pub const BILL: &str = "sbom.cdx.json";
 
 /// Writes `PROGRAM/man/*.1`, one page for each command, and `PROGRAM/completions/*` below `folder`.
 ///

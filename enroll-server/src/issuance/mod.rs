@@ -534,7 +534,7 @@ impl Issuance {
             trust,
             group,
             record: Some(record),
-            serial: Serial::random().map_err(|_| Denied::Random)?,
+            serial: Serial::random_at(now).map_err(|_| Denied::Random)?,
             validity: Validity::of_ldevid(now, certificate.lifetime, ca).map_err(IssueError::from)?,
             profile: certificate.bound,
             issuer: authorities.active(),

@@ -4,6 +4,7 @@
 //! between. Files with a mistake change nothing: what was in force stays in force, and the mistake is told. Judges
 //! nothing itself.
 
+mod bound;
 mod comparison;
 mod files;
 mod profiles;

@@ -13,6 +13,7 @@ use appraisal::{GroupName, Policy};
 use ca::{BindError, Bound, DEFAULT_PROFILE, Facts, LdevidProfile, Profile, is_profile_name, rehearse};
 use shared::UnixTime;
 
+use super::bound::BoundBefore;
 use super::files::{PolicyFiles, PolicyFilesError, source, toml_files};
 use crate::issuance::chain;
 
@@ -21,7 +22,10 @@ pub(crate) const REHEARSED_AT: UnixTime = UnixTime::from_secs(1_767_225_600);
 
 /// All profiles, by name. There is always one for groups that name none.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ProfileSet(BTreeMap<String, Profile>);
+pub struct ProfileSet {
+    by_name: BTreeMap<String, Profile>,
+    bound: BoundBefore,
+}
 
 /// What a certificate is to contain and how long it is to live, pinned for one request.
 #[derive(Clone, Debug)]
@@ -32,7 +36,8 @@ pub(crate) struct Pinned {
 
 impl Default for ProfileSet {
     fn default() -> Self {
-        Self(BTreeMap::from([(DEFAULT_PROFILE.to_owned(), Profile::default())]))
+        let by_name = BTreeMap::from([(DEFAULT_PROFILE.to_owned(), Profile::default())]);
+        Self { by_name, bound: BoundBefore::default() }
     }
 }
 
@@ -70,7 +75,7 @@ impl ProfileSet {
         match Profile::parse(&source.file, &source.text) {
             Ok(profile) => match rehearse(name, &profile, REHEARSED_AT) {
                 Ok(()) => {
-                    self.0.insert(name.to_owned(), profile);
+                    self.by_name.insert(name.to_owned(), profile);
                 }
                 Err(error) => {
                     let message = format!("its certificates must not be signed: {}", chain(&error));
@@ -84,12 +89,12 @@ impl ProfileSet {
     /// The profile with this name.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Profile> {
-        self.0.get(name)
+        self.by_name.get(name)
     }
 
     /// All profiles, by name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Profile)> {
-        self.0.iter().map(|(name, profile)| (name.as_str(), profile))
+        self.by_name.iter().map(|(name, profile)| (name.as_str(), profile))
     }
 
     /// Where policies do not go with the profiles that they name.
@@ -154,7 +159,7 @@ impl ProfileSet {
             label: policy.certificate_label(),
             model,
         };
-        let bound = Arc::new(profile.bind(name, &facts)?);
+        let bound = self.bound.bind(name, profile, &facts)?;
         let lifetime = policy.certificate_lifetime().unwrap_or_else(|| profile.default_lifetime());
         Ok(Pinned { bound, lifetime })
     }

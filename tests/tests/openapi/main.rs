@@ -35,17 +35,26 @@ struct Site {
     server: Process,
 }
 
-/// Devices of the lot: to approve, to deny, to suspend, to resume, to renew, to ask a terminator about, and for anything.
-const DEVICES: usize = 9;
-const DENY: usize = 1;
-const SUSPEND: usize = 2;
-const RESUME: usize = 3;
-const RENEW: usize = 4;
-const IN_FORCE: usize = 5;
+/// What each device of the lot is there for: calls that no other call is to spoil, and the rest.
+const PURPOSES: [&str; 11] = [
+    "approve",
+    "deny",
+    "revoke",
+    "retire",
+    "return",
+    "transfer",
+    "any",
+    "suspend",
+    "renew",
+    "resume",
+    "terminator",
+];
+/// From here on they are enrolled; those before wait for approval.
+const ENROLLED: usize = 7;
 
 impl Site {
     fn new() -> Self {
-        let world = World::new(Wishes { devices: DEVICES.try_into().unwrap(), ..Wishes::default() });
+        let world = World::new(Wishes { devices: PURPOSES.len().try_into().unwrap(), ..Wishes::default() });
         let est_port = free_port();
         world.configure(&[("est", "listen", &format!("\"127.0.0.1:{est_port}\""))]);
         let policy = world.text("server/policy.toml");
@@ -69,27 +78,25 @@ impl Site {
     fn fill(&mut self) {
         let world = &self.world;
         for (place, id) in world.devices.iter().enumerate() {
-            if place <= IN_FORCE {
+            if *id != self.device("any") {
                 let _moved = world.server(&["device", "set-group", "kept", id]).success();
-            }
-            // The last stays registered.
-            if place + 1 == DEVICES {
-                continue;
             }
             let device = HandDevice::load(world, id);
             let request = device.good_request(world, &Csr::new());
             assert_eq!(device.enroll(world, &request).status, 202);
-            if (SUSPEND..=IN_FORCE).contains(&place) {
+            if place >= ENROLLED {
                 let _approved = world.server(&["device", "approve", id]).success();
                 let reply = device.enroll(world, &request);
                 let Outcome::Issued(issued) = reply.answer().outcome else { panic!("{reply:?}") };
                 self.certificate = issued.chain.first().unwrap().to_vec();
             }
         }
-        let _suspended = world.server(&["device", "suspend", self.device(RESUME)]).success();
+        let _suspended = world.server(&["device", "suspend", self.device("resume")]).success();
     }
 
-    fn device(&self, place: usize) -> &str {
+    /// The device that is there for this.
+    fn device(&self, purpose: &str) -> &str {
+        let place = PURPOSES.iter().position(|known| *known == purpose).unwrap();
         &self.world.devices[place]
     }
 
@@ -103,15 +110,9 @@ impl Site {
         format!("entries/000.p/{size}")
     }
 
-    /// Which devices are there for which call, as `hooks.py` wants to know it.
+    /// Which device is there for which call, as `hooks.py` wants to know it.
     fn devices(&self) -> Value {
-        json!({
-            "deny": [self.device(DENY)],
-            "suspend": [self.device(SUSPEND)],
-            "resume": [self.device(RESUME)],
-            "renew": [self.device(RENEW)],
-            "any": [self.device(0), self.device(6), self.device(7), self.device(8)],
-        })
+        PURPOSES.iter().map(|purpose| ((*purpose).to_owned(), json!(self.device(purpose)))).collect()
     }
 }
 
@@ -196,8 +197,8 @@ fn the_pages_commands_work() {
     for block in blocks {
         let script = block
             .replace("https://localhost:8443", &format!("https://localhost:{}", site.world.https_port))
-            .replace("SN-0001", site.device(IN_FORCE))
-            .replace("SN-0002", site.device(DEVICES - 1));
+            .replace("SN-0001", site.device("terminator"))
+            .replace("SN-0002", site.device("any"));
         let mut command = Command::new("bash");
         command.args(["-euo", "pipefail", "-c", &script]).current_dir(site.world.path("server"));
         let path = std::env::var("PATH").unwrap_or_default();

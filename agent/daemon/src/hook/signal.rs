@@ -79,9 +79,9 @@ mod tests {
     use std::process::{Child, Command};
     use std::time::SystemTime;
 
-    /// A process that a signal ends.
+    /// A process that each of the signals ends, also where the tests were started with one ignored (`nohup`).
     fn sleeper() -> Child {
-        Command::new("sleep").arg("600").spawn().unwrap()
+        Command::new("env").args(["--default-signal=HUP,USR1,USR2", "sleep", "600"]).spawn().unwrap()
     }
 
     #[test]

@@ -38,29 +38,34 @@ pub(super) fn carry_out(
     Ok(carried)
 }
 
-/// The state of a device, if it is known.
-pub(super) fn state(c: &Connection, device: &DeviceId) -> Result<Option<DeviceState>, StoreError> {
-    let mut query = c.prepare_cached("SELECT state FROM devices WHERE device = ?")?;
-    query.find(params![device.as_str()], device_state)
-}
-
-/// Puts a device into the state that `step` leads to, given what it has by now.
-pub(super) fn settle(
+/// The state of a device and what it has, if it is known.
+pub(super) fn standing(
     c: &Connection,
     device: &DeviceId,
-    step: Step,
-    now: UnixTime,
-) -> Result<DeviceState, StoreError> {
-    let sql = "SELECT EXISTS (SELECT 1 FROM certificates WHERE device = ?1 AND state = 'held'), \
-               EXISTS (SELECT 1 FROM certificates WHERE device = ?1 AND state = 'issued')";
+) -> Result<Option<(DeviceState, Standing)>, StoreError> {
+    let sql = "SELECT state, \
+               EXISTS (SELECT 1 FROM certificates WHERE device = ?1 AND state = 'held') AS request, \
+               EXISTS (SELECT 1 FROM certificates WHERE device = ?1 AND state = 'issued') AS certificate \
+               FROM devices WHERE device = ?1";
     let mut query = c.prepare_cached(sql)?;
-    let standing = query.query_row(params![device.as_str()], |row| {
-        Ok(Standing { request: row.get(0)?, certificate: row.get(1)? })
-    })?;
-    let to = step.to(standing);
-    let sql = "UPDATE devices SET state = ?1, changed = ?2 WHERE device = ?3 AND state <> ?1";
-    c.prepare_cached(sql)?.execute(params![to.name(), secs(now), device.as_str()])?;
-    Ok(to)
+    query.find(params![device.as_str()], |row| {
+        let standing = Standing { request: row.get("request")?, certificate: row.get("certificate")? };
+        Ok((device_state(row)?, standing))
+    })
+}
+
+/// Puts a device from one state into another.
+pub(super) fn put(
+    c: &Connection,
+    device: &DeviceId,
+    (from, to): (DeviceState, DeviceState),
+    now: UnixTime,
+) -> Result<(), StoreError> {
+    if from != to {
+        let sql = "UPDATE devices SET state = ?, changed = ? WHERE device = ?";
+        c.prepare_cached(sql)?.execute(params![to.name(), secs(now), device.as_str()])?;
+    }
+    Ok(())
 }
 
 /// What stands in the place of a key where any is approved.
@@ -123,7 +128,10 @@ impl Hand<'_> {
                 )
             }
         };
-        let to = settle(self.c, self.device, step, self.now)?;
+        let (from, standing) =
+            standing(self.c, self.device)?.ok_or(StoreError::Damaged { field: "device" })?;
+        let to = step.to(standing);
+        put(self.c, self.device, (from, to), self.now)?;
         let repeated =
             to == self.from && matches!(action, Action::Suspend | Action::Revoke(_) | Action::Retire);
         if !repeated {

@@ -20,8 +20,18 @@ const STRANGER: i64 = 3;
 
 /// Adds one, and drops what is too much of its class.
 pub(super) fn add(c: &Connection, new: &NewAppraisal, limits: &RecordLimits) -> Result<(), StoreError> {
-    let class = class(c, new)?;
-    insert(c, new, class)?;
+    add_as(c, new, new.ruled, limits)
+}
+
+/// As [`add`], of a request that ended so.
+pub(super) fn add_as(
+    c: &Connection,
+    new: &NewAppraisal,
+    ruled: Ruled,
+    limits: &RecordLimits,
+) -> Result<(), StoreError> {
+    let class = class(c, new, ruled)?;
+    insert(c, new, ruled, class)?;
     let newest = |keep: u32, sql: &str, device: Option<&str>| -> Result<(), StoreError> {
         let mut change = c.prepare_cached(sql)?;
         match device {
@@ -47,8 +57,8 @@ pub(super) fn add(c: &Connection, new: &NewAppraisal, limits: &RecordLimits) -> 
     newest(ring, sql, None)
 }
 
-fn class(c: &Connection, new: &NewAppraisal) -> Result<i64, StoreError> {
-    if new.ruled != Ruled::Refused {
+fn class(c: &Connection, new: &NewAppraisal, ruled: Ruled) -> Result<i64, StoreError> {
+    if ruled != Ruled::Refused {
         return Ok(DECIDED);
     }
     let mut query = c.prepare_cached("SELECT 1 FROM devices WHERE device = ?")?;
@@ -59,9 +69,9 @@ fn class(c: &Connection, new: &NewAppraisal) -> Result<i64, StoreError> {
     Ok(if proved { PROVED } else { UNPROVED })
 }
 
-fn insert(c: &Connection, new: &NewAppraisal, class: i64) -> Result<(), StoreError> {
+fn insert(c: &Connection, new: &NewAppraisal, ruled: Ruled, class: i64) -> Result<(), StoreError> {
     let unwritable = |_| StoreError::Failed("a record of an appraisal cannot be written".into());
-    let rules = serde_json::to_string(&new.rules.iter().map(WrittenRule::from).collect::<Vec<_>>());
+    let rules = serde_json::to_string(&new.rules.iter().map(written).collect::<Vec<_>>());
     let case = new.case.as_ref().map(serde_json::to_string).transpose().map_err(unwritable)?;
     let endorsements = (!new.endorsements.is_empty())
         .then(|| serde_cbor::to_vec(&new.endorsements))
@@ -79,7 +89,7 @@ fn insert(c: &Connection, new: &NewAppraisal, class: i64) -> Result<(), StoreErr
         class,
         new.asked.name(),
         new.group.as_ref().map(GroupName::as_str),
-        new.ruled.name(),
+        ruled.name(),
         new.reject.map(Reject::code),
         new.rule,
         new.reason,
@@ -99,20 +109,33 @@ fn insert(c: &Connection, new: &NewAppraisal, class: i64) -> Result<(), StoreErr
     Ok(())
 }
 
-/// A rule as it is written.
-#[derive(serde::Serialize)]
-struct WrittenRule<'r> {
-    found: &'r str,
-    rule: &'r str,
-    verdict: &'r str,
-    wanted: &'r str,
+/// A rule as it is written: its name, its verdict, what was found, what was wanted. Without names, so that the record of an
+/// ordinary appraisal fits into a page.
+fn written(record: &RuleRecord) -> (&str, &str, &str, &str) {
+    (record.rule, record.verdict.name(), &record.found, &record.wanted)
 }
 
-impl<'r> From<&'r RuleRecord> for WrittenRule<'r> {
-    fn from(record: &'r RuleRecord) -> Self {
-        let RuleRecord { rule, found, wanted, verdict } = record;
-        Self { found, rule, verdict: verdict.name(), wanted }
+/// A rule as it is read.
+#[derive(serde::Serialize)]
+struct ReadRule {
+    found: String,
+    rule: String,
+    verdict: String,
+    wanted: String,
+}
+
+/// Rules as a JSON array of objects, which older versions wrote.
+fn rules(text: String) -> Result<String, StoreError> {
+    if !text.starts_with("[[") {
+        return Ok(text);
     }
+    let damaged = |_| StoreError::Damaged { field: "rules" };
+    let written: Vec<(String, String, String, String)> = serde_json::from_str(&text).map_err(damaged)?;
+    let read = written
+        .into_iter()
+        .map(|(rule, verdict, found, wanted)| ReadRule { found, rule, verdict, wanted })
+        .collect::<Vec<_>>();
+    serde_json::to_string(&read).map_err(damaged)
 }
 
 /// Drops what is older than `before`, `most` at a time; gives how many there were.
@@ -193,7 +216,7 @@ fn row(row: &Row<'_>) -> Result<Appraisal, StoreError> {
         policy: row.get::<_, Option<[u8; 32]>>("policy")?.map(PolicyDigest::from_bytes),
         by_candidate: row.get("by_candidate")?,
         other: opinion(row)?,
-        rules: row.get("rules")?,
+        rules: rules(row.get("rules")?)?,
         case: row.get("appraised_case")?,
         nonce: row.get("nonce")?,
         evidence_sha256: row.get("evidence_sha256")?,
@@ -240,4 +263,18 @@ pub(super) fn enrolled(c: &Connection, group: &GroupName, most: u32) -> Result<u
                AS holders";
     let count: i64 = c.prepare_cached(sql)?.query_row(params![group.as_str(), most], |row| row.get(0))?;
     u32::try_from(count).map_err(|_| StoreError::Damaged { field: "count" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::rules;
+
+    #[test]
+    fn rules_read_the_same_as_those_of_older_versions() {
+        let old = r#"[{"found":"a \"x\"","rule":"model","verdict":"passed","wanted":"any"}]"#;
+        assert_eq!(rules(old.to_owned()).unwrap(), old);
+        assert_eq!(rules(r#"[["model","passed","a \"x\"","any"]]"#.to_owned()).unwrap(), old);
+        assert_eq!(rules("[]".to_owned()).unwrap(), "[]");
+        rules(r#"[["model","passed"]]"#.to_owned()).unwrap_err();
+    }
 }

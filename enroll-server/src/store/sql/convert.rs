@@ -53,7 +53,12 @@ pub(super) fn sha256(row: &Row<'_>, column: &'static str) -> Result<Sha256, Stor
 }
 
 pub(super) fn device_state(row: &Row<'_>) -> Result<DeviceState, StoreError> {
-    let name: String = row.get("state")?;
+    named_device_state(row, "state")
+}
+
+/// As [`device_state`], from another column.
+pub(super) fn named_device_state(row: &Row<'_>, column: &'static str) -> Result<DeviceState, StoreError> {
+    let name: String = row.get(column)?;
     DeviceState::from_name(&name).ok_or(StoreError::Damaged { field: "state" })
 }
 

@@ -75,12 +75,6 @@ pub(super) fn batches(c: &Connection, device: &DeviceId) -> Result<Vec<FoundCred
     ids.iter().filter_map(|id| find(c, id, device).transpose()).collect()
 }
 
-/// Whether the device has, or had, a certificate.
-pub(super) fn had_identity(c: &Connection, device: &DeviceId) -> Result<bool, StoreError> {
-    let sql = "SELECT 1 FROM certificates WHERE device = ? AND state IN ('intent', 'issued', 'revoked')";
-    c.prepare_cached(sql)?.exists(params![device.as_str()])
-}
-
 fn has_own_key(c: &Connection, device: &DeviceId) -> Result<bool, StoreError> {
     let mut query = c.prepare_cached("SELECT 1 FROM credentials WHERE device = ?")?;
     query.exists(params![device.as_str()])

@@ -19,6 +19,7 @@ pub(super) fn add(c: &Connection, event: &NewEvent) -> Result<(), StoreError> {
         Some(actor) if *actor != caller.actor => (actor.to_string(), None, None),
         _ => (caller.actor.to_string(), caller.source, caller.action),
     };
+    let salt = log::salt()?;
     let values = params![
         secs(event.at),
         event.kind.name(),
@@ -30,10 +31,24 @@ pub(super) fn add(c: &Connection, event: &NewEvent) -> Result<(), StoreError> {
         source,
         action,
         event.detail,
-        log::salt()?
+        salt
     ];
     let number = c.prepare_cached(sql)?.query_row(values, |row| unsigned(row, "number"))?;
-    log::event(c, number)
+    let row = Event {
+        number,
+        at: event.at,
+        kind: event.kind.name().to_owned(),
+        severity: event.kind.severity().name().to_owned(),
+        device: event.device.as_ref().map(|device| device.as_str().to_owned()),
+        reason: event.reason.clone(),
+        evidence_sha256: event.evidence_sha256,
+        actor,
+        source,
+        action,
+        salt: Some(salt.to_vec()),
+        detail: event.detail.clone(),
+    };
+    log::event(c, &row)
 }
 
 /// Adds an event unless there is one of its kind about its device since `quiet` before.

@@ -8,7 +8,9 @@ use ca::{Bound as Profile, RecordedIntent as _, Serial};
 use shared::message::latest::{EvidenceKind, Nonce};
 use shared::{DeviceId, UnixTime};
 
-use super::convert::{certificate_state, device as device_column, secs, serial, time, validity};
+use super::convert::{
+    certificate_state, device as device_column, named_device_state, secs, serial, time, validity,
+};
 use super::{
     actions, appraisals, credentials, crl, events, issuers, log, profiles, read, renewals, revoke, rollovers,
     tokens,
@@ -17,11 +19,11 @@ use crate::audit::changes::LastClaims;
 use crate::audit::{Actor, EventKind};
 use crate::authorization::{Authorized, CredentialFacts, Decision, Facts, decide};
 use crate::issuance::sha256;
-use crate::store::database::{Bind, Connection, Row, params};
+use crate::store::database::{Connection, Row, params};
 use crate::store::held;
 use crate::store::{
-    Binding, Certificate, CertificateState, Completed, DeviceState, Move, NewAppraisal, NewEvent, Observed,
-    Partitioning, RecordLimits, RecordOutcome, Recorded, Ruled, Sha256, StoreError, Via,
+    Binding, CertificateState, Completed, DeviceState, Move, NewEvent, Observed, Partitioning, RecordLimits,
+    RecordOutcome, Recorded, Ruled, Sha256, Standing, StoreError, Via,
 };
 
 pub(super) fn record(
@@ -33,22 +35,19 @@ pub(super) fn record(
     match decide(request, &facts(c, request)?) {
         Decision::Record => {
             let quota = quota(c, request)?;
-            note_device(c, request)?;
+            note_device(c, request, !request.appraised().is_renewal())?;
             note_trust(c, request)?;
-            if !request.appraised().is_renewal() {
-                use_up_approval(c, request.device())?;
-            }
-            insert(c, request, CertificateState::Intent, partitioning)?;
+            let partition = insert(c, request, CertificateState::Intent, partitioning)?;
             settle(c, request.device(), Move::Issue, request.basis().now)?;
             if let Some(observed) = observed(request) {
                 events::accepted(c, &observed)?;
             }
             note_appraisal(c, request, Ruled::Accepted, limits)?;
             note_quota(c, request, quota)?;
-            recorded(c, request.basis().serial, Some(&request.basis().profile)).map(RecordOutcome::Open)
+            Ok(RecordOutcome::Open(as_inserted(request, partition)))
         }
         Decision::Hold => {
-            note_device(c, request)?;
+            note_device(c, request, false)?;
             insert(c, request, CertificateState::Held, partitioning)?;
             settle(c, request.device(), Move::Hold, request.basis().now)?;
             note_appraisal(c, request, Ruled::Held, limits)?;
@@ -97,7 +96,7 @@ fn note_appraisal(
     limits: &RecordLimits,
 ) -> Result<(), StoreError> {
     match &request.basis().record {
-        Some(record) => appraisals::add(c, &NewAppraisal { ruled, ..(**record).clone() }, limits),
+        Some(record) => appraisals::add_as(c, record, ruled, limits),
         None => Ok(()),
     }
 }
@@ -141,9 +140,6 @@ fn facts(c: &Connection, request: &Authorized) -> Result<Facts, StoreError> {
     let bound = bound(request);
     let (nonce, parent) = bound.columns();
     let idevid = request.appraised().idevid_spki_sha256();
-    let exists = |sql: &str, values: &[&dyn Bind]| -> Result<bool, StoreError> {
-        c.prepare_cached(sql)?.exists(values)
-    };
     let mut same = c.prepare_cached(
         "SELECT serial, state FROM certificates \
          WHERE key_sha256 = ? AND device = ? AND nonce IS NOT DISTINCT FROM ? \
@@ -162,28 +158,30 @@ fn facts(c: &Connection, request: &Authorized) -> Result<Facts, StoreError> {
         Some(serial) => read::certificate(c, serial)?.map(|found| (found.device, found.state)),
         None => None,
     };
+    // Nothing is equal to NULL.
+    let mut elsewhere = c.prepare_cached(
+        "SELECT EXISTS (SELECT 1 FROM certificates WHERE key_sha256 = ?1), \
+         EXISTS (SELECT 1 FROM certificates WHERE nonce = ?2), \
+         EXISTS (SELECT 1 FROM devices WHERE idevid_sha256 = ?3 AND device <> ?4), \
+         EXISTS (SELECT 1 FROM certificates WHERE device = ?4 AND state IN ('intent', 'issued', 'revoked'))",
+    )?;
+    let (key_known, nonce_used, idevid_elsewhere, had_identity) = elsewhere
+        .query_row(params![key, nonce, idevid, request.device().as_str()], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+        })?;
     Ok(Facts {
         known: read::known(c, request.device(), basis.now)?,
         same_request: same?,
-        key_known: exists("SELECT 1 FROM certificates WHERE key_sha256 = ?", &[key])?,
-        nonce_used: match nonce {
-            Some(nonce) => exists("SELECT 1 FROM certificates WHERE nonce = ?", &[&nonce])?,
-            None => false,
-        },
-        idevid_elsewhere: match idevid {
-            Some(idevid) => exists(
-                "SELECT 1 FROM devices WHERE idevid_sha256 = ? AND device <> ?",
-                &[idevid, &request.device().as_str()],
-            )?,
-            None => false,
-        },
+        key_known,
+        nonce_used,
+        idevid_elsewhere,
         token_is_good,
         group_is_full: group_is_full(c, request)?,
         credential: match request.appraised().credential() {
             Some(id) => credentials::facts(c, id, request.device(), basis.now)?,
             None => CredentialFacts::NONE,
         },
-        had_identity: credentials::had_identity(c, request.device())?,
+        had_identity,
         presented,
     })
 }
@@ -216,23 +214,32 @@ fn bound(request: &Authorized) -> Bound {
     }
 }
 
-/// Adds the device where it is new; pins its identity key and model where it had none.
-fn note_device(c: &Connection, request: &Authorized) -> Result<(), StoreError> {
+/// Adds the device where it is new; pins its identity key and model where it had none; with `approved`, uses up an
+/// operator's approval. A row in which nothing changes is not written.
+fn note_device(c: &Connection, request: &Authorized, approved: bool) -> Result<(), StoreError> {
     let appraised = request.appraised();
-    let sql = "INSERT INTO devices (device, model, idevid_sha256, state, changed, added, device_group) \
-               VALUES (?1, ?2, ?3, 'registered', ?4, ?4, coalesce(?5, 'default')) \
-               ON CONFLICT (device) DO UPDATE SET \
-               model = coalesce(devices.model, excluded.model), \
-               idevid_sha256 = coalesce(devices.idevid_sha256, excluded.idevid_sha256), \
-               device_group = CASE devices.device_group WHEN 'default' THEN excluded.device_group \
-               ELSE devices.device_group END";
+    let approval = if approved { "NULL" } else { "devices.approval" };
+    let sql = format!(
+        "INSERT INTO devices (device, model, idevid_sha256, state, changed, added, device_group) \
+         VALUES (?1, ?2, ?3, 'registered', ?4, ?4, coalesce(?5, 'default')) \
+         ON CONFLICT (device) DO UPDATE SET \
+         model = coalesce(devices.model, excluded.model), \
+         idevid_sha256 = coalesce(devices.idevid_sha256, excluded.idevid_sha256), \
+         device_group = CASE devices.device_group WHEN 'default' THEN excluded.device_group \
+         ELSE devices.device_group END, \
+         approval = {approval} \
+         WHERE (devices.model IS NULL AND excluded.model IS NOT NULL) \
+         OR (devices.idevid_sha256 IS NULL AND excluded.idevid_sha256 IS NOT NULL) \
+         OR (devices.device_group = 'default' AND excluded.device_group <> 'default') \
+         OR devices.approval IS DISTINCT FROM {approval}"
+    );
     // What waits for an operator has no identity by a claim certificate yet.
     let waits = of_batch(request) && appraised.decision() == appraisal::Decision::Hold;
     let idevid = appraised.idevid_spki_sha256().filter(|_| !waits);
     let now = secs(request.basis().now);
     let group = appraised.group().map(GroupName::as_str);
     let device = request.device().as_str();
-    c.prepare_cached(sql)?.execute(params![device, appraised.model(), idevid, now, group])?;
+    c.prepare_cached(&sql)?.execute(params![device, appraised.model(), idevid, now, group])?;
     if let (Some(credential), Some(identity)) = (appraised.credential(), appraised.idevid_spki_sha256()) {
         credentials::bring_in(c, credential, request.device(), identity, request.basis().now)?;
     }
@@ -249,10 +256,9 @@ fn note_trust(c: &Connection, request: &Authorized) -> Result<(), StoreError> {
 
 /// The state after something happened that [`decide`] allowed.
 fn settle(c: &Connection, device: &DeviceId, step: Move, now: UnixTime) -> Result<(), StoreError> {
-    let from = actions::state(c, device)?.ok_or(StoreError::Damaged { field: "device" })?;
+    let (from, standing) = actions::standing(c, device)?.ok_or(StoreError::Damaged { field: "device" })?;
     let step = step.check(device, from).map_err(actions::undecided)?;
-    actions::settle(c, device, step, now)?;
-    Ok(())
+    actions::put(c, device, (from, step.to(standing)), now)
 }
 
 fn use_up_approval(c: &Connection, device: &DeviceId) -> Result<(), StoreError> {
@@ -261,12 +267,13 @@ fn use_up_approval(c: &Connection, device: &DeviceId) -> Result<(), StoreError> 
     Ok(())
 }
 
+/// Adds the record of a request. Gives the list that the certificate will name.
 fn insert(
     c: &Connection,
     request: &Authorized,
     state: CertificateState,
     partitioning: Option<&Partitioning>,
-) -> Result<(), StoreError> {
+) -> Result<u32, StoreError> {
     let (basis, csr) = (request.basis(), request.appraised().csr());
     // One held request a device: a new one takes the place of the last. A renewal has nothing to do with it.
     if !request.appraised().is_renewal() {
@@ -307,7 +314,15 @@ fn insert(
         basis.via.name(),
         profiles::number(c, &basis.profile)?,
     ])?;
-    Ok(())
+    Ok(partition)
+}
+
+/// What [`insert`] has put into the database.
+fn as_inserted(request: &Authorized, partition: u32) -> Recorded {
+    let (basis, point) = (request.basis(), *request.appraised().csr().point());
+    let profile = Some(Arc::clone(&basis.profile));
+    let device = request.device().clone();
+    Recorded::committed(basis.serial, device, point, basis.validity, (basis.issuer, partition), profile)
 }
 
 /// A held request that was approved: its life begins now, not when it was first sent, and the CA that is active now
@@ -397,20 +412,20 @@ pub(super) fn complete(
     now: UnixTime,
 ) -> Result<Completed, StoreError> {
     let (serial, device) = (intent.serial(), intent.device());
-    let from = actions::state(c, device)?.ok_or(StoreError::Damaged { field: "device" })?;
-    let (evidence, via) = match read::certificate(c, serial)? {
-        Some(found) if found.state == CertificateState::Intent => (found.evidence, found.via),
-        Some(Certificate { state: CertificateState::Issued, der: Some(first), .. }) => {
-            return Ok(Completed::Issued(first));
+    let found = asked(c, serial, device)?;
+    let from = found.from;
+    match found.state {
+        Some(CertificateState::Intent) => {}
+        Some(CertificateState::Issued) => {
+            return found.der.map(Completed::Issued).ok_or(StoreError::Damaged { field: "der" });
         }
-        found => {
-            // It was signed: the log says so, and that nobody got it.
-            if found.is_some() {
-                log::discarded(c, serial, intent.issuer(), der, now)?;
-            }
+        // It was signed: the log says so, and that nobody got it.
+        Some(_) => {
+            log::discarded(c, serial, intent.issuer(), der, now)?;
             return Ok(Completed::Voided(from));
         }
-    };
+        None => return Ok(Completed::Voided(from)),
+    }
     // Whoever takes a device out of service voids its intents too; this holds even where that was forgotten.
     let Ok(step) = Move::Issue.check(device, from) else {
         void(c, serial, "its device was taken out of service", now)?;
@@ -420,19 +435,64 @@ pub(super) fn complete(
     let sql = "UPDATE certificates SET state = 'issued', der = ? WHERE serial = ?";
     c.prepare_cached(sql)?.execute(params![der, serial.as_bytes()])?;
     log::issued(c, serial, intent.issuer(), der, now)?;
-    revoke::superseded(c, device, serial, now)?;
-    actions::settle(c, device, step, now)?;
+    if found.others {
+        revoke::superseded(c, device, serial, now)?;
+    }
+    let to = step.to(Standing { request: found.request, certificate: true });
+    actions::put(c, device, (from, to), now)?;
     let mut detail = format!("serial {serial} until {}", intent.validity().not_after);
-    if via != Via::Native {
-        detail = format!("{detail}, {}", via.phrase());
+    if found.via != Via::Native {
+        detail = format!("{detail}, {}", found.via.phrase());
     }
     let mut event = NewEvent::new(now, EventKind::Issued, detail).about(device).by(Actor::Device);
     if renewals::forget(c, device)? {
         event = event.because(EventKind::RenewalWanted.name());
     }
-    events::add(c, &event.on(evidence.and_then(|evidence| events::hash(&evidence.body))))?;
-    note_grace(c, device, serial, now)?;
+    events::add(c, &event.on(found.evidence_sha256))?;
+    if found.is_renewal {
+        note_grace(c, device, serial, now)?;
+    }
     Ok(Completed::Issued(der.to_vec()))
+}
+
+/// What a certificate that was signed meets in the store.
+struct Awaited {
+    /// The device's state.
+    from: DeviceState,
+    /// A request of the device waits for an operator.
+    request: bool,
+    /// The device has certificates in force.
+    others: bool,
+    /// The state of what was asked for, if it was.
+    state: Option<CertificateState>,
+    /// The certificate, where it was signed and stored before.
+    der: Option<Vec<u8>>,
+    is_renewal: bool,
+    via: Via,
+    evidence_sha256: Option<Sha256>,
+}
+
+fn asked(c: &Connection, serial: Serial, device: &DeviceId) -> Result<Awaited, StoreError> {
+    let sql = "SELECT devices.state AS device_state, asked.state AS state, via, evidence, der, \
+               parent IS NOT NULL AS is_renewal, \
+               EXISTS (SELECT 1 FROM certificates WHERE device = ?2 AND state = 'held') AS request, \
+               EXISTS (SELECT 1 FROM certificates WHERE device = ?2 AND state = 'issued') AS others \
+               FROM devices LEFT JOIN certificates AS asked ON asked.serial = ?1 WHERE devices.device = ?2";
+    let mut query = c.prepare_cached(sql)?;
+    let row = query.find(params![serial.as_bytes(), device.as_str()], |row| {
+        let there = row.get::<_, Option<String>>("state")?.is_some();
+        Ok(Awaited {
+            from: named_device_state(row, "device_state")?,
+            request: row.get("request")?,
+            others: row.get("others")?,
+            state: there.then(|| certificate_state(row)).transpose()?,
+            der: row.get("der")?,
+            is_renewal: row.get("is_renewal")?,
+            via: if there { read::via(row)? } else { Via::Native },
+            evidence_sha256: row.get::<_, Option<Vec<u8>>>("evidence")?.and_then(|body| events::hash(&body)),
+        })
+    });
+    row?.ok_or(StoreError::Damaged { field: "device" })
 }
 
 /// Says in the trail that a certificate was renewed after its end: the policy's grace allowed it.

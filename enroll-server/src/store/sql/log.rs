@@ -8,7 +8,7 @@ use transparency::Leaf;
 
 use super::convert::unsigned;
 use crate::store::database::{Connection, Row, params};
-use crate::store::{CertificateRow, IssuerNumber, LeafRow, LogHead, Sha256, StoreError};
+use crate::store::{CertificateRow, Event, IssuerNumber, LeafRow, LogHead, Sha256, StoreError};
 
 /// A certificate was signed and is stored.
 pub(super) fn issued(
@@ -69,10 +69,9 @@ pub(super) fn salt() -> Result<[u8; 16], StoreError> {
     Ok(salt)
 }
 
-/// The row `number` was added to the audit trail.
-pub(super) fn event(c: &Connection, number: u64) -> Result<(), StoreError> {
-    let leaf = event_leaf(c, number)?;
-    add(c, "event", None, Some(number), Some(&leaf))
+/// This row was added to the audit trail.
+pub(super) fn event(c: &Connection, row: &Event) -> Result<(), StoreError> {
+    add(c, "event", None, Some(row.number), Some(&event_leaf(row)?))
 }
 
 fn add(
@@ -131,7 +130,10 @@ pub(super) fn waiting(c: &Connection, from: u64, limit: u32) -> Result<Vec<Vec<u
 fn older(c: &Connection, row: &LeafRow) -> Result<Vec<u8>, StoreError> {
     let damaged = StoreError::Damaged { field: "leaf" };
     match (row.kind.as_str(), &row.serial, row.event) {
-        ("event", None, Some(event)) => event_leaf(c, event),
+        ("event", None, Some(event)) => {
+            let mut query = c.prepare_cached("SELECT * FROM events WHERE number = ?")?;
+            event_leaf(&query.query_row(params![event], super::events::event_row)?)
+        }
         (kind, Some(serial), None) => {
             let sql = "SELECT recorded, revoked, reason, certificates.der AS der, sha256 FROM certificates \
                        JOIN issuers ON issuers.number = certificates.issuer WHERE serial = ?";
@@ -154,11 +156,8 @@ fn older(c: &Connection, row: &LeafRow) -> Result<Vec<u8>, StoreError> {
     }
 }
 
-fn event_leaf(c: &Connection, number: u64) -> Result<Vec<u8>, StoreError> {
-    let mut query = c.prepare_cached("SELECT * FROM events WHERE number = ?")?;
-    let event = query.query_row(params![number], super::events::event_row)?;
-    let commitment = event.commitment();
-    encoded(&Leaf::Event { at: event.at.as_secs(), number: event.number, commitment })
+fn event_leaf(event: &Event) -> Result<Vec<u8>, StoreError> {
+    encoded(&Leaf::Event { at: event.at.as_secs(), number: event.number, commitment: event.commitment() })
 }
 
 pub(super) fn advance(c: &Connection, before: u64, size: u64, note: &str) -> Result<bool, StoreError> {

@@ -190,12 +190,9 @@ impl Store for SqlStore {
     fn snapshot<'a>(&'a self, device: &'a DeviceId, now: UnixTime) -> Reply<'a, Snapshot> {
         let device = device.clone();
         self.look(move |c| {
-            Ok(Snapshot {
-                known: read::known(c, &device, now)?,
-                makers: read::counter(c, "makers")?,
-                reference: read::counter(c, "reference")?,
-                renewal_wanted: renewals::is_wanted(c, &device, now)?,
-            })
+            let known = read::known(c, &device, now)?;
+            let (makers, reference, renewal_wanted) = read::circumstances(c, &device, now)?;
+            Ok(Snapshot { known, makers, reference, renewal_wanted })
         })
     }
 

@@ -8,7 +8,7 @@ use shared::{DeviceId, UnixTime};
 
 use super::convert::{
     certificate_state, device as device_column, device_state, optional_time, secs, serial, sha256, time,
-    validity,
+    unsigned, validity,
 };
 use super::issuers;
 use crate::store::database::{Connection, Row, params};
@@ -21,6 +21,22 @@ pub(super) fn counter(c: &Connection, name: &str) -> Result<u64, StoreError> {
     let mut query = c.prepare_cached("SELECT value FROM counters WHERE name = ?")?;
     let value: i64 = query.query_row(params![name], |row| row.get(0))?;
     u64::try_from(value).map_err(|_| StoreError::Damaged { field: "value" })
+}
+
+/// The numbers of the makers and of the reference values, and whether a renewal of the device is wanted and its turn has
+/// come.
+pub(super) fn circumstances(
+    c: &Connection,
+    device: &DeviceId,
+    now: UnixTime,
+) -> Result<(u64, u64, bool), StoreError> {
+    let sql = "SELECT (SELECT value FROM counters WHERE name = 'makers') AS makers, \
+               (SELECT value FROM counters WHERE name = 'reference') AS reference, \
+               EXISTS (SELECT 1 FROM wanted_renewals WHERE device = ? AND turn <= ?) AS wanted";
+    let mut query = c.prepare_cached(sql)?;
+    query.query_row(params![device.as_str(), secs(now)], |row| {
+        Ok((unsigned(row, "makers")?, unsigned(row, "reference")?, row.get("wanted")?))
+    })
 }
 
 /// The device as the appraisal wants to see it.
@@ -160,7 +176,7 @@ pub(super) fn revocation(row: &Row<'_>) -> Result<Option<Revocation>, StoreError
     Ok(Some(Revocation { at, reason }))
 }
 
-fn via(row: &Row<'_>) -> Result<Via, StoreError> {
+pub(super) fn via(row: &Row<'_>) -> Result<Via, StoreError> {
     let name: String = row.get("via")?;
     Via::from_name(&name).ok_or(StoreError::Damaged { field: "via" })
 }

@@ -111,12 +111,6 @@ pub(super) fn forget(c: &Connection, device: &DeviceId) -> Result<bool, StoreErr
     Ok(c.prepare_cached(sql)?.execute(params![device.as_str()])? > 0)
 }
 
-/// Whether a renewal of the device is wanted, and its turn has come.
-pub(super) fn is_wanted(c: &Connection, device: &DeviceId, now: UnixTime) -> Result<bool, StoreError> {
-    let sql = "SELECT 1 FROM wanted_renewals WHERE device = ? AND turn <= ?";
-    c.prepare_cached(sql)?.exists(params![device.as_str(), secs(now)])
-}
-
 fn wanted(c: &Connection, selection: Option<&Selection>, page: &Page) -> Result<WantedPage, StoreError> {
     let limit = page.limit.clamp(1, search::MAX_PAGE);
     let mut conditions = search::Conditions::default();

@@ -20,7 +20,7 @@ const GROUP: usize = 128;
 /// Most changes that wait; beyond that callers are told to come back later.
 const QUEUE: usize = 1024;
 /// From one commit to the next while there is much to write. A change that is alone waits for nothing.
-const PACE: Duration = Duration::from_millis(4);
+const PACE: Duration = Duration::from_millis(8);
 
 /// The writing end of a store.
 #[derive(Debug)]
