@@ -1,11 +1,15 @@
 //! What anyone may read: trust bundle, revocation list, health, metrics.
 
-use super::answer::cbor;
-use super::{Health, Shared};
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::{HeaderValue, Response, StatusCode};
+use serde_json::json;
+use shared::{Reject, endpoint};
+
+use super::answer::cbor;
+use super::openapi::{Operation, Schemas, binary};
+use super::{Health, Shared};
 
 pub(super) async fn trust(State(api): Shared) -> Response<Body> {
     api.metrics.served("trust", "issued");
@@ -34,8 +38,44 @@ pub(super) async fn readyz(State(api): Shared) -> Response<Body> {
 
 /// Prometheus text format.
 pub(super) async fn metrics(State(api): Shared) -> Response<Body> {
-    typed(StatusCode::OK, "text/plain; version=0.0.4", api.metrics.render(&api.gauges().await))
+    typed(StatusCode::OK, PROMETHEUS, api.metrics.render(&api.gauges().await))
 }
+
+pub(super) fn about_trust(_: &mut Schemas) -> Operation {
+    Operation::default()
+        .answers(StatusCode::OK, "The signed trust bundle in force.", endpoint::MEDIA_TYPE, binary())
+        .rejecting_as(&[Reject::TooSlow, Reject::TooManyRequests])
+}
+
+fn text(description: &str) -> Operation {
+    Operation::default().answers(StatusCode::OK, description, TEXT, json!({ "type": "string" }))
+}
+
+pub(super) fn about_healthz(_: &mut Schemas) -> Operation {
+    text("The process answers.")
+}
+
+pub(super) fn about_readyz(_: &mut Schemas) -> Operation {
+    let why = "It could not issue now; one line for each thing that was looked at.";
+    text("It could issue now.").answers(
+        StatusCode::SERVICE_UNAVAILABLE,
+        why,
+        TEXT,
+        json!({ "type": "string" }),
+    )
+}
+
+pub(super) fn about_metrics(_: &mut Schemas) -> Operation {
+    Operation::default().answers(
+        StatusCode::OK,
+        "Prometheus text format.",
+        PROMETHEUS,
+        json!({ "type": "string" }),
+    )
+}
+
+/// Prometheus text format.
+const PROMETHEUS: &str = "text/plain; version=0.0.4";
 
 pub(super) const TEXT: &str = "text/plain; charset=utf-8";
 
