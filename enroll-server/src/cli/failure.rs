@@ -17,6 +17,7 @@ use crate::peers::FactsError;
 use crate::policies::PolicyFilesError;
 use crate::startup::{InitError, LoadError, StartError};
 use crate::store::{BackupError, StoreError, TransferError};
+use crate::telemetry::TracesError;
 use crate::transparency_log::audit::{AuditError, ExportError, InclusionError};
 use crate::webhook::{WebhookError, WebhookSecretError};
 
@@ -73,6 +74,8 @@ pub(super) enum Failure {
     Runtime(#[source] io::Error),
     #[error("no signals can be received")]
     Signals(#[source] io::Error),
+    #[error(transparent)]
+    Traces(#[from] TracesError),
     #[error(transparent)]
     Policy(#[from] PolicyFilesError),
     #[error("the request cannot be explained")]
@@ -166,6 +169,7 @@ impl Failure {
             | Self::DashboardIsOff
             | Self::Random(_)
             | Self::Runtime(_)
+            | Self::Traces(_)
             | Self::Signals(_) => 1,
         }
     }

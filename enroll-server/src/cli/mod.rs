@@ -39,6 +39,7 @@ use std::sync::Arc;
 use clap::Parser as _;
 
 use crate::admin::Admin;
+use crate::api::openapi;
 use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::startup::open_admin;
@@ -98,6 +99,10 @@ fn dispatch(args: Args, output: &Output) -> Result<(), Failure> {
         Command::Terminator(command) => peers::terminator(&global, command, output),
         Command::Ca(command) => ca::run(&global, command, output),
         Command::Cert(command) => with_admin(&global, |admin| certificates::run(admin, command, output)),
+        Command::OpenApi => {
+            output.document(&openapi::text());
+            Ok(())
+        }
         Command::Webhook(command) => webhooks::run(&global, command, output),
         Command::Audit(command) => audit::run(&global, command, output),
         Command::Dashboard(command) => {

@@ -70,7 +70,7 @@ pub use outbox::{
     CursorStep, Failure, Lag, Lease, MAX_PARKED, Outbox, Parked, Parking, Pending, Replay, WebhookState,
 };
 pub use outcome::{Completed, CrlStored, RecordOutcome, Recorded};
-pub use outlook::{Activity, Day, Hour, Outlook};
+pub use outlook::{Activity, Day, Hour, Outlook, StoreLoad};
 pub use reference::{
     ImportTerms, KeyAdded, ReferenceSetRow, ReferenceState, ReferenceStore, ReleaseOutcome, SetChange,
     SetImport, SetRefused, StoredKey,
