@@ -152,7 +152,7 @@ fn what_the_server_answers_is_what_its_description_says() {
     assert!(site.server.is_running(), "{}", site.server.output());
     let devices = site.world.server_json(&["device", "list"]);
     let states: BTreeSet<&str> =
-        devices.as_array().unwrap().iter().filter_map(|device| device["state"].as_str()).collect();
+        devices["devices"].as_array().unwrap().iter().filter_map(|device| device["state"].as_str()).collect();
     assert!(states.contains("revoked") && states.contains("retired"), "nothing was done: {states:?}");
 }
 
