@@ -52,7 +52,8 @@ impl Page {
     /// Where a folder cannot be read.
     #[must_use]
     pub fn all() -> Vec<Self> {
-        let mut pages: Vec<PathBuf> = ["README.md", "CONTRIBUTING.md"].map(PathBuf::from).into();
+        let mut pages: Vec<PathBuf> =
+            ["README.md", "CONTRIBUTING.md", "THREATS.md"].map(PathBuf::from).into();
         let mut folders = vec![PathBuf::from("docs")];
         while let Some(folder) = folders.pop() {
             let entries = fs::read_dir(repository().join(&folder)).expect("a folder of pages");

@@ -1,4 +1,4 @@
-//! docs/threats.md names tests that exist.
+//! THREATS.md names tests that exist.
 
 #![expect(clippy::indexing_slicing, clippy::string_slice, reason = "a test fails by panicking")]
 
@@ -60,7 +60,7 @@ fn wrong(text: &str) -> Vec<String> {
 
 #[test]
 fn every_threat_has_tests_that_exist() {
-    let text = fs::read_to_string(root().join("docs/threats.md")).unwrap();
+    let text = fs::read_to_string(root().join("THREATS.md")).unwrap();
     assert!(rows(&text).len() > 25, "the tables are read");
     assert_eq!(wrong(&text), Vec::<String>::new());
 }
