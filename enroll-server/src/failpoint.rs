@@ -37,6 +37,8 @@ pub enum Plant {
     CommitsWithoutSync,
     /// A certificate leaves the server although the store did not take it.
     AnswersWithoutStoring,
+    /// The span of a request tells the token that the request came with.
+    TracesTokens,
     /// That the database is older than what was published is not looked at.
     BelievesOldDatabase,
 }

@@ -50,6 +50,7 @@ pub mod tpm_credential;
 pub mod transparency_log;
 pub mod webhook;
 mod work_lease;
+mod written;
 
 #[cfg(test)]
 #[path = "../tests/kit/device.rs"]

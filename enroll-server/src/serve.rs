@@ -2,6 +2,9 @@
 //!
 //! A connection costs nothing before its handshake but a descriptor and a place, which [`crate::admission`] gives.
 
+mod unread;
+
+use core::convert::Infallible;
 use core::time::Duration;
 use std::sync::Arc;
 
@@ -28,6 +31,7 @@ use crate::in_force::InForce;
 use crate::issuance::ClientIdentity;
 use crate::telemetry::Metrics;
 use crate::tls::Following;
+use unread::Watched;
 
 /// One listener and what answers behind it.
 #[derive(Clone)]
@@ -200,7 +204,9 @@ async fn exchange<S>(
 {
     let service = hyper::service::service_fn(|request: Request<Incoming>| {
         let router = site.router.clone();
-        let mut request = request.map(Body::new);
+        let (parts, body) = request.into_parts();
+        let (body, read) = Watched::new(body);
+        let mut request = Request::from_parts(parts, Body::new(body));
         match seen.clone() {
             Seen::Native(peer) => drop(request.extensions_mut().insert(peer)),
             Seen::Est(connection) => drop(request.extensions_mut().insert(connection)),
@@ -208,7 +214,12 @@ async fn exchange<S>(
         }
         request.extensions_mut().insert(from);
         request.extensions_mut().insert(place.place());
-        router.oneshot(request)
+        let answered = router.oneshot(request);
+        async move {
+            let mut response = answered.await?;
+            read.tell(&mut response);
+            Ok::<_, Infallible>(response)
+        }
     });
     let mut server = http1::Builder::new();
     // Without the timer the header deadline would do nothing.

@@ -11,6 +11,7 @@ use std::process::Command;
 
 use tempfile::TempDir;
 use tests::harness::{Finished, Process, Wishes, World, binary, exchange, peer, run, until};
+use tests::page::Page;
 
 const PASSPHRASE: &str = "correct horse battery staple";
 
@@ -97,10 +98,10 @@ impl Stage {
 
 /// The shell blocks of the guide: where each is to run, and what.
 fn guide() -> Vec<(&'static str, String)> {
-    let text = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/keys.md")).unwrap();
-    let (_, section) = text.split_once("## An offline root").unwrap();
-    let blocks = section.split("```sh\n").skip(1).map(|rest| rest.split_once("```").unwrap().0);
-    let blocks = blocks.map(|block| match block.split_once('\n').unwrap() {
+    let page = Page::load("docs/keys.md");
+    let blocks: Vec<_> =
+        page.fenced().into_iter().filter(|block| block.mark.contains("ceremony.rs")).collect();
+    let blocks = blocks.iter().map(|block| match block.text.split_once('\n').unwrap() {
         ("# on the machine of the root", commands) => ("root-machine", commands.to_owned()),
         ("# on the server", commands) => ("server-machine", commands.to_owned()),
         (other, _) => panic!("where does this run: {other}"),

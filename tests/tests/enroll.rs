@@ -1,12 +1,11 @@
 //! One device from the factory to its revocation, over the real binaries.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-#![expect(clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
 
+use tests::harness::secrets::{self, contents, leaks, tells};
 use tests::harness::{Process, Wishes, World, until};
 
 #[test]
@@ -125,7 +124,7 @@ fn secrets_are_readable_by_their_owner_only_and_never_logged() {
     logs += &server.stop().1;
     assert!(logs.len() > 1_000, "the logs are empty, so nothing was looked at: {logs}");
 
-    let secrets = secrets(&world, device);
+    let secrets = secrets::files(&world, device);
     assert!(secrets.len() >= 8, "{secrets:?}");
     for path in &secrets {
         let mode = fs::metadata(path).unwrap().permissions().mode() & 0o777;
@@ -147,78 +146,4 @@ fn secrets_are_readable_by_their_owner_only_and_never_logged() {
 fn serials(world: &World, device: &str) -> Vec<String> {
     let list = world.server_json(&["cert", "list", "--device", device]);
     list.as_array().unwrap().iter().map(|cert| cert["serial"].as_str().unwrap().to_owned()).collect()
-}
-
-/// All files that hold something secret.
-fn secrets(world: &World, device: &str) -> Vec<PathBuf> {
-    let mut found = vec![world.path("server/admin.token"), world.path("lot/maker/maker-ca.key")];
-    for folder in ["server", &format!("lot/devices/{device}"), &format!("agents/{device}-state")] {
-        for (path, content) in contents(&world.path(folder)) {
-            // The log's verifier key is public.
-            let named =
-                path.extension().is_none_or(|e| e != "vkey") && path.to_string_lossy().contains("key");
-            if named || content.windows(11).any(|w| w == b"PRIVATE KEY") {
-                found.push(path);
-            }
-        }
-    }
-    found.push(world.path(&format!("agents/{device}-export/current/key.pem")));
-    found.sort();
-    found.dedup();
-    found
-}
-
-fn tells(log: &str, secret: &[u8]) -> bool {
-    forms(secret).iter().any(|form| log.contains(form))
-}
-
-/// Lines that a careless program might log: the file as it is, as Rust's Debug has bytes, in hexadecimal, and what is
-/// in a PEM block as bytes.
-fn leaks(content: &[u8]) -> Vec<String> {
-    let text = String::from_utf8_lossy(content);
-    let mut leaks = vec![format!("{content:?}"), hex::encode(content)];
-    leaks.extend((!text.contains('\u{fffd}')).then(|| text.clone().into_owned()));
-    if let Ok(der) = ca::pem::read_private_key(&text) {
-        leaks.extend([hex::encode(&der[..]), format!("{:?}", &der[36..68])]);
-    }
-    leaks
-}
-
-/// What a secret may look like in a log.
-fn forms(content: &[u8]) -> Vec<String> {
-    let text = String::from_utf8_lossy(content).into_owned();
-    let mut forms: Vec<String> = text
-        .lines()
-        .map(str::trim)
-        // Names of PEM blocks are no secret, and short lines are no evidence.
-        .filter(|line| line.len() >= 16 && !line.contains("-----"))
-        .map(str::to_owned)
-        .collect();
-    if content.len() >= 16 {
-        forms.extend(as_bytes(&content[content.len() - 16..]));
-        if let Ok(der) = ca::pem::read_private_key(&text) {
-            // PKCS#8 of a P-256 key: the scalar stands at byte 36.
-            forms.extend(as_bytes(&der[36..52]));
-        }
-    }
-    forms
-}
-
-/// Bytes in hexadecimal, and as Rust's Debug prints them.
-fn as_bytes(bytes: &[u8]) -> [String; 2] {
-    [hex::encode(bytes), format!("{bytes:?}").trim_matches(['[', ']']).to_owned()]
-}
-
-fn contents(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            found.extend(contents(&path));
-        } else if path.is_file() {
-            found.push((path.clone(), fs::read(path).unwrap()));
-        }
-    }
-    found.sort();
-    found
 }

@@ -1,26 +1,30 @@
 //! The operator's calls over HTTPS, in JSON, with the bearer token that `init` made.
 //!
-//! Everything below `/admin/` is refused alike without the token, whether it is there or not.
+//! No call below `/admin/` is carried out without the token, and none says whether what it names is there.
 
 use core::time::Duration;
+use std::sync::Arc;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest::{SHA256, digest};
 use axum::body::Body;
-use axum::extract::{Path, Request, State};
-use axum::http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
-use axum::http::{HeaderValue, Response, StatusCode};
+use axum::extract::{Request, State};
+use axum::http::Response;
+use axum::http::header::AUTHORIZATION;
 use axum::middleware::Next;
+use axum::response::IntoResponse as _;
 use ca::crl::Reason;
-use serde_json::{Value, json};
-use shared::DeviceId;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use shared::{DeviceId, UnixTime};
 
-use super::public::typed;
-use super::{Api, PeerAddress, Shared, read_body};
+use super::call::{Bounded, Code, Maybe, Named, Refusal, Sent};
+use super::{Api, PeerAddress, Shared};
 use crate::admin::AdminError;
 use crate::audit::{ADMIN_TOKEN, Caller};
 use crate::credential::TokenRequest;
-use crate::issuance::chain;
+use crate::store::Device;
+use crate::written::Text;
 
 pub(super) async fn authenticated(State(api): Shared, request: Request, next: Next) -> Response<Body> {
     let given =
@@ -40,117 +44,93 @@ pub(super) async fn authenticated(State(api): Shared, request: Request, next: Ne
     }
     tracing::warn!(path = request.uri().path(), "an operator's call without the admin token was refused");
     api.metrics.served("admin", "unauthorized");
-    let mut refusal =
-        answer(StatusCode::UNAUTHORIZED, &json!({ "error": "the admin token is missing or wrong" }));
-    refusal.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-    refusal
+    Refusal::new(Code::Unauthorized, "the admin token is missing or wrong").into_response()
 }
 
-pub(super) async fn device(State(api): Shared, Path(name): Path<String>) -> Response<Body> {
-    match named(&name) {
-        Ok(name) => reply(api.admin.device(&name).await),
-        Err(refusal) => refusal,
-    }
+pub(super) async fn device(api: Arc<Api>, Named(device): Named) -> Result<Device, Refusal> {
+    Ok(api.admin.device(&device).await?)
 }
 
-pub(super) async fn approve(State(api): Shared, Path(name): Path<String>) -> Response<Body> {
-    match named(&name) {
-        Ok(name) => reply(api.admin.approve(&name).await.map(|()| json!({ "approved": name.as_str() }))),
-        Err(refusal) => refusal,
-    }
+/// The body of a call that takes none.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Nothing {}
+
+/// A device was approved.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct Approved {
+    /// Which.
+    #[serde(with = "Text::<DeviceId>")]
+    approved: DeviceId,
 }
 
-/// Body: `{"reason": NAME}`, or nothing.
-pub(super) async fn revoke(State(api): Shared, Path(name): Path<String>, request: Request) -> Response<Body> {
-    let (name, body) = match (named(&name), fields(&api, request).await) {
-        (Ok(name), Ok(body)) => (name, body),
-        (Err(refusal), _) | (_, Err(refusal)) => return refusal,
+pub(super) async fn approve(
+    api: Arc<Api>,
+    (Named(device), Sent(Nothing {})): (Named, Sent<Nothing>),
+) -> Result<Approved, Refusal> {
+    api.admin.approve(&device).await?;
+    Ok(Approved { approved: device })
+}
+
+/// A revocation.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Revoke {
+    /// Why; `unspecified` where nothing is said.
+    reason: Maybe<Text<Reason>>,
+}
+
+/// A device was revoked.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct Revoked {
+    /// Which.
+    #[serde(with = "Text::<DeviceId>")]
+    revoked: DeviceId,
+    /// How many certificates were revoked by it.
+    certificates: u64,
+}
+
+pub(super) async fn revoke(
+    api: Arc<Api>,
+    (Named(device), Sent(body)): (Named, Sent<Revoke>),
+) -> Result<Revoked, Refusal> {
+    let reason = body.reason.value().unwrap_or(Reason::Unspecified);
+    let certificates = api.admin.revoke(&device, reason).await?;
+    Ok(Revoked { revoked: device, certificates })
+}
+
+/// A one-time token that is wanted.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct WantedToken {
+    /// The one device that it is for; any, where none is named.
+    device: Maybe<Text<DeviceId>>,
+    /// The group that it is limited to, and which its devices are put into.
+    group: Maybe<Text<appraisal::GroupName>>,
+    /// How long it is good for, in hours; 24 where nothing is said.
+    hours: Maybe<Bounded<1, 8_760>>,
+}
+
+/// A new one-time token.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct MadeToken {
+    /// Its public name, for lists and revocation.
+    id: String,
+    /// Its text: a secret, which is told this once.
+    token: String,
+    /// Until when it can be used.
+    #[serde(with = "Text::<UnixTime>")]
+    expires: UnixTime,
+}
+
+pub(super) async fn create_token(api: Arc<Api>, Sent(body): Sent<WantedToken>) -> Result<MadeToken, Refusal> {
+    let hours = body.hours.0.map_or(24, Bounded::get);
+    let request = TokenRequest {
+        device: body.device.value(),
+        group: body.group.value(),
+        lifetime: Duration::from_secs(hours * 3_600),
+        short: false,
     };
-    let reason = match body.get("reason").map(|reason| reason.as_str().and_then(Reason::from_name)) {
-        None => Reason::Unspecified,
-        Some(Some(reason)) => reason,
-        Some(None) => return bad("reason is none of those that a revocation list knows"),
-    };
-    let revoked = api.admin.revoke(&name, reason).await;
-    reply(revoked.map(|certificates| json!({ "revoked": name.as_str(), "certificates": certificates })))
-}
-
-/// Body: `{"device": ID, "group": NAME, "hours": N}`; each may be left out.
-pub(super) async fn create_token(State(api): Shared, request: Request) -> Response<Body> {
-    let body = match fields(&api, request).await {
-        Ok(body) => body,
-        Err(refusal) => return refusal,
-    };
-    let device = match body.get("device").map(|device| device.as_str().map(DeviceId::new)) {
-        None => None,
-        Some(Some(Ok(device))) => Some(device),
-        Some(_) => return bad("device is no device identifier"),
-    };
-    let hours = match body.get("hours").map(Value::as_u64) {
-        None => 24,
-        Some(Some(hours @ 1..=8760)) => hours,
-        Some(_) => return bad("hours is a whole number from 1 to 8760"),
-    };
-    let group = match body.get("group").map(|group| group.as_str().map(str::parse)) {
-        None => None,
-        Some(Some(Ok(group))) => Some(group),
-        Some(_) => return bad("group is no name of a group"),
-    };
-    let request = TokenRequest { device, group, lifetime: Duration::from_secs(hours * 3600), short: false };
-    let made = api.admin.create_tokens(&request, 1).await;
-    let made = made.and_then(|mut made| made.pop().ok_or(AdminError::Random));
-    reply(made.map(|made| {
-        let expires = made.token.expires.to_string();
-        json!({ "id": made.token.id, "token": made.text.as_str(), "expires": expires })
-    }))
-}
-
-pub(super) async fn fields(api: &Api, request: Request) -> Result<Value, Response<Body>> {
-    let body = read_body(api, request, shared::limits::MAX_REQUEST)
-        .await
-        .map_err(|problem| bad(&problem.to_string()))?;
-    if body.is_empty() {
-        return Ok(Value::Null);
-    }
-    match serde_json::from_slice(&body) {
-        Ok(value @ Value::Object(_)) => Ok(value),
-        _ => Err(bad("the body is a JSON object, or nothing")),
-    }
-}
-
-pub(super) fn named(name: &str) -> Result<DeviceId, Response<Body>> {
-    DeviceId::new(name).map_err(|error| bad(&error.to_string()))
-}
-
-pub(super) fn bad(problem: &str) -> Response<Body> {
-    answer(StatusCode::BAD_REQUEST, &json!({ "error": problem }))
-}
-
-pub(super) fn reply(done: Result<impl serde::Serialize, AdminError>) -> Response<Body> {
-    match done {
-        Ok(value) => answer(StatusCode::OK, &value),
-        Err(error) => {
-            let status = match &error {
-                AdminError::NotFound { .. } => StatusCode::NOT_FOUND,
-                AdminError::Illegal(_)
-                | AdminError::TooManyTags { .. }
-                | AdminError::NothingToRenew { .. } => StatusCode::CONFLICT,
-                AdminError::NotAMaker { .. }
-                | AdminError::NotABatch { .. }
-                | AdminError::Crl(_)
-                | AdminError::Inventory(_)
-                | AdminError::AttestationKeys(_)
-                | AdminError::SeveralMakers { .. }
-                | AdminError::Reference(_)
-                | AdminError::NotFinal => StatusCode::BAD_REQUEST,
-                AdminError::Random | AdminError::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
-            };
-            answer(status, &json!({ "error": chain(&error) }))
-        }
-    }
-}
-
-pub(super) fn answer(status: StatusCode, value: &impl serde::Serialize) -> Response<Body> {
-    let text = serde_json::to_string(value).unwrap_or_else(|_| "{}".to_owned());
-    typed(status, "application/json", text + "\n")
+    let made = api.admin.create_tokens(&request, 1).await?.pop().ok_or(AdminError::Random)?;
+    Ok(MadeToken { id: made.token.id, token: made.text.as_str().to_owned(), expires: made.token.expires })
 }

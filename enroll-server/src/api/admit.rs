@@ -16,7 +16,7 @@ use shared::message::latest::FreshEvidence;
 
 use super::error::Problem;
 use super::est_error::EstProblem;
-use super::{Api, Peer, Shared};
+use super::{Api, Caller, Peer, Shared};
 use crate::admission::{Asking, Kind, Later, Place};
 use crate::est::{Client, Connection};
 use crate::issuance::ClientIdentity;
@@ -27,13 +27,14 @@ pub(super) async fn native(State(api): Shared, request: Request, next: Next) -> 
     let peer = extensions.get::<Peer>().and_then(Option::as_ref);
     let place = extensions.get::<Place>().copied().unwrap_or(Place::Ordinary);
     let (kind, endpoint) = kind(request.method(), request.uri().path());
+    let caller = Caller::of(request.uri().path());
     let left = peer.map(|peer| api.issuance.left(peer));
     let asking = Asking { kind, place, identity: peer.map(ClientIdentity::device), left };
     match api.issuance.gate().request(&asking) {
         Ok(_turn) => next.run(request).await,
         Err(later) => {
             let device = peer.map(ClientIdentity::device).cloned();
-            closing(api.refuse(endpoint, device.as_ref(), &Problem::Later(later)))
+            closing(api.turn_away(caller, endpoint, device.as_ref(), Problem::Later(later)))
         }
     }
 }

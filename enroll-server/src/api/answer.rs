@@ -15,6 +15,7 @@ use super::error::{Problem, sentence};
 use crate::admission::Later;
 use crate::config::Broker;
 use crate::issuance::{Denied, Granted, Outcome};
+use crate::telemetry::traces::spans;
 
 impl Api {
     /// The answer to an enrollment or renewal that was not refused. `held` is the trust bundle that the device has.
@@ -111,6 +112,7 @@ impl Api {
         (reject, later): (Reject, Option<Later>),
     ) {
         self.metrics.refused(endpoint, reject);
+        spans::about(device, reject.name());
         if let Some(later) = later {
             // Nothing was wrong with it.
             return self.metrics.told_to_come_again(later.reason);

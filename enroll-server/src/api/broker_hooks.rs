@@ -7,27 +7,31 @@
 //! take for a refusal. Decides no rights: that is [`crate::peers::Rights`]'s.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::{Query, Request, State};
-use axum::http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
+use axum::http::header::AUTHORIZATION;
 use axum::http::{HeaderValue, Response, StatusCode, Uri};
 use axum::middleware::Next;
+use axum::response::IntoResponse as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
 use shared::DeviceId;
-use shared::limits::MAX_CERTIFICATE;
+use shared::limits::{MAX_CERTIFICATE, MAX_REQUEST};
 
-use super::admin::{answer, bad};
+use super::call::{Code, JSON, Refusal, Sent};
+use super::openapi::{Operation, Schemas};
 use super::public::{TEXT, typed};
 use super::{Api, Shared, read_body};
 use crate::issuance::{ClientIdentity, chain};
 use crate::peers::{Action, BrokerToken, Client, Rights};
 use crate::store::{CertificateState, DeviceState, StoreError};
+use crate::written::Text;
 
-/// Longest question: a topic, a few names, and RabbitMQ's percent signs.
-const MAX_QUESTION: usize = 4 * 1024;
 /// What RabbitMQ's MQTT plugin calls its exchange, its virtual host and the queues of a client.
 const EXCHANGE: &str = "amq.topic";
 const VHOST: &str = "/";
@@ -50,74 +54,109 @@ pub(super) async fn authenticated(State(api): Shared, request: Request, next: Ne
         return next.run(request).await;
     }
     api.metrics.served("broker", "unauthorized");
-    let problem = json!({ "error": "the token of brokers is missing or wrong" });
-    let mut refusal = answer(StatusCode::UNAUTHORIZED, &problem);
-    refusal.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-    refusal
+    Refusal::new(Code::Unauthorized, "the token of brokers is missing or wrong").into_response()
 }
 
-/// EMQX: may this client log in? The body is `{"username", "clientid", "common_name"}`, all out of the certificate.
-pub(super) async fn emqx_authenticate(State(api): Shared, request: Request) -> Response<Body> {
-    let question = match read_json(&api, request).await {
-        Ok(question) => question,
-        Err(refusal) => return refusal,
-    };
-    let name = emqx_name(&question).filter(|name| field(&question, "common_name") == Some(name));
+/// What EMQX says of a client that wants to log in, all out of its certificate. What it says besides is passed over.
+#[derive(Debug, Deserialize, JsonSchema)]
+pub(super) struct EmqxLogin {
+    /// The user's name.
+    username: Option<String>,
+    /// The client identifier.
+    clientid: Option<String>,
+    /// The common name in its certificate.
+    common_name: Option<String>,
+}
+
+/// What EMQX says of a client that wants to publish or subscribe. What it says besides is passed over.
+#[derive(Debug, Deserialize, JsonSchema)]
+pub(super) struct EmqxWish {
+    /// The user's name.
+    username: Option<String>,
+    /// The client identifier.
+    clientid: Option<String>,
+    /// `publish` or `subscribe`.
+    action: Option<String>,
+    /// Where to.
+    topic: Option<String>,
+}
+
+/// What EMQX is told.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct EmqxVerdict {
+    /// `allow` or `deny`.
+    result: Verdict,
+    /// Never: such a client is asked about nothing any more.
+    is_superuser: bool,
+}
+
+/// Whether a client may.
+#[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Verdict {
+    /// It may.
+    Allow,
+    /// It may not.
+    Deny,
+}
+
+impl Verdict {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Allow => "allow",
+            Self::Deny => "deny",
+        }
+    }
+}
+
+/// EMQX: may this client log in?
+pub(super) async fn emqx_authenticate(
+    api: Arc<Api>,
+    Sent(question): Sent<EmqxLogin>,
+) -> Result<EmqxVerdict, Refusal> {
+    let EmqxLogin { username, clientid, common_name } = &question;
+    let name = emqx_name(username, clientid).filter(|name| common_name.as_deref() == Some(name));
     emqx(&api, api.is_in_force(name).await)
 }
 
-/// EMQX: may this client publish or subscribe? The body is `{"username", "clientid", "action", "topic"}`.
-pub(super) async fn emqx_authorize(State(api): Shared, request: Request) -> Response<Body> {
-    let question = match read_json(&api, request).await {
-        Ok(question) => question,
-        Err(refusal) => return refusal,
-    };
-    let action = match field(&question, "action") {
+/// EMQX: may this client publish or subscribe?
+pub(super) async fn emqx_authorize(
+    api: Arc<Api>,
+    Sent(question): Sent<EmqxWish>,
+) -> Result<EmqxVerdict, Refusal> {
+    let EmqxWish { username, clientid, action, topic } = &question;
+    let action = match action.as_deref() {
         Some("publish") => Some(Action::Publish),
         Some("subscribe") => Some(Action::Subscribe),
         _ => None,
     };
-    let asked = (emqx_name(&question), action, field(&question, "topic"));
+    let asked = (emqx_name(username, clientid), action, topic);
     let (Some(name), Some(action), Some(topic)) = asked else { return emqx(&api, Ok(false)) };
-    let allowed = api.may(name, |client, rights| rights.allow(client, action, topic)).await;
-    emqx(&api, allowed)
+    emqx(&api, api.may(name, |client, rights| rights.allow(client, action, topic)).await)
 }
 
 /// The name, where user and client identifier are it.
-fn emqx_name(question: &Value) -> Option<&str> {
-    field(question, "username").filter(|name| field(question, "clientid") == Some(name))
+fn emqx_name<'q>(username: &'q Option<String>, clientid: &Option<String>) -> Option<&'q str> {
+    username.as_deref().filter(|name| clientid.as_deref() == Some(name))
 }
 
-fn field<'q>(question: &'q Value, name: &str) -> Option<&'q str> {
-    question.get(name).and_then(Value::as_str)
+fn emqx(api: &Api, allowed: Result<bool, StoreError>) -> Result<EmqxVerdict, Refusal> {
+    Ok(EmqxVerdict { result: verdict(api, allowed)?, is_superuser: false })
 }
 
-fn emqx(api: &Api, allowed: Result<bool, StoreError>) -> Response<Body> {
-    // Nobody is a superuser: such a client is asked about nothing any more.
-    told(api, allowed, |result| answer(StatusCode::OK, &json!({ "result": result, "is_superuser": false })))
-}
-
-/// Counts what was decided, and tells it as the broker wants it told.
-fn told(
-    api: &Api,
-    allowed: Result<bool, StoreError>,
-    tell: impl FnOnce(&'static str) -> Response<Body>,
-) -> Response<Body> {
-    match allowed {
-        Ok(allowed) => {
-            let result = if allowed { "allow" } else { "deny" };
-            api.metrics.served("broker", result);
-            tell(result)
-        }
-        Err(error) => unavailable(api, &error),
-    }
+/// Counts what was decided.
+fn verdict(api: &Api, allowed: Result<bool, StoreError>) -> Result<Verdict, Refusal> {
+    let allowed = allowed.map_err(|error| unavailable(api, &error))?;
+    let verdict = if allowed { Verdict::Allow } else { Verdict::Deny };
+    api.metrics.served("broker", verdict.name());
+    Ok(verdict)
 }
 
 /// RabbitMQ: is this a user? Where a client sends a password, it did not come by its certificate.
 pub(super) async fn rabbitmq_user(State(api): Shared, request: Request) -> Response<Body> {
     let question = match read_form(&api, request).await {
         Ok(question) => question,
-        Err(refusal) => return refusal,
+        Err(refusal) => return refusal.into_response(),
     };
     let name = question.one("username").filter(|_| !question.has("password"));
     // Newer versions say the client identifier here already.
@@ -129,7 +168,7 @@ pub(super) async fn rabbitmq_user(State(api): Shared, request: Request) -> Respo
 pub(super) async fn rabbitmq_vhost(State(api): Shared, request: Request) -> Response<Body> {
     let question = match read_form(&api, request).await {
         Ok(question) => question,
-        Err(refusal) => return refusal,
+        Err(refusal) => return refusal.into_response(),
     };
     let name = question
         .one("username")
@@ -142,7 +181,7 @@ pub(super) async fn rabbitmq_vhost(State(api): Shared, request: Request) -> Resp
 pub(super) async fn rabbitmq_resource(State(api): Shared, request: Request) -> Response<Body> {
     let question = match read_form(&api, request).await {
         Ok(question) => question,
-        Err(refusal) => return refusal,
+        Err(refusal) => return refusal.into_response(),
     };
     let allowed = question.one("username").filter(|name| {
         let resource = question.one("name").unwrap_or_default();
@@ -161,7 +200,7 @@ pub(super) async fn rabbitmq_resource(State(api): Shared, request: Request) -> R
 pub(super) async fn rabbitmq_topic(State(api): Shared, request: Request) -> Response<Body> {
     let question = match read_form(&api, request).await {
         Ok(question) => question,
-        Err(refusal) => return refusal,
+        Err(refusal) => return refusal.into_response(),
     };
     let action = match question.one("permission") {
         Some("write") => Some(Action::Publish),
@@ -186,7 +225,10 @@ fn routing_key(topic: &str) -> String {
 }
 
 fn rabbitmq(api: &Api, allowed: Result<bool, StoreError>) -> Response<Body> {
-    told(api, allowed, |result| typed(StatusCode::OK, TEXT, result))
+    match verdict(api, allowed) {
+        Ok(verdict) => typed(StatusCode::OK, TEXT, verdict.name()),
+        Err(refusal) => refusal.into_response(),
+    }
 }
 
 /// Is this certificate in force? It stands as base64 of its DER in the header `X-Client-Certificate`. The answer has the
@@ -200,26 +242,44 @@ pub(super) async fn certificate(State(api): Shared, request: Request) -> Respons
     match api.is_certificate_in_force(&der, &identity).await {
         Ok(true) => {
             api.metrics.served("broker", "allow");
-            let mut response = answer(StatusCode::OK, &json!({ "device": identity.device().as_str() }));
+            let body = json!({ "device": identity.device().as_str() }).to_string() + "\n";
+            let mut response = typed(StatusCode::OK, JSON, body);
             if let Ok(device) = HeaderValue::from_str(identity.device().as_str()) {
                 response.headers_mut().insert("x-device", device);
             }
             response
         }
         Ok(false) => forbidden(&api),
-        Err(error) => unavailable(&api, &error),
+        Err(error) => unavailable(&api, &error).into_response(),
     }
+}
+
+/// What a terminator asks and is told.
+pub(super) fn about_certificate(schemas: &mut Schemas) -> Operation {
+    let header = json!({
+        "type": "string",
+        "contentEncoding": "base64",
+        "pattern": "^[A-Za-z0-9+/]+={0,2}$",
+        "maxLength": MAX_CERTIFICATE * 2,
+    });
+    let device = schemas.of_answer::<Text<DeviceId>>();
+    let body = json!({ "type": "object", "required": ["device"], "properties": { "device": device } });
+    Operation::default()
+        .with_request_header("X-Client-Certificate", "The client's certificate: base64 of its DER.", header)
+        .answers(StatusCode::OK, "It is in force.", JSON, body)
+        .with_header(StatusCode::OK, "X-Device", "The device's identifier.")
+        .refusing(&[Code::NotInForce])
 }
 
 fn forbidden(api: &Api) -> Response<Body> {
     api.metrics.served("broker", "deny");
-    answer(StatusCode::FORBIDDEN, &json!({ "error": "no certificate of a device that is in force" }))
+    Refusal::new(Code::NotInForce, "no certificate of a device that is in force").into_response()
 }
 
-fn unavailable(api: &Api, error: &StoreError) -> Response<Body> {
+fn unavailable(api: &Api, error: &StoreError) -> Refusal {
     tracing::error!(error = chain(error), "a broker's question cannot be answered");
     api.metrics.served("broker", "failed");
-    answer(StatusCode::SERVICE_UNAVAILABLE, &json!({ "error": "the store does not answer" }))
+    Refusal::new(Code::Unavailable, "the store does not answer")
 }
 
 impl Api {
@@ -272,14 +332,6 @@ impl Api {
     }
 }
 
-async fn read_json(api: &Api, request: Request) -> Result<Value, Response<Body>> {
-    let body = read_body(api, request, MAX_QUESTION).await.map_err(|problem| bad(&problem.to_string()))?;
-    match serde_json::from_slice(&body) {
-        Ok(value @ Value::Object(_)) => Ok(value),
-        _ => Err(bad("the body is a JSON object")),
-    }
-}
-
 /// The fields of a form, in their order.
 #[derive(Debug)]
 struct Form(Vec<(String, String)>);
@@ -298,7 +350,8 @@ impl Form {
 
     /// `application/x-www-form-urlencoded`; `None` where it is not.
     fn read(body: &[u8]) -> Option<Self> {
-        let text = core::str::from_utf8(body).ok()?;
+        // A question has at least a name in it.
+        let text = core::str::from_utf8(body).ok().filter(|text| !text.is_empty())?;
         let uri = Uri::builder().path_and_query(format!("/?{text}")).build().ok()?;
         Query::try_from_uri(&uri).ok().map(|Query(fields)| Self(fields))
     }
@@ -309,9 +362,42 @@ fn is_variable(known: &str, name: &str) -> bool {
     name == "client_id" && known == "variable_map.client_id"
 }
 
-async fn read_form(api: &Api, request: Request) -> Result<Form, Response<Body>> {
-    let body = read_body(api, request, MAX_QUESTION).await.map_err(|problem| bad(&problem.to_string()))?;
-    Form::read(&body).ok_or_else(|| bad("the body is no form"))
+async fn read_form(api: &Api, request: Request) -> Result<Form, Refusal> {
+    let body = read_body(api, request.into_body(), MAX_REQUEST).await?;
+    Form::read(&body).ok_or_else(|| Refusal::new(Code::BadRequest, "the body is no form"))
+}
+
+/// What RabbitMQ asks, where these are the fields that are looked at, and what it is told.
+fn about_rabbitmq(fields: &[&str]) -> Operation {
+    let properties: serde_json::Map<_, _> =
+        fields.iter().map(|name| ((*name).to_owned(), json!({ "type": "string" }))).collect();
+    let form = json!({ "type": "object", "minProperties": 1, "properties": properties });
+    let verdict = json!({ "type": "string", "enum": [Verdict::Allow.name(), Verdict::Deny.name()] });
+    Operation::default()
+        .taking("application/x-www-form-urlencoded", form)
+        .answers(
+            StatusCode::OK,
+            "Whether it may; what is missing or stands there twice is denied.",
+            TEXT,
+            verdict,
+        )
+        .refusing(&[Code::BadRequest, Code::TooLarge])
+}
+
+pub(super) fn about_rabbitmq_user(_: &mut Schemas) -> Operation {
+    about_rabbitmq(&["username", "password", "client_id"])
+}
+
+pub(super) fn about_rabbitmq_vhost(_: &mut Schemas) -> Operation {
+    about_rabbitmq(&["username", "vhost", "client_id"])
+}
+
+pub(super) fn about_rabbitmq_resource(_: &mut Schemas) -> Operation {
+    about_rabbitmq(&["username", "vhost", "resource", "name", "permission"])
+}
+
+pub(super) fn about_rabbitmq_topic(_: &mut Schemas) -> Operation {
+    about_rabbitmq(&["username", "vhost", "resource", "name", "permission", "routing_key"])
 }
 
 #[cfg(test)]
@@ -330,7 +416,7 @@ mod tests {
         assert_eq!((form.one("missing"), form.has("missing")), (None, false));
         let form = Form::read(b"variable_map.client_id=a&variable_map.username=b").unwrap();
         assert_eq!((form.one("client_id"), form.one("username")), (Some("a"), None));
-        assert!(Form::read(b"\xff").is_none());
+        assert!(Form::read(b"\xff").is_none() && Form::read(b"").is_none());
         assert_eq!(routing_key("devices/+/command"), "devices.*.command");
     }
 

@@ -3,15 +3,17 @@
 use axum::Extension;
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::Response;
+use axum::http::{Response, StatusCode};
 use shared::message::latest::{ChallengeRequest, EnrollRequest, RenewRequest, TrustReport};
-use shared::{DeviceId, limits};
+use shared::{DeviceId, endpoint, limits};
 
 use super::answer::cbor;
 use super::error::Problem;
+use super::openapi::{Operation, Schemas, binary};
 use super::{Api, Shared, read_body};
 use crate::issuance::{ClientIdentity, Outcome};
 use crate::store::Asked;
+use crate::telemetry::traces::spans;
 
 /// The client certificate of the connection, if one came.
 pub(crate) type Peer = Option<ClientIdentity>;
@@ -27,7 +29,7 @@ async fn make_challenge(
     request: Request,
     device: &mut Option<DeviceId>,
 ) -> Result<(Response<Body>, &'static str), Problem> {
-    let body = read_body(api, request, limits::MAX_REQUEST).await?;
+    let body = read_body(api, request.into_body(), limits::MAX_REQUEST).await?;
     let request = ChallengeRequest::decode(&body)?;
     *device = Some(request.device.clone());
     let challenge = api.issuance.challenge(&request).await?;
@@ -48,7 +50,7 @@ async fn do_enroll(
     request: Request,
     device: &mut Option<DeviceId>,
 ) -> Result<(Response<Body>, &'static str), Problem> {
-    let body = read_body(api, request, limits::MAX_REQUEST_LARGE).await?;
+    let body = read_body(api, request.into_body(), limits::MAX_REQUEST_LARGE).await?;
     let request = EnrollRequest::decode(&body)?;
     *device = Some(request.device.clone());
     let timer = api.metrics.time("enroll");
@@ -73,7 +75,7 @@ async fn do_renew(
     request: Request,
     device: &mut Option<DeviceId>,
 ) -> Result<(Response<Body>, &'static str), Problem> {
-    let body = read_body(api, request, limits::MAX_REQUEST_LARGE).await?;
+    let body = read_body(api, request.into_body(), limits::MAX_REQUEST_LARGE).await?;
     let request = RenewRequest::decode(&body)?;
     *device = Some(request.device.clone());
     // Before the certificate is looked up, so that nobody learns anything about another's.
@@ -113,7 +115,7 @@ async fn tell_trust(
     peer: Option<&ClientIdentity>,
     request: Request,
 ) -> Result<(Response<Body>, &'static str), Problem> {
-    let body = read_body(api, request, limits::MAX_REQUEST).await?;
+    let body = read_body(api, request.into_body(), limits::MAX_REQUEST).await?;
     let TrustReport { held } = TrustReport::decode(&body)?;
     let believed = match peer {
         Some(peer) => api.issuance.reported_trust(peer, held).await?,
@@ -121,6 +123,37 @@ async fn tell_trust(
     };
     let bundle = api.trust.now().next_for(Some(held)).signed().to_vec();
     Ok((cbor(bundle.into()), if believed { "confirmed" } else { "issued" }))
+}
+
+/// A message of the protocol, which docs/protocol.md has.
+fn message() -> Operation {
+    Operation::default().taking(endpoint::MEDIA_TYPE, binary()).rejecting()
+}
+
+pub(super) fn about_challenge(_: &mut Schemas) -> Operation {
+    message().answers(
+        StatusCode::OK,
+        "A challenge: the nonce for the evidence.",
+        endpoint::MEDIA_TYPE,
+        binary(),
+    )
+}
+
+/// Of `enroll` and `renew` alike.
+pub(super) fn about_enroll(_: &mut Schemas) -> Operation {
+    message()
+        .answers(StatusCode::OK, "An answer with the certificate.", endpoint::MEDIA_TYPE, binary())
+        .answers(
+            StatusCode::ACCEPTED,
+            "An answer that tells when to ask again: an operator has to approve the device.",
+            endpoint::MEDIA_TYPE,
+            binary(),
+        )
+        .with_header(StatusCode::ACCEPTED, "Retry-After", "Seconds.")
+}
+
+pub(super) fn about_trust(_: &mut Schemas) -> Operation {
+    message().answers(StatusCode::OK, "The signed trust bundle to take next.", endpoint::MEDIA_TYPE, binary())
 }
 
 impl Api {
@@ -132,9 +165,10 @@ impl Api {
     ) -> Response<Body> {
         match done {
             Ok((response, outcome)) => {
-                let device = device.map(tracing::field::display);
+                spans::about(device, outcome);
+                let (device, trace_id) = (device.map(tracing::field::display), spans::trace());
                 if endpoint != "challenge" && endpoint != "trust" {
-                    tracing::info!(endpoint, device, outcome, "served");
+                    tracing::info!(endpoint, device, outcome, trace_id, "served");
                 }
                 self.metrics.served(endpoint, outcome);
                 response

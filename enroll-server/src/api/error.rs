@@ -11,6 +11,7 @@ use shared::{DeviceId, Reject};
 
 use crate::admission::Later;
 use crate::issuance::{Denied, chain, reject_of_message, rule_of};
+use crate::telemetry::traces::spans;
 
 /// Why a request is refused.
 #[derive(Debug, thiserror::Error)]
@@ -84,12 +85,20 @@ impl Problem {
         let reject = self.reject();
         let device = device.map(tracing::field::display);
         let reason = chain(self);
-        let action = reject.operator_action();
+        let (action, trace_id) = (reject.operator_action(), spans::trace());
         if self.later().is_some() {
             // One line for each would be a load of its own; the counters say how many.
             tracing::debug!(endpoint, device, reason, "told to come again");
         } else if reject.http_status() >= 500 {
-            tracing::error!(endpoint, device, refusal = reject.name(), reason, action, "not served");
+            tracing::error!(
+                endpoint,
+                device,
+                refusal = reject.name(),
+                reason,
+                action,
+                trace_id,
+                "not served"
+            );
         } else {
             tracing::info!(
                 endpoint,
@@ -98,6 +107,7 @@ impl Problem {
                 rule = self.rule(),
                 reason,
                 action,
+                trace_id,
                 "refused"
             );
         }

@@ -24,6 +24,7 @@ use super::{Api, Shared, read_body};
 use crate::est::{Client, Connection, Credentials, MAX_BODY, Pkcs10, certs_only, csr_attributes, to_base64};
 use crate::issuance::{ClientIdentity, EstClient, EstEnroll, EstReenroll, Granted, Outcome};
 use crate::store::Asked;
+use crate::telemetry::traces::spans;
 
 /// The group in the path, where there is one.
 type Label = Option<Path<String>>;
@@ -54,8 +55,7 @@ pub(super) async fn csrattrs(State(api): Shared, label: Label, tls: Tls) -> Resp
         let in_force = api.issuance.policies().current();
         let policy = in_force.set.for_group(&group).ok_or(EstProblem::NoSuchLabel)?.policy();
         let attributes = csr_attributes(policy).map_err(|_| EstProblem::Answer)?;
-        // RFC 7030, section 4.5.2.
-        Ok((typed(StatusCode::OK, "application/csrattrs", to_base64(&attributes)), "issued"))
+        Ok((typed(StatusCode::OK, CSR_ATTRIBUTES, to_base64(&attributes)), "issued"))
     };
     api.answered("est-csrattrs", None, answer.await)
 }
@@ -71,8 +71,7 @@ pub(super) async fn nonce(State(api): Shared, label: Label, tls: Tls) -> Respons
         };
         let expiry = until.as_secs().saturating_sub(api.issuance.now().as_secs());
         let body = json!({ "nonce": URL_SAFE_NO_PAD.encode(nonce), "expiry": expiry });
-        let mut response =
-            typed(StatusCode::OK, "application/est-attestation-freshness+json", body.to_string());
+        let mut response = typed(StatusCode::OK, NONCE, body.to_string());
         no_store(&mut response);
         Ok((response, "issued"))
     };
@@ -202,13 +201,13 @@ impl Api {
     }
 
     async fn pkcs10(&self, headers: &HeaderMap, request: Request) -> Result<Pkcs10, EstProblem> {
-        // RFC 7030, section 4.2.1. Parameters say nothing here.
+        // Parameters say nothing here.
         let kind = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
         let kind = kind.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
-        if !kind.eq_ignore_ascii_case(b"application/pkcs10") {
+        if !kind.eq_ignore_ascii_case(PKCS10.as_bytes()) {
             return Err(EstProblem::MediaType);
         }
-        let body = read_body(self, request, MAX_BODY).await?;
+        let body = read_body(self, request.into_body(), MAX_BODY).await?;
         Ok(crate::est::read(&body)?)
     }
 
@@ -252,9 +251,10 @@ impl Api {
     fn answered(&self, endpoint: &'static str, device: Option<&DeviceId>, answer: Answer) -> Response<Body> {
         match answer {
             Ok((response, outcome)) => {
+                spans::about(device, outcome);
                 if endpoint != "est-cacerts" && endpoint != "est-csrattrs" {
-                    let device = device.map(tracing::field::display);
-                    tracing::info!(endpoint, device, outcome, "served");
+                    let (device, trace_id) = (device.map(tracing::field::display), spans::trace());
+                    tracing::info!(endpoint, device, outcome, trace_id, "served");
                 }
                 self.metrics.served(endpoint, outcome);
                 response
@@ -285,8 +285,14 @@ fn certificate(granted: &Granted) -> Result<Response<Body>, EstProblem> {
 }
 
 /// RFC 7030, sections 4.1.3 and 4.2.3.
-const CA_CERTIFICATES: &str = "application/pkcs7-mime";
-const CERTIFICATE: &str = "application/pkcs7-mime; smime-type=certs-only";
+pub(super) const CA_CERTIFICATES: &str = "application/pkcs7-mime";
+pub(super) const CERTIFICATE: &str = "application/pkcs7-mime; smime-type=certs-only";
+/// RFC 7030, section 4.5.2.
+pub(super) const CSR_ATTRIBUTES: &str = "application/csrattrs";
+/// RFC 7030, section 4.2.1.
+pub(super) const PKCS10: &str = "application/pkcs10";
+/// draft-ietf-lamps-attestation-freshness, section "Use with EST".
+pub(super) const NONCE: &str = "application/est-attestation-freshness+json";
 pub(super) const PLAIN: &str = "text/plain; charset=utf-8";
 
 fn pkcs7(message: &[u8], kind: &'static str) -> Response<Body> {

@@ -17,6 +17,7 @@ use super::public::typed;
 use crate::admission::Later;
 use crate::est::{BasicError, BodyError, ClientError};
 use crate::issuance::{Denied, chain, rule_of};
+use crate::telemetry::traces::spans;
 
 /// Why a request is refused.
 #[derive(Debug, thiserror::Error)]
@@ -109,12 +110,29 @@ impl EstProblem {
             return problem.log(endpoint, device);
         }
         let (reject, device, reason) = (self.reject(), device.map(tracing::field::display), chain(self));
-        let action = reject.operator_action();
+        let (action, trace_id) = (reject.operator_action(), spans::trace());
         if reject.http_status() >= 500 {
-            tracing::error!(endpoint, device, refusal = reject.name(), reason, action, "not served");
+            tracing::error!(
+                endpoint,
+                device,
+                refusal = reject.name(),
+                reason,
+                action,
+                trace_id,
+                "not served"
+            );
         } else {
             let rule = rule_of(reject);
-            tracing::info!(endpoint, device, refusal = reject.name(), rule, reason, action, "refused");
+            tracing::info!(
+                endpoint,
+                device,
+                refusal = reject.name(),
+                rule,
+                reason,
+                action,
+                trace_id,
+                "refused"
+            );
         }
     }
 

@@ -1,74 +1,57 @@
 //! The audit trail over the admin API, page by page.
 
-use axum::body::Body;
-use axum::extract::{Query, State};
-use axum::http::Response;
+use std::sync::Arc;
+
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use shared::{DeviceId, UnixTime};
 
-use super::Shared;
-use super::admin::{bad, reply};
+use super::Api;
+use super::call::{Bounded, Commas, MAX_EXACT, Maybe, PAGE, PageSize, Query, Refusal};
 use crate::audit::{EventKind, Severity};
 use crate::store::{Event, EventQuery};
+use crate::written::Text;
 
-/// Most events of one page.
-const MAX_PAGE: u32 = 1_000;
-
-/// What can be asked. A field that is not one of these is a mistake and not ignored: a filter that is misspelt
-/// would give everything.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+/// What can be asked; the conditions add up.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
 pub(super) struct Asked {
-    /// Number of the last event that is known already.
-    #[serde(default)]
-    after: u64,
-    limit: Option<u32>,
-    kind: Option<String>,
-    device: Option<String>,
-    since: Option<u64>,
-    severity: Option<String>,
+    /// Number of the last event that is known already: the `next` of the page before.
+    after: Maybe<Bounded<0, MAX_EXACT>>,
+    /// Most events of the page; 100 where nothing is said.
+    limit: Maybe<PageSize>,
+    /// Of one of these kinds.
+    kind: Commas<EventKind>,
+    /// About this device.
+    device: Maybe<Text<DeviceId>>,
+    /// Not older than this, in seconds since 1970.
+    since: Maybe<Bounded<0, MAX_EXACT>>,
+    /// At least so severe.
+    severity: Maybe<Text<Severity>>,
 }
 
-/// One page: `after` of the next one is `next`.
-#[derive(Debug, Serialize)]
-struct Page {
+/// One page of the audit trail.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "EventPage")]
+pub(super) struct Page {
+    /// By rising number.
     events: Vec<Event>,
+    /// The `after` of the next page.
     next: u64,
 }
 
 /// Events by rising number, from the one after `after`.
-pub(super) async fn events(
-    State(api): Shared,
-    asked: Result<Query<Asked>, axum::extract::rejection::QueryRejection>,
-) -> Response<Body> {
-    let query = match asked.map_err(|error| error.to_string()).and_then(|Query(asked)| read(&asked)) {
-        Ok(query) => query,
-        Err(problem) => return bad(&problem),
+pub(super) async fn events(api: Arc<Api>, Query(asked): Query<Asked>) -> Result<Page, Refusal> {
+    let after = asked.after.0.map_or(0, Bounded::get);
+    let limit = asked.limit.0.and_then(|limit| u32::try_from(limit.get()).ok());
+    let query = EventQuery {
+        kinds: asked.kind.0,
+        device: asked.device.value(),
+        since: asked.since.0.map(|since| UnixTime::from_secs(since.get())),
+        severity: asked.severity.value(),
+        ..EventQuery::after(after, limit.unwrap_or(PAGE))
     };
-    let after = query.after;
-    reply(api.admin.find_events(query).await.map(|events| {
-        let next = events.last().map_or(after, |event| event.number);
-        Page { events, next }
-    }))
-}
-
-fn read(asked: &Asked) -> Result<EventQuery, String> {
-    let limit = asked.limit.unwrap_or(100);
-    if !(1..=MAX_PAGE).contains(&limit) {
-        return Err(format!("limit is a whole number from 1 to {MAX_PAGE}"));
-    }
-    let kinds = asked.kind.iter().flat_map(|list| list.split(','));
-    let kinds =
-        kinds.map(|name| EventKind::from_name(name).ok_or_else(|| format!("there is no kind {name:?}")));
-    let device = asked.device.as_deref().map(DeviceId::new).transpose();
-    let severity = asked.severity.as_deref().map(|name| {
-        Severity::from_name(name).ok_or_else(|| "severity is info, notice, warning or critical".to_owned())
-    });
-    Ok(EventQuery {
-        kinds: kinds.collect::<Result<_, _>>()?,
-        device: device.map_err(|error| format!("device: {error}"))?,
-        since: asked.since.map(UnixTime::from_secs),
-        severity: severity.transpose()?,
-        ..EventQuery::after(asked.after, limit)
-    })
+    let events = api.admin.find_events(query).await?;
+    let next = events.last().map_or(after, |event| event.number);
+    Ok(Page { events, next })
 }

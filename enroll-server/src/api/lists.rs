@@ -10,15 +10,18 @@ use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::header::{CACHE_CONTROL, ETAG, EXPIRES, IF_NONE_MATCH, LAST_MODIFIED};
 use axum::http::{HeaderMap, HeaderValue, Response, StatusCode};
-use shared::UnixTime;
+use serde_json::json;
+use shared::{Reject, UnixTime};
 
 use super::Shared;
 use super::error::Problem;
+use super::openapi::{Operation, Schemas, binary};
 use super::public::typed;
 use crate::revocation::List;
 
 /// RFC 2585, section 4.2.
 const PKIX_CRL: &str = "application/pkix-crl";
+const PEM: &str = "application/x-pem-file";
 /// A list may change at any moment.
 const ASK: &str = "public, no-cache";
 
@@ -39,7 +42,7 @@ pub(super) async fn pem(State(api): Shared) -> Response<Body> {
     if out.number == 0 {
         return api.refuse("crl", None, &Problem::NoCrl);
     }
-    typed(StatusCode::OK, "application/x-pem-file", out.pem.clone())
+    typed(StatusCode::OK, PEM, out.pem.clone())
 }
 
 /// The root's list, in DER.
@@ -70,6 +73,42 @@ pub(super) async fn one(
     let response = typed(StatusCode::OK, PKIX_CRL, der.clone());
     let (tag, made, ends) = (number.to_string(), *this_update, *next_update);
     cacheable(response, &headers, Cached { tag: &tag, rule: ASK, made, ends })
+}
+
+/// Refusals of what is public.
+pub(super) const PUBLIC: &[Reject] = &[Reject::TooSlow, Reject::TooManyRequests];
+
+fn list(media_type: &str, refusals: &[Reject]) -> Operation {
+    Operation::default()
+        .answers(StatusCode::OK, "The list.", media_type, binary())
+        .rejecting_as(PUBLIC)
+        .rejecting_as(refusals)
+}
+
+/// Of lists whose answers caches keep.
+fn cached(refusals: &[Reject]) -> Operation {
+    list(PKIX_CRL, refusals)
+        .answers_empty(StatusCode::NOT_MODIFIED, "It is the one that If-None-Match names.")
+}
+
+pub(super) fn about_root(_: &mut Schemas) -> Operation {
+    cached(&[Reject::NoSuchEndpoint])
+}
+
+pub(super) fn about_der(_: &mut Schemas) -> Operation {
+    cached(&[Reject::Unavailable])
+}
+
+pub(super) fn about_pem(_: &mut Schemas) -> Operation {
+    list(PEM, &[Reject::Unavailable])
+}
+
+pub(super) fn about_one(_: &mut Schemas) -> Operation {
+    let number = json!({ "type": "integer", "minimum": 0, "maximum": u32::MAX, "examples": [1] });
+    let name = json!({ "type": "string", "pattern": "^(0|[1-9][0-9]{0,9})\\.crl$", "examples": ["0.crl"] });
+    cached(&[Reject::NoSuchEndpoint, Reject::Unavailable])
+        .with_path("issuer", "Number of the issuing CA.", number)
+        .with_path("list", "Number of the list; 0 is the complete one.", name)
 }
 
 /// What caches are told.

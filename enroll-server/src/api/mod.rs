@@ -6,46 +6,57 @@ mod admin;
 mod admit;
 mod answer;
 mod broker_hooks;
+mod bulk;
+mod call;
 mod devices;
 mod enroll;
 mod error;
 mod est;
+mod est_about;
 mod est_error;
 mod events;
+mod gauges;
 mod health;
 mod lists;
 mod log;
 mod ocsp;
+pub mod openapi;
 mod public;
 mod renewals;
 mod rollover;
 pub mod routes;
+mod selected;
+mod traced;
 
 use core::time::Duration;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::response::Response;
+use axum::http::Uri;
+use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use ca::trust_chain::TrustChain;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::body::Body as _;
+use shared::DeviceId;
 use tokio::sync::watch;
 
 use crate::admin::Admin;
 use crate::audit::{Refusals, Repeated};
 use crate::brokers::Brokers;
-use crate::config::Limits;
+use crate::config::{Limits, Traces};
 use crate::in_force::InForce;
 use crate::issuance::Issuance;
 use crate::ocsp::Ocsp;
 use crate::revocation::Revocations;
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, OnDisk, SpanCounts};
 use crate::transparency_log::{Folder, Status};
 use crate::webhook::Webhook;
 
+use call::Refusal;
 pub(crate) use enroll::Peer;
 use error::Problem;
 pub(crate) use health::Health;
@@ -87,6 +98,12 @@ pub struct Api {
     pub log: Arc<Folder>,
     /// How that log stands.
     pub log_status: watch::Receiver<Status>,
+    /// Files that have an end, or grow.
+    pub on_disk: OnDisk,
+    /// Which requests have spans, and whose; `None`: none.
+    pub traces: Option<Traces>,
+    /// What became of the spans of traces, where they are sent.
+    pub spans: Option<Arc<SpanCounts>>,
 }
 
 /// Where a request came from.
@@ -123,20 +140,55 @@ fn finish(routes: Router<Arc<Api>>, api: Arc<Api>) -> Router {
     routes.fallback(nothing_here).method_not_allowed_fallback(nothing_here).layer(deadline).with_state(api)
 }
 
-async fn nothing_here(State(api): Shared) -> Response {
-    api.refuse("unknown", None, &Problem::NoSuchEndpoint)
+async fn nothing_here(State(api): Shared, uri: Uri) -> Response {
+    api.turn_away(Caller::of(uri.path()), "unknown", None, Problem::NoSuchEndpoint)
 }
 
 async fn with_deadline(State(api): Shared, request: Request, next: axum::middleware::Next) -> Response {
+    let caller = Caller::of(request.uri().path());
     match tokio::time::timeout(api.limits.request, next.run(request)).await {
         Ok(response) => response,
-        Err(_) => api.refuse("unknown", None, &Problem::RequestTooSlow),
+        Err(_) => api.turn_away(caller, "unknown", None, Problem::RequestTooSlow),
+    }
+}
+
+/// In whose words a request is refused that no handler has seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Caller {
+    /// A device's, in CBOR.
+    Device,
+    /// An operator's or a broker's, in JSON.
+    Json,
+}
+
+impl Caller {
+    fn of(path: &str) -> Self {
+        if path.starts_with("/admin/") || path.starts_with("/broker/") { Self::Json } else { Self::Device }
+    }
+}
+
+impl Api {
+    /// As `refuse`, in the caller's words.
+    fn turn_away(
+        &self,
+        caller: Caller,
+        endpoint: &'static str,
+        device: Option<&DeviceId>,
+        problem: Problem,
+    ) -> Response {
+        match caller {
+            Caller::Device => self.refuse(endpoint, device, &problem),
+            Caller::Json => {
+                problem.log(endpoint, device);
+                self.count_refusal(endpoint, device, (problem.reject(), problem.later()));
+                Refusal::from(problem).into_response()
+            }
+        }
     }
 }
 
 /// Reads a body of at most `limit` bytes within its deadline.
-async fn read_body(api: &Api, request: Request, limit: usize) -> Result<Bytes, Problem> {
-    let body = request.into_body();
+async fn read_body(api: &Api, body: Body, limit: usize) -> Result<Bytes, Problem> {
     // What is announced as too long is not waited for.
     if body.size_hint().lower() > limit as u64 {
         return Err(Problem::BodyTooLarge { limit });

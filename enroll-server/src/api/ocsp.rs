@@ -11,8 +11,11 @@ use base64::alphabet::STANDARD;
 use base64::engine::DecodePaddingMode;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 use ca::ocsp::{MAX_REQUEST, Produced};
+use serde_json::json;
+use shared::Reject;
 
 use super::lists::{Cached, cacheable};
+use super::openapi::{Operation, Schemas, binary};
 use super::public::typed;
 use super::{Api, Shared, read_body};
 use crate::issuance::sha256;
@@ -29,9 +32,9 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 /// A request in the body.
 pub(super) async fn post(State(api): Shared, request: Request) -> Response<Body> {
     let kind = request.headers().get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
-    let is_request = kind.eq_ignore_ascii_case(b"application/ocsp-request");
+    let is_request = kind.eq_ignore_ascii_case(REQUEST.as_bytes());
     // What is no request is answered as such: a client of OCSP understands nothing else.
-    let body = match read_body(&api, request, MAX_REQUEST).await {
+    let body = match read_body(&api, request.into_body(), MAX_REQUEST).await {
         Ok(body) if is_request => body,
         _ => bytes::Bytes::new(),
     };
@@ -65,10 +68,31 @@ async fn answer(api: &Arc<Api>, der: &[u8]) -> Answered {
 }
 
 fn respond(answered: Answered) -> Response<Body> {
-    let mut response = typed(StatusCode::OK, "application/ocsp-response", answered.der);
+    let mut response = typed(StatusCode::OK, RESPONSE, answered.der);
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }
+
+fn responds() -> Operation {
+    let answer = "An OCSP answer; what is no request is answered as such (RFC 6960, section 2.3).";
+    Operation::default().answers(StatusCode::OK, answer, RESPONSE, binary()).rejecting_as(&[Reject::TooSlow])
+}
+
+pub(super) fn about_get(_: &mut Schemas) -> Operation {
+    let request = json!({ "type": "string", "examples": ["MA=="] });
+    responds()
+        .with_path("request", "The request: base64 of its DER; it may have slashes.", request)
+        .answers_empty(StatusCode::NOT_MODIFIED, "It is the one that If-None-Match names.")
+}
+
+pub(super) fn about_post(_: &mut Schemas) -> Operation {
+    let mut operation = responds();
+    operation.takes(REQUEST, binary(), false);
+    operation
+}
+
+const REQUEST: &str = "application/ocsp-request";
+const RESPONSE: &str = "application/ocsp-response";
 
 /// Undoes percent-encoding (RFC 3986, section 2.1); `None` where a percent sign begins nothing.
 fn unescape(text: &str) -> Option<Vec<u8>> {

@@ -4,12 +4,12 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::{HeaderValue, Response, StatusCode};
-use std::sync::Arc;
+use serde_json::json;
+use shared::{Reject, endpoint};
 
 use super::answer::cbor;
+use super::openapi::{Operation, Schemas, binary};
 use super::{Health, Shared};
-use crate::telemetry::Gauges;
-use crate::webhook::Standing;
 
 pub(super) async fn trust(State(api): Shared) -> Response<Body> {
     api.metrics.served("trust", "issued");
@@ -38,33 +38,44 @@ pub(super) async fn readyz(State(api): Shared) -> Response<Body> {
 
 /// Prometheus text format.
 pub(super) async fn metrics(State(api): Shared) -> Response<Body> {
-    let store = api.issuance.store();
-    let counts = store.counts().await.ok();
-    let renewals = store.count_wanted_renewals().await.ok();
-    let mut webhooks = Vec::new();
-    for webhook in &api.webhooks {
-        // One that cannot be read is left out, as the counts are.
-        if let Ok(Some(standing)) = Standing::read(store.as_ref(), webhook).await {
-            webhooks.push(standing);
-        }
-    }
-    let (spread, rollovers) = (store.spread(api.issuance.now()).await, store.rollovers().await);
-    let spread = spread.ok().zip(rollovers.ok()).map(|(spread, mut rollovers)| {
-        (spread, rollovers.pop().map(|last| last.step).filter(|step| step.is_under_way()))
-    });
-    let gauges = Gauges {
-        load: api.issuance.gate().load(),
-        now: api.issuance.now(),
-        counts,
-        renewals,
-        spread,
-        webhooks,
-        revocations: Arc::clone(&api.revocations.borrow()),
-        log: api.log_status.borrow().clone(),
-        ca_not_after: api.issuance.authorities().issuer().certificate().validity().not_after,
-    };
-    typed(StatusCode::OK, "text/plain; version=0.0.4", api.metrics.render(&gauges))
+    typed(StatusCode::OK, PROMETHEUS, api.metrics.render(&api.gauges().await))
 }
+
+pub(super) fn about_trust(_: &mut Schemas) -> Operation {
+    Operation::default()
+        .answers(StatusCode::OK, "The signed trust bundle in force.", endpoint::MEDIA_TYPE, binary())
+        .rejecting_as(&[Reject::TooSlow, Reject::TooManyRequests])
+}
+
+fn text(description: &str) -> Operation {
+    Operation::default().answers(StatusCode::OK, description, TEXT, json!({ "type": "string" }))
+}
+
+pub(super) fn about_healthz(_: &mut Schemas) -> Operation {
+    text("The process answers.")
+}
+
+pub(super) fn about_readyz(_: &mut Schemas) -> Operation {
+    let why = "It could not issue now; one line for each thing that was looked at.";
+    text("It could issue now.").answers(
+        StatusCode::SERVICE_UNAVAILABLE,
+        why,
+        TEXT,
+        json!({ "type": "string" }),
+    )
+}
+
+pub(super) fn about_metrics(_: &mut Schemas) -> Operation {
+    Operation::default().answers(
+        StatusCode::OK,
+        "Prometheus text format.",
+        PROMETHEUS,
+        json!({ "type": "string" }),
+    )
+}
+
+/// Prometheus text format.
+const PROMETHEUS: &str = "text/plain; version=0.0.4";
 
 pub(super) const TEXT: &str = "text/plain; charset=utf-8";
 

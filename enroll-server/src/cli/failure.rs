@@ -16,7 +16,8 @@ use crate::outgoing::{SendError, TargetError};
 use crate::peers::FactsError;
 use crate::policies::PolicyFilesError;
 use crate::startup::{InitError, LoadError, StartError};
-use crate::store::{StoreError, TransferError};
+use crate::store::{BackupError, StoreError, TransferError};
+use crate::telemetry::TracesError;
 use crate::transparency_log::audit::{AuditError, ExportError, InclusionError};
 use crate::webhook::{WebhookError, WebhookSecretError};
 
@@ -51,6 +52,10 @@ pub(super) enum Failure {
     Store(#[from] StoreError),
     #[error(transparent)]
     Transfer(#[from] TransferError),
+    #[error(transparent)]
+    Backup(#[from] BackupError),
+    #[error("the database is PostgreSQL's (store.postgres): back it up by pg_dump or pg_basebackup")]
+    NotSqlite,
     #[error("store.postgres: missing; the settings have to name the database to move to")]
     NoTarget,
     #[error(transparent)]
@@ -69,6 +74,8 @@ pub(super) enum Failure {
     Runtime(#[source] io::Error),
     #[error("no signals can be received")]
     Signals(#[source] io::Error),
+    #[error(transparent)]
+    Traces(#[from] TracesError),
     #[error(transparent)]
     Policy(#[from] PolicyFilesError),
     #[error("the request cannot be explained")]
@@ -136,6 +143,8 @@ impl Failure {
             | Self::Import(_)
             | Self::Transfer(_)
             | Self::NoTarget
+            | Self::Backup(_)
+            | Self::NotSqlite
             | Self::Webhook(_)
             | Self::WebhookSecret(_)
             | Self::NoAnswer { .. }
@@ -160,6 +169,7 @@ impl Failure {
             | Self::DashboardIsOff
             | Self::Random(_)
             | Self::Runtime(_)
+            | Self::Traces(_)
             | Self::Signals(_) => 1,
         }
     }

@@ -4,6 +4,7 @@ mod actions;
 mod args;
 mod attestation_keys;
 mod audit;
+mod backup;
 mod batches;
 mod brokers;
 mod ca;
@@ -38,6 +39,7 @@ use std::sync::Arc;
 use clap::Parser as _;
 
 use crate::admin::Admin;
+use crate::api::openapi;
 use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::startup::open_admin;
@@ -76,6 +78,7 @@ fn dispatch(args: Args, output: &Output) -> Result<(), Failure> {
     match args.command {
         Command::Init(options) => setup::init(options, output),
         Command::Serve => serve::serve(&global),
+        Command::Backup(options) => backup::run(&global, &options, output),
         Command::Migrate(options) => migrate::run(&global, &options, output),
         Command::Maker(command) => with_admin(&global, |admin| makers::run(admin, command, output)),
         Command::Device(command) => with_config(&global, |admin, config| {
@@ -96,6 +99,10 @@ fn dispatch(args: Args, output: &Output) -> Result<(), Failure> {
         Command::Terminator(command) => peers::terminator(&global, command, output),
         Command::Ca(command) => ca::run(&global, command, output),
         Command::Cert(command) => with_admin(&global, |admin| certificates::run(admin, command, output)),
+        Command::OpenApi => {
+            output.document(&openapi::text());
+            Ok(())
+        }
         Command::Webhook(command) => webhooks::run(&global, command, output),
         Command::Audit(command) => audit::run(&global, command, output),
         Command::Dashboard(command) => {

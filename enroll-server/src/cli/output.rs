@@ -34,6 +34,11 @@ impl Output {
         }
     }
 
+    /// A document in a format of its own, with or without `--json`.
+    pub(super) fn document(&self, text: &str) {
+        put(io::stdout(), text.trim_end());
+    }
+
     /// A list: as a JSON array, or as a table with a line for an empty one.
     pub(super) fn list<T: Serialize, const N: usize>(
         &self,

@@ -14,6 +14,7 @@ mod read;
 mod reader;
 mod store;
 mod tls_files;
+mod traces;
 mod webhooks;
 
 use core::net::SocketAddr;
@@ -37,6 +38,7 @@ pub use mqtt::Mqtt;
 pub(crate) use read::is_tenant;
 pub(crate) use reader::parse_duration;
 pub use store::{Postgres, STORE_PASSWORD};
+pub use traces::Traces;
 
 /// A file with every field, its default and what it means; `init` starts from it.
 pub const SAMPLE: &str = include_str!("../../enroll-server.sample.toml");
@@ -108,6 +110,8 @@ pub struct Config {
     pub webhooks: Vec<Webhook>,
     /// The program's own log.
     pub log: Log,
+    /// Where spans of traces are sent; `None` is off.
+    pub traces: Option<Traces>,
     /// The log of what was issued and revoked.
     pub transparency: Transparency,
 }

@@ -17,6 +17,7 @@ use super::mqtt;
 use super::reader::{Reader, Section, duration, flag, number, text, texts};
 use super::store;
 use super::tls_files;
+use super::traces;
 use super::webhooks::webhooks;
 use super::{
     Broker, CRL_VALID, Certificates, Config, ConfigError, Crl, Est, Files, Listen, Log, OCSP_VALID, Ocsp,
@@ -79,13 +80,14 @@ impl Config {
             repeated_refusals: events(&mut reader, &mut root),
             webhooks: webhooks(&mut reader, &mut root, folder),
             log: log(&mut reader, &mut root),
+            traces: traces::read(&mut reader, &mut root, folder),
             transparency: transparency(&mut reader, &mut root, folder),
         };
         reader.close(
             root,
             "tenant, nonce_lifetime, approval_retry, busy_retry and the tables listen, files, issuing_key, \
              server_certificate, certificates, est, \
-             broker, assignment, mqtt, crl, ocsp, limits, store, records, admin, dashboard, events, log, transparency and the lists of \
+             broker, assignment, mqtt, crl, ocsp, limits, store, records, admin, dashboard, events, log, traces, transparency and the lists of \
              tables previous_ca, tls_files, brokers and webhook",
         );
         let mistakes = reader.finish();

@@ -172,6 +172,17 @@ pub(super) fn number(value: &DeValue<'_>, low: u64, high: u64) -> Result<u64, St
         .ok_or_else(|| format!("{expected}, found {}", found.as_str()))
 }
 
+/// A share, from 0 to 1.
+pub(super) fn share(value: &DeValue<'_>) -> Result<f64, String> {
+    let found = match value {
+        DeValue::Float(found) => found.as_str(),
+        DeValue::Integer(found) => found.as_str(),
+        _ => return Err(format!("expected a share from 0.0 to 1.0, found {}", article(value))),
+    };
+    let share = found.parse().ok().filter(|share| (0.0..=1.0).contains(share));
+    share.ok_or_else(|| format!("expected a share from 0.0 to 1.0, found {found}"))
+}
+
 /// A flag.
 pub(super) fn flag(value: &DeValue<'_>) -> Result<bool, String> {
     value.as_bool().ok_or_else(|| format!("expected true or false, found {}", article(value)))

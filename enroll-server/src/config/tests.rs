@@ -22,7 +22,7 @@ fn all_mistakes_are_reported_each_with_file_line_and_field() {
                 life = \"181d\"\npen = \"x\"\n[broker]\nstatus_topic = \"devices/#\"\n";
     let error = parse(text).unwrap_err().to_string();
     let expected = "enroll-server.toml:1: tenant: expected 1 to 64 letters and digits, such as \"Acme\", found \"A c\"\n\
-        enroll-server.toml:2: nonce_life: is no field here; there are tenant, nonce_lifetime, approval_retry, busy_retry and the tables listen, files, issuing_key, server_certificate, certificates, est, broker, assignment, mqtt, crl, ocsp, limits, store, records, admin, dashboard, events, log, transparency and the lists of tables previous_ca, tls_files, brokers and webhook\n\
+        enroll-server.toml:2: nonce_life: is no field here; there are tenant, nonce_lifetime, approval_retry, busy_retry and the tables listen, files, issuing_key, server_certificate, certificates, est, broker, assignment, mqtt, crl, ocsp, limits, store, records, admin, dashboard, events, log, traces, transparency and the lists of tables previous_ca, tls_files, brokers and webhook\n\
         enroll-server.toml:4: listen.https: expected an address with a port, such as \"0.0.0.0:8443\", found \"nowhere\"\n\
         enroll-server.toml:7: certificates.life: is no field here; there are pen, crl_url and ocsp_url\n\
         enroll-server.toml:8: certificates.pen: expected a whole number from 1 to 4294967295, found a string\n\

@@ -44,6 +44,7 @@ use appraisal::{Appraised, GroupName, RenewalPresented};
 use ca::{IssueError, LdevidProfile, RecordedIntent as _, Serial, Validity};
 use shared::message::latest::{ChallengeRequest, EnrollRequest, EvidenceKind, Nonce, RenewRequest};
 use shared::{DeviceId, Reject, UnixTime};
+use tracing::Instrument as _;
 
 use crate::admission::Gate;
 use crate::audit::changes::LastClaims;
@@ -61,6 +62,7 @@ use crate::store::{
     Asked, Binding, Completed, IssuerNumber, NewAppraisal, NewEvent, Observed, RecordOutcome, Recorded,
     Sha256, Snapshot, Store,
 };
+use crate::telemetry::traces::spans;
 
 use application::Application;
 pub(crate) use basis::endorsements;
@@ -233,6 +235,12 @@ impl Issuance {
         self.clock.now()
     }
 
+    /// Whether this defect is planted.
+    #[cfg(any(test, feature = "plants"))]
+    pub(crate) fn has(&self, plant: Plant) -> bool {
+        self.parts.hook.has(plant)
+    }
+
     /// The store.
     #[must_use]
     pub fn store(&self) -> &Arc<dyn Store> {
@@ -328,8 +336,9 @@ impl Issuance {
             }
             let makers = self.makers.get(self.parts.store.as_ref(), snapshot.makers).await?;
             draft.know(self.imported.get(self.parts.store.as_ref(), snapshot.reference).await?);
-            let appraised =
-                draft.appraise(&group, &makers, |basis| application.appraise(&proof, basis, known, now));
+            let appraised = spans::appraisal().in_scope(|| {
+                draft.appraise(&group, &makers, |basis| application.appraise(&proof, basis, known, now))
+            });
             let appraised = self.noted(device, appraised, (Some(evidence), &snapshot), now).await?;
             let certificate = draft.certificate(&group, known, &appraised, &self.parts.profile)?;
             let (presented, record) = (None, draft.record());
@@ -415,8 +424,10 @@ impl Issuance {
             }
             let makers = self.makers.get(self.parts.store.as_ref(), snapshot.makers).await?;
             draft.know(self.imported.get(self.parts.store.as_ref(), snapshot.reference).await?);
-            let appraised = draft.appraise(&group, &makers, |basis| {
-                appraisal::appraise_renewal(&presented, basis, known, now)
+            let appraised = spans::appraisal().in_scope(|| {
+                draft.appraise(&group, &makers, |basis| {
+                    appraisal::appraise_renewal(&presented, basis, known, now)
+                })
             });
             let appraised = self.noted(device, appraised, (*evidence, &snapshot), now).await?;
             let presented = Some(identity.serial());
@@ -546,7 +557,7 @@ impl Issuance {
     /// Lints, signs and stores a recorded intent.
     async fn finish(&self, recorded: Recorded, now: UnixTime) -> Result<Granted, Denied> {
         let (validity, issuer) = (recorded.validity(), recorded.issuer());
-        let signed = self.sign(recorded.clone(), now).await?;
+        let signed = self.sign(recorded.clone(), now).instrument(spans::signing()).await?;
         let serial = recorded.serial();
         let completed = self.parts.store.complete(recorded, signed.der().to_vec(), now).await;
         #[cfg(any(test, feature = "plants"))]

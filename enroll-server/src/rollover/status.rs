@@ -9,7 +9,8 @@ use crate::startup::LoadError;
 use crate::store::{Page, Rollover, Spread, Store, UnmovedPage};
 
 /// What there is to see.
-#[derive(Clone, Debug, serde::Serialize)]
+#[derive(Clone, Debug, serde::Serialize, schemars::JsonSchema)]
+#[schemars(rename = "CaStatus")]
 pub struct Status {
     /// The issuing CAs, by number.
     pub issuing_cas: Vec<CaRow>,
@@ -26,7 +27,7 @@ pub struct Status {
 }
 
 /// One issuing CA.
-#[derive(Clone, Debug, serde::Serialize)]
+#[derive(Clone, Debug, serde::Serialize, schemars::JsonSchema)]
 pub struct CaRow {
     /// Its number in the store.
     pub number: u32,
@@ -41,7 +42,7 @@ pub struct CaRow {
 }
 
 /// A trust bundle.
-#[derive(Clone, Debug, serde::Serialize)]
+#[derive(Clone, Debug, serde::Serialize, schemars::JsonSchema)]
 pub struct BundleRow {
     /// Its number.
     pub number: u64,

@@ -8,8 +8,9 @@
 //! There is no way back from `switched`: certificates of the new CA are out. The way back is another rollover.
 
 /// How far a rollover is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
+#[schemars(rename = "RolloverStep")]
 pub enum Step {
     /// The new CA is there and brokers know it; the trust bundle with both roots is out. The old CA still signs.
     Prepared,
@@ -74,7 +75,8 @@ impl Order {
 
 /// How the living devices stand to a rollover. A device lives if it is enrolled or suspended and has a certificate that
 /// is neither revoked nor over.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, schemars::JsonSchema)]
+#[schemars(rename = "RolloverStanding")]
 pub struct Standing {
     /// Living devices.
     pub living: u64,

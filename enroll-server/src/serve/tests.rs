@@ -136,3 +136,16 @@ async fn a_place_that_is_not_given_back_is_found() {
     assert_eq!(server.gate.load().connections, PLACES);
     assert!(!server.asks().await, "there is no place left for anybody");
 }
+
+/// Who is refused before its body is read learns that the connection ends, and does not lose the next request on it.
+#[tokio::test]
+async fn a_client_whose_body_is_not_read_is_told_that_its_connection_ends() {
+    let server = running(Gate::new).await;
+    let stream = TcpStream::connect(server.address).await.unwrap();
+    let name = ServerName::try_from("localhost").unwrap();
+    let mut stream = TlsConnector::from(Arc::clone(&server.client)).connect(name, stream).await.unwrap();
+    stream.write_all(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n").await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 405") && answer.contains("\r\nconnection: close\r\n"), "{answer}");
+}

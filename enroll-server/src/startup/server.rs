@@ -34,7 +34,7 @@ use crate::revocation::{PublishError, Publisher, Revocations};
 use crate::rollover::{Follower, Lineup, load_trust, tls_settings};
 use crate::serve::{Site, Tls, serve, stopped};
 use crate::store::{Partitioning, SERVING_CACHE_KIB, SqlStore, SqliteOptions, Store, StoreError};
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, OnDisk, SpanCounts};
 use crate::tls::Following;
 use crate::transparency_log::{Folder, Keeper, LogKey, LogKeyError};
 use crate::webhook::{Courier, Sender, WebhookError};
@@ -44,6 +44,8 @@ use crate::webhook::{Courier, Sender, WebhookError};
 pub struct Options {
     /// Looks on at the named places of the issuance; for tests.
     pub hook: Hook,
+    /// What becomes of the spans of traces, where they are sent; for the metrics.
+    pub spans: Option<Arc<SpanCounts>>,
     /// The planted bug that the test of the start has to find: the lists are made when someone comes to it.
     #[cfg(test)]
     pub(crate) publishes_late: bool,
@@ -240,6 +242,9 @@ impl Server {
             approval_retry: config.approval_retry,
             busy_retry: config.busy_retry,
             limits: config.limits,
+            on_disk: OnDisk::of(&config),
+            traces: config.traces.clone(),
+            spans: options.spans,
             revocations: revocations.clone(),
             ocsp,
             metrics: Arc::clone(&metrics),

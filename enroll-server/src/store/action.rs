@@ -6,6 +6,7 @@ use shared::DeviceId;
 
 use super::state::{DeviceState, IllegalMove, Move};
 use super::tag::Tag;
+use crate::written::OptionalText;
 
 /// Which devices an action is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,12 +42,12 @@ pub enum Action {
     Transfer(GroupName),
 }
 
-/// Longest reason of a denial, in bytes.
+/// Longest reason of a denial, in characters.
 const MAX_DENIAL: usize = 200;
 
 /// The text is no reason for a denial.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the reason is a sentence of 1 to {MAX_DENIAL} bytes")]
+#[error("the reason is a sentence of 1 to {MAX_DENIAL} characters")]
 pub struct DenialError;
 
 impl Action {
@@ -55,7 +56,7 @@ impl Action {
     /// # Errors
     /// Where the text is empty, too long, or has control characters.
     pub fn deny(reason: &str) -> Result<Self, DenialError> {
-        let good = (1..=MAX_DENIAL).contains(&reason.len()) && !reason.contains(char::is_control);
+        let good = (1..=MAX_DENIAL).contains(&reason.chars().count()) && !reason.contains(char::is_control);
         if good { Ok(Self::Deny(reason.to_owned())) } else { Err(DenialError) }
     }
 
@@ -93,7 +94,7 @@ impl Page {
 }
 
 /// What became of an action.
-#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, schemars::JsonSchema)]
 pub struct Carried {
     /// Devices it was carried out for.
     pub done: u64,
@@ -104,6 +105,6 @@ pub struct Carried {
     /// The state of the last device, after it.
     pub state: Option<DeviceState>,
     /// Where the next page begins, if there is one.
-    #[serde(serialize_with = "super::model::as_optional_text")]
+    #[serde(with = "OptionalText::<DeviceId>")]
     pub next: Option<DeviceId>,
 }

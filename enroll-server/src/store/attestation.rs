@@ -4,8 +4,8 @@ use appraisal::Maker;
 use appraisal::psa::{InstanceId, RegisteredKey};
 use shared::{DeviceId, UnixTime};
 
-use super::model::{as_hex, as_optional_hex, as_text};
 use super::{Sha256, StoreError};
+use crate::written::{Hex, OptionalHex, Text};
 
 /// An attestation key to be registered: a PSA token's instance identifier, and the key that signs its tokens.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,23 +26,23 @@ pub struct NewAttestationKey {
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct AttestationKey {
     /// The 32 bytes after the type byte of the UEID.
-    #[serde(rename = "instance_id", serialize_with = "as_hex")]
+    #[serde(rename = "instance_id", with = "Hex")]
     pub instance: InstanceId,
     /// The device that it is in.
-    #[serde(serialize_with = "as_text")]
+    #[serde(with = "Text::<DeviceId>")]
     pub device: DeviceId,
     /// The SubjectPublicKeyInfo in DER.
-    #[serde(rename = "key", serialize_with = "as_hex")]
+    #[serde(rename = "key", with = "Hex")]
     pub spki: Vec<u8>,
     /// Name of the maker who vouches for it.
     pub maker: Option<String>,
     /// SHA-256 of that maker's CA certificate.
-    #[serde(serialize_with = "as_optional_hex")]
+    #[serde(with = "OptionalHex")]
     pub maker_sha256: Option<Sha256>,
     /// The device's model.
     pub model: Option<String>,
     /// When it was registered.
-    #[serde(serialize_with = "as_text")]
+    #[serde(with = "Text::<UnixTime>")]
     pub added: UnixTime,
 }
 

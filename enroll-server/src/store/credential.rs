@@ -1,9 +1,8 @@
 //! Credentials as the store keeps them; no SQL here.
 
+use crate::written::{OptionalText, Text};
 use appraisal::GroupName;
 use shared::{DeviceId, UnixTime};
-
-use super::model::{as_optional_text, as_text};
 
 /// What kind of credential it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize)]
@@ -42,21 +41,21 @@ pub struct Credential {
     /// What the operator calls it.
     pub name: String,
     /// The one device it is for, if it is for one.
-    #[serde(serialize_with = "as_optional_text")]
+    #[serde(with = "OptionalText::<DeviceId>")]
     pub device: Option<DeviceId>,
     /// The device group that its devices are put into.
-    #[serde(serialize_with = "as_optional_text")]
+    #[serde(with = "OptionalText::<GroupName>")]
     pub group: Option<GroupName>,
     /// Whether every enrollment by it waits for an operator.
     pub hold: bool,
     /// When it was made.
-    #[serde(serialize_with = "as_text")]
+    #[serde(with = "Text::<UnixTime>")]
     pub created: UnixTime,
     /// Until when it is good.
-    #[serde(serialize_with = "as_optional_text")]
+    #[serde(with = "OptionalText::<UnixTime>")]
     pub expires: Option<UnixTime>,
     /// When it was revoked.
-    #[serde(serialize_with = "as_optional_text")]
+    #[serde(with = "OptionalText::<UnixTime>")]
     pub revoked: Option<UnixTime>,
     /// How many devices it may bring in.
     pub quota: Option<u32>,

@@ -4,9 +4,9 @@ use shared::{DeviceId, UnixTime};
 use transparency::Field;
 
 use super::Sha256;
-use super::model::{as_optional_hex, as_text};
 use crate::audit::changes::LastClaims;
 use crate::audit::{Actor, EventKind, Severity};
+use crate::written::{OptionalHex, Text};
 
 /// An event to be added.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,12 +61,12 @@ impl NewEvent {
 }
 
 /// One row of the audit trail.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, schemars::JsonSchema)]
 pub struct Event {
     /// Number, rising.
     pub number: u64,
     /// When.
-    #[serde(serialize_with = "as_text")]
+    #[serde(with = "Text::<UnixTime>")]
     pub at: UnixTime,
     /// What happened, a stable name: see [`EventKind`].
     pub kind: String,
@@ -77,7 +77,7 @@ pub struct Event {
     /// The rule or the refusal behind it, a stable name.
     pub reason: Option<String>,
     /// SHA-256 of the evidence it is based on.
-    #[serde(serialize_with = "as_optional_hex")]
+    #[serde(with = "OptionalHex")]
     pub evidence_sha256: Option<Sha256>,
     /// Who caused it: `system`, `device`, `admin-api:CREDENTIAL`, `dashboard:LABEL/SESSION` or
     /// `operator:USER(UID)@HOST`.

@@ -2,12 +2,13 @@
 
 use appraisal::GroupName;
 
-use super::model::{Device, as_optional_text};
+use super::model::Device;
 use super::state::DeviceState;
 use super::tag::Tag;
+use crate::written::OptionalText;
 use shared::DeviceId;
 
-/// Longest text to look for, in bytes: that of a SHA-256 in hexadecimal digits.
+/// Longest text to look for, in characters: that of a SHA-256 in hexadecimal digits.
 pub const MAX_FIND: usize = 64;
 
 /// What is looked for; the conditions add up, and none finds every device.
@@ -34,7 +35,7 @@ pub struct Find(String);
 
 /// The text cannot be looked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("what is looked for is 1 to {MAX_FIND} bytes without control characters")]
+#[error("what is looked for is 1 to {MAX_FIND} characters without control characters")]
 pub struct FindError;
 
 impl Find {
@@ -77,18 +78,18 @@ impl core::str::FromStr for Find {
     type Err = FindError;
 
     fn from_str(text: &str) -> Result<Self, FindError> {
-        let good = (1..=MAX_FIND).contains(&text.len()) && !text.contains(char::is_control);
+        let good = (1..=MAX_FIND).contains(&text.chars().count()) && !text.contains(char::is_control);
         if good { Ok(Self(text.into())) } else { Err(FindError) }
     }
 }
 
 /// One page of devices, by identifier.
-#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, schemars::JsonSchema)]
 pub struct DevicePage {
     /// The devices.
     pub devices: Vec<Device>,
     /// The `after` of the next page, if there is one.
-    #[serde(serialize_with = "as_optional_text")]
+    #[serde(with = "OptionalText::<DeviceId>")]
     pub next: Option<DeviceId>,
 }
 

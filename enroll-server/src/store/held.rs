@@ -2,44 +2,95 @@
 
 use appraisal::{Appraised, GroupName, Verdict};
 use ca::Serial;
-use serde_json::{Value, json};
+use serde_json::Value;
 use shared::evidence::DebugStatus;
 use shared::{DeviceId, UnixTime};
 
 use super::Sha256;
-use super::model::{as_hex, as_optional_text, as_text};
+use crate::written::{Hex, OptionalHex, OptionalText, Text};
 
 /// A request that waits.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, schemars::JsonSchema)]
 pub struct HeldRequest {
     /// Who asks.
-    #[serde(serialize_with = "as_text")]
+    #[serde(with = "Text::<DeviceId>")]
     pub device: DeviceId,
     /// Its group.
-    #[serde(serialize_with = "as_text")]
+    #[serde(with = "Text::<GroupName>")]
     pub group: GroupName,
     /// The serial number its certificate would have: names the request.
-    #[serde(serialize_with = "as_text")]
+    #[serde(with = "Text::<Serial>")]
     pub serial: Serial,
     /// SHA-256 of the SubjectPublicKeyInfo it asks for.
-    #[serde(serialize_with = "as_hex")]
+    #[serde(with = "Hex")]
     pub key_sha256: Sha256,
     /// Since when it waits.
-    #[serde(serialize_with = "as_text")]
+    #[serde(with = "Text::<UnixTime>")]
     pub since: UnixTime,
     /// Whether it was approved; the device gets its certificate when it asks again.
     pub approved: bool,
-    /// What the device showed: kind of evidence, maker, model, the rule that held it, and its claims.
+    /// What the device showed, as it was recorded.
+    #[schemars(with = "Shown<'_>")]
     pub shown: Value,
 }
 
+/// What the device showed.
+#[derive(serde::Serialize, schemars::JsonSchema)]
+struct Shown<'a> {
+    /// Kind of its evidence.
+    kind: Option<&'a str>,
+    /// Its maker.
+    maker: Option<&'a str>,
+    /// Its model.
+    model: Option<&'a str>,
+    /// Public name of the one-time token that it used.
+    token: Option<&'a str>,
+    /// SHA-256 of its identity key.
+    #[serde(with = "OptionalHex")]
+    identity_sha256: Option<Sha256>,
+    /// The rule that held it.
+    rule: Option<&'a str>,
+    /// What it claims of itself.
+    claims: Option<ShownClaims<'a>>,
+}
+
+/// What a device claims of itself.
+#[derive(serde::Serialize, schemars::JsonSchema)]
+struct ShownClaims<'a> {
+    /// Its model.
+    model: Option<&'a str>,
+    /// Version of its hardware.
+    hardware_version: Option<&'a str>,
+    /// Name of its software.
+    software_name: Option<&'a str>,
+    /// Version of its software.
+    software_version: Option<&'a str>,
+    /// How open its debug port is.
+    debug: Option<&'a str>,
+    /// Where in its life it is.
+    lifecycle: Option<&'a str>,
+    /// What was measured.
+    measurements: Vec<ShownMeasurement<'a>>,
+}
+
+/// One measurement.
+#[derive(serde::Serialize, schemars::JsonSchema)]
+struct ShownMeasurement<'a> {
+    /// Of what.
+    component: &'a str,
+    /// Its version.
+    version: Option<&'a str>,
+    /// In hexadecimal digits.
+    digest: String,
+}
+
 /// One page of held requests, by device.
-#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, schemars::JsonSchema)]
 pub struct HeldPage {
     /// The requests.
     pub requests: Vec<HeldRequest>,
     /// The `after` of the next page, if there is one.
-    #[serde(serialize_with = "as_optional_text")]
+    #[serde(with = "OptionalText::<DeviceId>")]
     pub next: Option<DeviceId>,
 }
 
@@ -47,36 +98,32 @@ pub struct HeldPage {
 pub(in crate::store) fn shown(appraised: &Appraised) -> Value {
     let rule = appraised.rules().iter().rev().find(|rule| rule.verdict == Verdict::Held);
     let claims = appraised.claims().map(|claims| {
-        let measurements: Vec<_> = claims
-            .measurements
-            .iter()
-            .map(|measured| {
-                json!({
-                    "component": measured.component,
-                    "version": measured.version,
-                    "digest": hex::encode(&measured.digest),
-                })
-            })
-            .collect();
-        json!({
-            "model": claims.model,
-            "hardware_version": claims.hardware_version,
-            "software_name": claims.software_name,
-            "software_version": claims.software_version,
-            "debug": claims.debug.map(debug),
-            "lifecycle": claims.lifecycle.map(appraisal::Lifecycle::name),
-            "measurements": measurements,
-        })
+        let measurements = claims.measurements.iter().map(|measured| ShownMeasurement {
+            component: &measured.component,
+            version: measured.version.as_deref(),
+            digest: hex::encode(&measured.digest),
+        });
+        ShownClaims {
+            model: claims.model.as_deref(),
+            hardware_version: claims.hardware_version.as_deref(),
+            software_name: claims.software_name.as_deref(),
+            software_version: claims.software_version.as_deref(),
+            debug: claims.debug.map(debug),
+            lifecycle: claims.lifecycle.map(appraisal::Lifecycle::name),
+            measurements: measurements.collect(),
+        }
     });
-    json!({
-        "kind": appraised.kind().map(|kind| kind.name()),
-        "maker": appraised.maker().map(|maker| maker.name.as_str()),
-        "model": appraised.model(),
-        "token": appraised.token(),
-        "identity_sha256": appraised.idevid_spki_sha256().map(hex::encode),
-        "rule": rule.map(|rule| rule.rule),
-        "claims": claims,
-    })
+    let shown = Shown {
+        kind: appraised.kind().map(|kind| kind.name()),
+        maker: appraised.maker().map(|maker| maker.name.as_str()),
+        model: appraised.model(),
+        token: appraised.token(),
+        identity_sha256: appraised.idevid_spki_sha256().copied(),
+        rule: rule.map(|rule| rule.rule),
+        claims,
+    };
+    // Names, texts and digits: nothing that could not be written.
+    serde_json::to_value(shown).unwrap_or_default()
 }
 
 const fn debug(status: DebugStatus) -> &'static str {

@@ -5,7 +5,9 @@ use shared::UnixTime;
 use super::Sha256;
 
 /// The short number of an issuing CA in the store. 1 is the first one that the store saw.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, schemars::JsonSchema,
+)]
 #[serde(transparent)]
 pub struct IssuerNumber(u32);
 

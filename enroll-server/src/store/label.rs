@@ -3,8 +3,8 @@
 use appraisal::GroupName;
 use shared::DeviceId;
 
-use super::model::as_optional_text;
 use super::tag::Tag;
+use crate::written::OptionalText;
 
 /// A change of labels.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,7 +18,7 @@ pub enum Label {
 }
 
 /// What became of a change.
-#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, schemars::JsonSchema)]
 pub struct Labelled {
     /// Devices that were looked at.
     pub seen: u64,
@@ -27,6 +27,6 @@ pub struct Labelled {
     /// Devices that would have more than [`MAX_TAGS`](super::MAX_TAGS) tags; nothing was changed for them.
     pub full: Vec<String>,
     /// Where the next page begins, if there is one.
-    #[serde(serialize_with = "as_optional_text")]
+    #[serde(with = "OptionalText::<DeviceId>")]
     pub next: Option<DeviceId>,
 }

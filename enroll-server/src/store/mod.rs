@@ -6,6 +6,7 @@
 mod action;
 mod appraisal;
 mod attestation;
+mod backup;
 mod credential;
 mod database;
 mod error;
@@ -48,6 +49,7 @@ pub use appraisal::{
     Appraisal, AppraisalFilter, Asked, Difference, NewAppraisal, Opinion, RecordLimits, Ruled,
 };
 pub use attestation::{AttestationKey, KeysAdded, NewAttestationKey};
+pub use backup::{BackupError, Copied, copy_database};
 pub use credential::{Credential, CredentialKind, FoundCredential, NewCredential};
 pub(crate) use database::SERVING_CACHE_KIB;
 pub use database::{PostgresOptions, PostgresUrlError, SqliteOptions};
@@ -68,7 +70,7 @@ pub use outbox::{
     CursorStep, Failure, Lag, Lease, MAX_PARKED, Outbox, Parked, Parking, Pending, Replay, WebhookState,
 };
 pub use outcome::{Completed, CrlStored, RecordOutcome, Recorded};
-pub use outlook::{Activity, Day, Hour, Outlook};
+pub use outlook::{Activity, Day, Hour, Outlook, StoreLoad};
 pub use reference::{
     ImportTerms, KeyAdded, ReferenceSetRow, ReferenceState, ReferenceStore, ReleaseOutcome, SetChange,
     SetImport, SetRefused, StoredKey,

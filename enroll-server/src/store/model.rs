@@ -9,37 +9,39 @@ use shared::{DeviceId, UnixTime};
 use super::issuer::IssuerNumber;
 use super::state::DeviceState;
 use super::tag::Tag;
+use crate::written::{Hex, OptionalHex, OptionalText, Text};
 
 /// SHA-256 of something.
 pub type Sha256 = [u8; 32];
 
 /// One device.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, schemars::JsonSchema)]
 pub struct Device {
     /// Its identifier.
-    #[serde(serialize_with = "as_text")]
+    #[serde(with = "Text::<DeviceId>")]
     pub device: DeviceId,
     /// Its model, where it is known.
     pub model: Option<String>,
     /// SHA-256 of the SubjectPublicKeyInfo of its IDevID: from the inventory, or from its first enrollment.
-    #[serde(serialize_with = "as_optional_hex")]
+    #[serde(with = "OptionalHex")]
     pub idevid_sha256: Option<Sha256>,
     /// How it stands.
     pub state: DeviceState,
     /// Since when.
-    #[serde(serialize_with = "as_text")]
+    #[serde(with = "Text::<UnixTime>")]
     pub changed: UnixTime,
     /// The group it was put into.
-    #[serde(serialize_with = "as_text")]
+    #[serde(with = "Text::<GroupName>")]
     pub group: GroupName,
     /// Its tags, sorted.
+    #[schemars(with = "Vec<Text<Tag>>")]
     pub tags: Vec<Tag>,
     /// Why an operator denied its enrollment, where one did.
     pub denied: Option<String>,
     /// Whether an operator approved the held request, or its next enrollment.
     pub approved: bool,
     /// When it became known.
-    #[serde(serialize_with = "as_text")]
+    #[serde(with = "Text::<UnixTime>")]
     pub added: UnixTime,
 }
 
@@ -109,21 +111,21 @@ impl CertificateState {
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Certificate {
     /// Its serial number.
-    #[serde(serialize_with = "as_text")]
+    #[serde(with = "Text::<Serial>")]
     pub serial: Serial,
     /// Whose it is.
-    #[serde(serialize_with = "as_text")]
+    #[serde(with = "Text::<DeviceId>")]
     pub device: DeviceId,
     /// How it stands.
     pub state: CertificateState,
     /// SHA-256 of its SubjectPublicKeyInfo.
-    #[serde(serialize_with = "as_hex")]
+    #[serde(with = "Hex")]
     pub key_sha256: Sha256,
     /// Start of its life.
-    #[serde(serialize_with = "as_text")]
+    #[serde(with = "Text::<UnixTime>")]
     pub not_before: UnixTime,
     /// End of its life.
-    #[serde(serialize_with = "as_text")]
+    #[serde(with = "Text::<UnixTime>")]
     pub not_after: UnixTime,
     /// When it was revoked and why, or since when it is on hold because its device is suspended.
     pub revoked: Option<Revocation>,
@@ -145,7 +147,7 @@ pub struct Certificate {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Revocation {
     /// When.
-    #[serde(serialize_with = "as_text")]
+    #[serde(with = "Text::<UnixTime>")]
     pub at: UnixTime,
     /// Why.
     #[serde(serialize_with = "as_reason")]
@@ -225,10 +227,10 @@ pub struct Maker {
     /// Name in the CA certificate's subject.
     pub name: String,
     /// SHA-256 of the certificate.
-    #[serde(serialize_with = "as_hex")]
+    #[serde(with = "Hex")]
     pub sha256: Sha256,
     /// When it was added.
-    #[serde(serialize_with = "as_text")]
+    #[serde(with = "Text::<UnixTime>")]
     pub added: UnixTime,
     /// The CA certificate.
     #[serde(skip)]
@@ -258,19 +260,19 @@ pub struct Token {
     /// Short public name, for lists and revocation.
     pub id: String,
     /// The one device it is for, if it is for one.
-    #[serde(serialize_with = "as_optional_text")]
+    #[serde(with = "OptionalText::<DeviceId>")]
     pub device: Option<DeviceId>,
     /// The group it is limited to, and which its devices are put into.
-    #[serde(serialize_with = "as_optional_text")]
+    #[serde(with = "OptionalText::<GroupName>")]
     pub group: Option<GroupName>,
     /// When it was made.
-    #[serde(serialize_with = "as_text")]
+    #[serde(with = "Text::<UnixTime>")]
     pub created: UnixTime,
     /// Until when it can be used.
-    #[serde(serialize_with = "as_text")]
+    #[serde(with = "Text::<UnixTime>")]
     pub expires: UnixTime,
     /// Which device used it.
-    #[serde(serialize_with = "as_optional_text")]
+    #[serde(with = "OptionalText::<DeviceId>")]
     pub used_by: Option<DeviceId>,
     /// Whether an operator revoked it.
     pub revoked: bool,
@@ -294,44 +296,6 @@ pub struct RevokedEntry {
     pub revocation: Revocation,
 }
 
-pub(super) fn as_text<S: serde::Serializer>(
-    value: &impl core::fmt::Display,
-    to: S,
-) -> Result<S::Ok, S::Error> {
-    to.collect_str(value)
-}
-
-pub(super) fn as_optional_text<S: serde::Serializer>(
-    value: &Option<impl core::fmt::Display>,
-    to: S,
-) -> Result<S::Ok, S::Error> {
-    match value {
-        Some(value) => to.collect_str(value),
-        None => to.serialize_none(),
-    }
-}
-
 fn as_reason<S: serde::Serializer>(value: &Reason, to: S) -> Result<S::Ok, S::Error> {
     to.serialize_str(value.name())
-}
-
-pub(super) fn as_hex<S: serde::Serializer>(value: &impl AsRef<[u8]>, to: S) -> Result<S::Ok, S::Error> {
-    to.serialize_str(&hex::encode(value))
-}
-
-pub(super) fn as_optional_hex<S: serde::Serializer>(
-    value: &Option<Sha256>,
-    to: S,
-) -> Result<S::Ok, S::Error> {
-    match value {
-        Some(hash) => to.serialize_some(&hex::encode(hash)),
-        None => to.serialize_none(),
-    }
-}
-
-pub(super) fn as_optional_time<S: serde::Serializer>(
-    value: &Option<UnixTime>,
-    to: S,
-) -> Result<S::Ok, S::Error> {
-    as_optional_text(value, to)
 }

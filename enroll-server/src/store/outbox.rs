@@ -8,7 +8,7 @@ use shared::UnixTime;
 
 use super::Reply;
 use super::event::{Event, EventQuery};
-use super::model::{as_optional_time, as_text};
+use crate::written::{OptionalText, Text};
 
 /// The store as webhooks see it.
 ///
@@ -109,15 +109,15 @@ pub struct WebhookState {
     /// Failed attempts for the event that is next.
     pub attempts: u32,
     /// When it is tried again.
-    #[serde(serialize_with = "as_optional_time")]
+    #[serde(with = "OptionalText::<UnixTime>")]
     pub next_attempt: Option<UnixTime>,
     /// What went wrong the last time; `None` after a delivery.
     pub problem: Option<String>,
     /// When something was last sent.
-    #[serde(serialize_with = "as_optional_time")]
+    #[serde(with = "OptionalText::<UnixTime>")]
     pub last_attempt: Option<UnixTime>,
     /// When something was last taken.
-    #[serde(serialize_with = "as_optional_time")]
+    #[serde(with = "OptionalText::<UnixTime>")]
     pub last_delivery: Option<UnixTime>,
     /// Events delivered.
     pub delivered: u64,
@@ -152,7 +152,7 @@ pub struct Lag {
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Parked {
     /// When it was parked.
-    #[serde(serialize_with = "as_text")]
+    #[serde(with = "Text::<UnixTime>")]
     pub at: UnixTime,
     /// What the receiver said.
     pub problem: String,

@@ -15,6 +15,20 @@ pub trait Outlook: Send + Sync {
 
     /// What happened since `since`.
     fn activity(&self, since: UnixTime) -> Reply<'_, Activity>;
+
+    /// How busy the store is; asks no database.
+    fn load(&self) -> StoreLoad;
+}
+
+/// How busy a store is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StoreLoad {
+    /// Transactions committed since it was opened: fewer than changes, because changes are committed in groups.
+    pub commits: u64,
+    /// Changes that wait for the writer.
+    pub waiting: usize,
+    /// How many can wait.
+    pub queue: usize,
 }
 
 /// A day in UTC, counted from 1970-01-01.

@@ -5,8 +5,8 @@ use appraisal::policy::KnownGood;
 use reference_values::{Release, ReleaseKey};
 use shared::UnixTime;
 
-use super::model::{as_hex, as_optional_hex, as_optional_text, as_text};
 use super::{Reply, Sha256};
+use crate::written::{Hex, OptionalHex, OptionalText, Text};
 
 /// What a store does with reference values.
 pub trait ReferenceStore {
@@ -151,10 +151,10 @@ pub struct StoredKey {
     /// Whose it is.
     pub maker: String,
     /// SHA-256 of its SubjectPublicKeyInfo.
-    #[serde(serialize_with = "as_hex")]
+    #[serde(with = "Hex")]
     pub sha256: Sha256,
     /// When it was added.
-    #[serde(serialize_with = "as_text")]
+    #[serde(with = "Text::<UnixTime>")]
     pub added: UnixTime,
     /// The SubjectPublicKeyInfo.
     #[serde(skip)]
@@ -210,23 +210,23 @@ pub struct ReferenceSetRow {
     /// Profile of that manifest.
     pub profile: Option<String>,
     /// SHA-256 of the file it came in.
-    #[serde(serialize_with = "as_hex")]
+    #[serde(with = "Hex")]
     pub file_sha256: Sha256,
     /// SHA-256 of the SubjectPublicKeyInfo of the key that signed it; nothing where it was not signed.
-    #[serde(serialize_with = "as_optional_hex")]
+    #[serde(with = "OptionalHex")]
     pub signer_sha256: Option<Sha256>,
     /// Subject of the certificate that signed it.
     pub signer: Option<String>,
     /// The first second in which it counts.
-    #[serde(serialize_with = "as_optional_text")]
+    #[serde(with = "OptionalText::<UnixTime>")]
     pub not_before: Option<UnixTime>,
     /// The last second in which it counts.
-    #[serde(serialize_with = "as_optional_text")]
+    #[serde(with = "OptionalText::<UnixTime>")]
     pub not_after: Option<UnixTime>,
     /// When it was imported.
-    #[serde(serialize_with = "as_text")]
+    #[serde(with = "Text::<UnixTime>")]
     pub imported: UnixTime,
     /// When it was superseded or withdrawn.
-    #[serde(serialize_with = "as_optional_text")]
+    #[serde(with = "OptionalText::<UnixTime>")]
     pub ended: Option<UnixTime>,
 }

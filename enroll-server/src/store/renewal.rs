@@ -8,8 +8,8 @@ use core::time::Duration;
 use appraisal::GroupName;
 use shared::{DeviceId, UnixTime};
 
-use super::model::{as_optional_text, as_optional_time, as_text};
 use super::{Lease, Page, Reply, Selection};
+use crate::written::{OptionalText, Text};
 
 /// The store as those see it who want renewals, and those who tell devices of them.
 ///
@@ -148,8 +148,8 @@ impl core::str::FromStr for Rate {
             "h" => Per::Hour,
             _ => return Err(RateError),
         };
-        // No sign, no space: `parse` alone would take "+5".
-        let digits = !count.is_empty() && count.bytes().all(|byte| byte.is_ascii_digit());
+        // No sign, no space, no zero in front: `parse` alone would take "+5" and "05".
+        let digits = !count.starts_with('0') && count.bytes().all(|byte| byte.is_ascii_digit());
         let count = count.parse().ok().filter(|count| digits && *count <= MAX_RATE);
         Ok(Self { count: count.and_then(NonZeroU32::new).ok_or(RateError)?, per })
     }
@@ -167,56 +167,57 @@ impl core::fmt::Display for Rate {
 }
 
 /// What became of one page.
-#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, schemars::JsonSchema)]
+#[schemars(rename = "RenewalsTaken")]
 pub struct Wanted {
     /// Devices of which a renewal is wanted now, or is not any more.
     pub done: u64,
     /// Devices that were left as they are: they have no certificate in force, or nothing was wanted of them.
     pub left: u64,
     /// When the last of them gets its turn.
-    #[serde(serialize_with = "as_optional_time")]
+    #[serde(with = "OptionalText::<UnixTime>")]
     pub last_turn: Option<UnixTime>,
     /// Where the next page begins, if there is one.
-    #[serde(serialize_with = "as_optional_text")]
+    #[serde(with = "OptionalText::<DeviceId>")]
     pub next: Option<DeviceId>,
 }
 
 /// A renewal that is wanted.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, schemars::JsonSchema)]
 pub struct WantedRenewal {
     /// Of which device.
-    #[serde(serialize_with = "as_text")]
+    #[serde(with = "Text::<DeviceId>")]
     pub device: DeviceId,
     /// Its group.
-    #[serde(serialize_with = "as_text")]
+    #[serde(with = "Text::<GroupName>")]
     pub group: GroupName,
     /// Since when.
-    #[serde(serialize_with = "as_text")]
+    #[serde(with = "Text::<UnixTime>")]
     pub since: UnixTime,
     /// Who wants it.
     pub actor: String,
     /// The device's turn.
-    #[serde(serialize_with = "as_text")]
+    #[serde(with = "Text::<UnixTime>")]
     pub turn: UnixTime,
     /// When the broker is handed the command next.
-    #[serde(serialize_with = "as_text")]
+    #[serde(with = "Text::<UnixTime>")]
     pub due: UnixTime,
     /// How often it was handed it.
     pub attempts: u32,
     /// When it last took it.
-    #[serde(serialize_with = "as_optional_time")]
+    #[serde(with = "OptionalText::<UnixTime>")]
     pub told: Option<UnixTime>,
     /// Why the command is not known to have reached the device.
     pub problem: Option<String>,
 }
 
 /// One page of renewals that are wanted.
-#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, schemars::JsonSchema)]
 pub struct WantedPage {
     /// By device.
     pub renewals: Vec<WantedRenewal>,
     /// The `after` of the next page, if there is one.
-    #[serde(serialize_with = "as_optional_text")]
+    #[serde(with = "OptionalText::<DeviceId>")]
     pub next: Option<DeviceId>,
 }
 
@@ -273,7 +274,7 @@ mod tests {
         for text in ["5/s", "1/h", "1000000/m"] {
             assert_eq!(text.parse::<Rate>().unwrap().to_string(), text);
         }
-        for bad in ["", "5", "0/s", "5/d", "-1/s", "+1/s", " 1/s", "1.5/s", "1000001/s", "/s", "5/"] {
+        for bad in ["", "5", "0/s", "5/d", "-1/s", "+1/s", "01/s", " 1/s", "1.5/s", "1000001/s", "/s", "5/"] {
             bad.parse::<Rate>().unwrap_err();
         }
     }

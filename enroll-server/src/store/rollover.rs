@@ -3,9 +3,9 @@
 use ca::Serial;
 use shared::{DeviceId, UnixTime};
 
-use super::model::{as_optional_text, as_text};
 use super::{IssuerNumber, Page, Reply, Sha256};
 use crate::rollover::{NotYet, Order, Standing, Step};
+use crate::written::{OptionalText, Text};
 
 /// What the store keeps of rollovers.
 ///
@@ -100,7 +100,7 @@ pub enum Taken {
 }
 
 /// One rollover.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, schemars::JsonSchema)]
 pub struct Rollover {
     /// Its number.
     pub number: u32,
@@ -112,22 +112,22 @@ pub struct Rollover {
     /// Number of the trust bundle that devices have to confirm, where there is a new root.
     pub bundle: Option<u64>,
     /// When it was begun.
-    #[serde(serialize_with = "as_text")]
+    #[serde(with = "Text::<UnixTime>")]
     pub begun: UnixTime,
     /// When the last step was taken.
-    #[serde(serialize_with = "as_text")]
+    #[serde(with = "Text::<UnixTime>")]
     pub changed: UnixTime,
 }
 
 /// A living device that has not moved.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, schemars::JsonSchema)]
 pub struct Unmoved {
     /// Which.
     pub device: String,
     /// The trust bundle that it confirmed last.
     pub trust: Option<u64>,
     /// When it did.
-    #[serde(serialize_with = "as_optional_text")]
+    #[serde(with = "OptionalText::<UnixTime>")]
     pub trust_at: Option<UnixTime>,
     /// Whether it has not confirmed the bundle with the new root.
     pub unconfirmed: bool,
@@ -136,7 +136,7 @@ pub struct Unmoved {
 }
 
 /// A page of them.
-#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, schemars::JsonSchema)]
 pub struct UnmovedPage {
     /// By identifier.
     pub devices: Vec<Unmoved>,
@@ -145,7 +145,7 @@ pub struct UnmovedPage {
 }
 
 /// How many living devices are where.
-#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, schemars::JsonSchema)]
 pub struct Spread {
     /// By the trust bundle that they confirmed last; `None`: none yet.
     pub trust: Vec<(Option<u64>, u64)>,

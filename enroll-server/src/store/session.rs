@@ -5,9 +5,9 @@ use core::time::Duration;
 
 use shared::UnixTime;
 
-use super::model::as_text;
 use super::{Reply, Sha256};
 use crate::dashboard::Role;
+use crate::written::{OptionalHex, Text};
 
 /// The store as those see it who sign in.
 ///
@@ -79,19 +79,19 @@ pub struct Session {
     /// Whose it is.
     pub label: String,
     /// What they may do. Where there is a certificate, the settings say it.
-    #[serde(serialize_with = "as_text")]
+    #[serde(with = "Text::<Role>")]
     pub role: Role,
     /// SHA-256 of the client certificate that it was opened with.
-    #[serde(serialize_with = "super::model::as_optional_hex")]
+    #[serde(with = "OptionalHex")]
     pub certificate: Option<Sha256>,
     /// When it was opened.
-    #[serde(serialize_with = "as_text")]
+    #[serde(with = "Text::<UnixTime>")]
     pub created: UnixTime,
     /// When it was used last, to the minute.
-    #[serde(serialize_with = "as_text")]
+    #[serde(with = "Text::<UnixTime>")]
     pub seen: UnixTime,
     /// When it ends, used or not.
-    #[serde(serialize_with = "as_text")]
+    #[serde(with = "Text::<UnixTime>")]
     pub expires: UnixTime,
 }
 

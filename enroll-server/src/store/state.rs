@@ -8,8 +8,12 @@ use core::fmt;
 
 use shared::DeviceId;
 
+use crate::written::Text;
+
 /// How a device stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum DeviceState {
     /// Known; has no certificate and asks for none.
@@ -78,7 +82,10 @@ impl Standing {
 }
 
 /// What can happen to a device's state.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, schemars::JsonSchema,
+)]
+#[serde(rename_all = "lowercase")]
 pub enum Move {
     /// A request of its is held.
     Hold,
@@ -201,21 +208,16 @@ impl Step {
 }
 
 /// A move that the table does not have.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, serde::Serialize, schemars::JsonSchema)]
 #[error("{device} is {}: it cannot {}; {}", from.name(), Phrase(*step), Legal(*from))]
 pub struct IllegalMove {
     /// Whose.
-    #[serde(serialize_with = "super::model::as_text")]
+    #[serde(with = "Text::<DeviceId>")]
     pub device: DeviceId,
     /// The state it is in.
     pub from: DeviceState,
     /// What was asked for.
-    #[serde(serialize_with = "as_name")]
     pub step: Move,
-}
-
-fn as_name<S: serde::Serializer>(step: &Move, to: S) -> Result<S::Ok, S::Error> {
-    to.serialize_str(step.name())
 }
 
 struct Phrase(Move);

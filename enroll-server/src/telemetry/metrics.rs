@@ -1,23 +1,19 @@
-//! Counters and gauges in the text format of Prometheus.
+//! What is counted while the server runs.
 //!
 //! Labels come from fixed sets only, never from a request: nobody on the network makes them grow.
 
-use core::fmt::Write as _;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use core::time::Duration;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use shared::{Reject, UnixTime};
+use shared::Reject;
 use tokio::time::Instant;
 
-use super::webhooks;
-use crate::admission::{Busy, Full, Load};
-use crate::revocation::Revocations;
-use crate::rollover::Step;
-use crate::store::{Counts, Spread, WantedCounts};
-use crate::transparency_log::Status;
-use crate::webhook::Standing;
+use super::family::{self as families, Family};
+use super::gauges::Gauges;
+use super::page::Page;
+use crate::admission::{Busy, Full};
 
 /// Everything that is counted.
 #[derive(Debug, Default)]
@@ -37,29 +33,6 @@ pub struct Metrics {
     policies_taken: AtomicU64,
     policies_broken: AtomicU64,
     policies_are_broken: AtomicBool,
-}
-
-/// What is looked up when the metrics are read.
-#[derive(Clone, Debug)]
-pub struct Gauges {
-    /// The time now.
-    pub now: UnixTime,
-    /// Devices and certificates by state; `None` where the store does not answer.
-    pub counts: Option<Counts>,
-    /// Renewals that are wanted; `None` where the store does not answer.
-    pub renewals: Option<WantedCounts>,
-    /// How the webhooks stand.
-    pub webhooks: Vec<Standing>,
-    /// The revocation list that is out.
-    pub revocations: Arc<Revocations>,
-    /// How the log of what was issued stands.
-    pub log: Status,
-    /// Where living devices are, and how far a rollover is; `None` where the store does not answer.
-    pub spread: Option<(Spread, Option<Step>)>,
-    /// How much there is of what is limited.
-    pub load: Load,
-    /// The last second of the issuing CA.
-    pub ca_not_after: UnixTime,
 }
 
 /// Upper bounds of the histogram, in milliseconds.
@@ -180,49 +153,36 @@ impl Metrics {
     #[must_use]
     pub fn render(&self, gauges: &Gauges) -> String {
         let mut page = Page::default();
-        page.family(
-            "enroll_requests_total",
-            "counter",
-            "Requests by endpoint, outcome and reason of refusal.",
-        );
+        page.family(&families::INFO);
+        page.sample(&families::INFO, &[env!("CARGO_PKG_VERSION")], 1);
+        page.family(&families::REQUESTS);
         for ((endpoint, outcome, reason), count) in
             &*self.requests.lock().unwrap_or_else(PoisonError::into_inner)
         {
-            let labels = [("endpoint", *endpoint), ("outcome", *outcome), ("reason", *reason)];
-            page.sample("enroll_requests_total", &labels, *count);
+            page.sample(&families::REQUESTS, &[endpoint, outcome, reason], count);
         }
         self.render_durations(&mut page);
-        let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        page.single("enroll_connections_open", "gauge", "Connections open now.", load(&self.open));
-        page.single("enroll_connections_total", "counter", "Connections accepted.", load(&self.accepted));
-        self.render_admission(&mut page, &gauges.load);
-        let failed = load(&self.handshakes_failed);
-        page.single("enroll_tls_handshakes_failed_total", "counter", "TLS handshakes that failed.", failed);
-        let help = "Renewals with a certificate that had ended, within the policy's grace.";
-        page.single("enroll_renewals_in_grace_total", "counter", help, load(&self.renewed_in_grace));
+        let mut single = |family: &Family, counter: &AtomicU64| page.single(family, value(counter));
+        single(&families::RENEWALS_IN_GRACE, &self.renewed_in_grace);
+        single(&families::CONNECTIONS_OPEN, &self.open);
+        single(&families::CONNECTIONS, &self.accepted);
+        single(&families::HANDSHAKES_FAILED, &self.handshakes_failed);
+        self.render_turned_away(&mut page);
         self.render_mqtt(&mut page);
         self.render_policies(&mut page);
-        render_gauges(&mut page, gauges);
-        page.0
+        gauges.render(&mut page);
+        page.finish()
     }
 
-    fn render_admission(&self, page: &mut Page, load: &Load) {
-        let name = "enroll_connections_turned_away_total";
-        page.family(name, "counter", "Connections closed at once, by the limit that they met.");
+    fn render_turned_away(&self, page: &mut Page) {
+        page.family(&families::CONNECTIONS_TURNED_AWAY);
         for (full, counter) in Full::ALL.iter().zip(&self.turned_away) {
-            page.sample(name, &[("reason", full.name())], counter.load(Ordering::Relaxed));
+            page.sample(&families::CONNECTIONS_TURNED_AWAY, &[full.name()], value(counter));
         }
-        let name = "enroll_requests_turned_away_total";
-        page.family(name, "counter", "Requests told to come again, by the limit that they met.");
+        page.family(&families::REQUESTS_TURNED_AWAY);
         for (busy, counter) in Busy::ALL.iter().zip(&self.told_to_come_again) {
-            page.sample(name, &[("reason", busy.name())], counter.load(Ordering::Relaxed));
+            page.sample(&families::REQUESTS_TURNED_AWAY, &[busy.name()], value(counter));
         }
-        let Load { connections, handshakes, requests, bodies } = load;
-        let help = "What limits.connections counts: connections of the listeners that speak TLS.";
-        page.single("enroll_places_taken", "gauge", help, connections);
-        page.single("enroll_handshakes_open", "gauge", "TLS handshakes under way.", handshakes);
-        page.single("enroll_requests_open", "gauge", "Requests under way.", requests);
-        page.single("enroll_bodies_bytes", "gauge", "Bytes of bodies on their way, as announced.", bodies);
     }
 
     fn render_mqtt(&self, page: &mut Page) {
@@ -230,146 +190,55 @@ impl Metrics {
         if brokers.is_empty() {
             return;
         }
-        let name = "enroll_mqtt_connected";
-        page.family(name, "gauge", "Whether this server is connected to a broker, to tell devices.");
+        page.family(&families::MQTT_CONNECTED);
         for (broker, connected) in &*brokers {
-            page.sample(name, &[("broker", broker)], u8::from(*connected));
+            page.sample(&families::MQTT_CONNECTED, &[broker], u8::from(*connected));
         }
-        let name = "enroll_mqtt_commands_total";
-        page.family(name, "counter", "Commands for devices, by whether the broker has whom to hand them to.");
+        page.family(&families::MQTT_COMMANDS);
         for (outcome, counter) in [("taken", &self.mqtt_taken), ("failed", &self.mqtt_failed)] {
-            page.sample(name, &[("outcome", outcome)], counter.load(Ordering::Relaxed));
+            page.sample(&families::MQTT_COMMANDS, &[outcome], value(counter));
         }
     }
 
     fn render_policies(&self, page: &mut Page) {
-        let name = "enroll_policy_changes_total";
-        page.family(name, "counter", "Changes of the policy files since the start, by what became of them.");
+        page.family(&families::POLICY_CHANGES);
         for (outcome, counter) in [("taken", &self.policies_taken), ("broken", &self.policies_broken)] {
-            page.sample(name, &[("outcome", outcome)], counter.load(Ordering::Relaxed));
+            page.sample(&families::POLICY_CHANGES, &[outcome], value(counter));
         }
-        let help = "1 while the policy files have mistakes, and older policies are in force.";
-        let broken = u8::from(self.policies_are_broken.load(Ordering::Relaxed));
-        page.single("enroll_policy_broken", "gauge", help, broken);
+        let broken = self.policies_are_broken.load(Ordering::Relaxed);
+        page.single(&families::POLICY_BROKEN, u8::from(broken));
     }
 
     fn render_durations(&self, page: &mut Page) {
-        let name = "enroll_request_seconds";
-        page.family(name, "histogram", "Time from the request's body to its answer, of requests served.");
+        let family = &families::REQUEST_SECONDS;
+        page.family(family);
         for (endpoint, histogram) in &*self.durations.lock().unwrap_or_else(PoisonError::into_inner) {
             for (bound, count) in BOUNDS.iter().zip(histogram.buckets) {
                 let bound = seconds(Duration::from_millis(*bound));
-                page.sample(&format!("{name}_bucket"), &[("endpoint", *endpoint), ("le", &bound)], count);
+                page.part((family, "_bucket"), &[endpoint], Some(&bound), count);
             }
-            let count = histogram.count;
-            page.sample(&format!("{name}_bucket"), &[("endpoint", *endpoint), ("le", "+Inf")], count);
-            page.sample(&format!("{name}_sum"), &[("endpoint", *endpoint)], seconds(histogram.sum));
-            page.sample(&format!("{name}_count"), &[("endpoint", *endpoint)], count);
+            page.part((family, "_bucket"), &[endpoint], Some("+Inf"), histogram.count);
+            page.part((family, "_sum"), &[endpoint], None, seconds(histogram.sum));
+            page.part((family, "_count"), &[endpoint], None, histogram.count);
         }
     }
 }
 
-fn render_gauges(page: &mut Page, gauges: &Gauges) {
-    let list = &gauges.revocations;
-    if let Some(root) = &list.root {
-        let help = "When the root's revocation list runs out, in seconds since 1970.";
-        page.single("enroll_root_crl_next_update_seconds", "gauge", help, root.list.next_update().as_secs());
-    }
-    page.single("enroll_crl_number", "gauge", "Number of the revocation list that is out.", list.number);
-    page.single("enroll_crl_revoked", "gauge", "Certificates on the complete revocation lists.", list.len());
-    page.single("enroll_crl_lists", "gauge", "Revocation lists that are out.", list.lists());
-    let help = "Revocation lists that are still to be made for the first time.";
-    page.single("enroll_crl_lists_missing", "gauge", help, list.missing);
-    let help = "1 while revocation lists that are due cannot be made or written.";
-    page.single("enroll_crl_failing", "gauge", help, u8::from(list.failing.is_some()));
-    let help = "When the first of all revocation lists runs out, in seconds since 1970.";
-    page.single("enroll_crl_first_end_seconds", "gauge", help, list.first_end.as_secs());
-    let age = gauges.now.since(list.this_update).as_secs();
-    page.single("enroll_crl_age_seconds", "gauge", "Age of the revocation list.", age);
-    let help = "When the revocation list runs out, in seconds since 1970.";
-    page.single("enroll_crl_next_update_seconds", "gauge", help, list.next_update.as_secs());
-    let help = "When the issuing CA ends, in seconds since 1970.";
-    page.single("enroll_ca_not_after_seconds", "gauge", help, gauges.ca_not_after.as_secs());
-    let help = "1 while the log of what was issued gets checkpoints as it should.";
-    page.single("enroll_log_good", "gauge", help, u8::from(gauges.log.check().is_ok()));
-    if let Status::Good { size } = gauges.log {
-        page.single("enroll_log_size", "gauge", "Leaves in the log's checkpoint that is out.", size);
-    }
-    webhooks::render(page, &gauges.webhooks, gauges.now);
-    if let Some(renewals) = gauges.renewals {
-        let help = "Renewals that an operator wants and that did not take place yet.";
-        page.single("enroll_renewals_wanted", "gauge", help, renewals.wanted);
-        let help = "Those of them whose device was not told through its broker.";
-        page.single("enroll_renewals_untold", "gauge", help, renewals.untold);
-    }
-    if let Some((spread, step)) = &gauges.spread {
-        page.family(
-            "enroll_devices_trust",
-            "gauge",
-            "Living devices by the trust bundle they confirmed last; 0 is none.",
-        );
-        for (number, devices) in &spread.trust {
-            let number = number.unwrap_or(0).to_string();
-            page.sample("enroll_devices_trust", &[("bundle", number.as_str())], devices);
-        }
-        page.family(
-            "enroll_certificates_live",
-            "gauge",
-            "Live certificates by the number of their issuing CA.",
-        );
-        for (issuer, live) in &spread.issuers {
-            let issuer = issuer.to_string();
-            page.sample("enroll_certificates_live", &[("issuer", issuer.as_str())], live);
-        }
-        page.family("enroll_ca_rollover", "gauge", "1 for the step that the rollover under way has come to.");
-        for known in Step::ALL {
-            let here = u8::from(*step == Some(known));
-            page.sample("enroll_ca_rollover", &[("step", known.name())], here);
-        }
-    }
-    let Some(counts) = &gauges.counts else { return };
-    page.family("enroll_devices", "gauge", "Devices by state.");
-    for (state, count) in &counts.devices {
-        page.sample("enroll_devices", &[("state", state.name())], count);
-    }
-    page.family("enroll_certificates", "gauge", "Certificates by state.");
-    for (state, count) in &counts.certificates {
-        page.sample("enroll_certificates", &[("state", state.name())], count);
-    }
+fn value(counter: &AtomicU64) -> u64 {
+    counter.load(Ordering::Relaxed)
 }
 
 fn seconds(duration: Duration) -> String {
     format!("{}.{:06}", duration.as_secs(), duration.subsec_micros())
 }
 
-/// Text that grows. Writing to a `String` cannot fail.
-#[derive(Default)]
-pub(super) struct Page(String);
-
-impl Page {
-    pub(super) fn family(&mut self, name: &str, kind: &str, help: &str) {
-        let _infallible = write!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}\n");
-    }
-
-    fn single(&mut self, name: &str, kind: &str, help: &str, value: impl core::fmt::Display) {
-        self.family(name, kind, help);
-        self.sample(name, &[], value);
-    }
-
-    pub(super) fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: impl core::fmt::Display) {
-        self.0.push_str(name);
-        for (i, (label, text)) in labels.iter().enumerate() {
-            let _infallible = write!(self.0, "{}{label}=\"{text}\"", if i == 0 { '{' } else { ',' });
-        }
-        let close = if labels.is_empty() { "" } else { "}" };
-        let _infallible = writeln!(self.0, "{close} {value}");
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{Gauges, Load, Metrics, Status};
-    use shared::{Reject, UnixTime};
+    use super::super::gauges::tests::gauges;
+    use super::{Gauges, Metrics};
+    use crate::admission::Load;
+    use crate::transparency_log::Status;
+    use shared::Reject;
     use std::sync::Arc;
 
     #[tokio::test]
@@ -379,17 +248,10 @@ mod tests {
         metrics.served("enroll", "issued");
         metrics.refused("enroll", Reject::UnknownMaker);
         metrics.time("enroll").done();
-        let now = UnixTime::from_secs(1_800_000_000);
         let page = metrics.render(&Gauges {
-            now,
-            counts: None,
-            renewals: None,
-            spread: None,
-            webhooks: vec![],
             log: Status::Good { size: 7 },
-            revocations: Arc::default(),
             load: Load { handshakes: 3, ..Load::default() },
-            ca_not_after: now,
+            ..gauges()
         });
         assert!(page.contains(
             "enroll_requests_total{endpoint=\"enroll\",outcome=\"refused\",reason=\"unknown-maker\"} 1\n"

@@ -66,6 +66,12 @@ impl Seen {
         })
     }
 
+    /// When its life began.
+    #[must_use]
+    pub const fn not_before(&self) -> UnixTime {
+        self.not_before
+    }
+
     /// The last second of its life.
     #[must_use]
     pub const fn not_after(&self) -> UnixTime {

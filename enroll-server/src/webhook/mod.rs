@@ -17,10 +17,12 @@ mod tests;
 use crate::audit::{EventKind, Severity};
 use crate::outgoing::{Anchors, AnchorsError, Outgoing, Reply, SendError, Target};
 use crate::store::EventQuery;
+use crate::telemetry::traces::spans;
 use bytes::Bytes;
 use core::time::Duration;
 use shared::UnixTime;
 use std::path::PathBuf;
+use tracing::Instrument as _;
 
 pub use backoff::Backoff;
 pub use consequence::{Consequence, TRIES, consequence};
@@ -126,6 +128,13 @@ impl Sender {
     /// Where no whole answer came in time.
     pub async fn send(&self, message: &Message, now: UnixTime) -> Result<Reply, SendError> {
         let headers = message.headers(&self.secret, now)?;
-        self.client.post(&self.webhook.target, &headers, Bytes::from(message.body().to_owned())).await
+        let span = spans::delivery(&self.webhook.name, message.id());
+        let body = Bytes::from(message.body().to_owned());
+        let sent = self.client.post(&self.webhook.target, &headers, body).instrument(span.clone()).await;
+        match &sent {
+            Ok(reply) => spans::answered(&span, reply.status),
+            Err(_) => spans::failed(&span),
+        }
+        sent
     }
 }

@@ -177,7 +177,8 @@ impl Site {
             let hook =
                 Hook::new(move |place| issued.lock().unwrap_or_else(PoisonError::into_inner).note(place));
             let (config, time) = (self.config.clone(), Arc::new(self.time.clone()));
-            self.server = Some(Server::start_with(config, time, Options { hook }).await?);
+            self.server =
+                Some(Server::start_with(config, time, Options { hook, ..Options::default() }).await?);
         }
         Ok(())
     }

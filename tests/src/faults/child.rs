@@ -199,7 +199,7 @@ pub fn serve() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
         let config = Config::load(Path::new(&config)).expect("settings");
-        let options = Options { hook: hook() };
+        let options = Options { hook: hook(), ..Options::default() };
         let clock: Arc<dyn Clock> = match env::var_os(CLOCK) {
             Some(path) => Arc::new(AheadClock(path.into())),
             None => Arc::new(SystemClock),

@@ -54,6 +54,14 @@ Exit status: 0 done, 1 failed (`doctor`: something was found), 2 wrong arguments
 5 a new policy would decide otherwise (`policy replay`), 6 the log or the database is not what it should be
 (`audit verify`).";
 
+const AFTER_OPENAPI: &str = "\
+A client in your language:
+  enroll-server openapi > openapi.json
+  openapi-generator-cli generate -i openapi.json -g python -o client
+A running server has its own:
+  curl --cacert root-ca.crt -H \"Authorization: Bearer $(cat admin.token)\" https://HOST:8443/admin/v1/openapi.json
+How an operator calls it, with roles, pages and errors: docs/admin-api.md.";
+
 /// For every command.
 #[derive(Debug, clap::Args)]
 pub(super) struct Global {
@@ -77,6 +85,11 @@ pub(super) enum Command {
     Init(Init),
     /// Run the server until SIGTERM or SIGINT.
     Serve,
+    /// Copy the database into a new file while servers use it: one moment of it, looked through (SQLite).
+    ///
+    /// Keys, settings and the log's folder are files of their own: see docs/operations.md. For PostgreSQL there are pg_dump
+    /// and pg_basebackup.
+    Backup(Backup),
     /// Move the database to PostgreSQL, all of it or nothing. Stop the server first.
     ///
     /// Takes files.store, and writes to the empty database that store.postgres names, in one transaction. Every row is
@@ -133,9 +146,21 @@ pub(super) enum Command {
     /// Why mutual TLS fails, in plain words: at a server, or in certificates, keys and lists. Exit status 1 where
     /// something is found. Needs no settings.
     Doctor(Box<Doctor>),
+    /// Print the description of the server's HTTP interface as JSON (OpenAPI 3.1): every path with who may call it,
+    /// what it takes, what it answers, and the codes of its refusals. Needs no settings.
+    #[command(name = "openapi", after_help = AFTER_OPENAPI)]
+    OpenApi,
     /// Services that events are posted to.
     #[command(subcommand)]
     Webhook(Webhook),
+}
+
+/// Where to.
+#[derive(Debug, clap::Args)]
+pub(super) struct Backup {
+    /// The new file, mode 0600; one that is there is not overwritten.
+    #[arg(long, value_name = "FILE")]
+    pub(super) out: PathBuf,
 }
 
 /// From where to where.

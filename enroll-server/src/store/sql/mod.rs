@@ -62,6 +62,7 @@ use std::thread::JoinHandle;
 use appraisal::TokenGrant;
 use ca::Serial;
 use shared::{DeviceId, UnixTime};
+use tracing::{Instrument as _, Span};
 
 use super::database::{Connection, Intent, PostgresOptions, SqliteOptions, params};
 use super::{
@@ -76,6 +77,7 @@ use super::{CertificateStatus, Partitioning, RevocationChanges, RevocationState}
 use super::{CrlStored, IssuerNumber, KnownIssuer, StoredCrl};
 use crate::audit::Caller;
 use crate::authorization::{Authorized, Decision};
+use crate::telemetry::traces::spans;
 #[cfg(test)]
 pub(crate) use log::PLANT;
 use reader::Readers;
@@ -162,27 +164,27 @@ impl SqlStore {
         join(self.writer.close());
     }
 
-    fn read<T: Send + 'static>(
-        &self,
-        query: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
-    ) -> Reply<'_, T> {
-        Box::pin(self.readers.run(query))
+    fn read<T: Send + 'static, Q>(&self, query: Q) -> Reply<'_, T>
+    where
+        Q: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    {
+        traced(self.readers.run(query), spans::store::<Q>)
     }
 
     /// As [`read`](Self::read), for a query that looks at a few rows by their keys.
-    fn look<T: Send + 'static>(
-        &self,
-        query: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
-    ) -> Reply<'_, T> {
-        Box::pin(self.readers.look(query))
+    fn look<T: Send + 'static, Q>(&self, query: Q) -> Reply<'_, T>
+    where
+        Q: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    {
+        traced(self.readers.look(query), spans::store::<Q>)
     }
 
-    fn write<T: Send + 'static>(
-        &self,
-        change: impl Fn(&Connection) -> Result<T, StoreError> + Send + 'static,
-    ) -> Reply<'_, T> {
+    fn write<T: Send + 'static, C>(&self, change: C) -> Reply<'_, T>
+    where
+        C: Fn(&Connection) -> Result<T, StoreError> + Send + 'static,
+    {
         let caller = Caller::of_this_task().unwrap_or_else(|| self.caller.clone());
-        Box::pin(self.writer.run(move |c| actor::acting_as(caller.clone(), || change(c))))
+        traced(self.writer.run(move |c| actor::acting_as(caller.clone(), || change(c))), spans::store::<C>)
     }
 }
 
@@ -473,6 +475,26 @@ impl Store for SqlStore {
             tokio::task::spawn_blocking(|| join(writer)).await.map_err(failed)
         })
     }
+}
+
+/// `work`, in a span where spans are taken.
+fn traced<'a, T: 'a>(
+    work: impl Future<Output = Result<T, StoreError>> + Send + 'a,
+    span: fn() -> Span,
+) -> Reply<'a, T> {
+    if !spans::on() {
+        return Box::pin(work);
+    }
+    let span = span();
+    let within = span.clone();
+    let told = async move {
+        let done = work.await;
+        if done.is_err() {
+            spans::failed(&span);
+        }
+        done
+    };
+    Box::pin(told.instrument(within))
 }
 
 /// Waits for threads; each closes its connection at its end, the last one folds the log into the database.

@@ -6,9 +6,10 @@ use shared::UnixTime;
 
 use super::SqlStore;
 use super::convert::{secs, unsigned};
+use super::writer::QUEUE;
 use crate::audit::{EventKind, Refusals};
 use crate::store::database::{Connection, params};
-use crate::store::{Activity, Day, Hour, Outlook, Reply, StoreError};
+use crate::store::{Activity, Day, Hour, Outlook, Reply, StoreError, StoreLoad};
 
 /// Most rows of one kind that are looked at.
 const ROWS: u32 = 100_000;
@@ -28,6 +29,10 @@ impl Outlook for SqlStore {
 
     fn activity(&self, since: UnixTime) -> Reply<'_, Activity> {
         self.read(move |c| activity(c, since))
+    }
+
+    fn load(&self) -> StoreLoad {
+        StoreLoad { commits: self.writer.commits(), waiting: self.writer.waiting(), queue: QUEUE }
     }
 }
 

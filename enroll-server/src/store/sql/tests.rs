@@ -102,7 +102,7 @@ async fn changes_are_committed_in_groups_and_a_bad_one_spoils_nobody_elses(place
         let store = Arc::clone(&store);
         tasks.spawn(async move {
             if number % 10 == 0 {
-                let broken = store.write::<()>(|c| {
+                let broken = store.write::<(), _>(|c| {
                     c.execute("INSERT INTO events (at, kind, detail) VALUES (0, 'x', 'x')", params![])?;
                     c.execute("INSERT INTO no_such_table VALUES (1)", params![])?;
                     Ok(())

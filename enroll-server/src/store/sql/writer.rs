@@ -18,7 +18,7 @@ use crate::store::database::{Connection, Intent};
 /// Most changes in one transaction.
 const GROUP: usize = 128;
 /// Most changes that wait; beyond that callers are told to come back later.
-const QUEUE: usize = 1024;
+pub(super) const QUEUE: usize = 1024;
 /// From one commit to the next while there is much to write. A change that is alone waits for nothing.
 const PACE: Duration = Duration::from_millis(8);
 
@@ -61,6 +61,12 @@ impl Writer {
     /// Number of commits until now.
     pub(super) fn commits(&self) -> u64 {
         self.commits.load(Ordering::Relaxed)
+    }
+
+    /// Number of changes that wait.
+    pub(super) fn waiting(&self) -> usize {
+        let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        queue.as_ref().map_or(0, |queue| QUEUE.saturating_sub(queue.capacity()))
     }
 
     /// Takes no more, finishes what is queued; the connection is closed when the thread has ended.
