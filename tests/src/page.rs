@@ -232,7 +232,7 @@ impl ShellCommand {
     /// The words without what stands before a program: settings of variables, and words of the shell.
     #[must_use]
     pub fn words(&self) -> &[String] {
-        let shells = |word: &str| ["until", "while", "do", "if", "then", "!"].contains(&word);
+        let shells = |word: &str| ["until", "while", "do", "if", "then", "!", "{", "}"].contains(&word);
         let before = |word: &&String| (word.contains('=') && !word.starts_with('-')) || shells(word);
         let settings = self.0.iter().take_while(before).count();
         &self.0[settings..]
