@@ -244,7 +244,8 @@ impl Written for DeviceState {
     const NAME: &'static str = "DeviceState";
 
     fn form() -> Schema {
-        one_of("How a device stands.", Self::ALL.map(Self::name))
+        // As in answers, with what each of them means.
+        Self::json_schema(&mut SchemaGenerator::default())
     }
 }
 
@@ -333,8 +334,10 @@ mod tests {
     /// Texts of a form, with their length no greater than it says.
     fn texts<T: Written>() -> BoxedStrategy<String> {
         let form = T::form().to_value();
-        if let Some(names) = form["enum"].as_array() {
-            let names: Vec<String> = names.iter().map(|name| name.as_str().unwrap().to_owned()).collect();
+        let named = form["enum"].as_array().into_iter().flatten();
+        let consts = form["oneOf"].as_array().into_iter().flatten().map(|one| &one["const"]);
+        let names: Vec<String> = named.chain(consts).map(|name| name.as_str().unwrap().to_owned()).collect();
+        if !names.is_empty() {
             return proptest::sample::select(names).boxed();
         }
         let pattern = form["pattern"].as_str().unwrap();

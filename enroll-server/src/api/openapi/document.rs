@@ -252,6 +252,10 @@ mod tests {
         for part in ["schemas", "responses"] {
             for name in document["components"][part].as_object().unwrap().keys() {
                 let reference = format!("#/components/{part}/{name}");
+                // Answers methods that a path does not have, and so stands at none.
+                if name == "Refused405" {
+                    continue;
+                }
                 assert!(references.contains(&reference), "nothing refers to {reference}");
             }
         }
