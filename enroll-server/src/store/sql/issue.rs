@@ -1,29 +1,24 @@
-//! Recording an intent, completing it, giving it up: each runs inside one change of the writer.
+//! Recording an intent: runs inside one change of the writer.
 
 use std::sync::Arc;
 
 use appraisal::record::rule;
 use appraisal::{GroupName, Verdict};
-use ca::{Bound as Profile, RecordedIntent as _, Serial};
-use shared::message::latest::{EvidenceKind, Nonce};
+use ca::{Bound as Profile, Serial};
+use shared::message::latest::EvidenceKind;
 use shared::{DeviceId, UnixTime};
 
-use super::convert::{
-    certificate_state, device as device_column, named_device_state, secs, serial, time, validity,
-};
-use super::{
-    actions, appraisals, credentials, crl, events, issuers, log, profiles, read, renewals, revoke, rollovers,
-    tokens,
-};
+use super::convert::{device as device_column, secs, serial, validity};
+use super::facts::{bound, facts, quota};
+use super::{actions, appraisals, credentials, crl, events, issuers, profiles, rollovers, tokens};
 use crate::audit::changes::LastClaims;
 use crate::audit::{Actor, EventKind};
-use crate::authorization::{Authorized, CredentialFacts, Decision, Facts, decide};
-use crate::issuance::sha256;
+use crate::authorization::{Authorized, Decision, decide};
 use crate::store::database::{Connection, Row, params};
 use crate::store::held;
 use crate::store::{
-    Binding, CertificateState, Completed, DeviceState, Move, NewEvent, Observed, Partitioning, RecordLimits,
-    RecordOutcome, Recorded, Ruled, Sha256, Standing, StoreError, Via,
+    CertificateState, Move, NewEvent, Observed, Partitioning, RecordLimits, RecordOutcome, Recorded, Ruled,
+    Sha256, StoreError,
 };
 
 pub(super) fn record(
@@ -101,24 +96,6 @@ fn note_appraisal(
     }
 }
 
-/// The quota of the policy, where the request would take a place of it: who has an identity already takes no more
-/// room with another one.
-fn quota(c: &Connection, request: &Authorized) -> Result<Option<u32>, StoreError> {
-    let Some(quota) = request.appraised().quota().filter(|_| !request.appraised().is_renewal()) else {
-        return Ok(None);
-    };
-    let state = read::device(c, request.device())?.map(|device| device.state);
-    Ok(Some(quota).filter(|_| state != Some(DeviceState::Enrolled)))
-}
-
-/// Whether the quota leaves no room for one more device of the group.
-fn group_is_full(c: &Connection, request: &Authorized) -> Result<bool, StoreError> {
-    match quota(c, request)? {
-        Some(quota) => Ok(appraisals::enrolled(c, &request.basis().group, quota)? >= quota),
-        None => Ok(false),
-    }
-}
-
 /// Says in the audit trail that this request took the last place.
 fn note_quota(c: &Connection, request: &Authorized, quota: Option<u32>) -> Result<(), StoreError> {
     let Some(quota) = quota else { return Ok(()) };
@@ -132,86 +109,6 @@ fn note_quota(c: &Connection, request: &Authorized, quota: Option<u32>) -> Resul
         c,
         &NewEvent { reason: Some(rule::QUOTA.to_owned()), ..event(request, EventKind::QuotaReached, detail) },
     )
-}
-
-fn facts(c: &Connection, request: &Authorized) -> Result<Facts, StoreError> {
-    let basis = request.basis();
-    let key = request.appraised().csr().spki_sha256();
-    let bound = bound(request);
-    let (nonce, parent) = bound.columns();
-    let idevid = request.appraised().idevid_spki_sha256();
-    let mut same = c.prepare_cached(
-        "SELECT serial, state FROM certificates \
-         WHERE key_sha256 = ? AND device = ? AND nonce IS NOT DISTINCT FROM ? \
-         AND (nonce IS NOT NULL OR parent IS NOT DISTINCT FROM ?)",
-    )?;
-    let same = same.find(params![key, request.device().as_str(), nonce, parent], |row| {
-        Ok((serial(row)?, certificate_state(row)?))
-    });
-    let token_is_good = match &basis.token {
-        Some(sha256) => {
-            tokens::find(c, sha256)?.is_some_and(|token| token.used_by_key.is_none() && !token.revoked)
-        }
-        None => true,
-    };
-    let presented = match basis.presented {
-        Some(serial) => read::certificate(c, serial)?.map(|found| (found.device, found.state)),
-        None => None,
-    };
-    // Nothing is equal to NULL.
-    let mut elsewhere = c.prepare_cached(
-        "SELECT EXISTS (SELECT 1 FROM certificates WHERE key_sha256 = ?1), \
-         EXISTS (SELECT 1 FROM certificates WHERE nonce = ?2), \
-         EXISTS (SELECT 1 FROM devices WHERE idevid_sha256 = ?3 AND device <> ?4), \
-         EXISTS (SELECT 1 FROM certificates WHERE device = ?4 AND state IN ('intent', 'issued', 'revoked'))",
-    )?;
-    let (key_known, nonce_used, idevid_elsewhere, had_identity) = elsewhere
-        .query_row(params![key, nonce, idevid, request.device().as_str()], |row| {
-            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
-        })?;
-    Ok(Facts {
-        known: read::known(c, request.device(), basis.now)?,
-        same_request: same?,
-        key_known,
-        nonce_used,
-        idevid_elsewhere,
-        token_is_good,
-        group_is_full: group_is_full(c, request)?,
-        credential: match request.appraised().credential() {
-            Some(id) => credentials::facts(c, id, request.device(), basis.now)?,
-            None => CredentialFacts::NONE,
-        },
-        had_identity,
-        presented,
-    })
-}
-
-/// What a request is bound to, as it stands in the database.
-enum Bound {
-    Nonce(Nonce),
-    Parent(Serial),
-}
-
-impl Bound {
-    const fn columns(&self) -> (Option<&Nonce>, Option<&[u8; 16]>) {
-        match self {
-            Self::Nonce(nonce) => (Some(nonce), None),
-            Self::Parent(serial) => (None, Some(serial.as_bytes())),
-        }
-    }
-}
-
-fn bound(request: &Authorized) -> Bound {
-    match request.basis().binding {
-        Binding::Nonce(nonce) => Bound::Nonce(nonce),
-        Binding::Certificate(serial) => Bound::Parent(serial),
-        // In the place of a nonce: no nonce of ours, which is authenticated, is ever the same.
-        Binding::Key => {
-            let key = request.appraised().csr().spki_sha256().as_slice();
-            let device = request.device().as_str().as_bytes();
-            Bound::Nonce(sha256(&[b"bound to its key\0".as_slice(), key, device].concat()))
-        }
-    }
 }
 
 /// Adds the device where it is new; pins its identity key and model where it had none; with `approved`, uses up an
@@ -403,126 +300,6 @@ pub(super) fn open_intents(c: &Connection) -> Result<Vec<Recorded>, StoreError> 
     );
     let mut query = c.prepare_cached(&sql)?;
     query.query_map(params![], |row| recorded_row(row, None))
-}
-
-pub(super) fn complete(
-    c: &Connection,
-    intent: &Recorded,
-    der: &[u8],
-    now: UnixTime,
-) -> Result<Completed, StoreError> {
-    let (serial, device) = (intent.serial(), intent.device());
-    let found = asked(c, serial, device)?;
-    let from = found.from;
-    match found.state {
-        Some(CertificateState::Intent) => {}
-        Some(CertificateState::Issued) => {
-            return found.der.map(Completed::Issued).ok_or(StoreError::Damaged { field: "der" });
-        }
-        // It was signed: the log says so, and that nobody got it.
-        Some(_) => {
-            log::discarded(c, serial, intent.issuer(), der, now)?;
-            return Ok(Completed::Voided(from));
-        }
-        None => return Ok(Completed::Voided(from)),
-    }
-    // Whoever takes a device out of service voids its intents too; this holds even where that was forgotten.
-    let Ok(step) = Move::Issue.check(device, from) else {
-        void(c, serial, "its device was taken out of service", now)?;
-        log::discarded(c, serial, intent.issuer(), der, now)?;
-        return Ok(Completed::Voided(from));
-    };
-    let sql = "UPDATE certificates SET state = 'issued', der = ? WHERE serial = ?";
-    c.prepare_cached(sql)?.execute(params![der, serial.as_bytes()])?;
-    log::issued(c, serial, intent.issuer(), der, now)?;
-    if found.others {
-        revoke::superseded(c, device, serial, now)?;
-    }
-    let to = step.to(Standing { request: found.request, certificate: true });
-    actions::put(c, device, (from, to), now)?;
-    let mut detail = format!("serial {serial} until {}", intent.validity().not_after);
-    if found.via != Via::Native {
-        detail = format!("{detail}, {}", found.via.phrase());
-    }
-    let mut event = NewEvent::new(now, EventKind::Issued, detail).about(device).by(Actor::Device);
-    if renewals::forget(c, device)? {
-        event = event.because(EventKind::RenewalWanted.name());
-    }
-    events::add(c, &event.on(found.evidence_sha256))?;
-    if found.is_renewal {
-        note_grace(c, device, serial, now)?;
-    }
-    Ok(Completed::Issued(der.to_vec()))
-}
-
-/// What a certificate that was signed meets in the store.
-struct Awaited {
-    /// The device's state.
-    from: DeviceState,
-    /// A request of the device waits for an operator.
-    request: bool,
-    /// The device has certificates in force.
-    others: bool,
-    /// The state of what was asked for, if it was.
-    state: Option<CertificateState>,
-    /// The certificate, where it was signed and stored before.
-    der: Option<Vec<u8>>,
-    is_renewal: bool,
-    via: Via,
-    evidence_sha256: Option<Sha256>,
-}
-
-fn asked(c: &Connection, serial: Serial, device: &DeviceId) -> Result<Awaited, StoreError> {
-    let sql = "SELECT devices.state AS device_state, asked.state AS state, via, evidence, der, \
-               parent IS NOT NULL AS is_renewal, \
-               EXISTS (SELECT 1 FROM certificates WHERE device = ?2 AND state = 'held') AS request, \
-               EXISTS (SELECT 1 FROM certificates WHERE device = ?2 AND state = 'issued') AS others \
-               FROM devices LEFT JOIN certificates AS asked ON asked.serial = ?1 WHERE devices.device = ?2";
-    let mut query = c.prepare_cached(sql)?;
-    let row = query.find(params![serial.as_bytes(), device.as_str()], |row| {
-        let there = row.get::<_, Option<String>>("state")?.is_some();
-        Ok(Awaited {
-            from: named_device_state(row, "device_state")?,
-            request: row.get("request")?,
-            others: row.get("others")?,
-            state: there.then(|| certificate_state(row)).transpose()?,
-            der: row.get("der")?,
-            is_renewal: row.get("is_renewal")?,
-            via: if there { read::via(row)? } else { Via::Native },
-            evidence_sha256: row.get::<_, Option<Vec<u8>>>("evidence")?.and_then(|body| events::hash(&body)),
-        })
-    });
-    row?.ok_or(StoreError::Damaged { field: "device" })
-}
-
-/// Says in the trail that a certificate was renewed after its end: the policy's grace allowed it.
-fn note_grace(c: &Connection, device: &DeviceId, serial: Serial, now: UnixTime) -> Result<(), StoreError> {
-    let sql = "SELECT old.serial AS serial, old.not_after AS ended, new.recorded AS renewed \
-               FROM certificates new JOIN certificates old ON old.serial = new.parent \
-               WHERE new.serial = ? AND old.not_after < new.recorded";
-    let mut query = c.prepare_cached(sql)?;
-    let row = query.find(params![serial.as_bytes()], |row| {
-        Ok((super::convert::serial(row)?, time(row, "ended")?, time(row, "renewed")?))
-    });
-    if let Some((old, ended, renewed)) = row? {
-        let late = renewed.since(ended).as_secs();
-        let detail = format!("serial {serial} for {old}, {late} s after its end at {ended}");
-        let event = NewEvent::new(now, EventKind::RenewedInGrace, detail).about(device).by(Actor::Device);
-        events::add(c, &event.because(rule::RENEWAL_GRACE))?;
-    }
-    Ok(())
-}
-
-pub(super) fn void(c: &Connection, serial: Serial, reason: &str, now: UnixTime) -> Result<(), StoreError> {
-    let sql =
-        "UPDATE certificates SET state = 'voided' WHERE serial = ? AND state = 'intent' RETURNING device";
-    let mut query = c.prepare_cached(sql)?;
-    let row = query.find(params![serial.as_bytes()], |row| device_column(row, "device"));
-    if let Some(device) = row? {
-        let detail = format!("serial {serial}: {reason}");
-        events::add(c, &NewEvent::new(now, EventKind::Voided, detail).about(&device))?;
-    }
-    Ok(())
 }
 
 fn event(request: &Authorized, kind: EventKind, detail: String) -> NewEvent {

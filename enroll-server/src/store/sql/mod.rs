@@ -8,11 +8,13 @@ mod actions;
 mod actor;
 mod appraisals;
 mod attestation_keys;
+mod complete;
 mod convert;
 mod counts;
 mod credentials;
 mod crl;
 mod events;
+mod facts;
 mod import;
 mod inventory;
 mod issue;
@@ -225,7 +227,7 @@ impl Store for SqlStore {
     }
 
     fn complete(&self, recorded: Recorded, der: Vec<u8>, now: UnixTime) -> Reply<'_, Completed> {
-        self.write(move |c| issue::complete(c, &recorded, &der, now))
+        self.write(move |c| complete::complete(c, &recorded, &der, now))
     }
 
     fn open_intents(&self) -> Reply<'_, Vec<Recorded>> {
@@ -233,7 +235,7 @@ impl Store for SqlStore {
     }
 
     fn void(&self, serial: Serial, reason: String, now: UnixTime) -> Reply<'_, ()> {
-        self.write(move |c| issue::void(c, serial, &reason, now))
+        self.write(move |c| complete::void(c, serial, &reason, now))
     }
 
     fn certificate(&self, serial: Serial) -> Reply<'_, Option<Certificate>> {

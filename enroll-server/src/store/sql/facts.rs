@@ -1,0 +1,112 @@
+//! The facts by which a request is decided, as they stand in the database, and what a request is bound to.
+
+use ca::Serial;
+use shared::message::latest::Nonce;
+
+use super::convert::{certificate_state, serial};
+use super::{appraisals, credentials, read, tokens};
+use crate::authorization::{Authorized, CredentialFacts, Facts};
+use crate::issuance::sha256;
+use crate::store::database::{Connection, params};
+use crate::store::{Binding, DeviceState, StoreError};
+
+/// The quota of the policy, where the request would take a place of it: who has an identity already takes no more
+/// room with another one.
+pub(super) fn quota(c: &Connection, request: &Authorized) -> Result<Option<u32>, StoreError> {
+    let Some(quota) = request.appraised().quota().filter(|_| !request.appraised().is_renewal()) else {
+        return Ok(None);
+    };
+    let state = read::device(c, request.device())?.map(|device| device.state);
+    Ok(Some(quota).filter(|_| state != Some(DeviceState::Enrolled)))
+}
+
+/// Whether the quota leaves no room for one more device of the group.
+fn group_is_full(c: &Connection, request: &Authorized) -> Result<bool, StoreError> {
+    match quota(c, request)? {
+        Some(quota) => Ok(appraisals::enrolled(c, &request.basis().group, quota)? >= quota),
+        None => Ok(false),
+    }
+}
+
+/// All facts.
+pub(super) fn facts(c: &Connection, request: &Authorized) -> Result<Facts, StoreError> {
+    let basis = request.basis();
+    let key = request.appraised().csr().spki_sha256();
+    let bound = bound(request);
+    let (nonce, parent) = bound.columns();
+    let idevid = request.appraised().idevid_spki_sha256();
+    let mut same = c.prepare_cached(
+        "SELECT serial, state FROM certificates \
+         WHERE key_sha256 = ? AND device = ? AND nonce IS NOT DISTINCT FROM ? \
+         AND (nonce IS NOT NULL OR parent IS NOT DISTINCT FROM ?)",
+    )?;
+    let same = same.find(params![key, request.device().as_str(), nonce, parent], |row| {
+        Ok((serial(row)?, certificate_state(row)?))
+    });
+    let token_is_good = match &basis.token {
+        Some(sha256) => {
+            tokens::find(c, sha256)?.is_some_and(|token| token.used_by_key.is_none() && !token.revoked)
+        }
+        None => true,
+    };
+    let presented = match basis.presented {
+        Some(serial) => read::certificate(c, serial)?.map(|found| (found.device, found.state)),
+        None => None,
+    };
+    // Nothing is equal to NULL.
+    let mut elsewhere = c.prepare_cached(
+        "SELECT EXISTS (SELECT 1 FROM certificates WHERE key_sha256 = ?1), \
+         EXISTS (SELECT 1 FROM certificates WHERE nonce = ?2), \
+         EXISTS (SELECT 1 FROM devices WHERE idevid_sha256 = ?3 AND device <> ?4), \
+         EXISTS (SELECT 1 FROM certificates WHERE device = ?4 AND state IN ('intent', 'issued', 'revoked'))",
+    )?;
+    let (key_known, nonce_used, idevid_elsewhere, had_identity) = elsewhere
+        .query_row(params![key, nonce, idevid, request.device().as_str()], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+        })?;
+    Ok(Facts {
+        known: read::known(c, request.device(), basis.now)?,
+        same_request: same?,
+        key_known,
+        nonce_used,
+        idevid_elsewhere,
+        token_is_good,
+        group_is_full: group_is_full(c, request)?,
+        credential: match request.appraised().credential() {
+            Some(id) => credentials::facts(c, id, request.device(), basis.now)?,
+            None => CredentialFacts::NONE,
+        },
+        had_identity,
+        presented,
+    })
+}
+
+/// What a request is bound to, as it stands in the database.
+pub(super) enum Bound {
+    Nonce(Nonce),
+    Parent(Serial),
+}
+
+impl Bound {
+    /// The nonce, and the certificate that it was sent with, as columns.
+    pub(super) const fn columns(&self) -> (Option<&Nonce>, Option<&[u8; 16]>) {
+        match self {
+            Self::Nonce(nonce) => (Some(nonce), None),
+            Self::Parent(serial) => (None, Some(serial.as_bytes())),
+        }
+    }
+}
+
+/// What the request is bound to.
+pub(super) fn bound(request: &Authorized) -> Bound {
+    match request.basis().binding {
+        Binding::Nonce(nonce) => Bound::Nonce(nonce),
+        Binding::Certificate(serial) => Bound::Parent(serial),
+        // In the place of a nonce: no nonce of ours, which is authenticated, is ever the same.
+        Binding::Key => {
+            let key = request.appraised().csr().spki_sha256().as_slice();
+            let device = request.device().as_str().as_bytes();
+            Bound::Nonce(sha256(&[b"bound to its key\0".as_slice(), key, device].concat()))
+        }
+    }
+}
