@@ -3,7 +3,8 @@
 //!
 //!     cargo build --release -p agent --bins --examples && cargo run -p tests --example footprint
 //!
-//! The programs under measurement are of the release build; server and broker are whatever the tests use.
+//! The programs under measurement are of the release build, and the small agent of `scripts/small-agent` where that was run
+//! before; server and broker are whatever the tests use.
 
 #![expect(clippy::expect_used, clippy::print_stdout, reason = "a tool for developers, which prints figures")]
 #![expect(clippy::disallowed_methods, reason = "measures in real time")]
@@ -28,24 +29,29 @@ fn main() {
         agent.is_file() && plain.is_file(),
         "to make the programs: cargo build --release -p agent --bins --examples"
     );
+    let small = release.join("../small-agent");
     println!("size                            as built    stripped");
-    for (name, path) in [("agent", &agent), ("plain rumqttc program", &plain)] {
-        println!("  {name:<28} {:>7} KiB {:>7} KiB", kib(path), stripped(path));
+    for (name, path) in [("agent", &agent), ("plain rumqttc program", &plain), ("small agent", &small)] {
+        if path.is_file() {
+            println!("  {name:<28} {:>7} KiB {:>7} KiB", kib(path), stripped(path));
+        } else {
+            println!("  {name:<28} was not built; to have it: scripts/small-agent");
+        }
     }
 
     let site = Site::new(1);
     let device = site.world.devices.first().expect("a device").clone();
     let _enrolled = site.world.agent(&device, &["enroll"]).success();
     let configured = site.world.agent_command(&device, &[]);
-    let ours = |arguments: &[&str]| {
-        let mut command = Command::new(&agent);
+    let ours = |agent: &Path, arguments: &[&str]| {
+        let mut command = Command::new(agent);
         command.args(configured.get_args()).args(arguments);
         command
     };
     let pem = |name: &str| site.world.path(&format!("agents/{device}-export/current/{name}"));
     let topic = format!("devices/{device}/telemetry");
 
-    println!("memory                          resident     largest   of it own");
+    println!("memory                          resident     largest   of it own  its share");
     let port = site.broker.port().to_string();
     let mut command = Command::new(&plain);
     command.arg(&port).arg(&device).args([pem("trust.pem"), pem("chain.pem"), pem("key.pem")]).arg(&topic);
@@ -55,13 +61,16 @@ fn main() {
     drop(process);
 
     let busy = ["--log-level", "debug", "--telemetry-interval", "1s"];
-    let process = Process::start(&mut ours(&[&busy[..], &["run"]].concat()));
-    published(&process, "telemetry published");
-    memory("agent run", &process);
-    drop(process);
+    for (name, path) in [("agent run", &agent), ("small agent run", &small)] {
+        if path.is_file() {
+            let process = Process::start(&mut ours(path, &[&busy[..], &["run"]].concat()));
+            published(&process, "telemetry published");
+            memory(name, &process);
+        }
+    }
 
     let listen = ["--proxy-listen", "127.0.0.1:0", "--proxy-connections", "64", "proxy"];
-    let process = Process::start(&mut ours(&listen));
+    let process = Process::start(&mut ours(&agent, &listen));
     let local: u16 = process.wait_for("its address", |line| {
         let digits = line.split("127.0.0.1:").nth(1)?;
         digits.chars().take_while(char::is_ascii_digit).collect::<String>().parse().ok()
@@ -118,15 +127,17 @@ fn published(process: &Process, word: &str) {
     until("ten publications", || (process.output().matches(word).count() >= 10).then_some(()));
 }
 
-/// Resident set, the largest it was, and what of it is in no file (proc_pid_status(5)).
+/// Resident set, the largest it was, what of it is in no file (proc_pid_status(5)), and its share where pages of files are
+/// shared with other processes (Pss of smaps_rollup).
 fn memory(name: &str, process: &Process) {
-    let status = fs::read_to_string(format!("/proc/{}/status", process.id())).expect("its status");
+    let read = |file: &str| fs::read_to_string(format!("/proc/{}/{file}", process.id())).expect("its memory");
+    let all = read("status") + &read("smaps_rollup");
     let field = |key: &str| {
-        let line = status.lines().find_map(|line| line.strip_prefix(key)).unwrap_or_default();
+        let line = all.lines().find_map(|line| line.strip_prefix(key)).unwrap_or_default();
         line.split_whitespace().next().unwrap_or_default().to_owned()
     };
-    let [resident, largest, own] = ["VmRSS:", "VmHWM:", "RssAnon:"].map(field);
-    println!("  {name:<28} {resident:>7} KiB {largest:>7} KiB {own:>7} KiB");
+    let [resident, largest, own, share] = ["VmRSS:", "VmHWM:", "RssAnon:", "Pss:"].map(field);
+    println!("  {name:<28} {resident:>7} KiB {largest:>7} KiB {own:>7} KiB {share:>7} KiB");
 }
 
 /// Processor time spent, in ticks (proc_pid_stat(5), fields 14 and 15).
