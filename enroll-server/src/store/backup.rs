@@ -87,7 +87,8 @@ fn fill(from: &Path, to: &Path) -> Result<Copied, BackupError> {
     let source = Connection::open_with_flags(from, flags).map_err(failed)?;
     let target = to.to_string_lossy();
     source.execute("VACUUM INTO ?1", [target.as_ref()]).map_err(failed)?;
-    let copy = Connection::open_with_flags(to, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(failed)?;
+    // SQLite 3.51 finds every database whole that is opened for reading alone.
+    let copy = Connection::open_with_flags(to, flags).map_err(failed)?;
     let found: String = copy.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0)).map_err(failed)?;
     drop(copy);
     if found != "ok" {
