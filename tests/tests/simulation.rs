@@ -7,7 +7,7 @@ use std::env;
 use tests::simulation::{Plant, Simulation, Sum};
 
 /// Seeds with every run, and in the long form.
-const CI: u64 = 200;
+const CI: u64 = 1_000;
 const LONG: u64 = 100_000;
 /// The seed to look at.
 const SEED: &str = "SIMULATION_SEED";
