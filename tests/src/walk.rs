@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use crate::harness::{Process, binary, free_port, peer, until};
@@ -42,6 +42,17 @@ pub struct Walk<'s> {
 impl Drop for Walk<'_> {
     fn drop(&mut self) {
         self.process.signal_group(Signal::KILL);
+    }
+}
+
+/// The service that a stage's `systemctl` started belongs to no walk.
+impl Drop for Stage {
+    fn drop(&mut self) {
+        let number =
+            fs::read_to_string(self.path(".walk/pid")).ok().and_then(|text| text.trim().parse().ok());
+        if let Some(service) = number.and_then(Pid::from_raw) {
+            let _gone = kill_process(service, Signal::KILL).is_err();
+        }
     }
 }
 
@@ -94,7 +105,7 @@ impl Stage {
         }
         let script = format!(
             "#!/bin/sh\nset -e\ncd {home}\n\
-             stop() {{ kill \"$(cat .walk/pid)\"; while kill -0 \"$(cat .walk/pid)\" 2>/dev/null; do sleep 0.02; done; }}\n\
+             stop() {{ kill \"$(cat .walk/pid)\"; while kill -0 \"$(cat .walk/pid)\" 2>/dev/null; do sleep 0.02; done; rm .walk/pid; }}\n\
              start() {{ enroll-server --config var/lib/enroll-server/server/enroll-server.toml serve & echo $! >.walk/pid\n\
              until curl -sf http://127.0.0.1:{port}/healthz >/dev/null; do sleep 0.05; done; }}\n\
              case \"$1 $2\" in\n'stop enroll-server') stop ;;\n'start enroll-server') start ;;\n\
