@@ -60,7 +60,7 @@ impl Schemas {
         self.requests.subschema_for::<T>().to_value()
     }
 
-    /// The fields of a type, each with its description, and whether it is wanted.
+    /// The fields of a type by name, each with its description, and whether it is wanted.
     pub(super) fn fields_of<T: JsonSchema>(&mut self) -> Vec<Field> {
         let schema = T::json_schema(&mut self.requests).to_value();
         let wanted = wanted(&schema);
@@ -70,7 +70,10 @@ impl Schemas {
             name: name.clone(),
             schema: schema.clone(),
         };
-        properties.iter().map(field).collect()
+        let mut fields: Vec<Field> = properties.iter().map(field).collect();
+        // In which order an object gives its fields depends on what else is built (serde_json's `preserve_order`).
+        fields.sort_unstable_by(|one, other| one.name.cmp(&other.name));
+        fields
     }
 
     /// Whether a type has fields at all.
