@@ -80,37 +80,32 @@ impl Problem {
         }
     }
 
-    /// One log line with the operator's reason: loud where the server is at fault.
+    /// One log line with the operator's reason.
     pub(super) fn log(&self, endpoint: &'static str, device: Option<&DeviceId>) {
-        let reject = self.reject();
-        let device = device.map(tracing::field::display);
         let reason = chain(self);
-        let (action, trace_id) = (reject.operator_action(), spans::trace());
         if self.later().is_some() {
+            let device = device.map(tracing::field::display);
             // One line for each would be a load of its own; the counters say how many.
             tracing::debug!(endpoint, device, reason, "told to come again");
-        } else if reject.http_status() >= 500 {
-            tracing::error!(
-                endpoint,
-                device,
-                refusal = reject.name(),
-                reason,
-                action,
-                trace_id,
-                "not served"
-            );
         } else {
-            tracing::info!(
-                endpoint,
-                device,
-                refusal = reject.name(),
-                rule = self.rule(),
-                reason,
-                action,
-                trace_id,
-                "refused"
-            );
+            log_refusal((endpoint, device), self.reject(), self.rule(), reason);
         }
+    }
+}
+
+/// The line of a refusal, of whatever protocol: loud where the server is at fault.
+pub(super) fn log_refusal(
+    (endpoint, device): (&'static str, Option<&DeviceId>),
+    reject: Reject,
+    rule: &'static str,
+    reason: String,
+) {
+    let (device, refusal) = (device.map(tracing::field::display), reject.name());
+    let (action, trace_id) = (reject.operator_action(), spans::trace());
+    if reject.http_status() >= 500 {
+        tracing::error!(endpoint, device, refusal, reason, action, trace_id, "not served");
+    } else {
+        tracing::info!(endpoint, device, refusal, rule, reason, action, trace_id, "refused");
     }
 }
 

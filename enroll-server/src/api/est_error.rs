@@ -11,13 +11,12 @@ use axum::http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, Response, StatusCode};
 use shared::{DeviceId, Reject};
 
-use super::error::{Problem, retry_after};
+use super::error::{Problem, log_refusal, retry_after};
 use super::est::PLAIN;
 use super::public::typed;
 use crate::admission::Later;
 use crate::est::{BasicError, BodyError, ClientError};
 use crate::issuance::{Denied, chain, rule_of};
-use crate::telemetry::traces::spans;
 
 /// Why a request is refused.
 #[derive(Debug, thiserror::Error)]
@@ -109,31 +108,8 @@ impl EstProblem {
         if let Self::Problem(problem) = self {
             return problem.log(endpoint, device);
         }
-        let (reject, device, reason) = (self.reject(), device.map(tracing::field::display), chain(self));
-        let (action, trace_id) = (reject.operator_action(), spans::trace());
-        if reject.http_status() >= 500 {
-            tracing::error!(
-                endpoint,
-                device,
-                refusal = reject.name(),
-                reason,
-                action,
-                trace_id,
-                "not served"
-            );
-        } else {
-            let rule = rule_of(reject);
-            tracing::info!(
-                endpoint,
-                device,
-                refusal = reject.name(),
-                rule,
-                reason,
-                action,
-                trace_id,
-                "refused"
-            );
-        }
+        let reject = self.reject();
+        log_refusal((endpoint, device), reject, rule_of(reject), chain(self));
     }
 
     pub(super) fn response(&self, busy: Duration) -> Response<Body> {
