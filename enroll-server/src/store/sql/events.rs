@@ -19,23 +19,9 @@ pub(super) fn add(c: &Connection, event: &NewEvent) -> Result<(), StoreError> {
         Some(actor) if *actor != caller.actor => (actor.to_string(), None, None),
         _ => (caller.actor.to_string(), caller.source, caller.action),
     };
-    let salt = log::salt()?;
-    let values = params![
-        secs(event.at),
-        event.kind.name(),
-        event.kind.severity().name(),
-        event.device.as_ref().map(DeviceId::as_str),
-        event.reason,
-        event.evidence_sha256,
-        actor,
-        source,
-        action,
-        event.detail,
-        salt
-    ];
-    let number = c.prepare_cached(sql)?.query_row(values, |row| unsigned(row, "number"))?;
-    let row = Event {
-        number,
+    let mut row = Event {
+        // The database gives it.
+        number: 0,
         at: event.at,
         kind: event.kind.name().to_owned(),
         severity: event.kind.severity().name().to_owned(),
@@ -45,9 +31,23 @@ pub(super) fn add(c: &Connection, event: &NewEvent) -> Result<(), StoreError> {
         actor,
         source,
         action,
-        salt: Some(salt.to_vec()),
+        salt: Some(log::salt()?.to_vec()),
         detail: event.detail.clone(),
     };
+    let values = params![
+        secs(row.at),
+        row.kind,
+        row.severity,
+        row.device,
+        row.reason,
+        row.evidence_sha256,
+        row.actor,
+        row.source,
+        row.action,
+        row.detail,
+        row.salt
+    ];
+    row.number = c.prepare_cached(sql)?.query_row(values, |row| unsigned(row, "number"))?;
     log::event(c, &row)
 }
 
