@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use shared::{DeviceId, UnixTime};
 
 use super::Api;
-use super::call::{Bounded, Commas, MAX_EXACT, Maybe, PAGE, PageSize, Query, Refusal};
+use super::call::{Bounded, Commas, MAX_EXACT, Maybe, PageSize, Query, Refusal};
+use super::selected::rows;
 use crate::audit::{EventKind, Severity};
 use crate::store::{Event, EventQuery};
 use crate::written::Text;
@@ -43,13 +44,12 @@ pub(super) struct Page {
 /// Events by rising number, from the one after `after`.
 pub(super) async fn events(api: Arc<Api>, Query(asked): Query<Asked>) -> Result<Page, Refusal> {
     let after = asked.after.0.map_or(0, Bounded::get);
-    let limit = asked.limit.0.and_then(|limit| u32::try_from(limit.get()).ok());
     let query = EventQuery {
         kinds: asked.kind.0,
         device: asked.device.value(),
         since: asked.since.0.map(|since| UnixTime::from_secs(since.get())),
         severity: asked.severity.value(),
-        ..EventQuery::after(after, limit.unwrap_or(PAGE))
+        ..EventQuery::after(after, rows(&asked.limit))
     };
     let events = api.admin.find_events(query).await?;
     let next = events.last().map_or(after, |event| event.number);

@@ -19,8 +19,12 @@ pub(super) fn selection(group: Option<GroupName>, tag: Option<Tag>) -> Result<Se
 }
 
 pub(super) fn page(after: Maybe<Text<DeviceId>>, limit: Maybe<PageSize>) -> Page {
-    let limit = limit.0.and_then(|limit| u32::try_from(limit.get()).ok());
-    Page { after: after.value(), limit: limit.unwrap_or(PAGE) }
+    Page { after: after.value(), limit: rows(&limit) }
+}
+
+/// How many rows a page has at most.
+pub(super) fn rows(limit: &Maybe<PageSize>) -> u32 {
+    limit.0.and_then(|limit| u32::try_from(limit.get()).ok()).unwrap_or(PAGE)
 }
 
 /// Says what [`selection`] wants, of a type or of each of its variants.
