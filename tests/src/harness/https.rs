@@ -116,16 +116,9 @@ pub fn try_https(port: u16, config: ClientConfig, path: &str, body: Option<&[u8]
 /// Where the connection breaks.
 #[must_use]
 pub fn operator(port: u16, root: &[u8], token: &str, path: &str) -> Reply {
-    let mut stream = connect(port, client_config(root, None));
-    let head = format!(
-        "POST {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nAuthorization: Bearer {token}\r\n\
-         Content-Length: 0\r\n\r\n"
-    );
-    stream
-        .write_all(head.as_bytes())
-        .and_then(|()| stream.flush())
-        .unwrap_or_else(|error| panic!("{path}: {error}"));
-    parse(&read_answer(&mut stream).unwrap_or_else(|error| panic!("{path}: {error}")))
+    let headers = format!("Authorization: Bearer {token}\r\nContent-Length: 0\r\n");
+    send(connect(port, client_config(root, None)), &format!("POST {path}"), &headers, &[])
+        .unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
 /// Sends one request without TLS.
@@ -141,16 +134,21 @@ pub fn http(port: u16, path: &str) -> Reply {
 ///
 /// # Errors
 /// Where the connection breaks before the whole answer is there, or the answer is not HTTP.
-pub fn exchange(mut stream: impl Read + Write, path: &str, body: Option<&[u8]>) -> std::io::Result<Reply> {
-    let head = match body {
-        Some(body) => format!(
-            "POST {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: {}\r\nContent-Length: {}\r\n\r\n",
-            shared::endpoint::MEDIA_TYPE,
-            body.len()
-        ),
-        None => format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"),
-    };
-    stream.write_all(&[head.as_bytes(), body.unwrap_or_default()].concat())?;
+pub fn exchange(stream: impl Read + Write, path: &str, body: Option<&[u8]>) -> std::io::Result<Reply> {
+    let Some(body) = body else { return send(stream, &format!("GET {path}"), "", &[]) };
+    let kind = shared::endpoint::MEDIA_TYPE;
+    let headers = format!("Content-Type: {kind}\r\nContent-Length: {}\r\n", body.len());
+    send(stream, &format!("POST {path}"), &headers, body)
+}
+
+/// Sends one request, whose first line begins with `call` (method and path), with these headers, each with its line end,
+/// besides those of every request; reads the answer to its end.
+///
+/// # Errors
+/// As [`exchange`].
+pub fn send(mut stream: impl Read + Write, call: &str, headers: &str, body: &[u8]) -> std::io::Result<Reply> {
+    let head = format!("{call} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}\r\n");
+    stream.write_all(&[head.as_bytes(), body].concat())?;
     stream.flush()?;
     let answer = read_answer(&mut stream)?;
     parsed(&answer)

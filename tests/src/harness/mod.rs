@@ -25,9 +25,9 @@ pub mod tpm_fleet;
 mod wait;
 mod world;
 
-pub use binaries::{binary, peer};
+pub use binaries::{binary, peer, python_peer};
 pub use device::{Csr, HandDevice, post, written};
-pub use https::{ClientKey, Reply, client_config, connect, exchange, http, https, operator, try_https};
+pub use https::{ClientKey, Reply, client_config, connect, exchange, http, https, operator, send, try_https};
 pub use issue::{
     Order, certify, certify_by_client, certify_by_impostor, certify_by_stranger, certify_changed,
 };

@@ -1,11 +1,13 @@
 //! A collector of traces, which reads them by definitions that are not ours.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 use serde_json::Value as Json;
 
+use super::binaries::python_peer;
 use super::process::Process;
+use crate::page::repository;
 
 /// A running collector.
 #[derive(Debug)]
@@ -87,17 +89,10 @@ impl Span {
 
 /// A Python that has the definitions: that of scripts/test, or the system's.
 fn python() -> PathBuf {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/otlp/bin/python3");
-    let known = [here, PathBuf::from("python3")];
-    let has = |python: &PathBuf| {
-        let tried =
-            Command::new(python).args(["-c", "import opentelemetry.proto.trace.v1.trace_pb2"]).output();
-        tried.is_ok_and(|tried| tried.status.success())
-    };
-    known.into_iter().find(has).unwrap_or_else(|| {
-        panic!(
-            "opentelemetry-proto is not there; install it: python3 -m venv target/otlp && \
-             target/otlp/bin/pip install opentelemetry-proto==1.45.2"
-        )
+    let here = repository().join("target/otlp/bin/python3");
+    python_peer(("otlp", "opentelemetry-proto==1.45.2"), [here, PathBuf::from("python3")], |python| {
+        let mut tried = Command::new(python);
+        tried.args(["-c", "import opentelemetry.proto.trace.v1.trace_pb2"]);
+        tried.output().is_ok_and(|tried| tried.status.success())
     })
 }

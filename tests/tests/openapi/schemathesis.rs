@@ -7,7 +7,8 @@ use std::process::Command;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
-use tests::harness::{Finished, run};
+use tests::harness::{Finished, python_peer, run};
+use tests::page::repository;
 
 use crate::Site;
 
@@ -93,13 +94,8 @@ impl Run<'_> {
 
 /// Schemathesis: the one named in `SCHEMATHESIS`, or that of scripts/test.
 fn program() -> PathBuf {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/schemathesis/bin/schemathesis");
+    let here = repository().join("target/schemathesis/bin/schemathesis");
     let named = std::env::var_os("SCHEMATHESIS").map(PathBuf::from);
-    let found = named.into_iter().chain([here]).find(|program| program.is_file());
-    found.unwrap_or_else(|| {
-        panic!(
-            "schemathesis is not there; install it: python3 -m venv target/schemathesis && \
-             target/schemathesis/bin/pip install schemathesis==4.32.5"
-        )
-    })
+    let places = named.into_iter().chain([here]);
+    python_peer(("schemathesis", "schemathesis==4.32.5"), places, Path::is_file)
 }
