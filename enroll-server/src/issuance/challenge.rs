@@ -1,9 +1,11 @@
 //! The answer to a challenge request, credentials for TPMs included.
 
 use shared::UnixTime;
-use shared::message::latest::{Challenge, EvidenceKind, Nonce};
+use shared::message::latest::{Challenge, ChallengeRequest, EvidenceKind, Nonce};
 
-use super::Issuance;
+use super::draft::Draft;
+use super::{Denied, Issuance};
+use crate::store::Asked;
 use crate::tpm_credential::{CredentialError, Introduced};
 
 /// A challenge that was made.
@@ -33,6 +35,35 @@ impl Challenged {
 }
 
 impl Issuance {
+    /// Makes a challenge, and remembers nothing of it.
+    ///
+    /// # Errors
+    /// Where the device offers no evidence that the policy accepts, or a TPM does not introduce itself.
+    pub async fn challenge(&self, request: &ChallengeRequest<'_>) -> Result<Challenged, Denied> {
+        let now = self.now();
+        let mut draft = self.draft(Asked::Challenge, &request.device, None, now);
+        let kind = self.kind_for(request, &mut draft, now).await;
+        let (kind, renewal_wanted) = self.closed(draft, kind)?;
+        let made = self.parts.nonces.make(&request.device, now, self.parts.nonce_lifetime);
+        let (nonce, valid_until) = made.ok_or(Denied::Random)?;
+        let credential = match kind {
+            EvidenceKind::Tpm2 => Some(self.tpm_credential(request.introduction, &nonce)?),
+            _ => None,
+        };
+        Ok(Challenged { server_time: now, nonce, valid_until, kind, credential, renewal_wanted })
+    }
+
+    /// The kind of evidence to ask for.
+    async fn kind_for(
+        &self,
+        request: &ChallengeRequest<'_>,
+        draft: &mut Draft,
+        now: UnixTime,
+    ) -> Result<(EvidenceKind, bool), Denied> {
+        let snapshot = self.parts.store.snapshot(&request.device, now).await?;
+        Ok((draft.kind_for(&request.kinds, snapshot.known.as_ref())?, snapshot.renewal_wanted))
+    }
+
     /// The credential for the TPM that introduces itself: its secret can be computed again from the nonce.
     pub(super) fn tpm_credential(
         &self,

@@ -16,7 +16,8 @@ use ca::{IssueError, LdevidProfile, LintError};
 use shared::message::latest::EvidenceKind;
 use shared::{DeviceId, Reject, UnixTime};
 
-use super::{Denied, Evidence, stored, token_hash};
+use super::Denied;
+use super::evidence::{Evidence, stored, token_hash};
 use crate::policies::{InForce, Pinned};
 use crate::store::{Asked, NewAppraisal, Opinion, Ruled};
 

@@ -1,19 +1,24 @@
 //! Sets a server up and runs it.
 
+mod chores;
+mod error;
 mod init;
 mod issuing_key;
 mod load;
+mod open;
 mod restored;
 mod server;
 
+pub use error::StartError;
 pub use init::{
     Guard, InitError, InitOptions, InitReport, OfflineRoot, TpmGuard, default_hosts, init, init_with,
 };
 pub(crate) use issuing_key::open as open_issuing_key;
 pub use issuing_key::{PASSPHRASE, new_passphrase, passphrase};
 pub use load::LoadError;
+pub use open::{AtRest, open_admin, open_to_explain, start_at_rest};
 pub use restored::RestoredError;
-pub use server::{AtRest, Bound, Options, Server, StartError, open_admin, open_to_explain, start_at_rest};
+pub use server::{Bound, Options, Server};
 
 /// The name of a log of which no address is known.
 fn log_origin_of(tenant: &str) -> String {
@@ -23,5 +28,5 @@ fn log_origin_of(tenant: &str) -> String {
 pub(crate) use issuing_key::open as open_key;
 pub(crate) use load::{ca_certificate, certificates, read as read_file};
 #[cfg(test)]
-pub(crate) use server::open;
-pub(crate) use server::open_store;
+pub(crate) use open::open;
+pub(crate) use open::open_store;

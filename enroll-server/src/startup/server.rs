@@ -1,43 +1,38 @@
 //! A running server: its tasks, its addresses, its end.
 
 use core::net::SocketAddr;
-use core::time::Duration;
 use std::sync::Arc;
 
-use ca::CrlAddress;
-use ca::trust_chain::TrustChain;
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
-use super::load::{LoadError, check_issuing, check_trust, issuer_without_key, load, root_source};
-use super::restored::{self, RestoredError};
+use super::chores::{keep_records, write_refusals};
+use super::error::StartError;
+use super::load::LoadError;
+use super::open::{Opened, keeper, open, publisher};
 use crate::admin::Admin;
 use crate::admission::Gate;
 use crate::api::{self, Api};
-use crate::audit::{ADMIN_TOKEN, Actor, Caller, Refusals, Repeated};
-use crate::authorities::{Authorities, InOffice};
+use crate::audit::{ADMIN_TOKEN, Actor, Refusals, Repeated};
 use crate::brokers::Brokers;
 use crate::clock::Clock;
-use crate::config::{Config, ConfigError, Est};
+use crate::config::{Config, Est};
 use crate::dashboard::{self, Dashboard};
 use crate::est;
 use crate::failpoint::Hook;
-#[cfg(any(test, feature = "plants"))]
-use crate::failpoint::Plant;
-use crate::in_force::InForce;
-use crate::issuance::{Denied, Issuance, Journal, Parts, Recovered, chain};
-use crate::mqtt::{Identity, IdentityError, Teller, TellerParts};
+use crate::issuance::{Journal, Recovered};
+use crate::mqtt::{Identity, Teller, TellerParts};
 use crate::ocsp::Ocsp;
 use crate::policies;
-use crate::revocation::{PublishError, Publisher, Revocations};
-use crate::rollover::{Follower, Lineup, load_trust, tls_settings};
-use crate::serve::{Site, Tls, serve, stopped};
-use crate::store::{Partitioning, SERVING_CACHE_KIB, SqlStore, SqliteOptions, Store, StoreError};
+use crate::revocation::Revocations;
+use crate::rollover::Follower;
+use crate::serve::{Site, Tls, serve};
+use crate::store::Store;
 use crate::telemetry::{Metrics, OnDisk, SpanCounts};
 use crate::tls::Following;
-use crate::transparency_log::{Folder, Keeper, LogKey, LogKeyError};
-use crate::webhook::{Courier, Sender, WebhookError};
+use crate::transparency_log::Folder;
+use crate::webhook::{Courier, Sender};
 
 /// What a program that runs the server inside itself can add.
 #[derive(Clone, Debug, Default)]
@@ -49,46 +44,6 @@ pub struct Options {
     /// The planted bug that the test of the start has to find: the lists are made when someone comes to it.
     #[cfg(test)]
     pub(crate) publishes_late: bool,
-}
-
-/// Why the server did not start.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// The configuration cannot be read, or has mistakes.
-    #[error(transparent)]
-    Config(#[from] ConfigError),
-    /// A file cannot be used.
-    #[error(transparent)]
-    Load(#[from] LoadError),
-    /// The address cannot be listened on.
-    #[error("{address}: cannot listen there")]
-    Listen {
-        /// The address.
-        address: SocketAddr,
-        /// What the system says.
-        source: std::io::Error,
-    },
-    /// The store cannot be opened.
-    #[error("the store cannot be opened")]
-    Store(#[from] StoreError),
-    /// The database is older than what was published, and that cannot be brought in.
-    #[error(transparent)]
-    Restored(#[from] RestoredError),
-    /// What a crash left open cannot be finished.
-    #[error("what the last run left open cannot be finished")]
-    Recovery(#[source] Denied),
-    /// A webhook cannot be used.
-    #[error(transparent)]
-    Webhook(#[from] WebhookError),
-    /// The key of the log cannot be used.
-    #[error(transparent)]
-    LogKey(#[from] LogKeyError),
-    /// The server cannot show itself at the brokers.
-    #[error("[mqtt] cannot be used")]
-    Mqtt(#[from] IdentityError),
-    /// The revocation list cannot be published.
-    #[error("the revocation list cannot be published")]
-    Crl(#[from] PublishError),
 }
 
 /// Addresses the server is bound to.
@@ -120,14 +75,6 @@ pub struct Server {
     stop: watch::Sender<bool>,
     tasks: Vec<JoinHandle<()>>,
 }
-
-/// How often counted refusals are written to the audit trail.
-const AUDIT: Duration = Duration::from_secs(30);
-
-/// How often records of refusals are written.
-const RECORD: Duration = Duration::from_millis(500);
-/// How often it is looked for records that are older than they are kept.
-const PRUNE: Duration = Duration::from_secs(600);
 
 impl Server {
     /// Starts a server on the current tokio runtime. It serves when this returns: what the last run left open is
@@ -399,220 +346,9 @@ impl Drop for Server {
     }
 }
 
-/// A server's parts, before anything runs.
-pub(crate) struct Opened {
-    pub(crate) issuance: Issuance,
-    pub(crate) trust: Arc<InForce<TrustChain>>,
-    pub(crate) tls: Arc<InForce<rustls::ServerConfig>>,
-    pub(crate) lineup: Lineup,
-    /// Of the rollovers, before anything was read.
-    pub(crate) generation: u64,
-}
-
-/// Reads the files and opens the store.
-pub(crate) async fn open(config: &Config, clock: &Arc<dyn Clock>, hook: Hook) -> Result<Opened, StartError> {
-    let store = open_store_with(config, |options| {
-        options.cache_kib = SERVING_CACHE_KIB;
-        #[cfg(any(test, feature = "plants"))]
-        {
-            options.commits_without_sync = hook.has(Plant::CommitsWithoutSync);
-        }
-    })?;
-    let generation = store.rollover_generation().await?;
-    let lineup = Lineup::of(config, &store.rollovers().await?)?;
-    let trust = load_trust(config, store.as_ref(), clock.now()).await?;
-    check_trust(config, &trust, &lineup)?;
-    check_issuing(config, &lineup)?;
-    let authorities = lineup.authorities(store.as_ref(), None, clock.now()).await?;
-    #[cfg(any(test, feature = "plants"))]
-    let believes = hook.has(Plant::BelievesOldDatabase);
-    #[cfg(not(any(test, feature = "plants")))]
-    let believes = false;
-    if !believes {
-        restored::look(config, &store, &authorities, clock.now()).await?;
-    }
-    let tls = tls_settings(config, &authorities, clock)?;
-    let issuance = issuance(config, clock, store, authorities, hook)?;
-    let (trust, tls) = (Arc::new(InForce::new(trust)), Arc::new(InForce::new(tls)));
-    Ok(Opened { issuance, trust, tls, lineup, generation })
-}
-
-/// A server that has started and serves nobody.
-#[derive(Debug)]
-pub struct AtRest {
-    /// Issues, on the files and the store of the server.
-    pub issuance: Issuance,
-    /// What the last run left open, and what became of it.
-    pub recovered: Recovered,
-    /// Keeps the log; after its first round.
-    pub log: Keeper,
-}
-
-/// Does what a start does up to its listeners: finishes what the last run left open, publishes the revocation list,
-/// brings the log up to date. For programs that look after a server's files, such as the tests of its faults.
-///
-/// # Errors
-/// As [`Server::start`].
-pub async fn start_at_rest(
-    config: &Config,
-    clock: &Arc<dyn Clock>,
-    hook: Hook,
-) -> Result<AtRest, StartError> {
-    let issuance = open(config, clock, hook.clone()).await?.issuance;
-    let recovered = issuance.recover().await.map_err(StartError::Recovery)?;
-    publisher(config, &issuance, clock)?.publish_if_due().await?;
-    let log = Box::pin(keeper(config, issuance.store(), clock, hook)).await?;
-    Ok(AtRest { issuance, recovered, log })
-}
-
-/// An issuance that explains, on the files and the store of `config`, whether or not a server runs on them. The
-/// CA's key is not read, and nothing can be issued.
-///
-/// # Errors
-/// Where a file cannot be used, or the store cannot be opened.
-pub async fn open_to_explain(config: &Config, clock: &Arc<dyn Clock>) -> Result<Issuance, StartError> {
-    let store = open_store(config)?;
-    let issuer = Arc::new(issuer_without_key(&config.files)?);
-    let opened = Authorities::open(store.as_ref(), issuer, Vec::new(), clock.now()).await;
-    issuance(config, clock, store, opened.map_err(LoadError::from)?, Hook::default())
-}
-
-fn issuance(
-    config: &Config,
-    clock: &Arc<dyn Clock>,
-    store: Arc<dyn Store>,
-    authorities: Authorities,
-    hook: Hook,
-) -> Result<Issuance, StartError> {
-    let loaded = load(config)?;
-    let parts = Parts {
-        store,
-        authorities: Arc::new(InOffice::new(authorities)),
-        profile: loaded.profile,
-        nonces: loaded.nonces,
-        wrapping: loaded.wrapping,
-        nonce_lifetime: config.nonce_lifetime,
-        policies: loaded.policies,
-        refusals: Arc::default(),
-        hook,
-    };
-    Ok(Issuance::new(parts, Arc::clone(clock)).behind(Gate::new(config.admission.clone())))
-}
-
-/// The operator's hand on the store of `config`, whether or not a server runs on it. What it changes is put down to
-/// the operator who runs this process, and to its command line.
-///
-/// # Errors
-/// Where the store cannot be opened.
-pub fn open_admin(config: &Config, clock: Arc<dyn Clock>) -> Result<Admin, StoreError> {
-    Ok(Admin::new(open_store(config)?, clock).acting_as(Caller::this_operator()))
-}
-
-/// The store of `config`.
-pub(crate) fn open_store(config: &Config) -> Result<Arc<dyn Store>, StoreError> {
-    open_store_with(config, |_| {})
-}
-
-/// As [`open_store`]; `change` what is said to SQLite, where that is the store.
-fn open_store_with(
-    config: &Config,
-    change: impl FnOnce(&mut SqliteOptions),
-) -> Result<Arc<dyn Store>, StoreError> {
-    let address = config.certificates.crl_url.as_deref().and_then(|url| CrlAddress::parse(url).ok());
-    let partitioning = address
-        .filter(CrlAddress::is_partitioned)
-        .map(|address| Partitioning { address, size: config.crl.partition_size });
-    if let Some(postgres) = &config.postgres {
-        let mut options = postgres.options()?;
-        options.records = config.records;
-        options.partitioning = partitioning;
-        return Ok(Arc::new(SqlStore::postgres(&options)?));
-    }
-    let mut options = SqliteOptions::new(&config.files.store);
-    options.max_mib = config.limits.store_mib;
-    options.records = config.records;
-    options.partitioning = partitioning;
-    change(&mut options);
-    Ok(Arc::new(SqlStore::sqlite(&options)?))
-}
-
-fn publisher(config: &Config, issuance: &Issuance, clock: &Arc<dyn Clock>) -> Result<Publisher, LoadError> {
-    let (store, in_office) = (Arc::clone(issuance.store()), Arc::clone(issuance.in_office()));
-    let publisher = Publisher::new(store, in_office, Arc::clone(clock), config.crl.clone());
-    Ok(publisher.with_root(root_source(config)?))
-}
-
-/// The keeper of the log, after its first round. That the log is not as it should be stops no device; `readyz` says it.
-async fn keeper(
-    config: &Config,
-    store: &Arc<dyn Store>,
-    clock: &Arc<dyn Clock>,
-    hook: Hook,
-) -> Result<Keeper, StartError> {
-    let begun = store.log_head().await?.note.is_some();
-    let key = LogKey::open(&config.files.log_key, &super::log_origin_of(&config.tenant), begun)?;
-    let folder = Arc::new(Folder::new(config.transparency.folder.clone()));
-    let (store, clock, interval) = (Arc::clone(store), Arc::clone(clock), config.transparency.interval);
-    let mut keeper = Keeper::new(store, folder, Arc::new(key), clock, interval, hook);
-    if let Err(error) = keeper.round().await {
-        tracing::warn!(error = chain(&error), "the log got no checkpoint at the start");
-    }
-    Ok(keeper)
-}
-
 async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
     let failed = |source| StartError::Listen { address, source };
     let listener = TcpListener::bind(address).await.map_err(failed)?;
     let bound = listener.local_addr().map_err(failed)?;
     Ok((listener, bound))
-}
-
-/// Writes the records of refusals that wait, and drops records that are older than they are kept.
-async fn keep_records(
-    records: Arc<Journal>,
-    store: Arc<dyn Store>,
-    clock: Arc<dyn Clock>,
-    mut stop: watch::Receiver<bool>,
-) {
-    let mut since_pruned = PRUNE;
-    loop {
-        tokio::select! {
-            () = stopped(&mut stop) => return,
-            () = tokio::time::sleep(RECORD) => since_pruned += RECORD,
-        }
-        if let Err(error) = records.write(store.as_ref()).await {
-            tracing::warn!(error = chain(&error), "refusals could not be recorded");
-        }
-        if since_pruned >= PRUNE {
-            match store.prune_appraisals(clock.now()).await {
-                // As long as there are some, they go with every round.
-                Ok(1..) => {}
-                Ok(0) => since_pruned = Duration::ZERO,
-                Err(error) => tracing::warn!(error = chain(&error), "old records could not be dropped"),
-            }
-        }
-    }
-}
-
-async fn write_refusals(
-    (refusals, repeated): (Arc<Refusals>, Arc<Repeated>),
-    store: Arc<dyn Store>,
-    clock: Arc<dyn Clock>,
-    mut stop: watch::Receiver<bool>,
-) {
-    loop {
-        tokio::select! {
-            () = stopped(&mut stop) => return,
-            () = tokio::time::sleep(AUDIT) => {}
-        }
-        if let Err(error) = refusals.write(store.as_ref(), clock.now()).await {
-            tracing::warn!(error = chain(&error), "counted refusals could not be written to the audit trail");
-        }
-        if let Err(error) = repeated.write(store.as_ref()).await {
-            tracing::warn!(
-                error = chain(&error),
-                "repeated refusals could not be written to the audit trail"
-            );
-        }
-    }
 }

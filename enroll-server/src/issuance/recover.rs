@@ -1,0 +1,52 @@
+//! What a crash left open, at the next start.
+
+use ca::{IssueError, RecordedIntent as _};
+
+use super::{Denied, Issuance, chain};
+
+/// What [`Issuance::recover`] did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Recovered {
+    /// Intents that were signed and stored now.
+    pub finished: usize,
+    /// Intents that were given up.
+    pub voided: usize,
+    /// Intents that are still open, because the CA's key does not answer.
+    pub left: usize,
+}
+
+impl Issuance {
+    /// Finishes or voids what a crash left open. To be called before the first request.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn recover(&self) -> Result<Recovered, Denied> {
+        let mut recovered = Recovered::default();
+        let open = self.parts.store.open_intents().await?;
+        match self.may_sign().await {
+            Err(Denied::SigningStopped(_)) => return Ok(Recovered { left: open.len(), ..recovered }),
+            other => other?,
+        }
+        for recorded in open {
+            let (serial, now) = (recorded.serial(), self.now());
+            match self.finish(recorded, now).await {
+                Ok(_) => recovered.finished += 1,
+                Err(Denied::Store(error)) => return Err(Denied::Store(error)),
+                // It can never be signed any more.
+                Err(
+                    denied
+                    @ (Denied::Ca(IssueError::Lint(_)) | Denied::NoAuthority(_) | Denied::Withdrawn(_)),
+                ) => {
+                    self.parts.store.void(serial, denied.to_string(), now).await?;
+                    recovered.voided += 1;
+                }
+                // The key does not answer for now: the device's own repetition takes it up again.
+                Err(denied) => {
+                    tracing::warn!(%serial, error = chain(&denied), "an open intent could not be signed");
+                    recovered.left += 1;
+                }
+            }
+        }
+        Ok(recovered)
+    }
+}

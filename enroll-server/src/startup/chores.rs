@@ -1,0 +1,71 @@
+//! What a running server does by itself beside its requests: writes down refusals, drops old records.
+
+use core::time::Duration;
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use crate::audit::{Refusals, Repeated};
+use crate::clock::Clock;
+use crate::issuance::{Journal, chain};
+use crate::serve::stopped;
+use crate::store::Store;
+
+/// How often counted refusals are written to the audit trail.
+const AUDIT: Duration = Duration::from_secs(30);
+
+/// How often records of refusals are written.
+const RECORD: Duration = Duration::from_millis(500);
+/// How often it is looked for records that are older than they are kept.
+const PRUNE: Duration = Duration::from_secs(600);
+
+/// Writes the records of refusals that wait, and drops records that are older than they are kept.
+pub(super) async fn keep_records(
+    records: Arc<Journal>,
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    mut stop: watch::Receiver<bool>,
+) {
+    let mut since_pruned = PRUNE;
+    loop {
+        tokio::select! {
+            () = stopped(&mut stop) => return,
+            () = tokio::time::sleep(RECORD) => since_pruned += RECORD,
+        }
+        if let Err(error) = records.write(store.as_ref()).await {
+            tracing::warn!(error = chain(&error), "refusals could not be recorded");
+        }
+        if since_pruned >= PRUNE {
+            match store.prune_appraisals(clock.now()).await {
+                // As long as there are some, they go with every round.
+                Ok(1..) => {}
+                Ok(0) => since_pruned = Duration::ZERO,
+                Err(error) => tracing::warn!(error = chain(&error), "old records could not be dropped"),
+            }
+        }
+    }
+}
+
+/// Writes counted and repeated refusals to the audit trail.
+pub(super) async fn write_refusals(
+    (refusals, repeated): (Arc<Refusals>, Arc<Repeated>),
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    mut stop: watch::Receiver<bool>,
+) {
+    loop {
+        tokio::select! {
+            () = stopped(&mut stop) => return,
+            () = tokio::time::sleep(AUDIT) => {}
+        }
+        if let Err(error) = refusals.write(store.as_ref(), clock.now()).await {
+            tracing::warn!(error = chain(&error), "counted refusals could not be written to the audit trail");
+        }
+        if let Err(error) = repeated.write(store.as_ref()).await {
+            tracing::warn!(
+                error = chain(&error),
+                "repeated refusals could not be written to the audit trail"
+            );
+        }
+    }
+}
