@@ -15,7 +15,7 @@ use crate::store::{Partitioning, RecordLimits};
 const IMPORT_CACHE_KIB: u32 = 64 * 1024;
 /// Where requests are served: what one of them touches is less, and SQLite goes through the whole cache at a commit that
 /// balanced a tree (3.51 does it under the page number of the lock byte).
-pub(crate) const SERVING_CACHE_KIB: u32 = 16 * 1024;
+pub(crate) const SERVING_CACHE_KIB: u32 = 4 * 1024;
 
 /// How a SQLite database is opened.
 #[derive(Clone, Debug)]
