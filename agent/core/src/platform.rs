@@ -301,6 +301,10 @@ pub enum TransportError {
     /// No address, no route, or nobody listens.
     #[error("the server cannot be reached")]
     Unreachable,
+    /// The server ended the connection before it had proved who it is. It cannot have seen a client certificate by then,
+    /// which goes out last (RFC 8446, section 2): a server with too much to do, or one that went away.
+    #[error("the server closed the connection before it showed itself")]
+    TurnedAway,
     /// The server's certificate was refused.
     #[error("the server's certificate was refused: {0}")]
     Certificate(crate::x509::PathError),

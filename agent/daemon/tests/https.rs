@@ -171,6 +171,30 @@ async fn answers_are_bounded_and_must_be_http() {
     assert_eq!((reply.length, exactly), (32, [7; 32]));
 }
 
+/// What a server does that has too much to do: nothing of it says anything about the client's certificate.
+#[tokio::test]
+async fn a_server_that_closes_at_once_turned_the_device_away() {
+    let ca = Ca::new("ca");
+    let client = ca.issue("SN-1", Usage::Device, |_| {});
+    for reads in [false, true] {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let server = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            if reads {
+                let mut hello = [0; 4096];
+                let _some = tokio::io::AsyncReadExt::read(&mut stream, &mut hello).await.unwrap();
+            }
+            // What was not read makes the kernel send a reset, else an end in order.
+            drop(stream);
+        };
+        let (anchors, mut answer) = ([ca.der.as_slice()], [0; 32]);
+        let asked = call(port, &anchors, Some(&client), GET, &mut answer);
+        let (outcome, ()) = tokio::join!(asked, server);
+        assert_eq!(outcome, Err(TransportError::TurnedAway), "reads: {reads}");
+    }
+}
+
 #[tokio::test]
 async fn every_wait_has_an_end() {
     let ca = Ca::new("ca");

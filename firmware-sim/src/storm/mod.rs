@@ -229,7 +229,11 @@ impl Storm {
             }
             None => {
                 self.record.closed += 1;
-                self.failed(now, number, TransportError::Closed);
+                let error = match self.plant {
+                    Some(Plant::TakenForRefusal) => TransportError::Closed,
+                    _ => TransportError::TurnedAway,
+                };
+                self.failed(now, number, error);
             }
         }
     }
@@ -238,7 +242,7 @@ impl Storm {
         let Some(slot) = self.places.get_mut(number as usize) else { return };
         let (Some(under_way), Some(device)) = (&mut slot.call, &slot.device) else { return };
         if under_way.life != self.server.life {
-            return self.failed(now, number, TransportError::Closed);
+            return self.failed(now, number, TransportError::TurnedAway);
         }
         self.record.handshakes.count(now);
         let left = device.left(now);
@@ -262,7 +266,7 @@ impl Storm {
                     Some(Plant::SameTime) => Some(SAME),
                     Some(Plant::NoTime) => None,
                     Some(Plant::GivesUp) => Some(DAY),
-                    Some(Plant::AdmitsAll) | None => Some(after),
+                    Some(Plant::AdmitsAll | Plant::TakenForRefusal) | None => Some(after),
                 };
                 self.turned_away(now, number, after);
             }

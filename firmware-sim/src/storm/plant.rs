@@ -11,4 +11,6 @@ pub enum Plant {
     AdmitsAll,
     /// A device gives up for the day when it is turned away.
     GivesUp,
+    /// A device takes a connection that a server with too much to do closed at once for a refused certificate.
+    TakenForRefusal,
 }

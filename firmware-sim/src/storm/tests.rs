@@ -4,6 +4,9 @@
 
 use super::{Plant, Report, Scenario, StormOptions, run};
 
+/// 2,500 a second come back, and there are 2,000 handshakes a second.
+const SHORT_OF_HANDSHAKES: u32 = 150_000;
+
 fn storm(scenario: Scenario, devices: u32, plant: Option<Plant>) -> Report {
     run(&StormOptions { scenario, devices, capacity: None, seed: 7, plant }, |_| {})
 }
@@ -41,6 +44,17 @@ fn a_seed_gives_the_same_storm_again() {
     };
     assert_eq!(told(1), told(1));
     assert_ne!(told(1), told(2));
+}
+
+/// More come at once than the server has handshakes for: to devices that it closes upon it says nothing.
+#[test]
+fn connections_that_are_closed_at_once_make_nobody_give_renewal_up() {
+    let report = storm(Scenario::Power, SHORT_OF_HANDSHAKES, None);
+    assert!(report.is_good(), "{:#?}", report.violations);
+    assert!(report.closed > u64::from(SHORT_OF_HANDSHAKES) / 2, "{} were closed", report.closed);
+    let report = storm(Scenario::Power, SHORT_OF_HANDSHAKES, Some(Plant::TakenForRefusal));
+    let told = report.violations.iter().any(|violation| violation.contains("gave renewal up"));
+    assert!(told, "{report:#?}");
 }
 
 fn found(scenario: Scenario, plant: Plant, text: &str) {

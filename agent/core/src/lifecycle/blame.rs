@@ -28,6 +28,7 @@ pub(super) enum Blame {
 pub(super) const fn blame(error: TransportError) -> Blame {
     match error {
         TransportError::Unreachable
+        | TransportError::TurnedAway
         | TransportError::TimedOut
         | TransportError::TooLarge
         | TransportError::Protocol => Blame::Network,

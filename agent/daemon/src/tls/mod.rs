@@ -53,7 +53,11 @@ where
         Ok(stream) => stream,
         Err(error) => {
             tracing::debug!(host = server.host, %error, "no TLS connection");
-            return Err(verifier.refusal().map_or_else(|| from_io(&error), TransportError::Certificate));
+            return Err(match (verifier.refusal(), from_io(&error)) {
+                (Some(refusal), _) => TransportError::Certificate(refusal),
+                (None, TransportError::Closed) if !verifier.is_authenticated() => TransportError::TurnedAway,
+                (None, other) => other,
+            });
         }
     };
     // rustls calls the verifier in every full handshake; a connection without the proof is never used.

@@ -66,6 +66,9 @@ pub enum SessionError {
     /// The handshake took too long.
     #[error("the TLS handshake took too long")]
     TimedOut,
+    /// The connection ended before the server had proved who it is.
+    #[error("the server closed the connection before it showed itself")]
+    TurnedAway,
     /// The peer closed the session in order.
     #[error("the peer closed the session")]
     Closed,
@@ -128,7 +131,11 @@ pub async fn open<'p, 's, S: Read + Write + 's, K: SigningKey>(
     }
     match outcome {
         Err(_) => return Err(SessionError::TimedOut),
-        Ok(Err(error)) => return Err(explain(state, error)),
+        Ok(Err(error)) => {
+            let error = explain(state, error);
+            let turned_away = error.is_end() && verdict.finish().is_err();
+            return Err(if turned_away { SessionError::TurnedAway } else { error });
+        }
         Ok(Ok(())) => {}
     }
     let proof = verdict.finish()?;
@@ -166,12 +173,22 @@ impl<S: Read + Write> Write for AuthenticatedSession<'_, '_, S> {
     }
 }
 
+impl SessionError {
+    /// Whether the connection ended, and nothing else was wrong.
+    const fn is_end(self) -> bool {
+        matches!(
+            self,
+            Self::Closed | Self::Record(RecordFault::Ended | RecordFault::Truncated | RecordFault::Stream(_))
+        )
+    }
+}
+
 impl embedded_io_async::Error for SessionError {
     fn kind(&self) -> ErrorKind {
         match self {
             Self::Record(fault) => fault.kind(),
             Self::TimedOut => ErrorKind::TimedOut,
-            Self::Closed => ErrorKind::ConnectionReset,
+            Self::TurnedAway | Self::Closed => ErrorKind::ConnectionReset,
             Self::Buffers => ErrorKind::OutOfMemory,
             Self::Verify(_) | Self::Protocol(_) => ErrorKind::InvalidData,
         }
@@ -184,6 +201,7 @@ impl From<SessionError> for TransportError {
         match error {
             SessionError::Verify(VerifyFault::Path(reason)) => Self::Certificate(reason),
             SessionError::TimedOut | SessionError::Record(RecordFault::TimedOut) => Self::TimedOut,
+            SessionError::TurnedAway => Self::TurnedAway,
             SessionError::Closed
             | SessionError::Record(RecordFault::Ended | RecordFault::Truncated | RecordFault::Stream(_)) => {
                 Self::Closed

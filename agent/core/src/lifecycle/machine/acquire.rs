@@ -186,7 +186,11 @@ impl Machine {
             self.time.doubt(validity);
         }
         if errand != Errand::Identity {
-            self.errand_failed(errand, now, random);
+            if error == TransportError::TurnedAway {
+                self.errand_turned_away(errand, now, random);
+            } else {
+                self.errand_failed(errand, now, random);
+            }
             return;
         }
         // The identity in use is shown with the renewal, and with the question for a nonce before it.
@@ -205,6 +209,12 @@ impl Machine {
     /// A question for the time or the trust bundle failed: it can wait, and the broker is not kept waiting.
     fn errand_failed(&mut self, errand: Errand, now: &Now, random: u64) {
         let (first, most) = (self.pace.suspicion, self.pace.final_retry);
+        self.errand_retry(errand).fail(now.uptime, Duration::ZERO, first, most, random);
+    }
+
+    /// The server is there and has too much to do; it could not say when to come again.
+    fn errand_turned_away(&mut self, errand: Errand, now: &Now, random: u64) {
+        let (first, most) = (self.pace.server_first * CALM, self.pace.server_most);
         self.errand_retry(errand).fail(now.uptime, Duration::ZERO, first, most, random);
     }
 

@@ -327,6 +327,7 @@ fn rejection(dice: u64) -> Verdict {
 fn failure(dice: u64) -> TransportError {
     let errors = [
         TransportError::Unreachable,
+        TransportError::TurnedAway,
         TransportError::Tls,
         TransportError::Closed,
         TransportError::TimedOut,
