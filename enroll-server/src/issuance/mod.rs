@@ -1,6 +1,7 @@
 //! The one order in which a certificate comes about: appraise, authorize, record, lint, sign, store, answer.
 //!
-//! Each step takes what only the step before can make ([`Appraised`], [`Authorized`], [`Recorded`],
+//! Each step takes what only the step before can make ([`Appraised`](appraisal::Appraised),
+//! [`Authorized`](crate::authorization::Authorized), [`Recorded`](crate::store::Recorded),
 //! `ca::Linted`, `ca::Issued`, [`Granted`]), so that none can be left out. Speaks neither HTTP nor SQL.
 
 mod application;

@@ -77,7 +77,7 @@ pub struct AtRest {
 /// brings the log up to date. For programs that look after a server's files, such as the tests of its faults.
 ///
 /// # Errors
-/// As [`Server::start`].
+/// As [`Server::start`](super::Server::start).
 pub async fn start_at_rest(
     config: &Config,
     clock: &Arc<dyn Clock>,
