@@ -30,6 +30,7 @@ pub(super) const STEPS: &[&str] = &[
     include_str!("migrations/0020_counts.sql"),
     include_str!("migrations/0021_dashboard.sql"),
     include_str!("migrations/0022_certificates.sql"),
+    include_str!("migrations/0023_history.sql"),
 ];
 
 /// Runs the steps the database has not seen.
@@ -78,6 +79,7 @@ pub(super) const POSTGRES: &[(i64, &str)] = &[
     (20, include_str!("migrations/postgres/0020_counts.sql")),
     (21, include_str!("migrations/postgres/0021_dashboard.sql")),
     (22, include_str!("migrations/postgres/0022_certificates.sql")),
+    (23, include_str!("migrations/postgres/0023_history.sql")),
 ];
 
 /// The lock under which one process migrates: another than that of writers, which wait for nothing at a start.

@@ -38,16 +38,17 @@ pub(super) fn carry_out(
     Ok(carried)
 }
 
+pub(super) const STANDING: &str = "SELECT state, \
+    EXISTS (SELECT 1 FROM certificates WHERE device = ?1 AND state = 'held') AS request, \
+    EXISTS (SELECT 1 FROM certificates WHERE device = ?1 AND state = 'issued') AS certificate \
+    FROM devices WHERE device = ?1";
+
 /// The state of a device and what it has, if it is known.
 pub(super) fn standing(
     c: &Connection,
     device: &DeviceId,
 ) -> Result<Option<(DeviceState, Standing)>, StoreError> {
-    let sql = "SELECT state, \
-               EXISTS (SELECT 1 FROM certificates WHERE device = ?1 AND state = 'held') AS request, \
-               EXISTS (SELECT 1 FROM certificates WHERE device = ?1 AND state = 'issued') AS certificate \
-               FROM devices WHERE device = ?1";
-    let mut query = c.prepare_cached(sql)?;
+    let mut query = c.prepare_cached(STANDING)?;
     query.find(params![device.as_str()], |row| {
         let standing = Standing { request: row.get("request")?, certificate: row.get("certificate")? };
         Ok((device_state(row)?, standing))

@@ -79,13 +79,14 @@ struct Awaited {
     evidence_sha256: Option<Sha256>,
 }
 
+pub(super) const ASKED: &str = "SELECT devices.state AS device_state, asked.state AS state, via, evidence, der, \
+    parent IS NOT NULL AS is_renewal, \
+    EXISTS (SELECT 1 FROM certificates WHERE device = ?2 AND state = 'held') AS request, \
+    EXISTS (SELECT 1 FROM certificates WHERE device = ?2 AND state = 'issued') AS others \
+    FROM devices LEFT JOIN certificates AS asked ON asked.serial = ?1 WHERE devices.device = ?2";
+
 fn asked(c: &Connection, serial: Serial, device: &DeviceId) -> Result<Awaited, StoreError> {
-    let sql = "SELECT devices.state AS device_state, asked.state AS state, via, evidence, der, \
-               parent IS NOT NULL AS is_renewal, \
-               EXISTS (SELECT 1 FROM certificates WHERE device = ?2 AND state = 'held') AS request, \
-               EXISTS (SELECT 1 FROM certificates WHERE device = ?2 AND state = 'issued') AS others \
-               FROM devices LEFT JOIN certificates AS asked ON asked.serial = ?1 WHERE devices.device = ?2";
-    let mut query = c.prepare_cached(sql)?;
+    let mut query = c.prepare_cached(ASKED)?;
     let row = query.find(params![serial.as_bytes(), device.as_str()], |row| {
         let there = row.get::<_, Option<String>>("state")?.is_some();
         Ok(Awaited {

@@ -28,6 +28,12 @@ fn group_is_full(c: &Connection, request: &Authorized) -> Result<bool, StoreErro
     }
 }
 
+/// Nothing is equal to NULL.
+pub(super) const ELSEWHERE: &str = "SELECT EXISTS (SELECT 1 FROM certificates WHERE key_sha256 = ?1), \
+    EXISTS (SELECT 1 FROM certificates WHERE nonce = ?2), \
+    EXISTS (SELECT 1 FROM devices WHERE idevid_sha256 = ?3 AND device <> ?4), \
+    EXISTS (SELECT 1 FROM certificates WHERE device = ?4 AND state IN ('intent', 'issued', 'revoked'))";
+
 /// All facts.
 pub(super) fn facts(c: &Connection, request: &Authorized) -> Result<Facts, StoreError> {
     let basis = request.basis();
@@ -53,13 +59,7 @@ pub(super) fn facts(c: &Connection, request: &Authorized) -> Result<Facts, Store
         Some(serial) => read::certificate(c, serial)?.map(|found| (found.device, found.state)),
         None => None,
     };
-    // Nothing is equal to NULL.
-    let mut elsewhere = c.prepare_cached(
-        "SELECT EXISTS (SELECT 1 FROM certificates WHERE key_sha256 = ?1), \
-         EXISTS (SELECT 1 FROM certificates WHERE nonce = ?2), \
-         EXISTS (SELECT 1 FROM devices WHERE idevid_sha256 = ?3 AND device <> ?4), \
-         EXISTS (SELECT 1 FROM certificates WHERE device = ?4 AND state IN ('intent', 'issued', 'revoked'))",
-    )?;
+    let mut elsewhere = c.prepare_cached(ELSEWHERE)?;
     let (key_known, nonce_used, idevid_elsewhere, had_identity) = elsewhere
         .query_row(params![key, nonce, idevid, request.device().as_str()], |row| {
             Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))

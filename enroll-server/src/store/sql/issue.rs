@@ -164,6 +164,10 @@ fn use_up_approval(c: &Connection, device: &DeviceId) -> Result<(), StoreError> 
     Ok(())
 }
 
+/// A new request takes the place of one that waits.
+pub(super) const REPLACED: &str =
+    "UPDATE certificates SET state = 'voided' WHERE device = ? AND state = 'held'";
+
 /// Adds the record of a request. Gives the list that the certificate will name.
 fn insert(
     c: &Connection,
@@ -174,8 +178,7 @@ fn insert(
     let (basis, csr) = (request.basis(), request.appraised().csr());
     // One held request a device: a new one takes the place of the last. A renewal has nothing to do with it.
     if !request.appraised().is_renewal() {
-        let sql = "UPDATE certificates SET state = 'voided' WHERE device = ? AND state = 'held'";
-        c.prepare_cached(sql)?.execute(params![request.device().as_str()])?;
+        c.prepare_cached(REPLACED)?.execute(params![request.device().as_str()])?;
     }
     if let Some(token) = &basis.token {
         tokens::use_up(c, token, request.device(), csr.spki_sha256())?;

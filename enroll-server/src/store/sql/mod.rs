@@ -45,6 +45,8 @@ mod counts_tests;
 #[cfg(test)]
 mod crl_tests;
 #[cfg(test)]
+mod history_tests;
+#[cfg(test)]
 pub(crate) mod places;
 #[cfg(test)]
 mod postgres_tests;

@@ -56,6 +56,10 @@ pub(super) fn all(
     revoke(c, device, "?4 IS NULL", &None::<&[u8]>, reason, now)
 }
 
+/// Of one device.
+pub(super) const IN_FORCE: &str = "UPDATE certificates SET state = 'revoked', revoked = ?1, reason = ?2 \
+    WHERE device = ?3 AND state = 'issued'";
+
 /// Revokes those certificates of a device that are in force and fulfil `condition`, a text of this file in which ?4
 /// stands for `value`; each gets its leaf in the log.
 fn revoke(
@@ -66,10 +70,7 @@ fn revoke(
     reason: Reason,
     now: UnixTime,
 ) -> Result<usize, StoreError> {
-    let sql = format!(
-        "UPDATE certificates SET state = 'revoked', revoked = ?1, reason = ?2 \
-         WHERE device = ?3 AND state = 'issued' AND {condition} RETURNING serial, issuer"
-    );
+    let sql = format!("{IN_FORCE} AND {condition} RETURNING serial, issuer");
     let mut query = c.prepare_cached(&sql)?;
     let mut revoked = query.query_map(params![secs(now), reason.name(), device.as_str(), value], |row| {
         Ok((row.get::<_, [u8; 16]>("serial")?, issuers::number(row, "issuer")?))

@@ -1,0 +1,28 @@
+//! A device's next request does not become slower with each that it made before.
+
+use super::actions::STANDING;
+use super::complete::ASKED;
+use super::facts::ELSEWHERE;
+use super::issue::REPLACED;
+use super::revoke::IN_FORCE;
+use crate::store::Place;
+
+/// Whatever is asked about a device's certificates is answered by an index, or by the one row of a serial number.
+#[test]
+fn no_request_reads_the_rows_of_all_certificates_of_its_device() {
+    let place = Place::sqlite();
+    place.open().close_blocking();
+    let Place::Sqlite(folder) = &place else { unreachable!() };
+    let raw = rusqlite::Connection::open(folder.path().join("s.sqlite")).unwrap();
+    for sql in [STANDING, ASKED, ELSEWHERE, REPLACED, IN_FORCE] {
+        let mut query = raw.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+        let numbers = rusqlite::params_from_iter((0..query.parameter_count()).map(|_| 1));
+        let rows = query.query_map(numbers, |row| row.get::<_, String>("detail")).unwrap();
+        let steps: Vec<String> = rows.map(Result::unwrap).collect();
+        let of_device: Vec<_> = steps.iter().filter(|step| step.contains("certificates_by_device")).collect();
+        assert!(!of_device.is_empty(), "{steps:?}");
+        for step in of_device {
+            assert!(step.contains("USING COVERING INDEX certificates_by_device (device=?"), "{steps:?}");
+        }
+    }
+}
