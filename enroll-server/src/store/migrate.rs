@@ -79,7 +79,8 @@ pub(super) const POSTGRES: &[(i64, &str)] = &[
     (20, include_str!("migrations/postgres/0020_counts.sql")),
     (21, include_str!("migrations/postgres/0021_dashboard.sql")),
     (22, include_str!("migrations/postgres/0022_certificates.sql")),
-    (23, include_str!("migrations/postgres/0023_history.sql")),
+    // Both understand it.
+    (23, include_str!("migrations/0023_history.sql")),
 ];
 
 /// The lock under which one process migrates: another than that of writers, which wait for nothing at a start.

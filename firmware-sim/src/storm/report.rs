@@ -13,7 +13,7 @@ use super::record::{Columns, Record};
 use super::scenario::{Plan, Scenario};
 use super::svg::{Chart, Line, Shade};
 
-/// Most connections of each device, in the middle, that are closed before the handshake.
+/// Most connections of each device, on average, that are closed before the handshake.
 const CLOSED: f64 = 3.0;
 
 /// What came of a storm. Times are in seconds of virtual time.
@@ -141,8 +141,11 @@ impl Report {
             },
         };
         // A connection that is closed at once costs the server next to nothing; how many there are has its own bound.
-        let counted = if bounds.in_vain_too { record.attempts } else { record.attempts - record.in_vain };
-        let attempts = (counted - record.closed) as f64 / successes;
+        let attempts = if bounds.in_vain_too {
+            (record.attempts - record.closed) as f64 / successes
+        } else {
+            report.attempts_per_success_at_server
+        };
         let mut hold = |holds: bool, text: String| {
             if !holds {
                 report.violations.push(text);

@@ -133,7 +133,8 @@ pub async fn open<'p, 's, S: Read + Write + 's, K: SigningKey>(
         Err(_) => return Err(SessionError::TimedOut),
         Ok(Err(error)) => {
             let error = explain(state, error);
-            let turned_away = error.is_end() && verdict.finish().is_err();
+            let ended = TransportError::from(error) == TransportError::Closed;
+            let turned_away = ended && verdict.finish().is_err();
             return Err(if turned_away { SessionError::TurnedAway } else { error });
         }
         Ok(Ok(())) => {}
@@ -170,16 +171,6 @@ impl<S: Read + Write> Write for AuthenticatedSession<'_, '_, S> {
     async fn flush(&mut self) -> Result<(), SessionError> {
         self.state.next_write();
         self.tls.flush().await.map_err(|error| explain(self.state, error))
-    }
-}
-
-impl SessionError {
-    /// Whether the connection ended, and nothing else was wrong.
-    const fn is_end(self) -> bool {
-        matches!(
-            self,
-            Self::Closed | Self::Record(RecordFault::Ended | RecordFault::Truncated | RecordFault::Stream(_))
-        )
     }
 }
 

@@ -266,14 +266,8 @@ fn differs(c: &Connection) -> bool {
 #[test]
 fn no_scrape_goes_through_all_certificates() {
     let place = Place::sqlite();
-    place.open().close_blocking();
-    let Place::Sqlite(folder) = &place else { unreachable!() };
-    let raw = rusqlite::Connection::open(folder.path().join("s.sqlite")).unwrap();
     for sql in [CERTIFICATES, LIVE] {
-        let mut query = raw.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
-        let numbers = rusqlite::params_from_iter((0..query.parameter_count()).map(|_| 1));
-        let rows = query.query_map(numbers, |row| row.get::<_, String>("detail")).unwrap();
-        let steps: Vec<String> = rows.map(Result::unwrap).collect();
+        let steps = place.plan(sql);
         let of_certificates: Vec<_> = steps.iter().filter(|step| step.contains("certificates")).collect();
         assert_eq!(of_certificates.len(), 1, "{steps:?}");
         let few = [

@@ -5,12 +5,11 @@ use std::collections::BTreeMap;
 use ca::crl::Reason;
 use ca::{CrlAddress, Serial};
 use proptest::prelude::*;
-use rusqlite::Connection;
 use shared::{DeviceId, UnixTime};
 
 use super::SqlStore;
 use super::crl::{CHANGES, STATE, changes, place, state};
-use crate::store::database::{Connection as Database, params};
+use crate::store::database::{Connection, params};
 use crate::store::{
     Action, IssuerNumber, Listing, Page, Partitioning, RevocationState, Selection, Store as _,
 };
@@ -167,7 +166,7 @@ async fn partitions_are_filled_in_order_and_end_with_their_last_certificate(plac
     done.await.unwrap();
 }
 
-fn check_partitions(c: &Database) {
+fn check_partitions(c: &Connection) {
     let address = |host: &str| CrlAddress::parse(&format!("http://{host}/{{issuer}}/{{partition}}")).unwrap();
     let by = |host: &str, size| Partitioning { address: address(host), size };
     let put = |issuer, ends, by: &Partitioning| {
@@ -218,22 +217,13 @@ async fn a_change_that_is_not_recorded_is_found(place: Place) {
 #[test]
 fn no_question_goes_through_all_certificates() {
     let place = Place::sqlite();
-    place.open().close_blocking();
-    let Place::Sqlite(folder) = &place else { unreachable!() };
-    let raw = Connection::open(folder.path().join("s.sqlite")).unwrap();
-    let steps = |sql: &str| {
-        let mut query = raw.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
-        let numbers = rusqlite::params_from_iter((0..query.parameter_count()).map(|_| 1));
-        let rows = query.query_map(numbers, |row| row.get::<_, String>("detail")).unwrap();
-        rows.map(Result::unwrap).collect::<Vec<_>>()
-    };
     for sql in [STATE, CHANGES] {
-        let steps = steps(sql);
+        let steps = place.plan(sql);
         assert!(!steps.iter().any(|step| step.starts_with("SCAN")), "{steps:?}");
     }
-    let state = steps(STATE);
+    let state = place.plan(STATE);
     assert!(state.iter().any(|step| step.contains("COVERING INDEX certificates_revoked")), "{state:?}");
     // The plant: the same without the words of the index.
     let slow = STATE.replace("devices.state IN ('held', 'suspended', 'revoked', 'retired') AND ", "");
-    assert!(steps(&slow).iter().any(|step| step.starts_with("SCAN")));
+    assert!(place.plan(&slow).iter().any(|step| step.starts_with("SCAN")));
 }

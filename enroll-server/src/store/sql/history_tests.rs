@@ -11,14 +11,8 @@ use crate::store::Place;
 #[test]
 fn no_request_reads_the_rows_of_all_certificates_of_its_device() {
     let place = Place::sqlite();
-    place.open().close_blocking();
-    let Place::Sqlite(folder) = &place else { unreachable!() };
-    let raw = rusqlite::Connection::open(folder.path().join("s.sqlite")).unwrap();
     for sql in [STANDING, ASKED, ELSEWHERE, REPLACED, IN_FORCE] {
-        let mut query = raw.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
-        let numbers = rusqlite::params_from_iter((0..query.parameter_count()).map(|_| 1));
-        let rows = query.query_map(numbers, |row| row.get::<_, String>("detail")).unwrap();
-        let steps: Vec<String> = rows.map(Result::unwrap).collect();
+        let steps = place.plan(sql);
         let of_device: Vec<_> = steps.iter().filter(|step| step.contains("certificates_by_device")).collect();
         assert!(!of_device.is_empty(), "{steps:?}");
         for step in of_device {

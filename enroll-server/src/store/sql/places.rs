@@ -44,6 +44,17 @@ impl Place {
         options
     }
 
+    /// The steps in which SQLite carries a statement out.
+    pub(crate) fn plan(&self, sql: &str) -> Vec<String> {
+        let Self::Sqlite(folder) = self else { panic!("plans are looked at on SQLite only") };
+        self.open().close_blocking();
+        let raw = rusqlite::Connection::open(folder.path().join("s.sqlite")).unwrap();
+        let mut query = raw.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+        let numbers = rusqlite::params_from_iter((0..query.parameter_count()).map(|_| 1));
+        let rows = query.query_map(numbers, |row| row.get::<_, String>("detail")).unwrap();
+        rows.map(Result::unwrap).collect()
+    }
+
     /// Runs SQL beside the store, as an operator could.
     pub(crate) fn sql(&self, sql: &str) -> String {
         match self {
