@@ -41,8 +41,8 @@ fn report(soak: Soak) {
     let Soaked { kills, answered, lost, disk, clock, revoked, checks, usage: [before, after] } =
         soak.run().unwrap_or_else(|violation| panic!("{violation}"));
     let tell = |usage: Usage| {
-        let Usage { resident, descriptors, threads } = usage;
-        format!("{resident} KiB, {descriptors} descriptors, {threads} threads")
+        let Usage { resident, descriptors, threads, list } = usage;
+        format!("{resident} KiB, {descriptors} descriptors, {threads} threads, {list} KiB of revocation list")
     };
     #[expect(clippy::print_stdout, reason = "the figures of docs/faults.md")]
     {
