@@ -7,7 +7,7 @@ use rumqttc::mqttbytes::v5::{
     Packet,
 };
 use shared::DeviceId;
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, copy, sink};
 use tokio::net::TcpStream;
 use tokio::sync::{broadcast, oneshot, watch};
 use tokio::time::timeout;
@@ -201,15 +201,16 @@ async fn relay(
         why = downward(&mut from_router, writer, context.limits, keep_alive, connected) => why,
     };
     if why == Ended::TakenOver {
-        // In order, and waiting for the router: the old session's last will must not follow the new one's birth.
+        // In order: the old session's last will must not follow the new one's birth.
         let goodbye = Packet::Disconnect(Disconnect::new(DisconnectReasonCode::NormalDisconnection));
-        if let Ok(bytes) = encode(&goodbye)
-            && to_router.write_all(&bytes).await.is_ok()
-        {
-            let mut rest = Vec::new();
-            let _closed = timeout(ROUTER_PATIENCE, from_router.read_to_end(&mut rest)).await;
+        if let Ok(bytes) = encode(&goodbye) {
+            let _ended_by_itself = to_router.write_all(&bytes).await;
         }
     }
+    // The router has to have seen the end before the device's next session is there: if it saw it later, it would end that
+    // one, since it knows both by one name.
+    let _ended_by_itself = to_router.shutdown().await;
+    let _closed = timeout(ROUTER_PATIENCE, copy(&mut from_router, &mut sink())).await;
     why
 }
 
