@@ -16,6 +16,10 @@ mod power;
 mod restored;
 mod soak;
 
+/// The server's, since the soak measures what a server holds.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// The server in a process of its own that the harnesses here kill, starve and look at.
 #[test]
 #[ignore = "run by the harnesses, in a process of its own"]
