@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use agent_core::platform::TransportError;
 use tokio::time::Instant;
 
-use crate::broker::{Broker, Event};
+use crate::broker::{Broker, Ended, Event};
 use crate::device::Milestone;
 
 /// Watches the broker.
@@ -24,6 +24,10 @@ struct State {
     reconnects: usize,
     failed: usize,
     slow: usize,
+    /// Connections that a device saw closed without a word, and those of them that the router behind the broker ended: its
+    /// doing, which says nothing of an identity. Which is told first is chance.
+    closed: BTreeMap<String, usize>,
+    by_router: BTreeMap<String, usize>,
 }
 
 /// What was measured.
@@ -47,7 +51,7 @@ impl Gaps {
             loop {
                 match events.recv().await {
                     Ok(Event::Connected(device)) => watching.connected(device.as_str()),
-                    Ok(Event::Ended { device: Some(device), .. }) => watching.ended(device.as_str()),
+                    Ok(Event::Ended { device: Some(device), why }) => watching.ended(device.as_str(), &why),
                     Ok(Event::Ended { device: None, .. }) => {}
                     // What was missed could have been a gap.
                     Err(RecvError::Lagged(missed)) => {
@@ -71,10 +75,12 @@ impl Gaps {
     pub(super) fn end(&self) -> Measured {
         let mut state = self.lock();
         state.measuring = false;
+        let by_router = |device: &String| state.by_router.get(device).copied().unwrap_or_default();
+        let closed = state.closed.iter().map(|(device, closed)| closed.saturating_sub(by_router(device)));
         Measured {
             longest: state.longest,
             reconnects: state.reconnects,
-            failed: state.failed,
+            failed: state.failed + closed.sum::<usize>(),
             slow: state.slow,
         }
     }
@@ -96,6 +102,8 @@ impl Gaps {
             let busy = [TransportError::TimedOut, TransportError::Unreachable];
             if busy.iter().any(|busy| busy.to_string() == *error) {
                 state.slow += 1;
+            } else if TransportError::Closed.to_string() == *error {
+                *state.closed.entry(device.to_owned()).or_default() += 1;
             } else {
                 state.failed += 1;
             }
@@ -109,9 +117,12 @@ impl Gaps {
         state.longest = state.longest.max(left.elapsed());
     }
 
-    fn ended(&self, device: &str) {
+    fn ended(&self, device: &str, why: &Ended) {
         let mut state = self.lock();
         if state.measuring && !state.away.contains(device) {
+            if *why == Ended::ByRouter {
+                *state.by_router.entry(device.to_owned()).or_default() += 1;
+            }
             state.left.entry(device.to_owned()).or_insert_with(Instant::now);
         }
     }
