@@ -27,9 +27,7 @@ fn stage(lifetime: &str) -> Stage {
     let world = World::new(Wishes { devices: 1, broker_port, ..Wishes::default() });
     let folder = world.path("broker");
     fs::create_dir_all(&folder).unwrap();
-    // Not Mosquitto's own file, which is there before it can be told anything: a SIGHUP at that moment ends it.
-    let reloaded = folder.join("reloaded.pid");
-    let hook = format!("[\"sh\", \"-c\", \"kill -HUP $(cat {})\"]", reloaded.display());
+    let hook = format!("[\"sh\", \"-c\", \"kill -HUP $(cat {})\"]", folder.join("mosquitto.pid").display());
     let config = world.path("server/enroll-server.toml");
     let text = fs::read_to_string(&config).unwrap();
     let text = text.replacen("hook = []\n", &format!("hook = {hook}\n"), 1);
@@ -44,7 +42,6 @@ fn stage(lifetime: &str) -> Stage {
     let (authorities, crl) = (world.path("server/authorities.pem"), world.path("server/crl.pem"));
     let files = BrokerFiles { authorities: &authorities, certificate: &certificate, key: &key, crl: &crl };
     let broker = Mosquitto::start(&folder, broker_port, files, None);
-    fs::copy(folder.join("mosquitto.pid"), reloaded).unwrap();
     Stage { broker, _server: server, world }
 }
 

@@ -24,10 +24,18 @@ struct State {
     reconnects: usize,
     failed: usize,
     slow: usize,
-    /// Connections that a device saw closed without a word, and those of them that the router behind the broker ended: its
-    /// doing, which says nothing of an identity. Which is told first is chance.
-    closed: BTreeMap<String, usize>,
-    by_router: BTreeMap<String, usize>,
+    /// By device.
+    closed: BTreeMap<String, Closed>,
+}
+
+/// Connections of one device that ended without a word. What the router behind the broker ended is its doing, and says
+/// nothing of an identity; whether device or broker tells of it first is chance.
+#[derive(Debug, Default)]
+struct Closed {
+    /// As the device tells.
+    seen: usize,
+    /// As the broker tells.
+    by_router: usize,
 }
 
 /// What was measured.
@@ -75,12 +83,11 @@ impl Gaps {
     pub(super) fn end(&self) -> Measured {
         let mut state = self.lock();
         state.measuring = false;
-        let by_router = |device: &String| state.by_router.get(device).copied().unwrap_or_default();
-        let closed = state.closed.iter().map(|(device, closed)| closed.saturating_sub(by_router(device)));
+        let unexplained = state.closed.values().map(|closed| closed.seen.saturating_sub(closed.by_router));
         Measured {
             longest: state.longest,
             reconnects: state.reconnects,
-            failed: state.failed + closed.sum::<usize>(),
+            failed: state.failed + unexplained.sum::<usize>(),
             slow: state.slow,
         }
     }
@@ -103,7 +110,7 @@ impl Gaps {
             if busy.iter().any(|busy| busy.to_string() == *error) {
                 state.slow += 1;
             } else if TransportError::Closed.to_string() == *error {
-                *state.closed.entry(device.to_owned()).or_default() += 1;
+                state.closed.entry(device.to_owned()).or_default().seen += 1;
             } else {
                 state.failed += 1;
             }
@@ -121,7 +128,7 @@ impl Gaps {
         let mut state = self.lock();
         if state.measuring && !state.away.contains(device) {
             if *why == Ended::ByRouter {
-                *state.by_router.entry(device.to_owned()).or_default() += 1;
+                state.closed.entry(device.to_owned()).or_default().by_router += 1;
             }
             state.left.entry(device.to_owned()).or_insert_with(Instant::now);
         }

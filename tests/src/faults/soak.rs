@@ -86,8 +86,8 @@ const PART: u32 = 30;
 /// request.
 const SLACK: u64 = 12 * 1024;
 /// Times the growth of the revocation list by which memory may grow on top. In a soak every certificate is superseded by
-/// the next one of its device, and so is on the list until it ends. An entry of 43 bytes lies in memory in two maps, by
-/// its number and by its end, for two lists, and as it stands in these, in DER and PEM; the lists before are there until
+/// the next one of its device, and so is on the list until it ends. An entry of 43 bytes lies in memory by its number
+/// and by its end, for two lists, and as it stands in these, in DER and PEM; the lists before are there until
 /// the next ones are signed. 13 times were seen.
 const LISTED: u64 = 16;
 /// The same for descriptors and threads: connections that happen to be open.

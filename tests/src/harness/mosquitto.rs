@@ -71,7 +71,8 @@ impl Weakness {
 }
 
 impl Mosquitto {
-    /// Starts a broker on `port` of the loopback interface, its files in `folder`.
+    /// Starts a broker on `port` of the loopback interface, its files in `folder`: among them `mosquitto.pid`, once it can be
+    /// told to reload.
     ///
     /// # Panics
     /// Where Mosquitto is not installed or does not start.
@@ -100,12 +101,11 @@ impl Mosquitto {
         // The user name comes from the certificate, and the client identifier from the user name: else a device could
         // log in as another one's client and so end that one's session.
         let text = format!(
-            "per_listener_settings false\nallow_anonymous false\nacl_file {acl}\npid_file {pid}\nlog_dest stderr\nlog_type all\n\
+            "per_listener_settings false\nallow_anonymous false\nacl_file {acl}\nlog_dest stderr\nlog_type all\n\
              user root\nlistener {port} 127.0.0.1\ncafile {authorities}\ncertfile {certificate}\nkeyfile {key}\n\
              crlfile {crl}\nrequire_certificate true\nuse_identity_as_username true\n\
              use_username_as_clientid true\ntls_version tlsv1.3\n",
             acl = acl.display(),
-            pid = folder.join("mosquitto.pid").display(),
             authorities = authorities.display(),
             certificate = certificate.display(),
             key = key.display(),
@@ -116,6 +116,8 @@ impl Mosquitto {
         let process = Process::start(Command::new(peer("mosquitto", "mosquitto")).arg("-c").arg(&config));
         process.wait_for_text("running");
         until("the broker's port", || TcpStream::connect(("127.0.0.1", port)).ok());
+        // Not by Mosquitto, whose file is there before it can be told anything: a hook's SIGHUP at that moment ends it.
+        fs::write(folder.join("mosquitto.pid"), process.id().to_string()).expect("to write the process file");
         Self { process, port, folder: folder.to_owned() }
     }
 

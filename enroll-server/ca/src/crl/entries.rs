@@ -25,10 +25,10 @@ impl Entries {
     pub fn insert(&mut self, entry: Entry) {
         let serial = entry.revoked().serial;
         let part = Arc::make_mut(self.parts.entry(part_of(serial)).or_default());
-        match place(part, serial).map(|at| part.get_mut(at)) {
-            Ok(Some(older)) => *older = entry,
-            Ok(None) => {}
-            Err(at) => {
+        let at = part.partition_point(|held| held.revoked().serial < serial);
+        match part.get_mut(at).filter(|held| held.revoked().serial == serial) {
+            Some(older) => *older = entry,
+            None => {
                 part.insert(at, entry);
                 self.len += 1;
             }
@@ -39,7 +39,7 @@ impl Entries {
     pub fn remove(&mut self, serial: Serial) -> bool {
         let number = part_of(serial);
         let Some(part) = self.parts.get_mut(&number) else { return false };
-        let Ok(at) = place(part, serial) else { return false };
+        let Some(at) = place(part, serial) else { return false };
         Arc::make_mut(part).remove(at);
         if part.is_empty() {
             self.parts.remove(&number);
@@ -52,7 +52,7 @@ impl Entries {
     #[must_use]
     pub fn get(&self, serial: Serial) -> Option<Revoked> {
         let part = self.parts.get(&part_of(serial))?;
-        Some(part.get(place(part, serial).ok()?)?.revoked())
+        Some(part.get(place(part, serial)?)?.revoked())
     }
 
     /// How many there are.
@@ -88,9 +88,9 @@ const fn part_of(serial: Serial) -> u8 {
     last
 }
 
-/// Where in its part a certificate's entry is, or would be.
-fn place(part: &[Entry], serial: Serial) -> Result<usize, usize> {
-    part.binary_search_by_key(&serial, |entry| entry.revoked().serial)
+/// Where in its part a certificate's entry is.
+fn place(part: &[Entry], serial: Serial) -> Option<usize> {
+    part.binary_search_by_key(&serial, |entry| entry.revoked().serial).ok()
 }
 
 impl fmt::Debug for Entries {
