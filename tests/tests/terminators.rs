@@ -97,7 +97,9 @@ impl Site {
     fn told(&self, device: &str) -> String {
         let device = device.to_lowercase();
         match self.product {
-            "envoy" => format!("x-forwarded-client-cert: subject=\"cn={device}"),
+            "envoy" => format!(
+                ";subject=\"serialnumber={device},cn={device},o=example\";uri=urn:dev:os:32473-{device}\r\n"
+            ),
             _ => format!("x-device: {device}\r\n"),
         }
     }
@@ -114,10 +116,14 @@ impl Site {
         let [mine, other] = self.world.devices.as_slice() else { panic!("two devices") };
         let identity = self.world.exported_identity(mine);
         let mut stream = connect(self.port, client_config(&self.world.root(), Some(&identity)));
+        // The name that Envoy uses; the others do not know it, and the service behind them does not look at it.
+        let envoys = match self.product {
+            "envoy" => format!("X-Forwarded-Client-Cert: Subject=\"CN={other}\"\r\n"),
+            _ => String::new(),
+        };
         let head = format!(
             "GET / HTTP/1.1\r\nHost: localhost\r\nX-Device: {other}\r\nX-Client-Verify: x\r\n\
-             X-Client-Certificate: AAAA\r\nX-Forwarded-Client-Cert: Subject=\"CN={other}\"\r\n\
-             Connection: close\r\n\r\n"
+             X-Client-Certificate: AAAA\r\n{envoys}Connection: close\r\n\r\n"
         );
         stream.write_all(head.as_bytes()).unwrap();
         let mut answer = Vec::new();
