@@ -5,6 +5,8 @@
 
 use std::sync::{Mutex, PoisonError};
 
+use shared::DeviceId;
+
 use crate::store::{NewAppraisal, Store, StoreError};
 
 /// Most records that wait.
@@ -23,6 +25,25 @@ impl Journal {
         } else {
             tracing::debug!("too many refusals at once: one is not recorded");
         }
+    }
+
+    /// Writes what waits, where a refusal of `device` does: of a device that is refused, does what it was told to, and is
+    /// granted in the same second, the newest record is that of the grant.
+    ///
+    /// # Errors
+    /// As [`write`](Self::write).
+    pub async fn write_before_granting(
+        &self,
+        device: &DeviceId,
+        store: &dyn Store,
+    ) -> Result<(), StoreError> {
+        let waits = self
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .iter()
+            .any(|record| record.device == *device);
+        if waits { self.write(store).await } else { Ok(()) }
     }
 
     /// Writes what waits.
