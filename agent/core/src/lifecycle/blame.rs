@@ -53,3 +53,66 @@ pub(super) fn consequence(code: u16, status: u16, retry_after: Option<Duration>)
         None => DeviceAction::Stop,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Blame, blame, consequence};
+    use crate::platform::TransportError;
+    use crate::x509::PathError;
+    use core::time::Duration;
+    use shared::Reject;
+    use shared::reject::DeviceAction;
+
+    #[test]
+    fn a_broker_refuses_an_identity_or_is_not_there_for_anybody() {
+        for code in [0x85, 0x86, 0x87, 0x8a, 0x8c] {
+            assert_eq!(blame(TransportError::Refused(code)), Blame::Identity, "{code:#x}");
+        }
+        // Unspecified, malformed, unsupported version, unavailable, busy, use another server, moved, quota, rate.
+        for code in [0x80, 0x81, 0x84, 0x88, 0x89, 0x97, 0x9c, 0x9d, 0x9f] {
+            assert_eq!(blame(TransportError::Refused(code)), Blame::Network, "{code:#x}");
+        }
+    }
+
+    #[test]
+    fn a_failed_connection_says_what_it_can() {
+        for network in [
+            TransportError::Unreachable,
+            TransportError::TurnedAway,
+            TransportError::TimedOut,
+            TransportError::TooLarge,
+            TransportError::Protocol,
+        ] {
+            assert_eq!(blame(network), Blame::Network, "{network:?}");
+        }
+        for perhaps in [TransportError::Tls, TransportError::Closed] {
+            assert_eq!(blame(perhaps), Blame::PerhapsIdentity, "{perhaps:?}");
+        }
+        for dates in [PathError::Expired, PathError::NotYetValid] {
+            assert_eq!(blame(TransportError::Certificate(dates)), Blame::Dates, "{dates:?}");
+        }
+        assert_eq!(blame(TransportError::Certificate(PathError::Malformed)), Blame::Trust);
+    }
+
+    #[test]
+    fn a_refusal_of_a_newer_server_is_taken_by_its_status() {
+        let newer = u16::MAX;
+        assert_eq!(Reject::from_code(newer), None);
+        let later = Some(Duration::from_secs(9));
+        for status in [408, 429, 500, 503, 599] {
+            assert_eq!(consequence(newer, status, None), DeviceAction::RetrySame, "{status}");
+            assert_eq!(consequence(newer, status, later), DeviceAction::RetrySame, "{status}");
+        }
+        for status in [400, 403, 409, 428, 430, 499] {
+            assert_eq!(consequence(newer, status, None), DeviceAction::Stop, "{status}");
+            assert_eq!(consequence(newer, status, later), DeviceAction::RetryFresh, "{status}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_that_is_known_says_itself_what_to_do() {
+        for reject in [Reject::EvidenceWanted, Reject::DeviceRevoked] {
+            assert_eq!(consequence(reject.code(), 500, None), reject.device_action(), "{reject:?}");
+        }
+    }
+}
