@@ -417,6 +417,30 @@ fn a_candidate_that_becomes_durable_during_a_connection_ends_it() {
     assert!(matches!(action, Action::Connect { slot: Slot::B, .. }), "{action:?}");
 }
 
+/// Keys and certificates that the durable state does not name do not stay: a power cut left them.
+#[test]
+fn what_the_state_does_not_name_is_erased() {
+    let day = |n| UnixTime::from_secs(START).after(DAY * n);
+    let mut model = Model::new(Some(0), true);
+    model.saved.request(Asked::bare_renewal());
+    model.saved.issued();
+    let _first = model.saved.accept(&BrokerAccepted::for_test(Slot::A));
+    let dates = |order| Some(Dates { not_after: day(90), renew_at: day(65), order });
+    model.dates = [dates(1), dates(2)];
+    model.boot(0);
+    assert_eq!(model.machine.next_action(&model.now()), Action::Erase);
+
+    // A flash that fails is not asked again at once, and does not keep the device from its broker.
+    model.tell(Event::EraseFailed, u64::MAX);
+    let action = model.machine.next_action(&model.now());
+    assert!(matches!(action, Action::Connect { slot: Slot::A, .. }), "{action:?}");
+    assert!(model.machine.errand(&model.now()).is_some_and(|left| left <= Pace::DEFAULT.server_first));
+    model.uptime += Pace::DEFAULT.server_first;
+    assert_eq!(model.machine.next_action(&model.now()), Action::Erase);
+    model.tell(Event::Erased, 0);
+    assert_ne!(model.machine.next_action(&model.now()), Action::Erase);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(3000))]
 
