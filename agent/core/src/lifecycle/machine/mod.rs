@@ -3,6 +3,8 @@
 mod acquire;
 mod broker;
 #[cfg(test)]
+mod phase_tests;
+#[cfg(test)]
 mod renewal_tests;
 #[cfg(test)]
 mod tests;
