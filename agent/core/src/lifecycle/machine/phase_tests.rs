@@ -125,6 +125,7 @@ impl Device {
 fn from_blank_to_its_first_renewal() {
     let mut device = Device::blank();
     assert_eq!(device.phase(), Phase::Unenrolled);
+    assert!(!device.machine.renews(), "it enrolls by what its maker put in");
     assert!(matches!(device.machine.next_action(&device.now()), Action::MakeKey { .. }));
     device.tell(Event::KeyFailed);
     assert_eq!(device.phase(), Phase::Unenrolled, "there is nothing to ask with");
@@ -143,6 +144,7 @@ fn from_blank_to_its_first_renewal() {
     assert_eq!(device.phase(), Phase::Operational);
     device.uptime += DAY;
     assert_eq!(device.phase(), Phase::Renewing);
+    assert!(device.machine.renews(), "by the identity in use");
     device.until_request();
     assert_eq!(device.phase(), Phase::Renewing);
     device.issued();

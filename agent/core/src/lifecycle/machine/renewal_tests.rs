@@ -19,8 +19,12 @@ fn now(uptime: Duration) -> Now {
     Now { uptime, wall: Some(START.after(uptime)) }
 }
 
-/// A device in service; its certificate began at the start and is renewed after 65 days.
+/// A device in service; its certificate began at the start and is renewed after 65 days. It has nothing else to ask.
 fn in_service(evidence_lasts: bool) -> Machine {
+    started(evidence_lasts, now(Duration::ZERO))
+}
+
+fn started(evidence_lasts: bool, at: Now) -> Machine {
     let mut state = State::blank(START);
     state.request(Asked::bare_renewal());
     state.issued();
@@ -29,7 +33,29 @@ fn in_service(evidence_lasts: bool) -> Machine {
     let records =
         Inspection { state, dates: [Some(dates), None], leftovers: false, repaired: false, changed: false };
     let pace = Pace { check_in: Duration::ZERO, trust_check: Duration::ZERO, ..Pace::DEFAULT };
-    Machine::new(&records, pace, evidence_lasts, now(Duration::ZERO), 0)
+    Machine::new(&records, pace, evidence_lasts, at, 0)
+}
+
+/// Whoever knows the time waits for the renewal; whoever does not asks for it first, and then waits.
+#[test]
+fn the_server_is_asked_for_the_time_and_for_nothing_else() {
+    assert_eq!(in_service(true).errand(&now(Duration::ZERO)), Some(DAY * 65));
+
+    let blind = |uptime| Now { uptime, wall: None };
+    let mut machine = started(true, blind(Duration::ZERO));
+    let asks = machine.errand(&blind(Duration::ZERO)).unwrap();
+    assert!(asks < Duration::from_secs(3600), "{asks:?}");
+    let action = machine.next_action(&blind(asks));
+    assert!(matches!(action, Action::Challenge { errand: Errand::Time, .. }), "{action:?}");
+    let told = Event::Challenged {
+        server_time: START.after(DAY),
+        nonce: [0; 32],
+        kind: EvidenceKind::IdevidEat,
+        renewal_wanted: false,
+        validity: Validity::At(START),
+    };
+    machine.handle(told, blind(asks), 0);
+    assert_eq!(machine.errand(&blind(asks)), Some(DAY * 64));
 }
 
 /// How often a device renews within `days` whose broker says so every `pause`, and each renewal of which goes well.
