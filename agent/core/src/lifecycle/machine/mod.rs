@@ -3,6 +3,10 @@
 mod acquire;
 mod broker;
 #[cfg(test)]
+mod end_tests;
+#[cfg(test)]
+mod kit;
+#[cfg(test)]
 mod phase_tests;
 #[cfg(test)]
 mod renewal_tests;

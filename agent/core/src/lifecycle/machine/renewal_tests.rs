@@ -6,6 +6,7 @@ use shared::message::latest::EvidenceKind;
 use shared::{Reject, UnixTime};
 
 use super::Machine;
+use super::kit::Device;
 use crate::flow::BrokerAccepted;
 use crate::lifecycle::{Action, Asker, Cause, Errand, Event, Now, Pace, Phase, Verdict};
 use crate::platform::Slot;
@@ -185,4 +186,45 @@ fn the_next_answer_tells_of_a_renewal() {
     assert_eq!(machine.cause(&soon), Some(Cause::Commanded));
     let left = machine.errand(&at).unwrap();
     assert!(left <= Pace::DEFAULT.server_first, "{left:?}");
+}
+
+/// Who enrolls goes at its own pace, unless somebody stands at the device: a broker's word does not hasten it.
+#[test]
+fn an_enrollment_under_way_is_hastened_at_the_device_only() {
+    let mut device = Device::blank();
+    device.unreachable();
+    let later = device.machine.errand(&device.now()).unwrap();
+    assert!(later > Duration::ZERO);
+    for by in [Asker::Broker, Asker::Server] {
+        device.tell(Event::RenewAsked { by });
+        assert_eq!(device.machine.errand(&device.now()), Some(later), "{by:?}");
+    }
+    device.tell(Event::RenewAsked { by: Asker::Local });
+    assert_eq!(device.machine.errand(&device.now()), Some(Duration::ZERO));
+}
+
+/// With nothing to ask, a device comes once in half to one and a half of the time between check-ins.
+#[test]
+fn check_ins_are_spread_around_their_time() {
+    for (random, after) in [(0, 0.5), (u64::MAX / 2, 1.0), (u64::MAX, 1.5)] {
+        let mut device = Device::in_service();
+        let now = device.now();
+        let told = Event::Challenged {
+            server_time: START,
+            nonce: [0; 32],
+            kind: EvidenceKind::IdevidEat,
+            renewal_wanted: false,
+            validity: Validity::At(START),
+        };
+        device.machine.handle(told, now, random);
+        // The report of the trust bundle has a time of its own.
+        device.machine.handle(
+            Event::TrustFetched { newer: false, validity: Validity::At(START) },
+            now,
+            u64::MAX,
+        );
+        let left = device.machine.until_question(&now).unwrap().as_secs_f64();
+        let wanted = Pace::DEFAULT.check_in.as_secs_f64() * after;
+        assert!((left - wanted).abs() < 1.0, "{left} seconds, not {wanted}");
+    }
 }
