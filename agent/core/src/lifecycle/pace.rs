@@ -53,3 +53,21 @@ impl Default for Pace {
         Self::DEFAULT
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Pace;
+    use core::time::Duration;
+
+    /// What operators read in docs/renewal.md, and what the fleets of docs/storms.md are counted with.
+    #[test]
+    fn devices_in_the_field_have_the_pace_that_is_documented() {
+        let (hour, day) = (Duration::from_secs(3_600), Duration::from_secs(86_400));
+        let pace = Pace::DEFAULT;
+        assert_eq!((pace.server_first, pace.server_most), (Duration::from_secs(10), hour));
+        assert_eq!((pace.broker_first, pace.broker_most), (Duration::from_secs(5), Duration::from_secs(600)));
+        assert_eq!((pace.suspicion, pace.final_retry, pace.settled), (hour, day, Duration::from_secs(60)));
+        assert_eq!((pace.check_in, pace.trust_check), (day * 7, day * 7));
+        assert_eq!((Pace::default(), pace.patience), (pace, 3));
+    }
+}

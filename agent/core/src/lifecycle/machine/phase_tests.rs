@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use shared::Reject;
 
-use super::kit::{DAY, Device};
+use super::kit::{DAY, Device, START};
 use crate::lifecycle::{Action, Event, Phase, Verdict};
 use crate::platform::{Slot, TransportError};
 
@@ -46,6 +46,8 @@ fn a_final_refusal_stops_who_has_nothing_that_works() {
     device.until_request();
     device.refused(Reject::DeviceRevoked);
     assert_eq!(device.phase(), Phase::Stopped);
+    let refusal = device.machine.state().refusal().unwrap();
+    assert_eq!((refusal.at(), refusal.code), (START.after(device.uptime), Reject::DeviceRevoked.code()));
 
     // With an identity that the broker takes it works on.
     let mut device = Device::in_service();
