@@ -141,6 +141,14 @@ impl Device {
         panic!("the server is asked without pause");
     }
 
+    /// The power fails and comes back: what is durable is left, and the clock.
+    pub(super) fn restart(&mut self) {
+        let dates = [self.machine.dates(Slot::A), self.machine.dates(Slot::B)];
+        let state = self.machine.state().clone();
+        let records = Inspection { state, dates, leftovers: false, repaired: false, changed: false };
+        self.machine = Machine::new(&records, Pace::DEFAULT, true, self.now(), 0);
+    }
+
     /// A device in service.
     pub(super) fn in_service() -> Self {
         let mut device = Self::blank();

@@ -9,6 +9,8 @@ mod kit;
 #[cfg(test)]
 mod phase_tests;
 #[cfg(test)]
+mod refusal_tests;
+#[cfg(test)]
 mod renewal_tests;
 #[cfg(test)]
 mod tests;

@@ -1,0 +1,108 @@
+//! What a device does after a refusal: when it comes again, and what it writes down.
+
+use core::time::Duration;
+
+use shared::message::latest::EvidenceKind;
+
+use super::kit::{DAY, Device, START};
+use crate::lifecycle::{Action, Errand, Event, Verdict};
+use crate::platform::Slot;
+use crate::x509::Validity;
+
+/// Codes that this version does not know: their status says what to do.
+const CODE: u16 = u16::MAX;
+const OTHER_CODE: u16 = u16::MAX - 1;
+
+const AFTER: Duration = Duration::from_secs(100);
+/// The jitter of a first attempt.
+const JITTER: Duration = Duration::from_secs(10);
+
+impl Device {
+    fn refused_by(&mut self, errand: Errand, code: u16, status: u16, random: u64) {
+        let now = self.now();
+        let answer = Verdict::Rejected { code, status, retry_after: Some(AFTER) };
+        let (server_time, validity) = (START.after(self.uptime), Validity::At(START));
+        self.machine.handle(Event::Answered { errand, server_time, answer, validity }, now, random);
+    }
+
+    /// Whether the refusal is to be written down. It is, then.
+    fn writes(&mut self, code: u16, status: u16) -> bool {
+        self.refused_by(Errand::Identity, code, status, 0);
+        let writes = matches!(self.machine.next_action(&self.now()), Action::Save(_));
+        if writes {
+            self.tell(Event::Saved);
+        }
+        writes
+    }
+}
+
+/// A server that is busy has set a time aside: whatever failed before, the device comes then. One that fails has not.
+#[test]
+fn the_time_that_a_busy_server_told_is_kept() {
+    for (status, kept) in [(429, true), (503, false), (408, false)] {
+        let mut device = Device::blank();
+        for _ in 0..6 {
+            device.unreachable();
+            device.uptime += device.machine.errand(&device.now()).unwrap();
+        }
+        device.until_request();
+        device.refused_by(Errand::Identity, CODE, status, u64::MAX);
+        device.tell(Event::Saved);
+        let left = device.machine.errand(&device.now()).unwrap();
+        assert!(left >= AFTER, "{status}: {left:?}");
+        assert_eq!(left < AFTER + JITTER, kept, "{status}: {left:?}");
+    }
+}
+
+/// The same for a question that can wait.
+#[test]
+fn a_busy_server_is_asked_for_the_time_when_it_said() {
+    for (status, kept) in [(429, true), (400, false)] {
+        let mut device = Device::in_service();
+        device.refused_by(Errand::Time, CODE, status, u64::MAX);
+        let left = device.machine.learn.due() - device.uptime;
+        assert!(left >= AFTER, "{status}: {left:?}");
+        assert_eq!(left < AFTER + JITTER, kept, "{status}: {left:?}");
+    }
+}
+
+/// A refusal is kept for whoever looks at the device; the same one again wears out no flash, unless it is final: its time says
+/// when to ask again.
+#[test]
+fn a_refusal_is_written_down_once() {
+    let mut device = Device::blank();
+    device.until_request();
+    assert!(device.writes(CODE, 503));
+    assert!(!device.writes(CODE, 503), "the same again");
+    assert!(device.writes(OTHER_CODE, 503), "another one");
+    let stop = |device: &mut Device| {
+        let answer = Verdict::Rejected { code: OTHER_CODE, status: 400, retry_after: None };
+        device.answered(answer);
+        let action = device.machine.next_action(&device.now());
+        device.tell(Event::Saved);
+        matches!(action, Action::Save(_))
+    };
+    assert!(stop(&mut device), "final now");
+    assert!(stop(&mut device), "final again");
+    assert!(device.writes(OTHER_CODE, 503), "no longer final");
+}
+
+/// A clock that ran ahead: the server tells the time, nothing is due, and the key that was made does not stay.
+#[test]
+fn a_key_that_is_not_needed_is_erased() {
+    let mut device = Device::in_service();
+    // The time that the server told before is forgotten with the power.
+    device.restart();
+    device.disconnected(Slot::A, Ok(()));
+    device.uptime = DAY * 66;
+    device.until(|action| matches!(action, Action::Challenge { errand: Errand::Identity, .. }));
+    let told = Event::Challenged {
+        server_time: START.after(DAY),
+        nonce: [1; 32],
+        kind: EvidenceKind::IdevidEat,
+        renewal_wanted: false,
+        validity: Validity::At(START),
+    };
+    device.tell(told);
+    assert_eq!(device.machine.next_action(&device.now()), Action::Erase);
+}
