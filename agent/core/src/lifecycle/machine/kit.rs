@@ -81,7 +81,12 @@ impl Device {
                     });
                 }
                 Action::FetchTrust { validity } => self.tell(Event::TrustFetched { newer: false, validity }),
-                Action::Request { .. } | Action::Connect { .. } => panic!("{action:?} comes first"),
+                // The broker lets it in, and it stays until there is something to do.
+                Action::Connect { slot, .. } => {
+                    self.uptime += self.machine.errand(&self.now()).unwrap_or_default();
+                    self.disconnected(slot, Ok(()));
+                }
+                Action::Request { .. } => panic!("{action:?} comes first"),
             }
         }
         panic!("nothing of the kind");

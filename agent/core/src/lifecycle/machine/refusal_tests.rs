@@ -2,6 +2,7 @@
 
 use core::time::Duration;
 
+use shared::Reject;
 use shared::message::latest::EvidenceKind;
 
 use super::kit::{DAY, Device, START};
@@ -105,4 +106,63 @@ fn a_key_that_is_not_needed_is_erased() {
     };
     device.tell(told);
     assert_eq!(device.machine.next_action(&device.now()), Action::Erase);
+}
+
+/// The longest that the device waits after `reject`, which came `times` in a row.
+fn waits(device: &mut Device, reject: Reject, times: u32) -> Duration {
+    let mut left = Duration::ZERO;
+    for _ in 0..times {
+        device.until_request();
+        let (code, status) = (reject.code(), reject.http_status());
+        let (server_time, validity) = (START.after(device.uptime), Validity::At(START));
+        let answer = Verdict::Rejected { code, status, retry_after: None };
+        let (event, now) =
+            (Event::Answered { errand: Errand::Identity, server_time, answer, validity }, device.now());
+        device.machine.handle(event, now, u64::MAX);
+        device.tell(Event::Saved);
+        left = device.machine.errand(&device.now()).unwrap();
+    }
+    left
+}
+
+/// A device whose renewal is due.
+fn due() -> Device {
+    let mut device = Device::in_service();
+    device.disconnected(Slot::A, Ok(()));
+    device.uptime = DAY * 65;
+    device
+}
+
+/// A policy that wants evidence gets it at once. A server that wants it again, though it came, is asked ever less often.
+#[test]
+fn evidence_that_is_wanted_comes_at_once_and_not_again_and_again() {
+    assert!(waits(&mut due(), Reject::EvidenceWanted, 1) < JITTER);
+    assert!(waits(&mut due(), Reject::EvidenceWanted, 6) > JITTER * 2);
+    // Of another refusal nothing of the kind follows.
+    let mut device = due();
+    assert!(waits(&mut device, Reject::ExpiredNonce, 6) > JITTER * 2);
+    assert!(!device.machine.evidence_asked);
+}
+
+/// Only a key that stands in another request is made anew.
+#[test]
+fn a_key_is_made_anew_where_it_was_used() {
+    for (reject, anew) in [(Reject::KeyReused, true), (Reject::UsedNonce, false)] {
+        let mut device = Device::blank();
+        let left = waits(&mut device, reject, 1);
+        device.uptime += left;
+        let makes = matches!(device.machine.next_action(&device.now()), Action::MakeKey { .. });
+        assert_eq!(makes, anew, "{reject:?}");
+    }
+}
+
+/// An identity that the server does not take falls back to enrollment, soon. An enrollment has nothing to fall back to.
+#[test]
+fn who_is_to_enroll_again_does_so_once() {
+    let mut device = due();
+    assert!(device.machine.renews());
+    assert!(waits(&mut device, Reject::NotAuthenticated, 1) < JITTER);
+    assert!(!device.machine.renews());
+    assert!(waits(&mut device, Reject::NotAuthenticated, 5) > JITTER * 2, "ever less often");
+    assert!(waits(&mut Device::blank(), Reject::NotAuthenticated, 5) > JITTER * 2);
 }
