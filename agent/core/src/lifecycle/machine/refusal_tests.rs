@@ -166,3 +166,16 @@ fn who_is_to_enroll_again_does_so_once() {
     assert!(waits(&mut device, Reject::NotAuthenticated, 5) > JITTER * 2, "ever less often");
     assert!(waits(&mut Device::blank(), Reject::NotAuthenticated, 5) > JITTER * 2);
 }
+
+/// What could not be sent at all, as without its key, is not tried again as it is.
+#[test]
+fn a_request_that_cannot_be_sent_is_made_anew() {
+    for again in [true, false] {
+        let mut device = Device::blank();
+        device.until_request();
+        device.tell(Event::RequestFailed { errand: Errand::Identity, again });
+        device.uptime += device.machine.errand(&device.now()).unwrap();
+        let same = matches!(device.machine.next_action(&device.now()), Action::Request { .. });
+        assert_eq!(same, again);
+    }
+}
