@@ -85,7 +85,9 @@ async fn enroll(tls: &Tls, device: &Device) {
         };
         let nonce = Challenge::decode(&reply.body).unwrap().nonce;
         let body = device.enroll(nonce, &key.csr);
-        for _ in 0..20 {
+        // Longer than a database takes to come back on a machine that has much else to do: with another nonce, the key that
+        // stands in this request would be refused.
+        for _ in 0..200 {
             match tls.try_request("POST", endpoint::ENROLL, "", &body).await {
                 Ok(reply) if reply.status == 200 => return,
                 Ok(reply) if reply.status == 503 => {}
