@@ -4,10 +4,10 @@
 #   hook = ["/etc/enroll-server/crl-hook.sh", "/run/mosquitto.pid", "/run/nginx.pid"]
 # Each argument is a process file. One that is missing is told by the exit status; the others are reloaded all the same.
 
-# Whether SIGHUP reloads this process. It ends one that is starting and has written its process file already: so long it
-# neither catches nor blocks the signal, which is the lowest bit here. Where there is no /proc nobody can tell.
+# Whether SIGHUP reloads this process: whether it catches it, which is the lowest bit here. It ends a process that is starting
+# and has written its process file already. Where there is no /proc nobody can tell.
 takes_hup() {
-    [ ! -r "/proc/$1/status" ] || grep -Eq '^Sig(Cgt|Blk):.*[13579bdf]$' "/proc/$1/status"
+    [ ! -r "/proc/$1/status" ] || grep -Eq '^SigCgt:.*[13579bdf]$' "/proc/$1/status"
 }
 
 # Up to 5 seconds for one that is starting.

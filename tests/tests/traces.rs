@@ -172,8 +172,10 @@ fn planted_a_span_that_tells_a_token_is_found() {
     let _enrolled = world.agent(&world.devices[0], &["enroll"]).success();
     runtime.block_on(server.stop());
     telemetry.stop();
-    let found = found_in(&collector.bytes(), &world);
-    assert!(found.contains(&token(&world)), "{found:?}");
+    // What the collector has taken is here when it has printed it.
+    until("a span with the token", || {
+        found_in(&collector.bytes(), &world).contains(&token(&world)).then_some(())
+    });
     assert!(!unknown_attributes(&collector.spans()).is_empty());
 }
 
