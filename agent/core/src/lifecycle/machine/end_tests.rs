@@ -35,9 +35,7 @@ fn an_identity_logs_in_up_to_its_last_second() {
 /// A candidate that ended untried is given up: the identity in use would wait for it for ever.
 #[test]
 fn a_candidate_that_has_ended_is_given_up() {
-    let mut device = Device::in_service();
-    device.disconnected(Slot::A, Ok(()));
-    device.uptime = DAY * 65;
+    let mut device = Device::due();
     device.until_request();
     device.issued();
     assert_eq!(device.machine.state().candidate(), Some(Slot::B));
@@ -87,9 +85,7 @@ fn the_floor_is_kept_with_every_write_and_once_a_day_by_itself() {
 /// put in, since without its key it cannot renew either.
 #[test]
 fn an_identity_without_its_key_is_not_waited_for() {
-    let mut device = Device::in_service();
-    device.disconnected(Slot::A, Ok(()));
-    device.uptime = DAY * 65;
+    let mut device = Device::due();
     device.until_request();
     device.issued();
     device.tell(Event::IdentityUnusable { slot: Slot::B });

@@ -23,15 +23,13 @@ pub(super) struct Device {
 
 impl Device {
     pub(super) fn blank() -> Self {
-        let records = Inspection {
-            state: State::blank(START),
-            dates: [None; 2],
-            leftovers: false,
-            repaired: false,
-            changed: false,
-        };
-        let now = Now { uptime: Duration::ZERO, wall: Some(START) };
-        Self { machine: Machine::new(&records, Pace::DEFAULT, true, now, 0), uptime: Duration::ZERO }
+        Self::started(State::blank(START), [None; 2], Duration::ZERO)
+    }
+
+    fn started(state: State, dates: [Option<Dates>; 2], uptime: Duration) -> Self {
+        let records = Inspection { state, dates, leftovers: false, repaired: false, changed: false };
+        let now = Now { uptime, wall: Some(START.after(uptime)) };
+        Self { machine: Machine::new(&records, Pace::DEFAULT, true, now, 0), uptime }
     }
 
     pub(super) fn now(&self) -> Now {
@@ -47,14 +45,29 @@ impl Device {
         self.machine.handle(event, now, 0);
     }
 
+    /// The server answers, and `random` decides how long the device waits.
+    pub(super) fn answered_at_random(&mut self, errand: Errand, answer: Verdict, random: u64) {
+        let (now, server_time, validity) = (self.now(), START.after(self.uptime), Validity::At(START));
+        self.machine.handle(Event::Answered { errand, server_time, answer, validity }, now, random);
+    }
+
     pub(super) fn answered(&mut self, answer: Verdict) {
-        let (server_time, validity) = (START.after(self.uptime), Validity::At(START));
-        self.tell(Event::Answered { errand: Errand::Identity, server_time, answer, validity });
+        self.answered_at_random(Errand::Identity, answer, 0);
     }
 
     pub(super) fn refused(&mut self, reject: Reject) {
-        let (code, status) = (reject.code(), reject.http_status());
-        self.answered(Verdict::Rejected { code, status, retry_after: None });
+        self.answered(refusal(reject));
+    }
+
+    /// Does what takes nobody else; `false` where it is something else that is to be done.
+    fn does_alone(&mut self, action: &Action) -> bool {
+        match action {
+            Action::Save(_) => self.tell(Event::Saved),
+            Action::Erase => self.tell(Event::Erased),
+            Action::MakeKey { .. } => self.tell(Event::KeyMade),
+            _ => return false,
+        }
+        true
     }
 
     /// Does what is to be done, and gives each nonce that is asked for, up to what is `wanted`.
@@ -64,29 +77,19 @@ impl Device {
             if wanted(&action) {
                 return;
             }
+            if self.does_alone(&action) {
+                continue;
+            }
             match action {
                 Action::Sleep { duration } => self.uptime += duration,
-                Action::Save(_) => self.tell(Event::Saved),
-                Action::Erase => self.tell(Event::Erased),
-                Action::MakeKey { .. } => self.tell(Event::KeyMade),
-                Action::Challenge { .. } => {
-                    let (server_time, validity) = (START.after(self.uptime), Validity::At(START));
-                    let (nonce, kind) = ([1; 32], EvidenceKind::IdevidEat);
-                    self.tell(Event::Challenged {
-                        server_time,
-                        nonce,
-                        kind,
-                        renewal_wanted: false,
-                        validity,
-                    });
-                }
+                Action::Challenge { .. } => self.tell(challenged(START.after(self.uptime))),
                 Action::FetchTrust { validity } => self.tell(Event::TrustFetched { newer: false, validity }),
                 // The broker lets it in, and it stays until there is something to do.
                 Action::Connect { slot, .. } => {
                     self.uptime += self.machine.errand(&self.now()).unwrap_or_default();
                     self.disconnected(slot, Ok(()));
                 }
-                Action::Request { .. } => panic!("{action:?} comes first"),
+                _ => panic!("{action:?} comes first"),
             }
         }
         panic!("nothing of the kind");
@@ -120,23 +123,14 @@ impl Device {
     pub(super) fn unreachable(&mut self) {
         for _ in 0..20 {
             let action = self.machine.next_action(&self.now());
+            if self.does_alone(&action) {
+                continue;
+            }
             let errand = match action {
-                Action::MakeKey { .. } => {
-                    self.tell(Event::KeyMade);
-                    continue;
-                }
-                Action::Save(_) => {
-                    self.tell(Event::Saved);
-                    continue;
-                }
-                Action::Erase => {
-                    self.tell(Event::Erased);
-                    continue;
-                }
                 Action::Challenge { errand, .. } => errand,
                 Action::Request { .. } => Errand::Identity,
                 Action::FetchTrust { .. } => Errand::Trust,
-                Action::Connect { .. } | Action::Sleep { .. } => return,
+                _ => return,
             };
             let (now, validity) = (self.now(), Validity::At(START));
             // The longest delay, so that it is not asked again at once.
@@ -149,9 +143,7 @@ impl Device {
     /// The power fails and comes back: what is durable is left, and the clock.
     pub(super) fn restart(&mut self) {
         let dates = [self.machine.dates(Slot::A), self.machine.dates(Slot::B)];
-        let state = self.machine.state().clone();
-        let records = Inspection { state, dates, leftovers: false, repaired: false, changed: false };
-        self.machine = Machine::new(&records, Pace::DEFAULT, true, self.now(), 0);
+        *self = Self::started(self.machine.state().clone(), dates, self.uptime);
     }
 
     /// A device in service.
@@ -162,4 +154,23 @@ impl Device {
         device.accepted(Slot::A);
         device
     }
+
+    /// A device in service whose renewal is due, between two connections.
+    pub(super) fn due() -> Self {
+        let mut device = Self::in_service();
+        device.disconnected(Slot::A, Ok(()));
+        device.uptime = DAY * 65;
+        device
+    }
+}
+
+/// The server gives a nonce, and wants nothing else.
+pub(super) const fn challenged(server_time: UnixTime) -> Event {
+    let (kind, validity) = (EvidenceKind::IdevidEat, Validity::At(START));
+    Event::Challenged { server_time, nonce: [1; 32], kind, renewal_wanted: false, validity }
+}
+
+/// What the server answers where it refuses, and says nothing of when to come again.
+pub(super) const fn refusal(reject: Reject) -> Verdict {
+    Verdict::Rejected { code: reject.code(), status: reject.http_status(), retry_after: None }
 }

@@ -3,12 +3,10 @@
 use core::time::Duration;
 
 use shared::Reject;
-use shared::message::latest::EvidenceKind;
 
-use super::kit::{DAY, Device, START};
+use super::kit::{DAY, Device, START, challenged, refusal};
 use crate::lifecycle::{Action, Errand, Event, Verdict};
 use crate::platform::Slot;
-use crate::x509::Validity;
 
 /// Codes that this version does not know: their status says what to do.
 const CODE: u16 = u16::MAX;
@@ -20,10 +18,7 @@ const JITTER: Duration = Duration::from_secs(10);
 
 impl Device {
     fn refused_by(&mut self, errand: Errand, code: u16, status: u16, random: u64) {
-        let now = self.now();
-        let answer = Verdict::Rejected { code, status, retry_after: Some(AFTER) };
-        let (server_time, validity) = (START.after(self.uptime), Validity::At(START));
-        self.machine.handle(Event::Answered { errand, server_time, answer, validity }, now, random);
+        self.answered_at_random(errand, Verdict::Rejected { code, status, retry_after: Some(AFTER) }, random);
     }
 
     /// Whether the refusal is to be written down. It is, then.
@@ -97,14 +92,7 @@ fn a_key_that_is_not_needed_is_erased() {
     device.disconnected(Slot::A, Ok(()));
     device.uptime = DAY * 66;
     device.until(|action| matches!(action, Action::Challenge { errand: Errand::Identity, .. }));
-    let told = Event::Challenged {
-        server_time: START.after(DAY),
-        nonce: [1; 32],
-        kind: EvidenceKind::IdevidEat,
-        renewal_wanted: false,
-        validity: Validity::At(START),
-    };
-    device.tell(told);
+    device.tell(challenged(START.after(DAY)));
     assert_eq!(device.machine.next_action(&device.now()), Action::Erase);
 }
 
@@ -113,33 +101,20 @@ fn waits(device: &mut Device, reject: Reject, times: u32) -> Duration {
     let mut left = Duration::ZERO;
     for _ in 0..times {
         device.until_request();
-        let (code, status) = (reject.code(), reject.http_status());
-        let (server_time, validity) = (START.after(device.uptime), Validity::At(START));
-        let answer = Verdict::Rejected { code, status, retry_after: None };
-        let (event, now) =
-            (Event::Answered { errand: Errand::Identity, server_time, answer, validity }, device.now());
-        device.machine.handle(event, now, u64::MAX);
+        device.answered_at_random(Errand::Identity, refusal(reject), u64::MAX);
         device.tell(Event::Saved);
         left = device.machine.errand(&device.now()).unwrap();
     }
     left
 }
 
-/// A device whose renewal is due.
-fn due() -> Device {
-    let mut device = Device::in_service();
-    device.disconnected(Slot::A, Ok(()));
-    device.uptime = DAY * 65;
-    device
-}
-
 /// A policy that wants evidence gets it at once. A server that wants it again, though it came, is asked ever less often.
 #[test]
 fn evidence_that_is_wanted_comes_at_once_and_not_again_and_again() {
-    assert!(waits(&mut due(), Reject::EvidenceWanted, 1) < JITTER);
-    assert!(waits(&mut due(), Reject::EvidenceWanted, 6) > JITTER * 2);
+    assert!(waits(&mut Device::due(), Reject::EvidenceWanted, 1) < JITTER);
+    assert!(waits(&mut Device::due(), Reject::EvidenceWanted, 6) > JITTER * 2);
     // Of another refusal nothing of the kind follows.
-    let mut device = due();
+    let mut device = Device::due();
     assert!(waits(&mut device, Reject::ExpiredNonce, 6) > JITTER * 2);
     assert!(!device.machine.evidence_asked);
 }
@@ -159,7 +134,7 @@ fn a_key_is_made_anew_where_it_was_used() {
 /// An identity that the server does not take falls back to enrollment, soon. An enrollment has nothing to fall back to.
 #[test]
 fn who_is_to_enroll_again_does_so_once() {
-    let mut device = due();
+    let mut device = Device::due();
     assert!(device.machine.renews());
     assert!(waits(&mut device, Reject::NotAuthenticated, 1) < JITTER);
     assert!(!device.machine.renews());

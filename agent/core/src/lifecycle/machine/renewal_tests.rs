@@ -2,19 +2,16 @@
 
 use core::time::Duration;
 
+use shared::Reject;
 use shared::message::latest::EvidenceKind;
-use shared::{Reject, UnixTime};
 
 use super::Machine;
-use super::kit::Device;
+use super::kit::{DAY, Device, START, challenged, refusal};
 use crate::flow::BrokerAccepted;
 use crate::lifecycle::{Action, Asker, Cause, Errand, Event, Now, Pace, Phase, Verdict};
 use crate::platform::Slot;
 use crate::slots::{Asked, Dates, Inspection, Purpose, State};
 use crate::x509::Validity;
-
-const START: UnixTime = UnixTime::from_secs(1_800_000_000);
-const DAY: Duration = Duration::from_secs(86_400);
 
 fn now(uptime: Duration) -> Now {
     Now { uptime, wall: Some(START.after(uptime)) }
@@ -48,14 +45,7 @@ fn the_server_is_asked_for_the_time_and_for_nothing_else() {
     assert!(asks < Duration::from_secs(3600), "{asks:?}");
     let action = machine.next_action(&blind(asks));
     assert!(matches!(action, Action::Challenge { errand: Errand::Time, .. }), "{action:?}");
-    let told = Event::Challenged {
-        server_time: START.after(DAY),
-        nonce: [0; 32],
-        kind: EvidenceKind::IdevidEat,
-        renewal_wanted: false,
-        validity: Validity::At(START),
-    };
-    machine.handle(told, blind(asks), 0);
+    machine.handle(challenged(START.after(DAY)), blind(asks), 0);
     assert_eq!(machine.errand(&blind(asks)), Some(DAY * 64));
 }
 
@@ -138,8 +128,7 @@ fn evidence_is_given_where_the_policy_wants_it() {
     assert!(matches!(machine.next_action(&at), Action::Request { purpose: Purpose::Renew, .. }));
     assert_eq!(machine.state().asked().and_then(|asked| asked.evidence()), None);
 
-    let (code, status) = (Reject::EvidenceWanted.code(), Reject::EvidenceWanted.http_status());
-    let answer = Verdict::Rejected { code, status, retry_after: None };
+    let answer = refusal(Reject::EvidenceWanted);
     let refused = Event::Answered { errand: Errand::Identity, server_time: START, answer, validity };
     machine.handle(refused, at, u64::MAX);
     machine.handle(Event::Saved, at, 0);
@@ -209,14 +198,7 @@ fn check_ins_are_spread_around_their_time() {
     for (random, after) in [(0, 0.5), (u64::MAX / 2, 1.0), (u64::MAX, 1.5)] {
         let mut device = Device::in_service();
         let now = device.now();
-        let told = Event::Challenged {
-            server_time: START,
-            nonce: [0; 32],
-            kind: EvidenceKind::IdevidEat,
-            renewal_wanted: false,
-            validity: Validity::At(START),
-        };
-        device.machine.handle(told, now, random);
+        device.machine.handle(challenged(START), now, random);
         // The report of the trust bundle has a time of its own.
         device.machine.handle(
             Event::TrustFetched { newer: false, validity: Validity::At(START) },
