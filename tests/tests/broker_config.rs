@@ -14,8 +14,8 @@ use std::process::Command;
 use rustls::AlertDescription;
 use serde_json::Value as Json;
 use tests::harness::{
-    ClientKey, LIMIT, Login, NOT_AUTHORIZED, Order, Probe, ProbeError, Process, Version, Wishes, World,
-    certify, client_config, connect, free_port, peer, run, send, until,
+    CRL_HOOK, ClientKey, LIMIT, Login, NOT_AUTHORIZED, Order, Probe, ProbeError, Process, Version, Wishes,
+    World, certify, client_config, connect, free_port, peer, run, send, until,
 };
 
 /// A server with two enrolled devices, and the files of a broker, kept current.
@@ -179,9 +179,6 @@ fn listening(port: u16) {
     until("the broker's port", || TcpStream::connect(("127.0.0.1", port)).ok());
 }
 
-/// The shipped script that reloads by SIGHUP.
-const HOOK: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/crl-hook.sh");
-
 /// Mosquitto with the main configuration of a distribution, which reads the folder of ours.
 fn mosquitto(site: &Site) -> Process {
     let main = site.world.path("mosquitto-main.conf");
@@ -205,7 +202,7 @@ fn mosquitto_runs_with_what_is_written() {
     site.write();
     let pid = site.world.path("mosquitto.pid").display().to_string();
     let broker = mosquitto(&site);
-    site.watch(&[HOOK, &pid]);
+    site.watch(&[CRL_HOOK, &pid]);
     site.keeps_everyone_to_his_own();
     site.ties_client_identifiers();
 
@@ -353,7 +350,7 @@ fn nats_runs_with_what_is_written() {
     let _broker = Process::start(nats().arg("-c").arg(&config).arg("-P").arg(&pid));
     listening(site.port);
     let pid = pid.display().to_string();
-    site.watch(&[HOOK, &pid]);
+    site.watch(&[CRL_HOOK, &pid]);
     site.keeps_everyone_to_his_own();
 
     // What the comments say: a reload ends the session of a device that is gone.

@@ -14,22 +14,19 @@ use std::time::Instant;
 
 use rustls::AlertDescription;
 use tests::harness::{
-    BrokerFiles, ClientKey, Login, Mosquitto, Nginx, Order, Probe, ProbeError, Process, Wishes, World,
-    certify, client_config, connect, echo_service, exchange, free_port, peer, run, until,
+    BrokerFiles, CRL_HOOK, ClientKey, Login, Mosquitto, Nginx, Order, Probe, ProbeError, Process, Wishes,
+    World, certify, client_config, connect, echo_service, exchange, free_port, peer, run, until,
 };
 
 /// What the issue allows, and as much again for a machine that runs many tests at once.
 const LIMIT: Duration = Duration::from_secs(1 + 4);
-
-/// The shipped script that reloads by SIGHUP.
-const HOOK: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/crl-hook.sh");
 
 /// A server whose hook is the shipped script, with the process files of these peers.
 fn world(devices: u32, broker_port: u16, pid_files: &[&str]) -> World {
     let world = World::new(Wishes { devices, broker_port, ..Wishes::default() });
     let pids = pid_files.iter().map(|name| world.path(name).display().to_string());
     let words: Vec<String> =
-        [HOOK.to_owned()].into_iter().chain(pids).map(|word| format!("{word:?}")).collect();
+        [CRL_HOOK.to_owned()].into_iter().chain(pids).map(|word| format!("{word:?}")).collect();
     world.configure(&[("crl", "hook", &format!("[{}]", words.join(", ")))]);
     world
 }
@@ -326,13 +323,13 @@ fn the_hook_waits_for_a_broker_that_is_starting_and_leaves_alone_what_never_take
         (process, file)
     };
     let (mut starting, file) = start("starting", "sleep 1; trap 'exit 7' HUP; while :; do sleep 0.1; done");
-    let _reloaded = run(Command::new(HOOK).arg(&file)).success();
+    let _reloaded = run(Command::new(CRL_HOOK).arg(&file)).success();
     assert_eq!(starting.wait().code(), Some(7), "ended by the signal, or not told");
 
     let (mut deaf, deaf_file) = start("deaf", "while :; do sleep 0.1; done");
     let (mut listening, file) = start("listening", "trap 'exit 7' HUP; while :; do sleep 0.1; done");
     let missing = folder.path().join("missing");
-    let told = run(Command::new(HOOK).args([&missing, &deaf_file, &file])).failure();
+    let told = run(Command::new(CRL_HOOK).args([&missing, &deaf_file, &file])).failure();
     assert!(told.contains("/missing") && told.contains("/deaf") && !told.contains("/listening"), "{told}");
     assert_eq!(listening.wait().code(), Some(7), "the others are reloaded all the same");
     assert!(deaf.is_running());

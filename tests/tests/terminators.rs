@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use tests::harness::{
-    ClientKey, Finished, Nginx, Order, Process, Reply, Wishes, World, certify_by_stranger, client_config,
-    connect, echo_service, free_port, peer, python_peer, run, try_https, until,
+    CRL_HOOK, ClientKey, Finished, Nginx, Order, Process, Reply, Wishes, World, certify_by_stranger,
+    client_config, connect, echo_service, free_port, peer, python_peer, run, try_https, until,
 };
 use tests::page::repository;
 
@@ -116,14 +116,10 @@ impl Site {
         let [mine, other] = self.world.devices.as_slice() else { panic!("two devices") };
         let identity = self.world.exported_identity(mine);
         let mut stream = connect(self.port, client_config(&self.world.root(), Some(&identity)));
-        // The name that Envoy uses; the others do not know it, and the service behind them does not look at it.
-        let envoys = match self.product {
-            "envoy" => format!("X-Forwarded-Client-Cert: Subject=\"CN={other}\"\r\n"),
-            _ => String::new(),
-        };
         let head = format!(
-            "GET / HTTP/1.1\r\nHost: localhost\r\nX-Device: {other}\r\nX-Client-Verify: x\r\n\
-             X-Client-Certificate: AAAA\r\n{envoys}Connection: close\r\n\r\n"
+            "GET / HTTP/1.1\r\nHost: localhost\r\nX-Device: {other}\r\nX_Device: {other}\r\nX-Client-Verify: {other}\r\n\
+             X-Client-Serial: {other}\r\nX-Forwarded-Client-Cert: Subject=\"CN={other}\"\r\n\
+             X-Client-Certificate: AAAA\r\nConnection: close\r\n\r\n"
         );
         stream.write_all(head.as_bytes()).unwrap();
         let mut answer = Vec::new();
@@ -227,8 +223,6 @@ fn without_certificate(site: &Site) -> Vec<(&'static str, Finished)> {
     ]
 }
 
-const HOOK: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/crl-hook.sh");
-
 #[test]
 fn nginx_is_reached_by_every_client_with_an_identity_and_by_none_without() {
     let mut site = Site::new("nginx");
@@ -236,7 +230,7 @@ fn nginx_is_reached_by_every_client_with_an_identity_and_by_none_without() {
     assert!(fs::read_to_string(site.file("nginx.conf")).unwrap().contains("ssl_verify_client on;"));
     let nginx = site.nginx();
     let pid = nginx.pid_file().display().to_string();
-    site.watch(&[HOOK, &pid]);
+    site.watch(&[CRL_HOOK, &pid]);
     site.lets_devices_in_and_tells_who_they_are();
     site.keeps_strangers_out();
 

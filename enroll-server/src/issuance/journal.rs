@@ -3,7 +3,7 @@
 //! A refusal changes nothing and anyone can cause one, so its record is written later, many at once, and may be
 //! lost: when too many wait, new ones are dropped.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use shared::DeviceId;
 
@@ -19,7 +19,7 @@ pub struct Journal(Mutex<Vec<NewAppraisal>>);
 impl Journal {
     /// Adds one, if there is room.
     pub fn add(&self, record: NewAppraisal) {
-        let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut waiting = self.waiting();
         if waiting.len() < MOST {
             waiting.push(record);
         } else {
@@ -37,12 +37,7 @@ impl Journal {
         device: &DeviceId,
         store: &dyn Store,
     ) -> Result<(), StoreError> {
-        let waits = self
-            .0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .iter()
-            .any(|record| record.device == *device);
+        let waits = self.waiting().iter().any(|record| record.device == *device);
         if waits { self.write(store).await } else { Ok(()) }
     }
 
@@ -51,7 +46,10 @@ impl Journal {
     /// # Errors
     /// Where the store fails; what waited is lost then.
     pub async fn write(&self, store: &dyn Store) -> Result<(), StoreError> {
-        let waiting = core::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        let waiting = core::mem::take(&mut *self.waiting());
         if waiting.is_empty() { Ok(()) } else { store.add_appraisals(waiting).await }
+    }
+    fn waiting(&self) -> MutexGuard<'_, Vec<NewAppraisal>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

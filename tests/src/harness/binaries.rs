@@ -2,6 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+/// The shipped script that has a process read its revocation list again, by SIGHUP.
+pub const CRL_HOOK: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/crl-hook.sh");
+
 /// One of our binaries, from the same build as the tests.
 ///
 /// # Panics

@@ -25,7 +25,7 @@ pub mod tpm_fleet;
 mod wait;
 mod world;
 
-pub use binaries::{binary, peer, python_peer};
+pub use binaries::{CRL_HOOK, binary, peer, python_peer};
 pub use device::{Csr, HandDevice, post, written};
 pub use https::{ClientKey, Reply, client_config, connect, exchange, http, https, operator, send, try_https};
 pub use issue::{
