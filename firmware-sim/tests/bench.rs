@@ -2,7 +2,10 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![expect(clippy::panic, reason = "a test fails by panicking")]
 
-use std::process::Command;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -81,4 +84,48 @@ fn help_says_what_must_be() {
         assert!(text.contains(expected), "{expected} in {text}");
     }
     assert!(!text.contains("  server "), "{text}");
+}
+
+/// The settings of the server that the program `parent` started, and the server's folder in /proc.
+fn server_of(parent: u32) -> Option<(PathBuf, PathBuf)> {
+    fs::read_dir("/proc").unwrap().flatten().find_map(|process| {
+        let stat = fs::read_to_string(process.path().join("stat")).ok()?;
+        let its_parent: u32 = stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()?;
+        let line = fs::read_to_string(process.path().join("cmdline")).ok()?;
+        let config = line.split('\0').skip_while(|word| *word != "--config").nth(1)?;
+        (parent == its_parent).then(|| (PathBuf::from(config), process.path()))
+    })
+}
+
+fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let begun = Instant::now();
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(60), "not within a minute: {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// As a service manager or a pipeline ends it: without this, the server would go on for ever, in a folder of its own.
+#[test]
+fn a_benchmark_that_is_told_to_end_leaves_nothing_behind() {
+    let mut bench = Command::new(env!("CARGO_BIN_EXE_firmware-sim"))
+        .args(["bench", "enroll", "--devices", "2000"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let (config, server) = until("the server", || server_of(bench.id()));
+    let folder = config.ancestors().nth(2).unwrap();
+    assert!(
+        folder.is_dir()
+            && config.starts_with(Path::new(env!("CARGO_BIN_EXE_firmware-sim")).parent().unwrap())
+    );
+    let told = Command::new("sh").args(["-c", &format!("kill -TERM {}", bench.id())]).status().unwrap();
+    assert!(told.success());
+    assert_eq!(bench.wait().unwrap().code(), Some(130));
+    until("the server's end", || (!server.exists()).then_some(()));
+    assert!(!folder.exists(), "{}", folder.display());
 }

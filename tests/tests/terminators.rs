@@ -114,19 +114,25 @@ impl Site {
             assert!(reply.text().contains(&self.told(device)), "{}", reply.text());
         }
         let [mine, other] = self.world.devices.as_slice() else { panic!("two devices") };
+        let seen = self.told_lies();
+        assert!(seen.contains(&self.told(mine)), "{seen}");
+        assert!(!seen.contains(&other.to_lowercase()), "the client's own word got through: {seen}");
+    }
+
+    /// What the service behind gets, in lower case, where the first device says that it is the second, by every name.
+    fn told_lies(&self) -> String {
+        let [mine, other] = self.world.devices.as_slice() else { panic!("two devices") };
         let identity = self.world.exported_identity(mine);
         let mut stream = connect(self.port, client_config(&self.world.root(), Some(&identity)));
+        let names = ["X-Device", "X_Device", "X-Client-Verify", "X-Client-Serial", "X-Forwarded-Client-Cert"];
+        let lies = names.map(|name| format!("{name}: CN={other}\r\n")).concat();
         let head = format!(
-            "GET / HTTP/1.1\r\nHost: localhost\r\nX-Device: {other}\r\nX_Device: {other}\r\nX-Client-Verify: {other}\r\n\
-             X-Client-Serial: {other}\r\nX-Forwarded-Client-Cert: Subject=\"CN={other}\"\r\n\
-             X-Client-Certificate: AAAA\r\nConnection: close\r\n\r\n"
+            "GET / HTTP/1.1\r\nHost: localhost\r\n{lies}X-Client-Certificate: AAAA\r\nConnection: close\r\n\r\n"
         );
         stream.write_all(head.as_bytes()).unwrap();
         let mut answer = Vec::new();
         let _closed = stream.read_to_end(&mut answer);
-        let seen = String::from_utf8_lossy(&answer).to_lowercase();
-        assert!(seen.contains(&self.told(mine)), "{seen}");
-        assert!(!seen.contains(&other.to_lowercase()), "the client's own word got through: {seen}");
+        String::from_utf8_lossy(&answer).to_lowercase()
     }
 
     fn keeps_strangers_out(&self) {
@@ -280,6 +286,17 @@ fn mistakes_planted_into_nginxs_configuration_are_found() {
     let nginx = plant(&off);
     assert_eq!(asks(None), Some(200));
     drop(nginx);
+
+    let other = site.world.devices[1].to_lowercase();
+    for hole in [
+        ("proxy_set_header X-Forwarded-Client-Cert \"\";", ""),
+        ("underscores_in_headers off;", "underscores_in_headers on;"),
+    ] {
+        let nginx = plant(&[hole]);
+        let seen = site.told_lies();
+        assert!(seen.contains(&other), "{hole:?}: {seen}");
+        drop(nginx);
+    }
 
     let nginx = plant(&[("    ssl_crl ", "    # ssl_crl ")]);
     let device = &site.world.devices[0];

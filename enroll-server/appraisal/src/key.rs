@@ -91,14 +91,7 @@ pub(crate) fn sha256(bytes: &[u8]) -> [u8; 32] {
 }
 
 /// Lower-case hexadecimal, as fingerprints are shown and written.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    use core::fmt::Write as _;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        // Writing to a string cannot fail.
-        _ = write!(text, "{byte:02x}");
-        text
-    })
-}
+pub(crate) use hex::encode as hex;
 
 /// Reads exactly 32 bytes from hexadecimal; colons between bytes, as openssl prints them, are left out.
 pub(crate) fn hash_from_hex(text: &str) -> Option<[u8; 32]> {

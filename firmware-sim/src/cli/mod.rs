@@ -17,6 +17,7 @@ use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use clap::{ArgAction, Parser, Subcommand};
+use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 /// Devices without hardware: make them at a factory, run one or thousands, or see everything at once.
@@ -113,11 +114,23 @@ fn failed(failure: &dyn core::error::Error) -> ExitCode {
 /// The exit status of an interrupted program, as shells have it for SIGINT.
 const INTERRUPTED: u8 = 130;
 
-/// Resolves at Ctrl-C.
+/// Resolves at Ctrl-C, or when the program is told to end (SIGTERM): what it started ends with it, and its folders go.
 async fn interrupted() {
-    if tokio::signal::ctrl_c().await.is_err() {
-        // Without a handler the signal ends the process by itself.
-        core::future::pending::<()>().await;
+    // Without a handler a signal ends the process by itself.
+    let ctrl_c = async {
+        if tokio::signal::ctrl_c().await.is_err() {
+            core::future::pending::<()>().await;
+        }
+    };
+    let told = async {
+        match signal(SignalKind::terminate()) {
+            Ok(mut signals) => signals.recv().await,
+            Err(_) => core::future::pending().await,
+        }
+    };
+    tokio::select! {
+        () = ctrl_c => {}
+        _ = told => {}
     }
 }
 

@@ -18,6 +18,7 @@ use super::database::{Cluster, StoreKind};
 use super::fleet::{Fleet, Request};
 use super::invariants::{Invariant, Violation, check};
 use super::ledger::Ledger;
+use super::progress::Progress;
 use super::site::StateFolder;
 
 /// What is to be done.
@@ -68,8 +69,10 @@ impl LostAnswers {
         let at_rest = Box::pin(start_at_rest(&config, &clock, Hook::default())).await.expect("a server");
         let issuance = Arc::new(at_rest.issuance);
         let (mut ledger, mut lost) = (Ledger::default(), 0);
+        let (progress, all) = (Progress::new("requests"), u64::from(self.intents));
         let mut left = self.intents;
         while left > 0 {
+            progress.at(all - u64::from(left), Some(all));
             let mut wave = JoinSet::new();
             for device in fleet.devices.iter().take(usize::try_from(left).expect("few")) {
                 let request = fleet.enrollment(device);

@@ -14,6 +14,7 @@ use super::fleet::Fleet;
 use super::invariants::{Invariant, Violation, check};
 use super::io_errors::{Failed, Failure, enroll_and_renew};
 use super::ledger::Ledger;
+use super::progress::Progress;
 use super::site::StateFolder;
 
 /// What is to be done.
@@ -50,7 +51,9 @@ impl DatabaseErrors {
         let fleet = Fleet::on(self.enrollments, Some(&cluster));
         let folder = fleet.new_server();
         let (mut ledger, mut done) = (Ledger::default(), Failed::default());
+        let progress = Progress::new("operations");
         for run in 0..self.most {
+            progress.at(run, None);
             let n = 1 + run * self.step;
             let known = ledger.asked.len();
             let hit = self.at(&cluster, &fleet, &folder, n, &mut ledger, &mut done);

@@ -15,6 +15,7 @@ use super::child::Child;
 use super::fleet::{Fleet, Request};
 use super::invariants::{Invariant, Violation, check};
 use super::ledger::Ledger;
+use super::progress::Progress;
 use super::trace::Watch;
 use crate::harness::{Reply, client_config, try_https};
 
@@ -73,12 +74,14 @@ impl IoErrors {
     pub fn run(&self) -> Result<Failed, (u64, Violation)> {
         let fleet = Fleet::new(self.enrollments);
         let threads = thread::available_parallelism().map_or(1, core::num::NonZero::get);
+        let progress = Progress::new("operations");
         let (next, done) = (AtomicU64::new(1), Mutex::new(Ok(Failed::default())));
         thread::scope(|scope| {
             for _ in 0..threads {
                 scope.spawn(|| {
                     loop {
                         let n = next.fetch_add(1, Ordering::SeqCst);
+                        progress.at(n, None);
                         let mut one = Failed::default();
                         let result = self.at(&fleet, n, &mut one);
                         let mut done = done.lock().expect("no panic");

@@ -21,6 +21,7 @@ use super::database::{Cluster, StoreKind};
 use super::fleet::{Fleet, Request};
 use super::invariants::{Invariant, Violation, check};
 use super::ledger::{KeyHash, Ledger};
+use super::progress::Progress;
 use super::site::StateFolder;
 use crate::harness::{HandDevice, LIMIT, client_config, try_https};
 
@@ -133,7 +134,9 @@ impl Kills {
             .flat_map(|place| (1..=self.named).map(move |passage| What::Named(Death { place, passage })));
         let database = cluster.iter().flat_map(|_| (0..self.database).map(|_| What::Database));
         let deaths: Vec<_> = named.chain(database).chain((0..self.random).map(|_| What::Random)).collect();
+        let (progress, all) = (Progress::new("deaths"), deaths.len() as u64);
         for what in deaths {
+            progress.at(done.deaths.into(), Some(all));
             let death = if let What::Named(death) = what { Some(death) } else { None };
             let mut command = Child::command(&folder.config(), &witness(&folder), death, self.plant);
             let mut moment = || (dice.below(ANSWERS + 1), Duration::from_micros(dice.below(WINDOW)));

@@ -14,6 +14,7 @@ mod io_errors;
 mod kill;
 mod ledger;
 mod power;
+mod progress;
 mod site;
 mod soak;
 mod trace;

@@ -17,6 +17,7 @@ use super::disk::{Disk, Loss};
 use super::fleet::{Fleet, Request};
 use super::invariants::{Violation, check};
 use super::ledger::Ledger;
+use super::progress::Progress;
 use super::site::StateFolder;
 use super::trace::{self, Event, Watch};
 use crate::harness::{Reply, client_config, https, operator, until};
@@ -112,13 +113,16 @@ impl Recording {
         cuts.sort_by_key(|cut| cut.after);
         let threads = thread::available_parallelism().map_or(1, core::num::NonZero::get);
         let next = AtomicUsize::new(0);
-        let found = Mutex::new(None);
+        let (found, progress) = (Mutex::new(None), Progress::new("states of the disk"));
         // Each thread plays the recording forward and takes the cuts in turn.
         thread::scope(|scope| {
             for _ in 0..threads {
                 scope.spawn(|| {
                     let (mut disk, mut played) = (Disk::of(&self.before.server()), 0);
-                    while let Some(cut) = cuts.get(next.fetch_add(1, Ordering::SeqCst)) {
+                    loop {
+                        let n = next.fetch_add(1, Ordering::SeqCst);
+                        let Some(cut) = cuts.get(n) else { break };
+                        progress.at(n as u64, Some(cuts.len() as u64));
                         self.events[played..cut.after].iter().for_each(|(_, event)| disk.apply(event));
                         played = cut.after;
                         if let Err(violation) = self.check(&disk, *cut) {

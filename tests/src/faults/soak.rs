@@ -22,6 +22,7 @@ use super::fleet::{Fleet, Request};
 use super::invariants::{Invariant, Violation, check};
 use super::io_errors::Failure;
 use super::ledger::Ledger;
+use super::progress::Progress;
 use super::site::StateFolder;
 use super::trace::Fault;
 use crate::harness::{HandDevice, client_config, operator, try_https};
@@ -143,11 +144,12 @@ impl Soak {
             })
             .collect();
         let begun = now();
-        let mut lives = 0;
+        let (mut lives, progress) = (0, Progress::new("lives"));
         while begun.elapsed() < self.mixed {
             let life = STEP * u32::try_from(3 + dice.below(8)).expect("few");
             self.live(&scene, &mut lanes, &mut dice, life, true)?;
             lives += 1;
+            progress.at(u64::from(lives), None);
             if lives % self.check_every == 0 {
                 self.check(&scene, &lanes)?;
             }
