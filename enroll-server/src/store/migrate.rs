@@ -31,6 +31,7 @@ pub(super) const STEPS: &[&str] = &[
     include_str!("migrations/0021_dashboard.sql"),
     include_str!("migrations/0022_certificates.sql"),
     include_str!("migrations/0023_history.sql"),
+    include_str!("migrations/0024_standing.sql"),
 ];
 
 /// Runs the steps the database has not seen.
@@ -81,6 +82,7 @@ pub(super) const POSTGRES: &[(i64, &str)] = &[
     (22, include_str!("migrations/postgres/0022_certificates.sql")),
     // Both understand it.
     (23, include_str!("migrations/0023_history.sql")),
+    (24, include_str!("migrations/0024_standing.sql")),
 ];
 
 /// The lock under which one process migrates: another than that of writers, which wait for nothing at a start.

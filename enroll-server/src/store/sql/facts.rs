@@ -32,7 +32,7 @@ fn group_is_full(c: &Connection, request: &Authorized) -> Result<bool, StoreErro
 pub(super) const ELSEWHERE: &str = "SELECT EXISTS (SELECT 1 FROM certificates WHERE key_sha256 = ?1), \
     EXISTS (SELECT 1 FROM certificates WHERE nonce = ?2), \
     EXISTS (SELECT 1 FROM devices WHERE idevid_sha256 = ?3 AND device <> ?4), \
-    EXISTS (SELECT 1 FROM certificates WHERE device = ?4 AND state NOT IN ('held', 'voided'))";
+    EXISTS (SELECT 1 FROM certificates WHERE device = ?4 AND state IN ('intent', 'issued', 'revoked'))";
 
 /// All facts.
 pub(super) fn facts(c: &Connection, request: &Authorized) -> Result<Facts, StoreError> {

@@ -76,15 +76,16 @@ fn approval(row: &Row<'_>) -> Result<Approval, StoreError> {
     })
 }
 
+/// What a device has in force.
+pub(super) const ISSUED: &str = "SELECT recorded, not_after, key_sha256 FROM certificates \
+    WHERE device = ? AND state = 'issued' AND not_after >= ?";
+
 fn in_force(c: &Connection, device: &DeviceId, now: UnixTime) -> Result<appraisal::DeviceState, StoreError> {
-    // The newest, of which there are one or two: cheaper than to have the database sort. Two in one second: the one that
-    // lives longer is the newer.
-    let sql = "SELECT recorded, not_after, key_sha256 FROM certificates \
-               WHERE device = ? AND state = 'issued' AND not_after >= ?";
-    let mut query = c.prepare_cached(sql)?;
+    let mut query = c.prepare_cached(ISSUED)?;
     let keys = query.query_map(params![device.as_str(), secs(now)], |row| {
         Ok(((time(row, "recorded")?, time(row, "not_after")?), sha256(row, "key_sha256")?))
     })?;
+    // Of one or two, which is cheaper than to have the database sort. Two in one second: the one that lives longer is the newer.
     let newest = keys.into_iter().max_by_key(|(age, _)| *age);
     Ok(newest.map_or(appraisal::DeviceState::Registered, |(_, key)| appraisal::DeviceState::Enrolled { key }))
 }
