@@ -5,9 +5,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::Value;
+use tokio::time::Instant;
 
 /// Runs `firmware-sim bench`; gives its report. The exit status has to say whether all is as it must be.
 fn bench(arguments: &[&str]) -> Value {

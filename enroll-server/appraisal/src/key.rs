@@ -91,7 +91,9 @@ pub(crate) fn sha256(bytes: &[u8]) -> [u8; 32] {
 }
 
 /// Lower-case hexadecimal, as fingerprints are shown and written.
-pub(crate) use hex::encode as hex;
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    hex::encode(bytes)
+}
 
 /// Reads exactly 32 bytes from hexadecimal; colons between bytes, as openssl prints them, are left out.
 pub(crate) fn hash_from_hex(text: &str) -> Option<[u8; 32]> {

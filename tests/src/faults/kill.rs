@@ -33,6 +33,9 @@ const TURNS: usize = 4;
 const ANSWERS: u64 = 6;
 /// and then so many microseconds at most.
 const WINDOW: u64 = 5_000;
+/// Deaths of one server, after which there is a new one: every certificate is superseded by the next one of its device, and a
+/// start makes the list of all of them anew.
+const DEATHS: usize = 500;
 /// How many requests of each check are repeated beside those of the last deaths.
 const REPEATED: usize = 16;
 
@@ -68,6 +71,14 @@ pub struct Killed {
     pub cut: u32,
     /// Times that all invariants were checked.
     pub checks: u32,
+}
+
+/// A server that dies again and again, and its clients.
+struct Server<'f> {
+    folder: StateFolder,
+    cluster: Option<&'f Cluster>,
+    ledger: Ledger,
+    lanes: Vec<Lane<'f>>,
 }
 
 /// One client.
@@ -124,46 +135,56 @@ impl Kills {
     pub fn run(&self) -> Result<Killed, Violation> {
         let cluster = (self.store == StoreKind::Postgres).then(Cluster::start);
         let fleet = Fleet::on(u32::try_from(LANES * TURNS).expect("few"), cluster.as_ref());
-        let folder = fleet.new_server();
-        let mut lanes: Vec<Lane<'_>> =
-            fleet.devices.chunks(TURNS).map(|some| Lane::new(&fleet, some)).collect();
-        let (mut ledger, mut done, mut dice) =
-            (Ledger::default(), Killed::default(), Dice::new(self.seed, "kills", 0));
+        let (mut done, mut dice) = (Killed::default(), Dice::new(self.seed, "kills", 0));
         let named = Place::ALL
             .into_iter()
             .flat_map(|place| (1..=self.named).map(move |passage| What::Named(Death { place, passage })));
         let database = cluster.iter().flat_map(|_| (0..self.database).map(|_| What::Database));
         let deaths: Vec<_> = named.chain(database).chain((0..self.random).map(|_| What::Random)).collect();
-        let (progress, all) = (Progress::new("deaths"), deaths.len() as u64);
-        for what in deaths {
-            progress.at(done.deaths.into(), Some(all));
-            let death = if let What::Named(death) = what { Some(death) } else { None };
-            let mut command = Child::command(&folder.config(), &witness(&folder), death, self.plant);
-            let mut moment = || (dice.below(ANSWERS + 1), Duration::from_micros(dice.below(WINDOW)));
-            let end = match (what, &cluster) {
-                (What::Named(_), _) => End::ByItself,
-                (What::Database, Some(cluster)) => End::After(cluster, moment(), moment()),
-                (What::Database | What::Random, _) => End::At(moment()),
-            };
-            folder.end_leases();
-            let started = Child::start(&mut command);
-            if let Some(child) = started.map_err(|said| Violation::of(Invariant::Starts, said))? {
-                // One client repeats what was answered, the others get on.
-                let repeating = usize::try_from(done.deaths).unwrap_or_default() % LANES;
-                lanes.iter_mut().enumerate().for_each(|(lane, of)| of.repeats = lane == repeating);
-                done.cut += self.round(&mut lanes, &mut ledger, child, end)?;
+        let progress = Progress::new("deaths");
+        for some in deaths.chunks(DEATHS) {
+            let mut server = Server::new(&fleet, cluster.as_ref());
+            for what in some {
+                progress.at(done.deaths.into(), Some(deaths.len() as u64));
+                self.kill(&mut server, *what, &mut dice, &mut done)?;
+                if done.deaths.is_multiple_of(self.check_every) {
+                    self.check(&mut server, &mut dice, &mut done)?;
+                }
             }
-            done.database += u32::from(matches!(what, What::Database));
-            done.deaths += 1;
-            if done.deaths.is_multiple_of(self.check_every) {
-                self.check(&folder, &mut ledger, &lanes, &mut dice)?;
-                done.checks += 1;
-            }
+            self.check(&mut server, &mut dice, &mut done)?;
+            done.answered += u32::try_from(server.ledger.answers(0).count()).expect("few");
         }
-        self.check(&folder, &mut ledger, &lanes, &mut dice)?;
-        done.checks += 1;
-        done.answered = u32::try_from(ledger.answers(0).count()).expect("few");
         Ok(done)
+    }
+
+    /// Starts the server, and has it die.
+    fn kill(
+        &self,
+        server: &mut Server<'_>,
+        what: What,
+        dice: &mut Dice,
+        done: &mut Killed,
+    ) -> Result<(), Violation> {
+        let death = if let What::Named(death) = what { Some(death) } else { None };
+        let config = server.folder.config();
+        let mut command = Child::command(&config, &witness(&server.folder), death, self.plant);
+        let mut moment = || (dice.below(ANSWERS + 1), Duration::from_micros(dice.below(WINDOW)));
+        let end = match (what, server.cluster) {
+            (What::Named(_), _) => End::ByItself,
+            (What::Database, Some(cluster)) => End::After(cluster, moment(), moment()),
+            (What::Database | What::Random, _) => End::At(moment()),
+        };
+        server.folder.end_leases();
+        let started = Child::start(&mut command);
+        if let Some(child) = started.map_err(|said| Violation::of(Invariant::Starts, said))? {
+            // One client repeats what was answered, the others get on.
+            let repeating = usize::try_from(done.deaths).unwrap_or_default() % LANES;
+            server.lanes.iter_mut().enumerate().for_each(|(lane, of)| of.repeats = lane == repeating);
+            done.cut += self.round(&mut server.lanes, &mut server.ledger, child, end)?;
+        }
+        done.database += u32::from(matches!(what, What::Database));
+        done.deaths += 1;
+        Ok(())
     }
 
     /// Serves all lanes until the server is dead. Gives how many requests were in flight.
@@ -230,13 +251,8 @@ impl Kills {
         Ok(cut)
     }
 
-    fn check(
-        &self,
-        folder: &StateFolder,
-        ledger: &mut Ledger,
-        lanes: &[Lane<'_>],
-        dice: &mut Dice,
-    ) -> Result<(), Violation> {
+    fn check(&self, server: &mut Server<'_>, dice: &mut Dice, done: &mut Killed) -> Result<(), Violation> {
+        let Server { folder, ledger, lanes, .. } = server;
         ledger.signed.clear();
         ledger.witness(&fs::read_to_string(witness(folder)).unwrap_or_default(), 0);
         let last = lanes.iter().flat_map(|lane| [lane.last.as_ref(), lane.open.as_ref()]);
@@ -248,7 +264,16 @@ impl Kills {
             repeated.push(newest.swap_remove(some).key);
         }
         folder.end_leases();
-        check(&folder.config(), ledger, 0, &repeated)
+        check(&folder.config(), ledger, 0, &repeated)?;
+        done.checks += 1;
+        Ok(())
+    }
+}
+
+impl<'f> Server<'f> {
+    fn new(fleet: &'f Fleet, cluster: Option<&'f Cluster>) -> Self {
+        let lanes = fleet.devices.chunks(TURNS).map(|some| Lane::new(fleet, some)).collect();
+        Self { folder: fleet.new_server(), cluster, ledger: Ledger::default(), lanes }
     }
 }
 

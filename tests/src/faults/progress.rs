@@ -2,7 +2,8 @@
 
 use core::time::Duration;
 use std::sync::{Mutex, PoisonError};
-use std::time::Instant;
+
+use tokio::time::Instant;
 
 /// From one line to the next. A run of `cargo test` is over before the first.
 const EVERY: Duration = Duration::from_secs(60);

@@ -115,8 +115,18 @@ impl Device {
     }
 
     pub(super) fn disconnected(&mut self, slot: Slot, result: Result<(), TransportError>) {
+        self.disconnected_after(None, slot, result);
+    }
+
+    /// A connection ended that had `lasted` so long since the broker let the device in.
+    pub(super) fn disconnected_after(
+        &mut self,
+        lasted: Option<Duration>,
+        slot: Slot,
+        result: Result<(), TransportError>,
+    ) {
         let validity = Validity::At(START);
-        self.tell(Event::Disconnected { result, slot, lasted: None, validity });
+        self.tell(Event::Disconnected { result, slot, lasted, validity });
     }
 
     /// The server is asked whatever is due, and is not there; the device stays with its broker, or goes there.
@@ -132,12 +142,15 @@ impl Device {
                 Action::FetchTrust { .. } => Errand::Trust,
                 _ => return,
             };
-            let (now, validity) = (self.now(), Validity::At(START));
-            // The longest delay, so that it is not asked again at once.
-            let error = TransportError::Unreachable;
-            self.machine.handle(Event::ExchangeFailed { errand, error, validity }, now, u64::MAX);
+            self.exchange_failed(errand, TransportError::Unreachable);
         }
         panic!("the server is asked without pause");
+    }
+
+    /// An exchange with the server fails. The delay is the longest, so that it is not asked again at once.
+    pub(super) fn exchange_failed(&mut self, errand: Errand, error: TransportError) {
+        let (now, validity) = (self.now(), Validity::At(START));
+        self.machine.handle(Event::ExchangeFailed { errand, error, validity }, now, u64::MAX);
     }
 
     /// The power fails and comes back: what is durable is left, and the clock.

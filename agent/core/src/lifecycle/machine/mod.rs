@@ -3,7 +3,11 @@
 mod acquire;
 mod broker;
 #[cfg(test)]
+mod broker_tests;
+#[cfg(test)]
 mod end_tests;
+#[cfg(test)]
+mod exchange_tests;
 #[cfg(test)]
 mod kit;
 #[cfg(test)]
