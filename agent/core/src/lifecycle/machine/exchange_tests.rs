@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use super::kit::{DAY, Device};
+use super::kit::{DAY, Device, is_longest};
 use crate::lifecycle::{Asker, Cause, Errand, Event, Pace};
 use crate::platform::TransportError;
 use crate::slots::Purpose;
@@ -38,11 +38,6 @@ const HOUR: Duration = Duration::from_secs(3_600);
 const SOON: Duration = Duration::from_secs(10);
 const CALMLY: Duration = Duration::from_secs(60);
 
-/// The longest delay is a millisecond short of its bound.
-fn is_bound(left: Duration, bound: Duration) -> bool {
-    left < bound && left + Duration::from_millis(1) >= bound
-}
-
 impl Device {
     /// How long it waits after the server was away `times`.
     fn waits(&mut self, times: u32) -> Duration {
@@ -65,16 +60,16 @@ fn whoever_can_wait_asks_less_often() {
         let mut device = Device::due();
         device.uptime = uptime;
         let left = device.waits(1);
-        assert!(is_bound(left, bound), "{uptime:?}: {left:?}");
+        assert!(is_longest(left, bound), "{uptime:?}: {left:?}");
     }
     // With every failure twice as long, up to six hours, or one.
-    assert!(is_bound(Device::due().waits(30), HOUR * 6));
-    assert!(is_bound(Device::blank().waits(1), SOON));
-    assert!(is_bound(Device::blank().waits(30), HOUR));
+    assert!(is_longest(Device::due().waits(30), HOUR * 6));
+    assert!(is_longest(Device::blank().waits(1), SOON));
+    assert!(is_longest(Device::blank().waits(30), HOUR));
     let mut commanded = Device::in_service();
     commanded.tell(Event::RenewAsked { by: Asker::Local });
     assert_eq!(commanded.machine.cause(&commanded.now()), Some(Cause::Commanded));
-    assert!(is_bound(commanded.waits(1), SOON));
+    assert!(is_longest(commanded.waits(1), SOON));
 }
 
 /// A server that closes at once is there, and soon has time; whatever else fails says that the question can wait.
@@ -88,6 +83,6 @@ fn a_busy_server_is_asked_again_sooner_than_one_that_is_away() {
             retry.due() - device.uptime
         };
         let (busy, away) = (left(TransportError::TurnedAway), left(TransportError::Unreachable));
-        assert!(is_bound(busy, CALMLY) && is_bound(away, HOUR), "{errand:?}: {busy:?}, {away:?}");
+        assert!(is_longest(busy, CALMLY) && is_longest(away, HOUR), "{errand:?}: {busy:?}, {away:?}");
     }
 }

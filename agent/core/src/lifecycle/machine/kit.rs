@@ -177,6 +177,11 @@ impl Device {
     }
 }
 
+/// Whether this is the longest delay below `bound`: a millisecond short of it.
+pub(super) fn is_longest(delay: Duration, bound: Duration) -> bool {
+    delay < bound && delay + Duration::from_millis(1) >= bound
+}
+
 /// The server gives a nonce, and wants nothing else.
 pub(super) const fn challenged(server_time: UnixTime) -> Event {
     let (kind, validity) = (EvidenceKind::IdevidEat, Validity::At(START));
