@@ -4,7 +4,7 @@ use super::actions::STANDING;
 use super::complete::ASKED;
 use super::facts::ELSEWHERE;
 use super::issue::REPLACED;
-use super::read::ISSUED;
+use super::read::{ISSUED, newest_of_device};
 use super::revoke::IN_FORCE;
 use crate::store::Place;
 
@@ -13,7 +13,8 @@ use crate::store::Place;
 #[test]
 fn no_request_goes_through_all_certificates_of_its_device() {
     let place = Place::sqlite();
-    for sql in [STANDING, ASKED, ELSEWHERE, REPLACED, IN_FORCE, ISSUED] {
+    let newest = newest_of_device();
+    for sql in [STANDING, ASKED, ELSEWHERE, REPLACED, IN_FORCE, ISSUED, &newest] {
         let steps = place.plan(sql);
         let of_device: Vec<_> = steps.iter().filter(|step| step.contains("certificates_by_device")).collect();
         assert!(!of_device.is_empty(), "{steps:?}");

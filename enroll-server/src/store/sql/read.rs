@@ -126,15 +126,28 @@ fn tags(row: &Row<'_>) -> Result<Vec<Tag>, StoreError> {
     tags.map_err(|_| StoreError::Damaged { field: "tag" })
 }
 
-/// Certificates, with the time since when their device is suspended, if it is, and the names of their profiles.
-const CERTIFICATES: &str = "SELECT *, (SELECT changed FROM devices WHERE devices.device = certificates.device \
-                            AND devices.state = 'suspended') AS held_since, \
-                            (SELECT name FROM profiles WHERE profiles.number = certificates.profile) AS profile_name \
-                            FROM certificates";
+/// Certificates of a table that is to follow, with the time since when their device is suspended, if it is, and the names of
+/// their profiles.
+const CERTIFICATES_OF: &str = "SELECT *, (SELECT changed FROM devices WHERE devices.device = certificates.device \
+                               AND devices.state = 'suspended') AS held_since, \
+                               (SELECT name FROM profiles WHERE profiles.number = certificates.profile) AS profile_name \
+                               FROM";
 
 pub(super) fn certificate(c: &Connection, serial: Serial) -> Result<Option<Certificate>, StoreError> {
-    let mut query = c.prepare_cached(&format!("{CERTIFICATES} WHERE serial = ?"))?;
+    let mut query = c.prepare_cached(&format!("{CERTIFICATES_OF} certificates WHERE serial = ?"))?;
     query.find(params![serial.as_bytes()], certificate_row)
+}
+
+const NEWEST: &str = "ORDER BY recorded DESC, not_after DESC LIMIT ?2";
+
+/// The newest certificates of a device.
+pub(super) fn newest_of_device() -> String {
+    // Of each state by itself, which the index has in their order: no more rows are read than are wanted of each.
+    let of_state = CertificateState::ALL.map(|state| {
+        let state = state.name();
+        format!("SELECT * FROM (SELECT * FROM certificates WHERE device = ?1 AND state = '{state}' {NEWEST}) AS {state}")
+    });
+    format!("{CERTIFICATES_OF} ({}) AS certificates {NEWEST}", of_state.join(" UNION ALL "))
 }
 
 pub(super) fn certificates(
@@ -142,10 +155,9 @@ pub(super) fn certificates(
     device: Option<&DeviceId>,
     limit: u32,
 ) -> Result<Vec<Certificate>, StoreError> {
-    let newest = "ORDER BY recorded DESC, not_after DESC LIMIT ?2";
     let sql = match device {
-        Some(_) => format!("{CERTIFICATES} WHERE device = ?1 {newest}"),
-        None => format!("{CERTIFICATES} WHERE ?1 IS NULL {newest}"),
+        Some(_) => newest_of_device(),
+        None => format!("{CERTIFICATES_OF} certificates WHERE ?1 IS NULL {NEWEST}"),
     };
     let mut query = c.prepare_cached(&sql)?;
     query.query_map(params![device.map(DeviceId::as_str), limit], certificate_row)
