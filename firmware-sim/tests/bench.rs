@@ -2,13 +2,13 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![expect(clippy::panic, reason = "a test fails by panicking")]
 
+use core::time::Duration;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::Duration;
 
 use serde_json::Value;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 /// Runs `firmware-sim bench`; gives its report. The exit status has to say whether all is as it must be.
 fn bench(arguments: &[&str]) -> Value {
@@ -98,27 +98,27 @@ fn server_of(parent: u32) -> Option<(PathBuf, PathBuf)> {
     })
 }
 
-fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+async fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let begun = Instant::now();
     loop {
         if let Some(found) = look() {
             return found;
         }
         assert!(begun.elapsed() < Duration::from_secs(60), "not within a minute: {what}");
-        std::thread::sleep(Duration::from_millis(10));
+        sleep(Duration::from_millis(10)).await;
     }
 }
 
 /// As a service manager or a pipeline ends it: without this, the server would go on for ever, in a folder of its own.
-#[test]
-fn a_benchmark_that_is_told_to_end_leaves_nothing_behind() {
+#[tokio::test]
+async fn a_benchmark_that_is_told_to_end_leaves_nothing_behind() {
     let mut bench = Command::new(env!("CARGO_BIN_EXE_firmware-sim"))
         .args(["bench", "enroll", "--devices", "2000"])
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    let (config, server) = until("the server", || server_of(bench.id()));
+    let (config, server) = until("the server", || server_of(bench.id())).await;
     let folder = config.ancestors().nth(2).unwrap();
     assert!(
         folder.is_dir()
@@ -127,6 +127,6 @@ fn a_benchmark_that_is_told_to_end_leaves_nothing_behind() {
     let told = Command::new("sh").args(["-c", &format!("kill -TERM {}", bench.id())]).status().unwrap();
     assert!(told.success());
     assert_eq!(bench.wait().unwrap().code(), Some(130));
-    until("the server's end", || (!server.exists()).then_some(()));
+    until("the server's end", || (!server.exists()).then_some(())).await;
     assert!(!folder.exists(), "{}", folder.display());
 }

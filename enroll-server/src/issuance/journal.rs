@@ -49,6 +49,7 @@ impl Journal {
         let waiting = core::mem::take(&mut *self.waiting());
         if waiting.is_empty() { Ok(()) } else { store.add_appraisals(waiting).await }
     }
+
     fn waiting(&self) -> MutexGuard<'_, Vec<NewAppraisal>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
