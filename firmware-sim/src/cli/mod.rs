@@ -116,21 +116,17 @@ const INTERRUPTED: u8 = 130;
 
 /// Resolves at Ctrl-C, or when the program is told to end (SIGTERM): what it started ends with it, and its folders go.
 async fn interrupted() {
-    // Without a handler a signal ends the process by itself.
-    let ctrl_c = async {
-        if tokio::signal::ctrl_c().await.is_err() {
-            core::future::pending::<()>().await;
-        }
-    };
-    let told = async {
-        match signal(SignalKind::terminate()) {
-            Ok(mut signals) => signals.recv().await,
-            Err(_) => core::future::pending().await,
-        }
-    };
     tokio::select! {
-        () = ctrl_c => {}
-        _ = told => {}
+        () = comes(SignalKind::interrupt()) => {}
+        () = comes(SignalKind::terminate()) => {}
+    }
+}
+
+/// Resolves at a signal. Where there can be no handler, the signal ends the process by itself.
+async fn comes(kind: SignalKind) {
+    match signal(kind) {
+        Ok(mut signals) => _ = signals.recv().await,
+        Err(_) => core::future::pending().await,
     }
 }
 
