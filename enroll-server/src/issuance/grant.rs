@@ -9,7 +9,7 @@ use tracing::Instrument as _;
 
 use super::application::Application;
 use super::evidence::{evidence_hash, stored};
-use super::{Denied, Granted, Issuance, Outcome, chain};
+use super::{Denied, Granted, Issuance, Outcome};
 use crate::audit::EventKind;
 use crate::authorities::Authority;
 use crate::authorization::{Authorized, Basis};
@@ -52,9 +52,7 @@ impl Issuance {
             self.sign(planted, now).await?;
         }
         let (store, refusals) = (self.parts.store.as_ref(), &self.parts.refusals);
-        if let Err(error) = refusals.write_before_granting(&device, store).await {
-            tracing::warn!(error = chain(&error), "refusals could not be recorded");
-        }
+        refusals.write_before_granting(&device, store).await;
         let recorded = match self.parts.store.record(authorized).await? {
             RecordOutcome::Open(recorded) => recorded,
             RecordOutcome::Issued { der, validity, issuer } => {

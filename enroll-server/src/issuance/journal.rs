@@ -7,7 +7,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use shared::DeviceId;
 
-use crate::store::{NewAppraisal, Store, StoreError};
+use super::chain;
+use crate::store::{NewAppraisal, Store};
 
 /// Most records that wait.
 const MOST: usize = 512;
@@ -29,25 +30,22 @@ impl Journal {
 
     /// Writes what waits, where a refusal of `device` does: of a device that is refused, does what it was told to, and is
     /// granted in the same second, the newest record is that of the grant.
-    ///
-    /// # Errors
-    /// As [`write`](Self::write).
-    pub async fn write_before_granting(
-        &self,
-        device: &DeviceId,
-        store: &dyn Store,
-    ) -> Result<(), StoreError> {
+    pub async fn write_before_granting(&self, device: &DeviceId, store: &dyn Store) {
         let waits = self.waiting().iter().any(|record| record.device == *device);
-        if waits { self.write(store).await } else { Ok(()) }
+        if waits {
+            self.write(store).await;
+        }
     }
 
-    /// Writes what waits.
-    ///
-    /// # Errors
-    /// Where the store fails; what waited is lost then.
-    pub async fn write(&self, store: &dyn Store) -> Result<(), StoreError> {
+    /// Writes what waits. Where the store fails, what waited is lost, and the log says so.
+    pub async fn write(&self, store: &dyn Store) {
         let waiting = core::mem::take(&mut *self.waiting());
-        if waiting.is_empty() { Ok(()) } else { store.add_appraisals(waiting).await }
+        if waiting.is_empty() {
+            return;
+        }
+        if let Err(error) = store.add_appraisals(waiting).await {
+            tracing::warn!(error = chain(&error), "refusals could not be recorded");
+        }
     }
 
     fn waiting(&self) -> MutexGuard<'_, Vec<NewAppraisal>> {

@@ -3,6 +3,7 @@
 use core::time::Duration;
 use std::sync::Arc;
 
+use shared::UnixTime;
 use tokio::sync::watch;
 
 use crate::audit::{Refusals, Repeated};
@@ -32,9 +33,7 @@ pub(super) async fn keep_records(
             () = stopped(&mut stop) => return,
             () = tokio::time::sleep(RECORD) => since_pruned += RECORD,
         }
-        if let Err(error) = records.write(store.as_ref()).await {
-            tracing::warn!(error = chain(&error), "refusals could not be recorded");
-        }
+        records.write(store.as_ref()).await;
         if since_pruned >= PRUNE {
             match store.prune_appraisals(clock.now()).await {
                 // As long as there are some, they go with every round.
@@ -58,14 +57,21 @@ pub(super) async fn write_refusals(
             () = stopped(&mut stop) => return,
             () = tokio::time::sleep(AUDIT) => {}
         }
-        if let Err(error) = refusals.write(store.as_ref(), clock.now()).await {
-            tracing::warn!(error = chain(&error), "counted refusals could not be written to the audit trail");
-        }
-        if let Err(error) = repeated.write(store.as_ref()).await {
-            tracing::warn!(
-                error = chain(&error),
-                "repeated refusals could not be written to the audit trail"
-            );
-        }
+        write_counted(&refusals, &repeated, store.as_ref(), clock.now()).await;
+    }
+}
+
+/// Writes what was counted by now. Where the store fails, the log says so.
+pub(super) async fn write_counted(
+    refusals: &Refusals,
+    repeated: &Repeated,
+    store: &dyn Store,
+    now: UnixTime,
+) {
+    if let Err(error) = refusals.write(store, now).await {
+        tracing::warn!(error = chain(&error), "counted refusals could not be written to the audit trail");
+    }
+    if let Err(error) = repeated.write(store).await {
+        tracing::warn!(error = chain(&error), "repeated refusals could not be written to the audit trail");
     }
 }

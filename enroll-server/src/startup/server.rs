@@ -7,7 +7,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
-use super::chores::{keep_records, write_refusals};
+use super::chores::{keep_records, write_counted, write_refusals};
 use super::error::StartError;
 use super::load::LoadError;
 use super::open::{Opened, keeper, open, publisher};
@@ -324,15 +324,9 @@ impl Server {
                 tracing::error!(%error, "a task of the server ended badly");
             }
         }
-        if let Err(error) = self.refusals.write(self.store.as_ref(), self.clock.now()).await {
-            tracing::warn!(%error, "counted refusals could not be written to the audit trail");
-        }
-        if let Err(error) = self.repeated.write(self.store.as_ref()).await {
-            tracing::warn!(%error, "repeated refusals could not be written to the audit trail");
-        }
-        if let Err(error) = self.records.write(self.store.as_ref()).await {
-            tracing::warn!(%error, "the last refusals could not be recorded");
-        }
+        let store = self.store.as_ref();
+        write_counted(&self.refusals, &self.repeated, store, self.clock.now()).await;
+        self.records.write(store).await;
         if let Err(error) = self.store.close().await {
             tracing::warn!(%error, "the store could not be closed");
         }

@@ -15,11 +15,15 @@ end() {
     wait "$server"
 }
 # All of its processes at once, none of which can do anything about it. The first is stopped before, or it would make new
-# ones.
+# ones. As long as one of them is not gone, it has the shared memory, and no server starts on these files.
 murder() {
     kill -STOP "$server" || return
-    kill -KILL $(cat "/proc/$server/task/$server/children") "$server"
+    others=$(cat "/proc/$server/task/$server/children")
+    kill -KILL $others "$server"
     wait "$server" 2>/dev/null
+    for other in $others; do
+        while grep -qs '^State:[[:space:]]*[^ZX]' "/proc/$other/status"; do sleep 0.01; done
+    done
 }
 begin "$@"
 while read -r order; do

@@ -51,6 +51,11 @@ impl Place {
         Self::LogPublished,
     ];
 
+    /// Whether it is one of the log, which is written in its own time, and not one of a request.
+    pub(crate) const fn is_of_log(self) -> bool {
+        matches!(self, Self::LogTiles | Self::LogSigned | Self::LogPublished)
+    }
+
     pub(crate) const fn of(place: Failpoint) -> Self {
         match place {
             Failpoint::Appraised => Self::Appraised,

@@ -44,8 +44,10 @@ const REPEATED: usize = 16;
 pub struct Kills {
     /// Deaths at random moments.
     pub random: u32,
-    /// Deaths at each named place.
+    /// Deaths at each named place of an issuance: at its first passage, at its second, and so on.
     pub named: u32,
+    /// Deaths at each named place of the log, which a server passes once a second.
+    pub log: u32,
     /// Deaths of the database, each followed by one of the server; with PostgreSQL.
     pub database: u32,
     /// Where the server's database is.
@@ -136,9 +138,10 @@ impl Kills {
         let cluster = (self.store == StoreKind::Postgres).then(Cluster::start);
         let fleet = Fleet::on(u32::try_from(LANES * TURNS).expect("few"), cluster.as_ref());
         let (mut done, mut dice) = (Killed::default(), Dice::new(self.seed, "kills", 0));
-        let named = Place::ALL
-            .into_iter()
-            .flat_map(|place| (1..=self.named).map(move |passage| What::Named(Death { place, passage })));
+        let named = Place::ALL.into_iter().flat_map(|place| {
+            let passages = if place.is_of_log() { self.log } else { self.named };
+            (1..=passages).map(move |passage| What::Named(Death { place, passage }))
+        });
         let database = cluster.iter().flat_map(|_| (0..self.database).map(|_| What::Database));
         let deaths: Vec<_> = named.chain(database).chain((0..self.random).map(|_| What::Random)).collect();
         let progress = Progress::new("deaths");

@@ -14,12 +14,24 @@ fn a_failing_disk_loses_nothing_at_any_operation() {
     report(&run(Failure::Once, 1));
 }
 
-/// To be run by hand: docs/faults.md.
+/// Full at every operation of 20 enrollments. To be run by hand: docs/faults.md.
 #[test]
-#[ignore = "the long form: every operation of 20 enrollments, full and failing; of PostgreSQL, of two"]
-fn long_io_errors() {
+#[ignore = "the long form: some 1,500 operations"]
+fn long_io_errors_full() {
     report(&run(Failure::Full, 20));
+}
+
+/// Failing once, at every operation of 20 enrollments. To be run by hand: docs/faults.md.
+#[test]
+#[ignore = "the long form: some 1,500 operations"]
+fn long_io_errors_once() {
     report(&run(Failure::Once, 20));
+}
+
+/// Full, and failing once, at every operation of PostgreSQL while two devices enroll. To be run by hand: docs/faults.md.
+#[test]
+#[ignore = "the long form: every operation of a database, twice"]
+fn long_io_errors_postgresql() {
     for failure in [Failure::Full, Failure::Once] {
         let all =
             DatabaseErrors { failure, enrollments: 2, step: 1, most: 2_000, check_every: 20, plant: None };
@@ -27,7 +39,7 @@ fn long_io_errors() {
     }
 }
 
-/// A few operations of PostgreSQL; `long_io_errors` has all of them.
+/// A few operations of PostgreSQL; `long_io_errors_postgresql` has all of them.
 const SOME: DatabaseErrors =
     DatabaseErrors { failure: Failure::Full, enrollments: 1, step: 7, most: 2, check_every: 2, plant: None };
 
