@@ -63,7 +63,8 @@ fn an_answer_without_a_stored_certificate_is_found() {
 #[ignore = "belongs to the long form"]
 fn long_io_errors_an_answer_without_a_certificate_in_postgresql_is_found() {
     let plant = Some(Plant::AnswersWithoutStoring);
-    let planted = DatabaseErrors { failure: Failure::Once, step: 1, most: 60, check_every: 1, plant, ..SOME };
+    let planted =
+        DatabaseErrors { failure: Failure::Once, step: 1, most: 2_000, check_every: 1, plant, ..SOME };
     let (_, found) = planted.run().unwrap_err();
     assert!(matches!(found.invariant, Invariant::AnsweredIsStored | Invariant::WayForward), "{found}");
 }
