@@ -159,6 +159,7 @@ impl Device {
         let validity = self.validity;
         let event = match call {
             Call::Time | Call::Nonce => Event::Challenged {
+                errand: errand(call),
                 server_time,
                 nonce: [0; 32],
                 kind: EvidenceKind::IdevidEat,

@@ -55,7 +55,8 @@ impl<W: World, const REQUEST: usize, const ANSWER: usize> Agent<'_, W, REQUEST, 
                 {
                     return self.no_request(run, errand, error.into());
                 }
-                self.tell(run, Event::Challenged { server_time, nonce, kind, renewal_wanted, validity });
+                let event = Event::Challenged { errand, server_time, nonce, kind, renewal_wanted, validity };
+                self.tell(run, event);
             }
             Ok(_) => self.bad_answer(run, errand, AnswerError::Kind),
             Err(error) => self.bad_answer(run, errand, error.into()),

@@ -36,6 +36,8 @@ pub enum Event {
     KeyFailed,
     /// The server gave a nonce.
     Challenged {
+        /// What it was asked for.
+        errand: Errand,
         /// The server's time.
         server_time: UnixTime,
         /// The nonce.

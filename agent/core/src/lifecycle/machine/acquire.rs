@@ -41,8 +41,12 @@ impl Machine {
         self.retry(None, now, random);
     }
 
-    pub(super) fn challenged(&mut self, nonce: Nonce, kind: EvidenceKind, now: &Now) {
+    pub(super) fn challenged(&mut self, errand: Errand, nonce: Nonce, kind: EvidenceKind, now: &Now) {
         self.learn.succeed(now.uptime);
+        if errand == Errand::Identity {
+            // Whoever renews has shown its identity, and it was taken: what was suspected before was the server.
+            self.renewal_suspects = 0;
+        }
         if self.cause(now).is_none() {
             // It was about the time only; or now that the time is known, nothing is due.
             self.leftovers |= self.key_ready;
@@ -53,7 +57,6 @@ impl Machine {
     }
 
     pub(super) fn answered(&mut self, errand: Errand, answer: Verdict, now: &Now, random: u64) {
-        self.renewal_suspects = 0;
         if errand != Errand::Identity {
             // A refused question; where it was about the time, the answer told it all the same.
             match answer {
@@ -65,6 +68,7 @@ impl Machine {
             }
             return;
         }
+        self.renewal_suspects = 0;
         match answer {
             Verdict::Issued { dates } => {
                 if let Some(next) = self.state.next() {

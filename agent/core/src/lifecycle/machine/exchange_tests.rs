@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use super::kit::{DAY, Device, is_longest};
+use super::kit::{DAY, Device, START, challenged, is_longest};
 use crate::lifecycle::{Asker, Cause, Errand, Event, Pace};
 use crate::platform::TransportError;
 use crate::slots::Purpose;
@@ -30,6 +30,21 @@ fn what_may_be_the_identitys_fault_counts_against_it() {
         }
         let then = if counts { Purpose::Enroll } else { Purpose::Renew };
         assert_eq!(device.machine.purpose(), then, "{error:?}");
+    }
+}
+
+/// What counts is what came one after the other. A server that has taken the identity, as it does with the question for a
+/// nonce, and dies in the request after it has not refused it; a question without the identity shows nothing.
+#[test]
+fn an_identity_that_was_taken_is_suspected_no_more() {
+    for (errand, then) in [(Errand::Identity, Purpose::Renew), (Errand::Time, Purpose::Enroll)] {
+        let mut device = Device::due();
+        for _ in 1..Pace::DEFAULT.patience {
+            device.exchange_failed(Errand::Identity, TransportError::Closed);
+        }
+        device.tell(challenged(errand, START.after(device.uptime)));
+        device.exchange_failed(Errand::Identity, TransportError::Closed);
+        assert_eq!(device.machine.purpose(), then, "{errand:?}");
     }
 }
 

@@ -82,7 +82,7 @@ impl Device {
             }
             match action {
                 Action::Sleep { duration } => self.uptime += duration,
-                Action::Challenge { .. } => self.tell(challenged(START.after(self.uptime))),
+                Action::Challenge { errand, .. } => self.tell(challenged(errand, START.after(self.uptime))),
                 Action::FetchTrust { validity } => self.tell(Event::TrustFetched { newer: false, validity }),
                 // The broker lets it in, and it stays until there is something to do.
                 Action::Connect { slot, .. } => {
@@ -183,9 +183,9 @@ pub(super) fn is_longest(delay: Duration, bound: Duration) -> bool {
 }
 
 /// The server gives a nonce, and wants nothing else.
-pub(super) const fn challenged(server_time: UnixTime) -> Event {
+pub(super) const fn challenged(errand: Errand, server_time: UnixTime) -> Event {
     let (kind, validity) = (EvidenceKind::IdevidEat, Validity::At(START));
-    Event::Challenged { server_time, nonce: [1; 32], kind, renewal_wanted: false, validity }
+    Event::Challenged { errand, server_time, nonce: [1; 32], kind, renewal_wanted: false, validity }
 }
 
 /// What the server answers where it refuses, and says nothing of when to come again.

@@ -251,14 +251,14 @@ impl Machine {
                 self.leftovers = false;
             }
             Event::KeyFailed => self.key_failed(&now, random),
-            Event::Challenged { server_time, nonce, kind, renewal_wanted, validity } => {
+            Event::Challenged { errand, server_time, nonce, kind, renewal_wanted, validity } => {
                 self.time.learn(server_time, validity, &now);
                 self.checked_in(&now, random);
                 // Where a renewal is under way already, that is the one.
                 if renewal_wanted && self.cause(&now).is_none() {
                     self.renew_asked(Asker::Server, &now, random);
                 }
-                self.challenged(nonce, kind, &now);
+                self.challenged(errand, nonce, kind, &now);
             }
             Event::Answered { errand, server_time, answer, validity } => {
                 self.time.learn(server_time, validity, &now);

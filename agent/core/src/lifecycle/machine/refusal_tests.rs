@@ -92,7 +92,7 @@ fn a_key_that_is_not_needed_is_erased() {
     device.disconnected(Slot::A, Ok(()));
     device.uptime = DAY * 66;
     device.until(|action| matches!(action, Action::Challenge { errand: Errand::Identity, .. }));
-    device.tell(challenged(START.after(DAY)));
+    device.tell(challenged(Errand::Identity, START.after(DAY)));
     assert_eq!(device.machine.next_action(&device.now()), Action::Erase);
 }
 

@@ -45,7 +45,7 @@ fn the_server_is_asked_for_the_time_and_for_nothing_else() {
     assert!(asks < Duration::from_secs(3600), "{asks:?}");
     let action = machine.next_action(&blind(asks));
     assert!(matches!(action, Action::Challenge { errand: Errand::Time, .. }), "{action:?}");
-    machine.handle(challenged(START.after(DAY)), blind(asks), 0);
+    machine.handle(challenged(Errand::Time, START.after(DAY)), blind(asks), 0);
     assert_eq!(machine.errand(&blind(asks)), Some(DAY * 64));
 }
 
@@ -136,7 +136,9 @@ fn evidence_is_given_where_the_policy_wants_it() {
     let action = machine.next_action(&at);
     assert!(matches!(action, Action::Challenge { errand: Errand::Identity, .. }), "{action:?}");
     let (nonce, kind) = ([7; 32], EvidenceKind::Dice);
-    let challenged = Event::Challenged { server_time: START, nonce, kind, renewal_wanted: true, validity };
+    let errand = Errand::Identity;
+    let challenged =
+        Event::Challenged { errand, server_time: START, nonce, kind, renewal_wanted: true, validity };
     machine.handle(challenged, at, 0);
     assert!(matches!(machine.next_action(&at), Action::Save(_)));
     machine.handle(Event::Saved, at, 0);
@@ -161,6 +163,7 @@ fn the_next_answer_tells_of_a_renewal() {
     let action = machine.next_action(&at);
     assert!(matches!(action, Action::Challenge { errand: Errand::Time, .. }), "{action:?}");
     let answered = |renewal_wanted| Event::Challenged {
+        errand: Errand::Time,
         server_time: at.wall.unwrap(),
         nonce: [1; 32],
         kind: EvidenceKind::IdevidEat,
@@ -198,7 +201,7 @@ fn check_ins_are_spread_around_their_time() {
     for (random, after) in [(0, 0.5), (u64::MAX / 2, 1.0), (u64::MAX, 1.5)] {
         let mut device = Device::in_service();
         let now = device.now();
-        device.machine.handle(challenged(START), now, random);
+        device.machine.handle(challenged(Errand::Time, START), now, random);
         // The report of the trust bundle has a time of its own.
         device.machine.handle(
             Event::TrustFetched { newer: false, validity: Validity::At(START) },

@@ -190,6 +190,7 @@ impl Model {
         match kind {
             _ if lucky => {
                 let event = Event::Challenged {
+                    errand,
                     server_time,
                     nonce: [kind; 32],
                     kind: EvidenceKind::IdevidEat,
