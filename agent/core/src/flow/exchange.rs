@@ -50,7 +50,9 @@ impl<W: World, const REQUEST: usize, const ANSWER: usize> Agent<'_, W, REQUEST, 
             Ok(challenge) if challenge.kind == attester.kind() => {
                 observer.notice(&Notice::Challenged { kind: challenge.kind });
                 let Challenge { server_time, nonce, kind, credential, renewal_wanted, .. } = challenge;
-                if let Some(credential) = credential
+                // One that comes with the time alone must not take the place of that of a request under way.
+                if errand == Errand::Identity
+                    && let Some(credential) = credential
                     && let Err(error) = attester.take_credential(&nonce, credential)
                 {
                     return self.no_request(run, errand, error.into());
@@ -69,8 +71,9 @@ impl<W: World, const REQUEST: usize, const ANSWER: usize> Agent<'_, W, REQUEST, 
         let Parts { keys, storage, .. } = self.world.parts();
         let key = match slots::persisted(keys, storage, &run.stored).await {
             Ok(Some(key)) => key,
-            Ok(None) => return self.key_lost(run, KeyError::Damaged),
-            Err(error) => return self.key_lost(run, error),
+            Ok(None) | Err(KeyError::Damaged) => return self.key_lost(run),
+            // Hardware or storage may answer again: what was asked, with a one-time token perhaps, is not given up.
+            Err(error) => return self.no_request(run, errand, error.into()),
         };
         let length = match self.compose(run, &key, purpose) {
             Ok(length) => length,
@@ -258,7 +261,9 @@ impl<W: World, const REQUEST: usize, const ANSWER: usize> Agent<'_, W, REQUEST, 
             _ => {}
         }
         run.failure = Some(error);
-        self.tell(run, Event::RequestFailed { errand, again: true });
+        // What this nonce needs is not there any more, and another nonce brings it.
+        let again = error != OnceError::Attest(AttestError::Kind);
+        self.tell(run, Event::RequestFailed { errand, again });
     }
 
     /// The identity in use cannot be shown to the server. Where that will not change, the machine goes another
@@ -283,7 +288,8 @@ impl<W: World, const REQUEST: usize, const ANSWER: usize> Agent<'_, W, REQUEST, 
         }
     }
 
-    fn key_lost(&mut self, run: &mut Run, error: KeyError) {
+    fn key_lost(&mut self, run: &mut Run) {
+        let error = KeyError::Damaged;
         self.world.parts().observer.notice(&Notice::KeyFailed(error));
         run.failure = Some(error.into());
         self.tell(run, Event::KeyFailed);

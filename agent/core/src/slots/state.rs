@@ -82,7 +82,8 @@ impl Asked {
     /// A request with evidence for `nonce`.
     #[must_use]
     pub fn with_evidence(purpose: Purpose, nonce: Nonce, kind: EvidenceKind) -> Self {
-        // The numbers in use are small; one that is not would read back as no kind and be asked anew.
+        // The numbers in use are small; one that is not reads back as no evidence, which no request can be made of: the
+        // next one begins with a new nonce.
         Self { purpose, evidence: Some((nonce, u8::try_from(kind.code()).unwrap_or(0))) }
     }
 

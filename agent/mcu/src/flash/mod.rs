@@ -179,9 +179,12 @@ impl<F: NorFlash> FlashStorage<'_, F> {
                 let room = buffer.get_mut(..length).ok_or(StorageError::TooLong)?;
                 for (number, part) in room.chunks_mut(CHUNK).enumerate() {
                     let found = self.fetch(chunk_key(record, generation, number)).await?;
-                    // The head was written after its chunks: one that is missing has rotted.
-                    let found = found.filter(|found| found.len() == part.len());
-                    part.copy_from_slice(found.ok_or(StorageError::Medium)?);
+                    // The head was written after its chunks: one that is missing has rotted. The medium goes on, and it is
+                    // for the record's own checksum to find the hole: a device whose medium fails does not start.
+                    match found.filter(|found| found.len() == part.len()) {
+                        Some(found) => part.copy_from_slice(found),
+                        None => part.fill(0),
+                    }
                 }
                 Ok(Some(length))
             }

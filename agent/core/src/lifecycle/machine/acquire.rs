@@ -51,7 +51,7 @@ impl Machine {
             // It was about the time only; or now that the time is known, nothing is due.
             self.leftovers |= self.key_ready;
             self.key_ready = false;
-        } else if self.key_ready && !self.has_good_request(self.purpose()) {
+        } else if errand == Errand::Identity && self.key_ready && !self.has_good_request(self.purpose()) {
             self.request(Asked::with_evidence(self.purpose(), nonce, kind));
         }
     }
@@ -79,7 +79,14 @@ impl Machine {
                 }
                 self.state.issued();
                 self.unsaved = true;
+                let server = self.server;
                 self.end_acquisition(now);
+                if self.time.known(now).is_some_and(|time| time >= dates.renew_at) {
+                    // By what the device knows of the time the server has lost it, and the next one will be no better.
+                    self.server = server;
+                    let (first, most) = (self.pace.suspicion, self.pace.final_retry);
+                    self.server.fail(now.uptime, Duration::ZERO, first, most, random);
+                }
                 self.broker.set(now.uptime);
                 self.login_suspects = 0;
             }

@@ -17,8 +17,15 @@ impl Machine {
         if self.state.accept(proof) {
             self.leftovers = true;
             self.trial.succeed(Duration::ZERO);
+            self.unreached = 0;
         }
         self.unsaved |= before != self.state;
+        if self.unreached >= self.pace.patience && self.state.candidate().is_some() {
+            // The broker of the identity in use is there, and that of the candidate is not: the settings that came with it are
+            // wrong, and those of the next one may be right.
+            self.give_up_candidate();
+            self.server.set(self.server.due().max(self.trial.due()));
+        }
     }
 
     pub(super) fn disconnected(
@@ -43,9 +50,27 @@ impl Machine {
             return;
         };
         let mut most = self.pace.broker_most;
-        match blame(error) {
+        let blame = blame(error);
+        let unreached = matches!(blame, Blame::Network | Blame::Dates | Blame::Trust) && lasted.is_none();
+        if unreached && self.state.candidate() == Some(slot) {
+            self.unreached = self.unreached.saturating_add(1);
+            self.trial.fail(now.uptime, Duration::ZERO, self.pace.suspicion, self.pace.final_retry, random);
+        }
+        match blame {
             Blame::Network => {}
-            Blame::Dates => self.time.doubt(validity),
+            Blame::Dates => {
+                if self.time.authenticated(now).is_some() {
+                    // The server is asked for the time anew, but a broker whose certificate has ended is not its fault.
+                    self.learn.fail(
+                        now.uptime,
+                        Duration::ZERO,
+                        self.pace.suspicion,
+                        self.pace.final_retry,
+                        random,
+                    );
+                }
+                self.time.doubt(validity);
+            }
             Blame::Trust => self.trust_wanted = true,
             // After a while of good service, a closed connection says nothing about the identity.
             Blame::PerhapsIdentity if settled => {}

@@ -4,10 +4,11 @@ use core::time::Duration;
 
 use shared::Reject;
 
-use super::kit::{Device, START, is_longest};
-use crate::lifecycle::{Event, Pace};
+use super::kit::{DAY, Device, START, challenged, is_longest};
+use crate::lifecycle::{Action, Asker, Errand, Event, Pace};
 use crate::platform::{Slot, TransportError};
-use crate::x509::Validity;
+use crate::slots::Dates;
+use crate::x509::{PathError, Validity};
 
 const CLOSED: Result<(), TransportError> = Err(TransportError::Closed);
 /// MQTT 5, table 3-1: not authorized.
@@ -92,4 +93,152 @@ fn who_is_stopped_comes_back_to_its_broker_less_often() {
         let left = device.machine.broker.due() - device.uptime;
         assert!(is_longest(left, bound), "stopped {stopped}: {left:?}");
     }
+}
+
+const UNREACHABLE: Result<(), TransportError> = Err(TransportError::Unreachable);
+
+impl Device {
+    /// A device with a candidate whose broker could not be reached so often.
+    fn unreached(times: u32) -> Self {
+        let mut device = Self::due();
+        device.until_request();
+        device.issued();
+        for _ in 0..times {
+            device.accepted_by_none(Slot::B);
+        }
+        device
+    }
+
+    fn accepted_by_none(&mut self, slot: Slot) {
+        let (now, validity) = (self.now(), Validity::At(START));
+        let event = Event::Disconnected { result: UNREACHABLE, slot, lasted: None, validity };
+        self.machine.handle(event, now, u64::MAX);
+    }
+
+    fn connects_next(&mut self) -> Slot {
+        self.until(|action| matches!(action, Action::Connect { .. }));
+        match self.machine.next_action(&self.now()) {
+            Action::Connect { slot, .. } => slot,
+            action => panic!("{action:?}"),
+        }
+    }
+}
+
+/// The settings of a broker come with the identity, and may be wrong: the one before goes on with its own, and the candidate
+/// is tried again from time to time.
+#[test]
+fn a_candidate_whose_broker_cannot_be_reached_leaves_the_identity_in_use_at_work() {
+    let mut device = Device::unreached(1);
+    let candidate = device.machine.state().candidate();
+    assert_eq!(candidate, Some(Slot::B));
+    assert_eq!(device.connects_next(), Slot::A);
+    // That connection ends when the candidate is due again.
+    let stays = device.machine.errand(&device.now()).unwrap();
+    let before = device.uptime;
+    assert!(stays <= Pace::DEFAULT.suspicion, "{stays:?}");
+    device.uptime += stays;
+    device.disconnected_after(Some(stays), Slot::A, Ok(()));
+    assert_eq!((device.connects_next(), device.uptime), (Slot::B, before + stays));
+    device.accepted(Slot::B);
+    assert_eq!(device.machine.state().current().map(|current| current.slot), Some(Slot::B));
+}
+
+/// Where the broker of the identity in use is there all the while, the next renewal brings other settings.
+#[test]
+fn settings_that_lead_nowhere_are_replaced_by_the_next_renewal() {
+    let mut device = Device::unreached(PATIENCE);
+    device.accepted(Slot::A);
+    assert_eq!(device.machine.state().candidate(), None);
+    let wait = device.machine.server.due().saturating_sub(device.uptime);
+    assert!(wait > Duration::ZERO && wait <= Pace::DEFAULT.final_retry, "{wait:?}");
+    device.disconnected_after(Some(wait), Slot::A, Ok(()));
+    device.until_request();
+    device.issued();
+    assert_eq!(device.connects_next(), Slot::B);
+
+    // A network that is away for both says nothing of the settings.
+    let mut device = Device::unreached(PATIENCE * 3);
+    device.accepted_by_none(Slot::A);
+    assert_eq!(device.machine.state().candidate(), Some(Slot::B));
+}
+
+/// Whoever has put the settings right can say so, and need not wait.
+#[test]
+fn an_operator_can_have_a_candidate_replaced_that_was_never_reached() {
+    for (by, times, replaced) in [
+        (Asker::Local, 1, true),
+        (Asker::Server, 1, true),
+        (Asker::Broker, 1, false),
+        (Asker::Local, 0, false),
+    ] {
+        let mut device = Device::unreached(times);
+        device.tell(Event::RenewAsked { by });
+        assert_eq!(device.machine.state().candidate().is_none(), replaced, "{by:?}, {times}");
+        if replaced {
+            device.until_request();
+        }
+    }
+}
+
+/// With the identity in use at its end, there is nothing to go back to.
+#[test]
+fn a_candidate_is_tried_at_once_where_no_other_identity_is_left() {
+    let mut device = Device::due();
+    device.until_request();
+    device.uptime = DAY * 91;
+    device.issued();
+    device.accepted_by_none(Slot::B);
+    assert_eq!(device.connects_next(), Slot::B);
+}
+
+/// Whoever forgets to renew a broker's certificate does not bring all its devices to the enrollment server.
+#[test]
+fn a_broker_whose_certificate_has_ended_does_not_become_a_storm_of_questions() {
+    let mut device = Device::in_service();
+    device.tell(challenged(Errand::Time, START));
+    let mut questions = 0;
+    while device.uptime < DAY * 2 {
+        // No clock of its own: the server is asked for the time.
+        let mut now = device.now();
+        now.wall = None;
+        match device.machine.next_action(&now) {
+            Action::Connect { slot, validity } => {
+                let result = match validity {
+                    Validity::At(_) => Err(TransportError::Certificate(PathError::Expired)),
+                    Validity::NotEndedBy(_) => UNREACHABLE,
+                };
+                let ended = Event::Disconnected { result, slot, lasted: None, validity };
+                device.machine.handle(ended, now, u64::MAX);
+            }
+            Action::Challenge { errand, .. } => {
+                questions += 1;
+                device.machine.handle(challenged(errand, START.after(device.uptime)), now, u64::MAX);
+            }
+            Action::FetchTrust { validity } => {
+                device.machine.handle(Event::TrustFetched { newer: false, validity }, now, u64::MAX);
+            }
+            Action::Sleep { duration } => device.uptime += duration,
+            Action::Save(_) => device.machine.handle(Event::Saved, now, u64::MAX),
+            action => panic!("{action:?}"),
+        }
+    }
+    assert!(questions <= 2 * 24 + 2, "{questions} questions in two days");
+}
+
+/// A server that has lost the time makes certificates that have ended already; the next ones would be no better.
+#[test]
+fn certificates_that_are_due_when_they_come_are_not_asked_for_without_pause() {
+    let mut device = Device::due();
+    let mut certificates = 0;
+    while device.uptime < DAY * 75 {
+        device.until_request();
+        let now = START.after(device.uptime);
+        let dates = Dates { not_after: now, renew_at: now.before(DAY), order: now.as_secs() };
+        let answer = crate::lifecycle::Verdict::Issued { dates };
+        device.answered_at_random(Errand::Identity, answer, u64::MAX);
+        device.until(|action| matches!(action, Action::Connect { .. } | Action::Sleep { .. }));
+        device.uptime += Duration::from_secs(1);
+        certificates += 1;
+    }
+    assert!(certificates < 25, "{certificates} certificates in ten days");
 }

@@ -61,6 +61,8 @@ pub struct Machine {
     /// The last login failed in a way that may be the identity's fault.
     login_refused: bool,
     login_suspects: u32,
+    /// So often the broker of the candidate could not be reached, which may have another one than the identity in use.
+    unreached: u32,
     renewal_suspects: u32,
 
     save: Retry,
@@ -105,6 +107,7 @@ impl Machine {
             trust_wanted: false,
             login_refused: false,
             login_suspects: 0,
+            unreached: 0,
             renewal_suspects: 0,
             save: Retry::at(now.uptime),
             erase: Retry::at(now.uptime),
@@ -201,7 +204,11 @@ impl Machine {
             } else if self.state.candidate().is_some() {
                 // It became durable while the identity in use was connected, as where its write failed at first:
                 // that connection may last for ever, and the candidate is not tried before it ends.
-                add(self.broker.due());
+                add(if self.unreached == 0 {
+                    self.broker.due()
+                } else {
+                    self.broker.due().max(self.trial.due())
+                });
             } else if let Some(until) = self.until_renewal(now) {
                 add(self.server.due().max(now.uptime.saturating_add(until)));
             }
@@ -394,13 +401,12 @@ impl Machine {
     /// Which identity to show to the broker: a candidate, or else the one in use unless it has certainly ended.
     /// Only what the durable state names: see [`crate::slots::open_identity_key`].
     fn login_slot(&self, now: &Now) -> Option<Slot> {
-        if let Some(slot) = self.state.candidate()
-            && !self.unsaved
-        {
-            return Some(slot);
-        }
-        let slot = self.state.current()?.slot;
-        (self.saved_current == Some(slot) && !self.has_ended(slot, now)).then_some(slot)
+        let candidate = self.state.candidate().filter(|_| !self.unsaved);
+        let current = self.state.current().map(|current| current.slot);
+        let current = current.filter(|slot| self.saved_current == Some(*slot) && !self.has_ended(*slot, now));
+        // Where the candidate's broker cannot be reached, that of the identity in use perhaps can.
+        let rests = self.unreached > 0 && !self.trial.is_due(now.uptime);
+        if rests { current.or(candidate) } else { candidate.or(current) }
     }
 
     fn has_ended(&self, slot: Slot, now: &Now) -> bool {
@@ -415,6 +421,7 @@ impl Machine {
     }
 
     fn give_up_candidate(&mut self) {
+        self.unreached = 0;
         self.state.give_up_next();
         self.unsaved = true;
         self.leftovers = true;
@@ -432,9 +439,13 @@ impl Machine {
 
     fn renew_asked(&mut self, by: Asker, now: &Now, random: u64) {
         if self.state.candidate().is_some() {
-            // The next identity is there already.
-            self.broker.set(now.uptime);
-            return;
+            if self.unreached == 0 || by == Asker::Broker {
+                // The next identity is there already.
+                self.broker.set(now.uptime);
+                return;
+            }
+            // What it says of its broker is wrong, as far as is known: whoever asks may have put that right.
+            self.give_up_candidate();
         }
         if self.state.current().is_none() {
             // An enrollment is under way, at its own pace.

@@ -264,8 +264,11 @@ impl Model {
             self.tell(Event::RenewAsked { by }, dice);
         }
         let stay = self.machine.errand(&self.now()).unwrap_or(DAY * 30).min(DAY * 30);
+        // One whose broker could not be reached is tried again within a day.
+        let (soon, later) = (Pace::DEFAULT.server_most, Pace::DEFAULT.final_retry);
+        let most = if self.machine.unreached == 0 { soon } else { later };
         prop_assert!(
-            self.machine.state().candidate().is_none() || stay <= Pace::DEFAULT.server_most,
+            self.machine.state().candidate().is_none() || stay <= most,
             "no connection keeps a candidate waiting"
         );
         let cut_short = !lucky;
