@@ -79,6 +79,8 @@ pub struct Office {
     /// Paths asked for, in order.
     pub log: Vec<&'static str>,
     pub wants_token: Option<String>,
+    /// A credential goes with every nonce, as for a TPM.
+    pub credential: Option<Vec<u8>>,
     /// An operator wants the device to renew.
     pub renewal_wanted: bool,
     /// The policy wants fresh evidence with renewals.
@@ -110,6 +112,7 @@ impl Office {
             reports: Vec::new(),
             log: Vec::new(),
             wants_token: None,
+            credential: None,
             renewal_wanted: false,
             wants_evidence: false,
             with_evidence: 0,
@@ -150,7 +153,7 @@ impl Office {
             } else {
                 EvidenceKind::IdevidEat
             },
-            credential: None,
+            credential: self.credential.as_deref(),
             renewal_wanted: self.renewal_wanted,
         };
         Reply { status: 200, length: challenge.encode(out).unwrap() }

@@ -32,6 +32,8 @@ pub struct Medium {
     pub forgets_keys: bool,
     /// This record reads well once more, and is rotten afterwards.
     pub rots_at: Option<Record>,
+    /// So many reads of this record from now on, one fails.
+    pub fails_at: Option<(Record, usize)>,
     late: Option<(u8, Vec<u8>)>,
 }
 
@@ -87,6 +89,18 @@ impl MemoryStorage {
         }
     }
 
+    /// Whether this is the read that fails.
+    fn fails(&self, record: Record) -> bool {
+        let at = &mut self.0.borrow_mut().fails_at;
+        match at {
+            Some((of, left)) if *of == record => {
+                *left -= 1;
+                *left == 0 && at.take().is_some()
+            }
+            _ => false,
+        }
+    }
+
     /// Counts a write, and says whether it takes effect and whether it returns.
     fn operation(&self) -> Result<Outcome, StorageError> {
         let mut medium = self.0.borrow_mut();
@@ -114,6 +128,9 @@ struct Outcome {
 
 impl Storage for MemoryStorage {
     async fn load(&mut self, record: Record, buffer: &mut [u8]) -> Result<Option<usize>, StorageError> {
+        if self.fails(record) {
+            return Err(StorageError::Medium);
+        }
         let rots = self.0.borrow().rots_at == Some(record);
         let medium = self.0.borrow();
         let late = medium.late.as_ref().filter(|(key, _)| *key == record as u8).map(|(_, bytes)| bytes);

@@ -11,7 +11,7 @@ use std::rc::Rc;
 use agent_core::evidence::{Firmware, IdevidAttester, TokenAttester};
 use agent_core::flow::{Agent, Control, Notice, OnceError, Platform, Settings, Status};
 use agent_core::keystore::{SoftKey, SoftKeyStore, Unwrapped};
-use agent_core::platform::{Clock, Observer, SigningKey as _};
+use agent_core::platform::{Attester, Clock, Observer, SigningKey as _};
 use rand_core::{CryptoRng, RngCore};
 use sha2::{Digest as _, Sha256};
 use shared::evidence::{DebugStatus, Measurement};
@@ -215,7 +215,11 @@ impl World {
 
     /// The same with a one-time token in place of the IDevID.
     pub fn boot_with_token(&self, token: &str) -> Agent<'_, TokenPlatform> {
-        let attester = TokenAttester::new(DeviceId::new("SN-0001").unwrap(), token).unwrap();
+        self.boot_with(TokenAttester::new(DeviceId::new("SN-0001").unwrap(), token).unwrap())
+    }
+
+    /// The same with evidence of another kind.
+    pub fn boot_with<A: Attester>(&self, attester: A) -> Agent<'_, AnyPlatform<A>> {
         Agent::new(self.platform(attester), self.settings())
     }
 
@@ -233,7 +237,7 @@ impl World {
         }
     }
 
-    fn idevid(&self) -> IdevidAttester<'_, SoftKey> {
+    pub fn idevid(&self) -> IdevidAttester<'_, SoftKey> {
         let firmware = Firmware {
             oemid: 32473,
             hwmodel: "TH-100",
