@@ -7,7 +7,7 @@ use core::fmt;
 use std::sync::Arc;
 
 use agent_core::platform::{
-    KeyError, KeyStore, PublicPoint, RawSignature, Record, SigningKey, Slot, Storage,
+    KeyError, KeyStore, PublicPoint, RawSignature, Record, SigningKey, Slot, Storage, StorageError,
 };
 use p256::ecdsa::signature::hazmat::PrehashSigner as _;
 use p256::elliptic_curve::sec1::ToEncodedPoint as _;
@@ -117,10 +117,12 @@ impl KeyStore for FileKeyStore {
 
     async fn open(&mut self, slot: Slot, storage: &mut impl Storage) -> Result<Option<FileKey>, KeyError> {
         let mut buffer = Zeroizing::new([0; LENGTH]);
-        match storage.load(record(slot), buffer.as_mut_slice()).await? {
-            Some(LENGTH) => FileKey::from_record(buffer.as_slice()).map(Some),
-            Some(_) => Err(KeyError::Damaged),
-            None => Ok(None),
+        match storage.load(record(slot), buffer.as_mut_slice()).await {
+            Ok(Some(LENGTH)) => FileKey::from_record(buffer.as_slice()).map(Some),
+            // The record of another kind of key, perhaps, where the settings name another store now.
+            Ok(Some(_)) | Err(StorageError::TooLong) => Err(KeyError::Damaged),
+            Ok(None) => Ok(None),
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -152,7 +154,7 @@ fn draw(rng: &mut impl CryptoRngCore) -> Result<p256::ecdsa::SigningKey, KeyErro
 
 #[cfg(test)]
 mod tests {
-    use super::{FileKey, FileKeyStore, LENGTH};
+    use super::{FileKey, FileKeyStore, LENGTH, VERSION};
     use crate::state_dir::StateDir;
     use crate::storage::FileStorage;
     use agent_core::platform::{KeyError, KeyStore as _, Record, SigningKey as _, Slot, Storage as _};
@@ -196,6 +198,9 @@ mod tests {
             assert_eq!(FileKey::from_record(&damaged).unwrap_err(), KeyError::Damaged, "byte {at}");
             assert_eq!(FileKey::from_record(&record[..at]).unwrap_err(), KeyError::Damaged, "length {at}");
         }
+        // As the key of a TPM is, whose device was told to keep its keys in files.
+        storage.store(Record::KeyB, &[VERSION; LENGTH * 3]).await.unwrap();
+        assert_eq!(FileKeyStore.open(Slot::B, &mut storage).await.unwrap_err(), KeyError::Damaged);
     }
 
     #[tokio::test]

@@ -129,6 +129,13 @@ pub enum End {
 }
 
 impl End {
+    /// Whether another start may find it otherwise: hardware that failed once, as with a supply that sags. What the factory
+    /// put in wrongly stays wrong.
+    #[must_use]
+    pub const fn may_pass(self) -> bool {
+        matches!(self, Self::Flash | Self::Records | Self::Key(CustodyError::Flash | CustodyError::Wrap(_)))
+    }
+
     /// A stable name, for a console or a status light.
     #[must_use]
     pub const fn name(self) -> &'static str {

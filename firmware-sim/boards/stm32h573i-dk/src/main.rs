@@ -51,6 +51,10 @@ firmware::export_version!();
 /// Longest time, in microseconds, that the program may not come round: a handshake's arithmetic takes a tenth of it.
 const WATCHDOG: u32 = 20_000_000;
 
+/// Least time, in seconds, before it starts over where it could not go on; twice that at most. A cause that stays must not
+/// wear the flash out.
+const RESTART: u64 = 600;
+
 type Driver = Ethernet<'static, ETH, GenericPhy<Sma<'static, ETH_SMA>>>;
 
 static MEMORY: ConstStaticCell<Memory> = ConstStaticCell::new(Memory::new());
@@ -97,13 +101,24 @@ async fn main(spawner: Spawner) {
     run(stack, flash, cipher, random, image).await;
 }
 
-async fn run(stack: Stack<'static>, flash: ChipFlash, cipher: ChipCipher, random: ChipRandom, image: Image) {
+async fn run(
+    stack: Stack<'static>,
+    flash: ChipFlash,
+    cipher: ChipCipher,
+    mut random: ChipRandom,
+    image: Image,
+) {
+    let pause = RESTART + random.next_u64() % RESTART;
     let control = Control::new();
     let layout = Layout::STM32H573I_DK;
     let hardware = Hardware { flash, layout, wrap: Wrapped::new(cipher), rng: random };
     let end = firmware::run(stack, hardware, image, MEMORY.take(), Report, &control).await;
-    // It stays here: without an identity or a flash, starting over would not help.
     rprintln!("ended: {}", end.name());
+    // Without an identity it stays here: starting over would not help.
+    if end.may_pass() {
+        Timer::after_secs(pause).await;
+        cortex_m::peripheral::SCB::sys_reset();
+    }
 }
 
 /// 240 MHz from the internal oscillator, which the PHY on the board does not need: it has a crystal of its own.
