@@ -16,6 +16,8 @@ fn from_blank_to_its_first_renewal() {
     assert!(matches!(device.machine.next_action(&device.now()), Action::MakeKey { .. }));
     device.tell(Event::KeyFailed);
     assert_eq!(device.phase(), Phase::Unenrolled, "there is nothing to ask with");
+    device.until(|action| matches!(action, Action::Challenge { .. }));
+    assert_eq!(device.phase(), Phase::Enrolling, "it has a key");
     device.until_request();
     assert_eq!(device.phase(), Phase::Enrolling);
     device.answered(Verdict::Pending { retry_after: Duration::from_secs(60) });
