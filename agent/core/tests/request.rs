@@ -58,9 +58,7 @@ fn with_credentials() -> (World, Rc<Cell<Option<Nonce>>>) {
 }
 
 fn run(world: &World, kept: &Rc<Cell<Option<Nonce>>>, duration: Duration) {
-    let control = world.control_for(duration);
-    let mut agent = world.boot_with(OneCredential { idevid: world.idevid(), kept: Rc::clone(kept) });
-    world.drive(agent.run(&control)).unwrap().unwrap();
+    world.run_with(OneCredential { idevid: world.idevid(), kept: Rc::clone(kept) }, duration);
 }
 
 /// The power fails between the credential of the next nonce and the state that names it, or the file is lost.

@@ -261,6 +261,13 @@ impl World {
         }
     }
 
+    /// The same with evidence of another kind; the power does not fail.
+    pub fn run_with<A: Attester>(&self, attester: A, duration: Duration) {
+        let control = self.control_for(duration);
+        let mut agent = self.boot_with(attester);
+        self.drive(agent.run(&control)).unwrap().unwrap();
+    }
+
     /// A control that stops after so long.
     pub fn control_for(&self, duration: Duration) -> Rc<Control> {
         let control = Rc::new(Control::new());
