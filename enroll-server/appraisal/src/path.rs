@@ -8,12 +8,13 @@
 use core::time::Duration;
 
 use rustls_pki_types::{CertificateDer, SignatureVerificationAlgorithm};
-use shared::{Reject, UnixTime, limits};
+use shared::{DeviceId, Reject, UnixTime, limits};
 use webpki::{EndEntityCert, KeyUsage, aws_lc_rs as algorithms};
 use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::ParsedExtension;
 use x509_parser::prelude::{FromDer as _, X509Extension};
 
+use crate::device_name;
 use crate::maker::{Endorsements, MakerCa};
 use crate::revocation::Link;
 
@@ -91,7 +92,9 @@ pub(crate) fn verify<'c, 'm>(
     }
     let parsed = parse(leaf)?;
     for der in intermediates {
-        check_intermediate(&parse(der)?)?;
+        let certificate = parse(der)?;
+        check_intermediate(&certificate)?;
+        check_names_no_device(&certificate)?;
     }
     let (ca, used) = find_path(leaf, intermediates, makers, rules, now)
         .map_err(|error| blame(error, &parsed, intermediates, makers))?;
@@ -145,6 +148,14 @@ pub enum PathError {
     /// A certificate in the middle is no CA, or may not sign certificates.
     #[error("a certificate in the middle of the chain that may not sign certificates")]
     Intermediate,
+    /// A certificate in the middle names a device: what a device holds vouches for no other one.
+    #[error(
+        "a device's own certificate in the middle of the chain: {device} cannot vouch for another device, and a CA that can has no serialNumber in its subject"
+    )]
+    DeviceInTheMiddle {
+        /// The device that it names.
+        device: DeviceId,
+    },
 }
 
 impl PathError {
@@ -158,7 +169,8 @@ impl PathError {
             | Self::Malformed
             | Self::Broken(_)
             | Self::MakerExpired { .. }
-            | Self::Intermediate => Reject::BadEndorsement,
+            | Self::Intermediate
+            | Self::DeviceInTheMiddle { .. } => Reject::BadEndorsement,
         }
     }
 }
@@ -234,6 +246,14 @@ fn check_intermediate(certificate: &X509Certificate<'_>) -> Result<(), PathError
         .map_err(|_| PathError::Malformed)?
         .is_none_or(|usage| usage.value.key_cert_sign());
     if certificate.is_ca() && signs { Ok(()) } else { Err(PathError::Intermediate) }
+}
+
+/// The root of a DICE device is a CA, for its own layers: it leads to the maker, and its key lies in one device.
+fn check_names_no_device(certificate: &X509Certificate<'_>) -> Result<(), PathError> {
+    match device_name::device(certificate) {
+        Ok((device, _)) => Err(PathError::DeviceInTheMiddle { device }),
+        Err(_) => Ok(()),
+    }
 }
 
 /// Finds the path to a maker; gives its certificates in DER too, leaf first.

@@ -42,7 +42,7 @@ mod start_tests;
 #[cfg(test)]
 mod tests;
 
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
 use std::sync::Arc;
 
@@ -83,8 +83,8 @@ pub struct Issuance {
     makers: Makers,
     imported: Imported,
     clock: Arc<dyn Clock>,
-    /// Whether an operator may still have to decide: see [`signing`].
-    may_be_stopped: AtomicBool,
+    /// The second in which it was last seen that signing is not stopped: see [`signing`].
+    may_sign_in: AtomicU64,
     gate: Gate,
 }
 
@@ -116,8 +116,8 @@ impl Issuance {
     #[must_use]
     pub fn new(parts: Parts, clock: Arc<dyn Clock>) -> Self {
         let gate = Gate::default();
-        let may_be_stopped = AtomicBool::new(true);
-        Self { parts, makers: Makers::default(), imported: Imported::default(), clock, gate, may_be_stopped }
+        let may_sign_in = AtomicU64::new(u64::MAX);
+        Self { parts, makers: Makers::default(), imported: Imported::default(), clock, gate, may_sign_in }
     }
 
     /// With this gate, which the listeners ask too.
@@ -147,11 +147,12 @@ impl Issuance {
     /// # Errors
     /// Says why not.
     pub async fn may_sign(&self) -> Result<(), Denied> {
-        // What an operator has decided holds for as long as this process lives.
-        if self.may_be_stopped.load(Ordering::Relaxed) {
+        // Another replica may find an older database while this one runs. One question a second costs nothing.
+        let second = self.now().as_secs();
+        if self.may_sign_in.load(Ordering::Relaxed) != second {
             match signing::stopped(self.parts.store.as_ref()).await? {
                 Some(why) => return Err(Denied::SigningStopped(why)),
-                None => self.may_be_stopped.store(false, Ordering::Relaxed),
+                None => self.may_sign_in.store(second, Ordering::Relaxed),
             }
         }
         Ok(())

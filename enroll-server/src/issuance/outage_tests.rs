@@ -16,7 +16,7 @@ use crate::config::Config;
 use crate::failpoint::{Failpoint, Hook};
 use crate::kit::{Device, Maker, Operational};
 use crate::startup;
-use crate::store::{SqlStore, SqliteOptions};
+use crate::store::{CertificateState, SqlStore, SqliteOptions};
 
 /// A key that can be out of reach.
 #[derive(Debug)]
@@ -77,12 +77,47 @@ async fn a_key_out_of_reach_means_later_and_the_intent_stays() {
     reachable.store(true, Ordering::SeqCst);
     let outcome = issuance.enroll(&EnrollRequest::decode(&bodies[0]).unwrap()).await.unwrap();
     assert!(matches!(outcome, Outcome::Granted(_)), "the same request goes through");
-    assert_eq!(issuance.recover().await.unwrap(), Recovered { finished: 1, ..Recovered::default() });
-    // The second one was finished last, so the first one was superseded by it.
+    // The other one is given up: to finish it would revoke what the device has.
+    assert_eq!(issuance.recover().await.unwrap(), Recovered::default());
     assert_eq!(
         issuance.store().revoked(authorities.active(), issuance.now()).await.unwrap().entries.len(),
-        1
+        0
     );
+    let mut states = states(&issuance, &device).await;
+    states.sort_unstable();
+    assert_eq!(states, [CertificateState::Issued, CertificateState::Voided]);
+    let denied = issuance.enroll(&EnrollRequest::decode(&bodies[1]).unwrap()).await.unwrap_err();
+    assert_eq!(denied.reject(), Reject::UsedNonce, "with a new nonce it gets on");
+}
+
+async fn states(issuance: &Issuance, device: &Device) -> Vec<CertificateState> {
+    let certificates = issuance.store().certificates(Some(device.id.clone()), 10).await.unwrap();
+    certificates.iter().map(|certificate| certificate.state).collect()
+}
+
+/// Of several requests of a device that came to no end, the last one counts.
+#[tokio::test]
+async fn of_what_a_crash_left_open_the_newest_of_a_device_is_finished() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = new_server(folder.path(), "");
+    let (issuance, device) = open(&config, Hook::default()).await;
+    let authorities = issuance.authorities();
+    let reachable = Arc::new(AtomicBool::new(false));
+    let key = FileKey::load(&config.files.issuing_key).unwrap();
+    let remote = Remote { key, reachable: Arc::clone(&reachable) };
+    let certificate = authorities.issuer().certificate().clone();
+    let signer = Arc::new(Issuer::new(certificate, Box::new(remote)).unwrap());
+    issuance.in_office().replace(Authorities::clone(&authorities).with_active(signer));
+    for _ in 0..3 {
+        let body = request(&issuance, &device);
+        issuance.enroll(&EnrollRequest::decode(&body).unwrap()).await.unwrap_err();
+    }
+    reachable.store(true, Ordering::SeqCst);
+    let recovered = issuance.recover().await.unwrap();
+    assert_eq!(recovered, Recovered { finished: 1, voided: 2, left: 0 });
+    let states = states(&issuance, &device).await;
+    assert_eq!(states.iter().filter(|state| **state == CertificateState::Issued).count(), 1);
+    assert_eq!(states.iter().filter(|state| **state == CertificateState::Voided).count(), 2);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -125,6 +160,20 @@ async fn a_store_that_goes_away_at_any_step_means_later_and_nothing_is_lost() {
         let id = Some(DeviceId::new("SN-1").unwrap());
         assert_eq!(again.store().certificates(id, 10).await.unwrap().len(), 1, "step {step}");
     }
+}
+
+/// Another replica finds an older database, and says so in it.
+#[tokio::test]
+async fn a_server_that_runs_stops_signing_when_another_one_says_so() {
+    let bench = super::tests::Bench::new("").await;
+    let device = bench.device("SN-1").await;
+    bench.enroll(&device).await.unwrap();
+    let store = Arc::clone(bench.issuance.store());
+    super::signing::stop(store.as_ref(), "an older database".into()).await.unwrap();
+    bench.clock.set(bench.issuance.now().after(core::time::Duration::from_secs(1)));
+    assert_eq!(bench.enroll(&device).await.unwrap_err().reject(), Reject::SigningStopped);
+    super::signing::go_on(store.as_ref()).await.unwrap();
+    bench.enroll(&device).await.unwrap();
 }
 
 /// One who can write the database, but not sign, gets nothing: what stands there is compared with what the

@@ -27,7 +27,8 @@ impl Issuance {
             Err(Denied::SigningStopped(_)) => return Ok(Recovered { left: open.len(), ..recovered }),
             other => other?,
         }
-        for recorded in open {
+        // What was asked for last counts: it takes the place of what the same device asked for before.
+        for recorded in open.into_iter().rev() {
             let (serial, now) = (recorded.serial(), self.now());
             match self.finish(recorded, now).await {
                 Ok(_) => recovered.finished += 1,

@@ -40,6 +40,8 @@ pub struct Publisher {
     settings: Crl,
     out: watch::Sender<Arc<Revocations>>,
     book: Option<Book>,
+    /// The latest time at which it was looked.
+    latest: UnixTime,
     /// Whose lists are in the files; empty where the files have to be written.
     in_files: Vec<IssuerNumber>,
     root: Option<RootSource>,
@@ -104,7 +106,8 @@ impl Publisher {
         settings: Crl,
     ) -> Self {
         let (out, _) = watch::channel(Arc::default());
-        Self { store, authorities, clock, settings, out, book: None, in_files: Vec::new(), root: None }
+        let (latest, in_files) = (UnixTime::from_secs(0), Vec::new());
+        Self { store, authorities, clock, settings, out, book: None, latest, in_files, root: None }
     }
 
     /// With the list of a root.
@@ -157,6 +160,13 @@ impl Publisher {
         let (now, authorities) = (self.clock.now(), self.authorities.now());
         let whose = whose(&authorities, now);
         self.look_at_root(&authorities, now);
+        if now.after(LINGER) < self.latest {
+            // The clock was ahead: what had ended by then was left out, and has not ended.
+            tracing::warn!(from = %self.latest, to = %now, "the clock went back: all revocations are read again");
+            self.book = None;
+            self.latest = now;
+        }
+        self.latest = self.latest.max(now);
         self.read(now).await?;
         if let Some(book) = &mut self.book {
             whose.iter().for_each(|issuer| book.open_page(*issuer));
@@ -279,12 +289,14 @@ impl Publisher {
         let mut next = Revocations::clone(&self.out.borrow());
         next.put(lists.clone());
         if next.issue_of(whose) {
-            self.write(next.der.clone(), next.pem.clone()).await?;
-            let revoked = next.len();
-            tracing::info!(number = issue.number, revoked, until = %issue.next_update, "revocation list published");
-            self.in_files = whose.to_vec();
+            let (der, pem, revoked) = (next.der.clone(), next.pem.clone(), next.len());
+            // Whoever asks by HTTP need not wait for a disk.
             self.enter(&lists, issue);
             self.out.send_replace(Arc::new(next));
+            self.in_files.clear();
+            self.write(der, pem).await?;
+            tracing::info!(number = issue.number, revoked, until = %issue.next_update, "revocation list published");
+            self.in_files = whose.to_vec();
             self.run_hook().await;
         }
         failure.map_or(Ok(()), |error| Err(error.into()))

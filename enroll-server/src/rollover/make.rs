@@ -186,8 +186,12 @@ pub async fn start(
     };
     let begun = begin(config, store, &chain, plan, options, now).await;
     if let (Err(_), Some(folder)) = (&begun, &folder) {
-        // It holds keys that nothing names. The error that is told is the first one.
-        let _removed = fs::remove_dir_all(folder).is_ok();
+        // It holds keys that nothing names, unless the database has the change and could not say so. The error that is told is
+        // the first one.
+        let rollovers = store.rollovers().await;
+        if rollovers.is_ok_and(|all| !all.iter().any(|rollover| rollover.step.is_under_way())) {
+            let _removed = fs::remove_dir_all(folder).is_ok();
+        }
     }
     let (number, bundle, plan) = begun?;
     Ok(Started { number, folder, bundle, plan })

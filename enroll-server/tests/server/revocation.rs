@@ -2,6 +2,7 @@
 
 use ca::crl::Reason;
 use core::time::Duration;
+use enroll_server::clock::Clock;
 use enroll_server::config::IssuingKey;
 use enroll_server::store::Action;
 use x509_parser::prelude::{FromDer as _, ParsedExtension};
@@ -130,6 +131,51 @@ async fn a_hold_comes_and_goes_and_an_entry_leaves_after_one_list_beyond_its_end
     assert_eq!(listed().await.0, 1, "RFC 5280, section 3.3: once more after its end");
     site.later(site.config.crl.valid);
     until("the next one", async || listed().await.0 == 0).await;
+}
+
+/// A clock that was ahead by a year has all certificates ended; when it is right again they have not, and what was revoked
+/// before and meanwhile is on the list again.
+#[tokio::test]
+async fn a_clock_that_was_ahead_loses_no_revocation() {
+    let site = Site::new().await;
+    let listed = async || read(&http(site.http(), "/crl/1/0.crl").await.body, "").serials.len();
+    let number = async || read(&http(site.http(), "/crl/1/0.crl").await.body, "").number;
+    for name in ["SN-1", "SN-2"] {
+        let device = site.device(name).await;
+        site.enroll(&device).await;
+    }
+    let device = |name| shared::DeviceId::new(name).unwrap();
+    site.admin().revoke(&device("SN-1"), Reason::KeyCompromise).await.unwrap();
+    until("the first revocation", async || listed().await == 1).await;
+
+    let right = Clock::now(&site.clock);
+    site.clock.set(right.after(Duration::from_secs(365 * 86_400)));
+    let before = number().await;
+    until("a list of then", async || number().await > before).await;
+    site.admin().revoke(&device("SN-2"), Reason::KeyCompromise).await.unwrap();
+    let until_taken_in = number().await;
+    site.later(site.config.crl.valid);
+    until("another list of then", async || number().await > until_taken_in && listed().await == 0).await;
+    site.clock.set(right.after(Duration::from_secs(60)));
+    until("both on the list again", async || listed().await == 2).await;
+}
+
+/// A disk that takes no list keeps it from no one who asks by HTTP; the server says that it is not ready.
+#[tokio::test]
+async fn a_list_that_cannot_be_written_is_served_all_the_same() {
+    let site = Site::new().await;
+    let device = site.device("SN-1").await;
+    site.enroll(&device).await;
+    let file = &site.config.crl.der;
+    let before = std::fs::read(file).unwrap();
+    std::fs::remove_file(file).unwrap();
+    std::fs::create_dir(file).unwrap();
+    std::fs::write(file.join("in the way"), "").unwrap();
+    site.admin().revoke(&device.id, Reason::KeyCompromise).await.unwrap();
+    let listed = async || read(&http(site.http(), "/crl/1/0.crl").await.body, "").serials.len();
+    until("the revocation", async || listed().await == 1).await;
+    std::fs::remove_dir_all(file).unwrap();
+    until("the file", async || std::fs::read(file).is_ok_and(|now| now != before)).await;
 }
 
 #[tokio::test]

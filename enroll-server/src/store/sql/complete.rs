@@ -45,6 +45,9 @@ pub(super) fn complete(
     if found.others {
         revoke::superseded(c, device, serial, now)?;
     }
+    if found.open {
+        give_up_others(c, device, serial, now)?;
+    }
     let to = step.to(Standing { request: found.request, certificate: true });
     actions::put(c, device, (from, to), now)?;
     let mut detail = format!("serial {serial} until {}", intent.validity().not_after);
@@ -70,6 +73,8 @@ struct Awaited {
     request: bool,
     /// The device has certificates in force.
     others: bool,
+    /// Other requests of the device were recorded, and came to no end.
+    open: bool,
     /// The state of what was asked for, if it was.
     state: Option<CertificateState>,
     /// The certificate, where it was signed and stored before.
@@ -82,7 +87,8 @@ struct Awaited {
 pub(super) const ASKED: &str = "SELECT devices.state AS device_state, asked.state AS state, via, evidence, der, \
     parent IS NOT NULL AS is_renewal, \
     EXISTS (SELECT 1 FROM certificates WHERE device = ?2 AND state = 'held') AS request, \
-    EXISTS (SELECT 1 FROM certificates WHERE device = ?2 AND state = 'issued') AS others \
+    EXISTS (SELECT 1 FROM certificates WHERE device = ?2 AND state = 'issued') AS others, \
+    EXISTS (SELECT 1 FROM certificates WHERE device = ?2 AND state = 'intent' AND serial <> ?1) AS open \
     FROM devices LEFT JOIN certificates AS asked ON asked.serial = ?1 WHERE devices.device = ?2";
 
 fn asked(c: &Connection, serial: Serial, device: &DeviceId) -> Result<Awaited, StoreError> {
@@ -93,6 +99,7 @@ fn asked(c: &Connection, serial: Serial, device: &DeviceId) -> Result<Awaited, S
             from: named_device_state(row, "device_state")?,
             request: row.get("request")?,
             others: row.get("others")?,
+            open: row.get("open")?,
             state: there.then(|| certificate_state(row)).transpose()?,
             der: row.get("der")?,
             is_renewal: row.get("is_renewal")?,
@@ -117,6 +124,26 @@ fn note_grace(c: &Connection, device: &DeviceId, serial: Serial, now: UnixTime) 
         let detail = format!("serial {serial} for {old}, {late} s after its end at {ended}");
         let event = NewEvent::new(now, EventKind::RenewedInGrace, detail).about(device).by(Actor::Device);
         events::add(c, &event.because(rule::RENEWAL_GRACE))?;
+    }
+    Ok(())
+}
+
+pub(super) const OTHERS: &str =
+    "SELECT serial FROM certificates WHERE device = ?1 AND state = 'intent' AND serial <> ?2";
+
+/// What was recorded for a device whose client then went away, or when the CA's key did not answer, is of no use any more: to
+/// finish it at the next start would revoke the certificate that the device has, and could give one to whoever held its key
+/// before.
+fn give_up_others(
+    c: &Connection,
+    device: &DeviceId,
+    newest: Serial,
+    now: UnixTime,
+) -> Result<(), StoreError> {
+    let mut query = c.prepare_cached(OTHERS)?;
+    let open = query.query_map(params![device.as_str(), newest.as_bytes()], super::convert::serial)?;
+    for serial in open {
+        void(c, serial, &format!("the device has {newest} instead"), now)?;
     }
     Ok(())
 }

@@ -213,6 +213,9 @@ impl Machine {
                 self.fall_back = true;
                 self.request_stale = true;
             }
+        } else if error == TransportError::Unreachable {
+            // Nobody is there: what closed a connection before was the server's own end.
+            self.renewal_suspects = 0;
         }
         self.retry(None, now, random);
     }

@@ -46,6 +46,16 @@ fn an_identity_that_was_taken_is_suspected_no_more() {
         device.exchange_failed(Errand::Identity, TransportError::Closed);
         assert_eq!(device.machine.purpose(), then, "{errand:?}");
     }
+    // Nor where the server is seen to be away in between; an answer that does not come in time shows nothing.
+    for (between, then) in
+        [(TransportError::Unreachable, Purpose::Renew), (TransportError::TimedOut, Purpose::Enroll)]
+    {
+        let mut device = Device::due();
+        for error in [TransportError::Closed, TransportError::Closed, between, TransportError::Closed] {
+            device.exchange_failed(Errand::Identity, error);
+        }
+        assert_eq!(device.machine.purpose(), then, "{between:?}");
+    }
 }
 
 const HOUR: Duration = Duration::from_secs(3_600);
