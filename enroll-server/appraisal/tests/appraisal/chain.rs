@@ -70,9 +70,8 @@ fn a_chain_over_an_intermediate_is_followed() {
     assert_eq!(check(&root, &chain), Err(PathError::Intermediate.into()));
 
     // The root of a DICE device is a CA of its own layers.
-    let own = root.below("UDS", |p| {
-        p.distinguished_name.push(rcgen::DnType::CustomDnType(vec![2, 5, 4, 5]), "SN-0001")
-    });
+    let own =
+        root.below("UDS", |p| p.distinguished_name.push(DnType::CustomDnType(vec![2, 5, 4, 5]), "SN-0001"));
     let chain = vec![own.device("SN-0002").chain[0].clone(), own.der];
     let device = shared::DeviceId::new("SN-0001").unwrap();
     assert_eq!(check(&root, &chain), Err(PathError::DeviceInTheMiddle { device }.into()));
