@@ -22,7 +22,7 @@ use crate::progress::bar;
 ///
 ///   enroll-server device import DIR/inventory.csv
 ///
-/// and put DIR/reference-values.toml beside its policy. An existing directory is never overwritten.
+/// and append DIR/reference-values.toml to its policy.toml. An existing directory is never overwritten.
 ///
 /// With --flash, the flash of one device is written for a programmer: of the only one of the new lot, or, with
 /// --device in place of --dir, of one that was made before.

@@ -81,7 +81,14 @@ mod tests {
 
     /// A process that each of the signals ends, also where the tests were started with one ignored (`nohup`).
     fn sleeper() -> Child {
-        Command::new("env").args(["--default-signal=HUP,USR1,USR2", "sleep", "600"]).spawn().unwrap()
+        let child =
+            Command::new("env").args(["--default-signal=HUP,USR1,USR2", "sleep", "600"]).spawn().unwrap();
+        // Before it sleeps it may still ignore what they were started with.
+        let name = format!("/proc/{}/comm", child.id());
+        while std::fs::read_to_string(&name).unwrap() != "sleep\n" {
+            std::thread::yield_now();
+        }
+        child
     }
 
     #[test]
