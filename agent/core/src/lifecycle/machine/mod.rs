@@ -100,7 +100,9 @@ impl Machine {
             key_ready: state.asked().is_some(),
             request_stale: false,
             evidence_asked: false,
-            fall_back: state.asked().is_some_and(|asked| asked.purpose == Purpose::Enroll),
+            // One that was refused for good has had its answer: the next attempt begins with the gentler way again.
+            fall_back: state.asked().is_some_and(|asked| asked.purpose == Purpose::Enroll)
+                && !state.refusal().is_some_and(|refusal| refusal.is_final),
             commanded: None,
             suspicious: false,
             pending: false,

@@ -154,3 +154,20 @@ fn a_request_that_cannot_be_sent_is_made_anew() {
         assert_eq!(same, again);
     }
 }
+
+/// A policy that takes no second enrollment refuses who has fallen back to one. The identity in use is good still, and the power
+/// fails every day.
+#[test]
+fn a_restart_does_not_lead_back_to_an_enrollment_that_was_refused_for_good() {
+    let mut device = Device::due();
+    device.until_request();
+    device.refused(Reject::NotAuthenticated);
+    device.uptime += DAY;
+    device.until_request();
+    assert!(!device.machine.renews(), "it enrolls anew");
+    device.refused(Reject::AlreadyEnrolled);
+    assert!(device.machine.renews());
+    device.until(|action| matches!(action, Action::Connect { .. } | Action::Sleep { .. }));
+    device.restart();
+    assert!(device.machine.renews());
+}
