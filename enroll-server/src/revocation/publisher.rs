@@ -289,12 +289,13 @@ impl Publisher {
         let mut next = Revocations::clone(&self.out.borrow());
         next.put(lists.clone());
         if next.issue_of(whose) {
-            let (der, pem, revoked) = (next.der.clone(), next.pem.clone(), next.len());
-            // Whoever asks by HTTP need not wait for a disk.
+            let revoked = next.len();
+            let written = self.write(next.der.clone(), next.pem.clone()).await;
+            // A disk that takes no file keeps the list from no one who asks by HTTP.
             self.enter(&lists, issue);
             self.out.send_replace(Arc::new(next));
             self.in_files.clear();
-            self.write(der, pem).await?;
+            written?;
             tracing::info!(number = issue.number, revoked, until = %issue.next_update, "revocation list published");
             self.in_files = whose.to_vec();
             self.run_hook().await;

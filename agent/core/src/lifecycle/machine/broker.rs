@@ -55,6 +55,10 @@ impl Machine {
         if unreached && self.state.candidate() == Some(slot) {
             self.unreached = self.unreached.saturating_add(1);
             self.trial.fail(now.uptime, Duration::ZERO, self.pace.suspicion, self.pace.final_retry, random);
+        } else if self.unreached > 0 && lasted.is_none() && self.state.candidate() != Some(slot) {
+            // The identity in use gets no further either: the candidate rests no longer, and its settings may be right.
+            self.unreached = 1;
+            self.trial.set(now.uptime);
         }
         match blame {
             Blame::Network => {}

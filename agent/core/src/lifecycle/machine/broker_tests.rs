@@ -160,6 +160,10 @@ fn settings_that_lead_nowhere_are_replaced_by_the_next_renewal() {
     let mut device = Device::unreached(PATIENCE * 3);
     device.accepted_by_none(Slot::A);
     assert_eq!(device.machine.state().candidate(), Some(Slot::B));
+    assert_eq!(device.connects_next(), Slot::B, "the one that was tried last comes last");
+    device.accepted_by_none(Slot::B);
+    device.accepted(Slot::A);
+    assert_eq!(device.machine.state().candidate(), Some(Slot::B));
 }
 
 /// Whoever has put the settings right can say so, and need not wait.
