@@ -289,7 +289,6 @@ fn a_device_that_was_off_for_two_years_comes_back() {
         let mut world = World::new();
         world.wall = wall;
         world.run_for(DAY);
-        let floor = world.status().time_floor;
         // Meanwhile its certificate ends, and the server's was replaced more than once.
         world.time.pass(DAY * 730);
         let now = world.time.real();
@@ -298,13 +297,7 @@ fn a_device_that_was_off_for_two_years_comes_back() {
         let status = world.status();
         assert_eq!(status.phase, Phase::Operational, "clock {wall:?}");
         assert!(status.identity.unwrap().accepted, "clock {wall:?}");
-        assert!(status.time_floor >= floor.after(DAY * 7), "clock {wall:?}");
-        assert_eq!(world.office.borrow().issued.len(), 2, "clock {wall:?}");
-        // The floor catches up.
-        world.check_in = DAY * 7;
-        world.office.borrow_mut().valid.1 = now.after(DAY * 365);
-        world.run_for(DAY * 110);
-        assert!(world.status().time_floor >= now, "clock {wall:?}");
+        assert!(status.time_floor >= now && world.office.borrow().issued.len() == 2, "clock {wall:?}");
     }
 }
 
@@ -320,33 +313,6 @@ fn a_server_with_a_wrong_clock_neither_poisons_the_floor_nor_is_believed() {
     world.run_for(DAY * 2);
     assert_eq!(world.status().phase, Phase::Operational);
     assert!(world.status().time_floor <= world.time.real());
-}
-
-/// A year ahead, which its certificate bears: what was believed for an hour does not cost the device that year.
-#[test]
-fn a_server_that_was_wrong_for_an_hour_does_not_keep_a_device_from_its_broker() {
-    for (wall, lifetime) in [(None, DAY * 90), (Some(0), DAY * 90), (None, DAY * 2)] {
-        let mut world = World::new();
-        world.wall = wall;
-        world.check_in = DAY;
-        world.office.borrow_mut().lifetime = lifetime;
-        world.run_for(HOUR);
-        world.office.borrow_mut().clock = Some(world.time.real().after(DAY * 365));
-        world.command(60, br#"{"command":"renew"}"#);
-        world.run_for(HOUR);
-        world.office.borrow_mut().clock = None;
-        world.run_for(DAY * 3);
-        let before = world.office.borrow().issued.len();
-        world.run_for(DAY * 8);
-        let status = world.status();
-        assert_eq!(status.phase, Phase::Operational, "clock {wall:?}, {lifetime:?}");
-        assert!(status.time_floor <= world.time.real().after(DAY * 8), "clock {wall:?}, {lifetime:?}");
-        let issued = world.office.borrow().issued.len() - before;
-        let renewals = if lifetime == DAY * 2 { 4..=10 } else { 0..=1 };
-        assert!(renewals.contains(&issued), "clock {wall:?}, {lifetime:?}: {issued} in eight days");
-        let ends = status.identity.unwrap().not_after;
-        assert!(ends > world.time.real() && ends <= world.time.real().after(lifetime), "{ends:?}");
-    }
 }
 
 #[test]

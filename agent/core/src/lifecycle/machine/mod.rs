@@ -92,7 +92,7 @@ impl Machine {
         let spread = |whole| if enrolled { fraction(whole, random) } else { Duration::ZERO };
         let begin = now.uptime.saturating_add(spread(pace.broker_first));
         let mut machine = Self {
-            time: Time::new(state.floor(), &now),
+            time: Time::new(state.floor()),
             unsaved: false,
             saved_current: state.current().map(|current| current.slot),
             leftovers: records.leftovers,
