@@ -49,6 +49,18 @@ async fn open(config: &Config, hook: Hook) -> (Issuance, Device) {
     (issuance, device)
 }
 
+/// Puts the CA's key out of reach, until what is returned says otherwise.
+fn out_of_reach(config: &Config, issuance: &Issuance) -> Arc<AtomicBool> {
+    let reachable = Arc::new(AtomicBool::new(false));
+    let key = FileKey::load(&config.files.issuing_key).unwrap();
+    let remote = Remote { key, reachable: Arc::clone(&reachable) };
+    let authorities = issuance.authorities();
+    let certificate = authorities.issuer().certificate().clone();
+    let signer = Arc::new(Issuer::new(certificate, Box::new(remote)).unwrap());
+    issuance.in_office().replace(Authorities::clone(&authorities).with_active(signer));
+    reachable
+}
+
 fn request(issuance: &Issuance, device: &Device) -> Vec<u8> {
     let lifetime = core::time::Duration::from_secs(300);
     let (nonce, _) = issuance.parts.nonces.make(&device.id, issuance.now(), lifetime).unwrap();
@@ -60,13 +72,7 @@ async fn a_key_out_of_reach_means_later_and_the_intent_stays() {
     let folder = tempfile::tempdir().unwrap();
     let config = new_server(folder.path(), "");
     let (issuance, device) = open(&config, Hook::default()).await;
-    let reachable = Arc::new(AtomicBool::new(false));
-    let key = FileKey::load(&config.files.issuing_key).unwrap();
-    let remote = Remote { key, reachable: Arc::clone(&reachable) };
-    let authorities = issuance.authorities();
-    let certificate = authorities.issuer().certificate().clone();
-    let signer = Arc::new(Issuer::new(certificate, Box::new(remote)).unwrap());
-    issuance.in_office().replace(Authorities::clone(&authorities).with_active(signer));
+    let reachable = out_of_reach(&config, &issuance);
 
     let bodies = [request(&issuance, &device), request(&issuance, &device)];
     for body in &bodies {
@@ -80,7 +86,13 @@ async fn a_key_out_of_reach_means_later_and_the_intent_stays() {
     // The other one is given up: to finish it would revoke what the device has.
     assert_eq!(issuance.recover().await.unwrap(), Recovered::default());
     assert_eq!(
-        issuance.store().revoked(authorities.active(), issuance.now()).await.unwrap().entries.len(),
+        issuance
+            .store()
+            .revoked(issuance.authorities().active(), issuance.now())
+            .await
+            .unwrap()
+            .entries
+            .len(),
         0
     );
     let mut states = states(&issuance, &device).await;
@@ -101,13 +113,7 @@ async fn of_what_a_crash_left_open_the_newest_of_a_device_is_finished() {
     let folder = tempfile::tempdir().unwrap();
     let config = new_server(folder.path(), "");
     let (issuance, device) = open(&config, Hook::default()).await;
-    let authorities = issuance.authorities();
-    let reachable = Arc::new(AtomicBool::new(false));
-    let key = FileKey::load(&config.files.issuing_key).unwrap();
-    let remote = Remote { key, reachable: Arc::clone(&reachable) };
-    let certificate = authorities.issuer().certificate().clone();
-    let signer = Arc::new(Issuer::new(certificate, Box::new(remote)).unwrap());
-    issuance.in_office().replace(Authorities::clone(&authorities).with_active(signer));
+    let reachable = out_of_reach(&config, &issuance);
     for _ in 0..3 {
         let body = request(&issuance, &device);
         issuance.enroll(&EnrollRequest::decode(&body).unwrap()).await.unwrap_err();

@@ -294,10 +294,9 @@ impl Publisher {
             // A disk that takes no file keeps the list from no one who asks by HTTP.
             self.enter(&lists, issue);
             self.out.send_replace(Arc::new(next));
-            self.in_files.clear();
+            self.in_files = if written.is_ok() { whose.to_vec() } else { Vec::new() };
             written?;
             tracing::info!(number = issue.number, revoked, until = %issue.next_update, "revocation list published");
-            self.in_files = whose.to_vec();
             self.run_hook().await;
         }
         failure.map_or(Ok(()), |error| Err(error.into()))

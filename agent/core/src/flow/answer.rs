@@ -125,7 +125,7 @@ impl<W: World, const REQUEST: usize, const ANSWER: usize> Agent<'_, W, REQUEST, 
     }
 
     fn report(&mut self, run: &Run, verdict: Verdict, length: usize) {
-        let is_final = run.machine.state().refusal().is_some_and(|refusal| refusal.is_final);
+        let is_final = run.machine.state().final_refusal().is_some();
         let answer = Answer::decode(self.answer.get(..length).unwrap_or_default());
         let Parts { observer, .. } = self.world.parts();
         match (verdict, answer.map(|answer| answer.outcome)) {

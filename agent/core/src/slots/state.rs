@@ -250,6 +250,12 @@ impl State {
         }
     }
 
+    /// The last refusal, where the device gives up until an operator acts.
+    #[must_use]
+    pub fn final_refusal(&self) -> Option<Refusal> {
+        self.refusal.filter(|refusal| refusal.is_final)
+    }
+
     /// The server refused.
     pub fn refused(&mut self, code: u16, is_final: bool, at: UnixTime) {
         self.refusal = Some(Refusal { code, is_final, at: at.as_secs() });

@@ -128,8 +128,8 @@ fn note_grace(c: &Connection, device: &DeviceId, serial: Serial, now: UnixTime) 
     Ok(())
 }
 
-pub(super) const OTHERS: &str =
-    "SELECT serial FROM certificates WHERE device = ?1 AND state = 'intent' AND serial <> ?2";
+pub(super) const OTHERS: &str = "UPDATE certificates SET state = 'voided' WHERE device = ?1 AND state = 'intent' \
+    AND serial <> ?2 RETURNING serial";
 
 /// What was recorded for a device whose client then went away, or when the CA's key did not answer, is of no use any more: to
 /// finish it at the next start would revoke the certificate that the device has, and could give one to whoever held its key
@@ -141,9 +141,9 @@ fn give_up_others(
     now: UnixTime,
 ) -> Result<(), StoreError> {
     let mut query = c.prepare_cached(OTHERS)?;
-    let open = query.query_map(params![device.as_str(), newest.as_bytes()], super::convert::serial)?;
-    for serial in open {
-        void(c, serial, &format!("the device has {newest} instead"), now)?;
+    let given_up = query.query_map(params![device.as_str(), newest.as_bytes()], super::convert::serial)?;
+    for serial in given_up {
+        note_void(c, serial, device, &format!("the device has {newest} instead"), now)?;
     }
     Ok(())
 }
@@ -153,9 +153,20 @@ pub(super) fn void(c: &Connection, serial: Serial, reason: &str, now: UnixTime) 
         "UPDATE certificates SET state = 'voided' WHERE serial = ? AND state = 'intent' RETURNING device";
     let mut query = c.prepare_cached(sql)?;
     let row = query.find(params![serial.as_bytes()], |row| device_column(row, "device"));
-    if let Some(device) = row? {
-        let detail = format!("serial {serial}: {reason}");
-        events::add(c, &NewEvent::new(now, EventKind::Voided, detail).about(&device))?;
+    match row? {
+        Some(device) => note_void(c, serial, &device, reason, now),
+        None => Ok(()),
     }
-    Ok(())
+}
+
+/// Says in the trail that a request came to no end.
+fn note_void(
+    c: &Connection,
+    serial: Serial,
+    device: &DeviceId,
+    reason: &str,
+    now: UnixTime,
+) -> Result<(), StoreError> {
+    let detail = format!("serial {serial}: {reason}");
+    events::add(c, &NewEvent::new(now, EventKind::Voided, detail).about(device))
 }

@@ -1,7 +1,7 @@
 //! A device's next request does not become slower with each that it made before.
 
 use super::actions::STANDING;
-use super::complete::ASKED;
+use super::complete::{ASKED, OTHERS};
 use super::facts::ELSEWHERE;
 use super::issue::REPLACED;
 use super::read::{ISSUED, newest_of_device};
@@ -14,7 +14,7 @@ use crate::store::Place;
 fn no_request_goes_through_all_certificates_of_its_device() {
     let place = Place::sqlite();
     let newest = newest_of_device();
-    for sql in [STANDING, ASKED, ELSEWHERE, REPLACED, IN_FORCE, ISSUED, &newest] {
+    for sql in [STANDING, ASKED, OTHERS, ELSEWHERE, REPLACED, IN_FORCE, ISSUED, &newest] {
         let steps = place.plan(sql);
         let of_device: Vec<_> = steps.iter().filter(|step| step.contains("certificates_by_device")).collect();
         assert!(!of_device.is_empty(), "{steps:?}");

@@ -221,7 +221,7 @@ impl Machine {
     }
 
     /// A question for the time or the trust bundle failed: it can wait, and the broker is not kept waiting.
-    fn errand_failed(&mut self, errand: Errand, now: &Now, random: u64) {
+    pub(super) fn errand_failed(&mut self, errand: Errand, now: &Now, random: u64) {
         let (first, most) = (self.pace.suspicion, self.pace.final_retry);
         self.errand_retry(errand).fail(now.uptime, Duration::ZERO, first, most, random);
     }

@@ -4,9 +4,9 @@ use core::time::Duration;
 
 use super::Machine;
 use crate::flow::BrokerAccepted;
-use crate::lifecycle::Now;
 use crate::lifecycle::blame::{Blame, blame};
 use crate::lifecycle::schedule::fraction;
+use crate::lifecycle::{Errand, Now};
 use crate::platform::{Slot, TransportError};
 use crate::x509::Validity;
 
@@ -51,27 +51,15 @@ impl Machine {
         };
         let mut most = self.pace.broker_most;
         let blame = blame(error);
-        let unreached = matches!(blame, Blame::Network | Blame::Dates | Blame::Trust) && lasted.is_none();
-        if unreached && self.state.candidate() == Some(slot) {
-            self.unreached = self.unreached.saturating_add(1);
-            self.trial.fail(now.uptime, Duration::ZERO, self.pace.suspicion, self.pace.final_retry, random);
-        } else if self.unreached > 0 && lasted.is_none() && self.state.candidate() != Some(slot) {
-            // The identity in use gets no further either: the candidate rests no longer, and its settings may be right.
-            self.unreached = 1;
-            self.trial.set(now.uptime);
+        if lasted.is_none() {
+            self.not_let_in(slot, blame, now, random);
         }
         match blame {
             Blame::Network => {}
             Blame::Dates => {
                 if self.time.authenticated(now).is_some() {
                     // The server is asked for the time anew, but a broker whose certificate has ended is not its fault.
-                    self.learn.fail(
-                        now.uptime,
-                        Duration::ZERO,
-                        self.pace.suspicion,
-                        self.pace.final_retry,
-                        random,
-                    );
+                    self.errand_failed(Errand::Time, now, random);
                 }
                 self.time.doubt(validity);
             }
@@ -85,6 +73,22 @@ impl Machine {
             }
         }
         self.broker.fail(now.uptime, Duration::ZERO, self.pace.broker_first, most, random);
+    }
+
+    /// The broker that the identity in `slot` is for did not let it in: what that says of the candidate's settings.
+    fn not_let_in(&mut self, slot: Slot, blame: Blame, now: &Now, random: u64) {
+        if self.state.candidate() == Some(slot) {
+            // What may be the identity's own fault counts as that.
+            if matches!(blame, Blame::Network | Blame::Dates | Blame::Trust) {
+                self.unreached = self.unreached.saturating_add(1);
+                let (first, most) = (self.pace.suspicion, self.pace.final_retry);
+                self.trial.fail(now.uptime, Duration::ZERO, first, most, random);
+            }
+        } else if self.unreached > 0 {
+            // The identity in use gets no further either: the candidate rests no longer, and its settings may be right.
+            self.unreached = 1;
+            self.trial.set(now.uptime);
+        }
     }
 
     /// A login failed in a way that may be the identity's fault. Returns whether that is believed by now.

@@ -5,7 +5,7 @@ use core::time::Duration;
 use shared::Reject;
 
 use super::kit::{DAY, Device, START, challenged, is_longest};
-use crate::lifecycle::{Action, Asker, Errand, Event, Pace};
+use crate::lifecycle::{Action, Asker, Errand, Event, Pace, Verdict};
 use crate::platform::{Slot, TransportError};
 use crate::slots::Dates;
 use crate::x509::{PathError, Validity};
@@ -86,9 +86,7 @@ fn who_is_stopped_comes_back_to_its_broker_less_often() {
             device.refused(Reject::DeviceRevoked);
         }
         for _ in 0..30 {
-            let (now, validity) = (device.now(), Validity::At(START));
-            let ended = Event::Disconnected { result: REFUSED, slot: Slot::A, lasted: None, validity };
-            device.machine.handle(ended, now, u64::MAX);
+            device.not_let_in(Slot::A, REFUSED);
         }
         let left = device.machine.broker.due() - device.uptime;
         assert!(is_longest(left, bound), "stopped {stopped}: {left:?}");
@@ -104,15 +102,15 @@ impl Device {
         device.until_request();
         device.issued();
         for _ in 0..times {
-            device.accepted_by_none(Slot::B);
+            device.not_let_in(Slot::B, UNREACHABLE);
         }
         device
     }
 
-    fn accepted_by_none(&mut self, slot: Slot) {
+    /// The broker does not let it in. The delays are the longest.
+    fn not_let_in(&mut self, slot: Slot, result: Result<(), TransportError>) {
         let (now, validity) = (self.now(), Validity::At(START));
-        let event = Event::Disconnected { result: UNREACHABLE, slot, lasted: None, validity };
-        self.machine.handle(event, now, u64::MAX);
+        self.machine.handle(Event::Disconnected { result, slot, lasted: None, validity }, now, u64::MAX);
     }
 
     fn connects_next(&mut self) -> Slot {
@@ -158,10 +156,10 @@ fn settings_that_lead_nowhere_are_replaced_by_the_next_renewal() {
 
     // A network that is away for both says nothing of the settings.
     let mut device = Device::unreached(PATIENCE * 3);
-    device.accepted_by_none(Slot::A);
+    device.not_let_in(Slot::A, UNREACHABLE);
     assert_eq!(device.machine.state().candidate(), Some(Slot::B));
     assert_eq!(device.connects_next(), Slot::B, "the one that was tried last comes last");
-    device.accepted_by_none(Slot::B);
+    device.not_let_in(Slot::B, UNREACHABLE);
     device.accepted(Slot::A);
     assert_eq!(device.machine.state().candidate(), Some(Slot::B));
 }
@@ -191,7 +189,7 @@ fn a_candidate_is_tried_at_once_where_no_other_identity_is_left() {
     device.until_request();
     device.uptime = DAY * 91;
     device.issued();
-    device.accepted_by_none(Slot::B);
+    device.not_let_in(Slot::B, UNREACHABLE);
     assert_eq!(device.connects_next(), Slot::B);
 }
 
@@ -238,7 +236,7 @@ fn certificates_that_are_due_when_they_come_are_not_asked_for_without_pause() {
         device.until_request();
         let now = START.after(device.uptime);
         let dates = Dates { not_after: now, renew_at: now.before(DAY), order: now.as_secs() };
-        let answer = crate::lifecycle::Verdict::Issued { dates };
+        let answer = Verdict::Issued { dates };
         device.answered_at_random(Errand::Identity, answer, u64::MAX);
         device.until(|action| matches!(action, Action::Connect { .. } | Action::Sleep { .. }));
         device.uptime += Duration::from_secs(1);

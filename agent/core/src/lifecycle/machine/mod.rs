@@ -102,7 +102,7 @@ impl Machine {
             evidence_asked: false,
             // One that was refused for good has had its answer: the next attempt begins with the gentler way again.
             fall_back: state.asked().is_some_and(|asked| asked.purpose == Purpose::Enroll)
-                && !state.refusal().is_some_and(|refusal| refusal.is_final),
+                && state.final_refusal().is_none(),
             commanded: None,
             suspicious: false,
             pending: false,
@@ -133,7 +133,7 @@ impl Machine {
             evidence_lasts,
             state,
         };
-        if let Some(refusal) = machine.state.refusal().filter(|refusal| refusal.is_final) {
+        if let Some(refusal) = machine.state.final_refusal() {
             // Starting again is no reason to ask again; without a clock, a random part of the time stands for
             // what is left of it.
             let left = machine.time.known(&now).map_or_else(
@@ -206,11 +206,7 @@ impl Machine {
             } else if self.state.candidate().is_some() {
                 // It became durable while the identity in use was connected, as where its write failed at first:
                 // that connection may last for ever, and the candidate is not tried before it ends.
-                add(if self.unreached == 0 {
-                    self.broker.due()
-                } else {
-                    self.broker.due().max(self.trial.due())
-                });
+                add(self.broker.due().max(self.rests_until()));
             } else if let Some(until) = self.until_renewal(now) {
                 add(self.server.due().max(now.uptime.saturating_add(until)));
             }
@@ -347,7 +343,7 @@ impl Machine {
     }
 
     fn is_stopped(&self) -> bool {
-        self.state.refusal().is_some_and(|refusal| refusal.is_final)
+        self.state.final_refusal().is_some()
     }
 
     /// Why the next identity is wanted, if it is.
@@ -406,9 +402,13 @@ impl Machine {
         let candidate = self.state.candidate().filter(|_| !self.unsaved);
         let current = self.state.current().map(|current| current.slot);
         let current = current.filter(|slot| self.saved_current == Some(*slot) && !self.has_ended(*slot, now));
-        // Where the candidate's broker cannot be reached, that of the identity in use perhaps can.
-        let rests = self.unreached > 0 && !self.trial.is_due(now.uptime);
-        if rests { current.or(candidate) } else { candidate.or(current) }
+        if self.rests_until() > now.uptime { current.or(candidate) } else { candidate.or(current) }
+    }
+
+    /// Until when the candidate is left alone, in uptime: where its broker cannot be reached, that of the identity in use
+    /// perhaps can.
+    const fn rests_until(&self) -> Duration {
+        if self.unreached == 0 { Duration::ZERO } else { self.trial.due() }
     }
 
     fn has_ended(&self, slot: Slot, now: &Now) -> bool {
