@@ -308,7 +308,7 @@ pub enum TransportError {
     /// The server's certificate was refused.
     #[error("the server's certificate was refused: {0}")]
     Certificate(crate::x509::PathError),
-    /// The TLS handshake failed otherwise, or the peer broke the protocol.
+    /// TLS failed after the server had proved who it is.
     #[error("the TLS connection failed")]
     Tls,
     /// The connection ended early.
@@ -320,12 +320,26 @@ pub enum TransportError {
     /// The answer is longer than the buffer.
     #[error("the answer is too long")]
     TooLarge,
-    /// The answer is not HTTP, or not MQTT.
+    /// The answer is not HTTP, or not MQTT; or TLS failed before the server had proved who it is: it refuses everybody, or
+    /// what is there is no server of ours.
     #[error("the answer cannot be understood")]
     Protocol,
     /// The broker refused the login with this MQTT reason code (MQTT 5, section 3.2.2.2).
     #[error("the broker refused the login with reason {0:#04x}")]
     Refused(u8),
+}
+
+impl TransportError {
+    /// Of a failed handshake: what it says where the server had not `shown` who it is, and so cannot have seen the client's
+    /// certificate.
+    #[must_use]
+    pub const fn of_handshake(self, shown: bool) -> Self {
+        match self {
+            Self::Closed if !shown => Self::TurnedAway,
+            Self::Tls if !shown => Self::Protocol,
+            error => error,
+        }
+    }
 }
 
 /// A login at the MQTT broker. The client identifier is the device identifier.

@@ -134,12 +134,12 @@ async fn no_older_tls_and_no_other_curve() {
     let identity = ca.issue("server", Usage::Server, |_| {});
     let tls = Tls { version: &rustls::version::TLS12, ..Tls::of(&identity) };
     let server = start(tls, Behaviour::Answer(http(b""))).await;
-    assert_eq!(call(server.port, &[&ca.der], None, GET, &mut []).await, Err(TransportError::Tls));
+    assert_eq!(call(server.port, &[&ca.der], None, GET, &mut []).await, Err(TransportError::Protocol));
 
     let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P384_SHA384).unwrap();
     let other_curve = verdict(&ca, &ca.certify(key, "server", Usage::Server, |_| {})).await;
     assert!(
-        matches!(other_curve, Err(TransportError::Tls | TransportError::Certificate(_))),
+        matches!(other_curve, Err(TransportError::Protocol | TransportError::Certificate(_))),
         "{other_curve:?}"
     );
 }
@@ -192,6 +192,29 @@ async fn a_server_that_closes_at_once_turned_the_device_away() {
         let asked = call(port, &anchors, Some(&client), GET, &mut answer);
         let (outcome, ()) = tokio::join!(asked, server);
         assert_eq!(outcome, Err(TransportError::TurnedAway), "reads: {reads}");
+    }
+}
+
+/// Nor does what refuses everybody, as a server without a certificate does, or what is no TLS at all.
+#[tokio::test]
+async fn what_fails_before_a_server_shows_itself_says_nothing_of_the_device() {
+    let ca = Ca::new("ca");
+    let client = ca.issue("SN-1", Usage::Device, |_| {});
+    let alert: &[u8] = &[21, 3, 3, 0, 2, 2, 40];
+    for said in [alert, b"HTTP/1.1 400 Bad Request\r\n\r\n", b"220 mail.example.com ESMTP\r\n"] {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let server = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut hello = [0; 4096];
+            let _some = tokio::io::AsyncReadExt::read(&mut stream, &mut hello).await.unwrap();
+            tokio::io::AsyncWriteExt::write_all(&mut stream, said).await.unwrap();
+            stream
+        };
+        let (anchors, mut answer) = ([ca.der.as_slice()], [0; 32]);
+        let asked = call(port, &anchors, Some(&client), GET, &mut answer);
+        let (outcome, _) = tokio::join!(asked, server);
+        assert_eq!(outcome, Err(TransportError::Protocol), "{said:?}");
     }
 }
 

@@ -53,15 +53,12 @@ where
         Ok(stream) => stream,
         Err(error) => {
             tracing::debug!(host = server.host, %error, "no TLS connection");
-            return Err(match (verifier.refusal(), from_io(&error)) {
-                (Some(refusal), _) => TransportError::Certificate(refusal),
-                (None, TransportError::Closed) if !verifier.is_authenticated() => TransportError::TurnedAway,
-                (None, other) => other,
-            });
+            let error = from_io(&error).of_handshake(verifier.is_authenticated());
+            return Err(verifier.refusal().map_or(error, TransportError::Certificate));
         }
     };
     // rustls calls the verifier in every full handshake; a connection without the proof is never used.
-    if verifier.is_authenticated() { Ok(stream) } else { Err(TransportError::Tls) }
+    if verifier.is_authenticated() { Ok(stream) } else { Err(TransportError::Protocol) }
 }
 
 /// Sorts an I/O error of a TLS connection: an alert or a broken protocol is [`TransportError::Tls`].

@@ -19,6 +19,6 @@ pub mod verifier;
 mod workspace;
 
 pub use guard::RecordFault;
-pub use session::{AuthenticatedSession, Place, SessionError, open};
+pub use session::{AuthenticatedSession, NotOpened, Place, SessionError, open};
 pub use verifier::VerifyFault;
 pub use workspace::{Buffers, Lent, READ_BUFFER, WRITE_BUFFER, Workspace};

@@ -66,15 +66,22 @@ pub enum SessionError {
     /// The handshake took too long.
     #[error("the TLS handshake took too long")]
     TimedOut,
-    /// The connection ended before the server had proved who it is.
-    #[error("the server closed the connection before it showed itself")]
-    TurnedAway,
     /// The peer closed the session in order.
     #[error("the peer closed the session")]
     Closed,
     /// The peer broke the protocol, or sent a fatal alert.
     #[error("the TLS protocol failed: {0}")]
     Protocol(TlsErrorText),
+}
+
+/// Why no session was opened, and how far the server had come by then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{error}")]
+pub struct NotOpened {
+    /// The reason.
+    pub error: SessionError,
+    /// Whether the server had proved who it is. Until then it cannot have seen the device's certificate.
+    pub shown: bool,
 }
 
 /// What embedded-tls says, without what it would print for a developer.
@@ -108,9 +115,10 @@ pub async fn open<'p, 's, S: Read + Write + 's, K: SigningKey>(
     identity: Option<ClientIdentity<'_, K>>,
     rng: impl CryptoRngCore,
     limits: TimeLimits,
-) -> Result<AuthenticatedSession<'p, 's, S>, SessionError> {
+) -> Result<AuthenticatedSession<'p, 's, S>, NotOpened> {
+    let early = |error| NotOpened { error, shown: false };
     if buffers.read.len() < Buffers::MIN_READ || buffers.write.len() < Buffers::MIN_WRITE {
-        return Err(SessionError::Buffers);
+        return Err(early(SessionError::Buffers));
     }
     let guard = Guard::new(stream, state, buffers.parked, buffers.read.len(), limits.record);
     let tls = place.0.insert(TlsConnection::new(guard, buffers.read, buffers.write));
@@ -126,22 +134,20 @@ pub async fn open<'p, 's, S: Read + Write + 's, K: SigningKey>(
     };
     let verdict = provider.into_verifier();
     // The most telling reason first: what the verifier refused, then what the guard did.
-    if let Some(fault) = verdict.fault() {
-        return Err(fault.into());
-    }
+    let proof = match (verdict.fault(), verdict.finish()) {
+        (Some(fault), _) => return Err(early(fault.into())),
+        (None, proof) => proof,
+    };
+    let shown = proof.is_ok();
     match outcome {
-        Err(_) => return Err(SessionError::TimedOut),
-        Ok(Err(error)) => {
-            let error = explain(state, error);
-            let ended = TransportError::from(error) == TransportError::Closed;
-            let turned_away = ended && verdict.finish().is_err();
-            return Err(if turned_away { SessionError::TurnedAway } else { error });
+        Err(_) => Err(NotOpened { error: SessionError::TimedOut, shown }),
+        Ok(Err(error)) => Err(NotOpened { error: explain(state, error), shown }),
+        Ok(Ok(())) => {
+            let proof = proof.map_err(|fault| early(fault.into()))?;
+            state.opened();
+            Ok(AuthenticatedSession { tls, state, _proof: proof })
         }
-        Ok(Ok(())) => {}
     }
-    let proof = verdict.finish()?;
-    state.opened();
-    Ok(AuthenticatedSession { tls, state, _proof: proof })
 }
 
 impl<S: Read + Write> ErrorType for AuthenticatedSession<'_, '_, S> {
@@ -179,7 +185,7 @@ impl embedded_io_async::Error for SessionError {
         match self {
             Self::Record(fault) => fault.kind(),
             Self::TimedOut => ErrorKind::TimedOut,
-            Self::TurnedAway | Self::Closed => ErrorKind::ConnectionReset,
+            Self::Closed => ErrorKind::ConnectionReset,
             Self::Buffers => ErrorKind::OutOfMemory,
             Self::Verify(_) | Self::Protocol(_) => ErrorKind::InvalidData,
         }
@@ -192,7 +198,6 @@ impl From<SessionError> for TransportError {
         match error {
             SessionError::Verify(VerifyFault::Path(reason)) => Self::Certificate(reason),
             SessionError::TimedOut | SessionError::Record(RecordFault::TimedOut) => Self::TimedOut,
-            SessionError::TurnedAway => Self::TurnedAway,
             SessionError::Closed
             | SessionError::Record(RecordFault::Ended | RecordFault::Truncated | RecordFault::Stream(_)) => {
                 Self::Closed
@@ -202,6 +207,12 @@ impl From<SessionError> for TransportError {
             | SessionError::Record(_)
             | SessionError::Protocol(_) => Self::Tls,
         }
+    }
+}
+
+impl From<NotOpened> for TransportError {
+    fn from(reason: NotOpened) -> Self {
+        Self::from(reason.error).of_handshake(reason.shown)
     }
 }
 

@@ -8,7 +8,7 @@ use agent_core::x509::Validity;
 use agent_mcu::http::Https;
 use agent_mcu::net::TimeLimits;
 use agent_mcu::tls::guard::GuardState;
-use agent_mcu::tls::{Buffers, Place, READ_BUFFER, SessionError, WRITE_BUFFER, Workspace, open};
+use agent_mcu::tls::{Buffers, NotOpened, Place, READ_BUFFER, SessionError, WRITE_BUFFER, Workspace, open};
 use embedded_io_async::{Read as _, Write as _};
 use rand_core::OsRng;
 
@@ -61,6 +61,14 @@ pub(crate) struct Visit {
     pub(crate) opened: bool,
     /// What the first read brought; empty after an orderly end.
     pub(crate) outcome: Result<Vec<u8>, SessionError>,
+    /// What the core is told where no session was given out.
+    pub(crate) told: Option<TransportError>,
+}
+
+impl Visit {
+    fn refused(reason: NotOpened) -> Self {
+        Self { opened: false, outcome: Err(reason.error), told: Some(reason.into()) }
+    }
 }
 
 /// What [`Device::visit`] sends once the session is open.
@@ -104,7 +112,7 @@ impl Device {
         let mut session =
             match open(&mut place, stream, buffers, &state, server, nobody, OsRng, self.limits).await {
                 Ok(session) => session,
-                Err(error) => return Visit { opened: false, outcome: Err(error) },
+                Err(reason) => return Visit::refused(reason),
             };
         let mut answer = vec![0; 8192];
         let outcome = async {
@@ -115,7 +123,7 @@ impl Device {
         // As in HTTP and MQTT, the whole has a limit of its own.
         let limit = Duration::from_micros(self.limits.exchange.as_micros());
         let outcome = tokio::time::timeout(limit, outcome).await.unwrap_or(Err(SessionError::TimedOut));
-        Visit { opened: true, outcome: outcome.map(|count| answer[..count].to_vec()) }
+        Visit { opened: true, outcome: outcome.map(|count| answer[..count].to_vec()), told: None }
     }
 
     fn server<'a>(&self, to: Address<'a>, anchors: &'a [&'a [u8]]) -> Server<'a> {
