@@ -211,7 +211,8 @@ fn window(life: Duration) -> (Duration, Duration, Duration) {
 pub(super) fn dates(issued: UnixTime, life: Duration, random: u64) -> Dates {
     let not_after = issued.after(life);
     let (from, by) = renewal_window(issued, not_after);
-    Dates { not_after, renew_at: renewal_point(from, by, issued, not_after, random), order: 1 }
+    let renew_at = renewal_point(from, by, issued, not_after, random);
+    Dates { not_before: issued, not_after, renew_at, order: 1 }
 }
 
 fn renewal_window(issued: UnixTime, not_after: UnixTime) -> (UnixTime, UnixTime) {

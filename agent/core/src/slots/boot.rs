@@ -187,7 +187,7 @@ mod tests {
 
     fn identity(order: u64) -> Content {
         let at = UnixTime::from_secs(5000);
-        Content::Identity(Dates { not_after: at, renew_at: at, order })
+        Content::Identity(Dates { not_before: at, not_after: at, renew_at: at, order })
     }
 
     /// Everything that can lie in a slot.

@@ -27,6 +27,8 @@ pub struct Identity<'a> {
 /// The dates of an identity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Dates {
+    /// Beginning of the certificate.
+    pub not_before: UnixTime,
     /// End of the certificate.
     pub not_after: UnixTime,
     /// When the device renews.
@@ -119,7 +121,8 @@ impl<'a> Identity<'a> {
         if leaf.subject_common_name() != ours || leaf.subject_serial_number() != ours {
             return Err(IdentityError::OtherDevice);
         }
-        Ok(Dates { not_after: leaf.not_after(), renew_at: self.renew_at, order: self.order })
+        let (not_before, not_after) = (leaf.not_before(), leaf.not_after());
+        Ok(Dates { not_before, not_after, renew_at: self.renew_at, order: self.order })
     }
 }
 

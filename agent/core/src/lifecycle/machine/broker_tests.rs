@@ -182,6 +182,27 @@ fn an_operator_can_have_a_candidate_replaced_that_was_never_reached() {
     }
 }
 
+/// A device that starts again and again, as `agent renew` does by a timer, counts nothing for long. A candidate of yesterday has
+/// had its chances all the same.
+#[test]
+fn a_candidate_that_is_old_at_the_start_is_replaced_when_somebody_asks_or_the_other_broker_is_there() {
+    for (age, replaced) in [(DAY, false), (DAY + Duration::from_secs(1), true)] {
+        let mut device = Device::unreached(0);
+        device.uptime += age;
+        device.restart();
+        assert_eq!(device.connects_next(), Slot::B, "it is tried all the same");
+        device.tell(Event::RenewAsked { by: Asker::Local });
+        assert_eq!(device.machine.state().candidate().is_none(), replaced, "{age:?}");
+
+        let mut device = Device::unreached(0);
+        device.uptime += age;
+        device.restart();
+        device.not_let_in(Slot::B, UNREACHABLE);
+        device.accepted(Slot::A);
+        assert_eq!(device.machine.state().candidate().is_none(), replaced, "{age:?}");
+    }
+}
+
 /// With the identity in use at its end, there is nothing to go back to.
 #[test]
 fn a_candidate_is_tried_at_once_where_no_other_identity_is_left() {
@@ -235,7 +256,12 @@ fn certificates_that_are_due_when_they_come_are_not_asked_for_without_pause() {
     while device.uptime < DAY * 75 {
         device.until_request();
         let now = START.after(device.uptime);
-        let dates = Dates { not_after: now, renew_at: now.before(DAY), order: now.as_secs() };
+        let dates = Dates {
+            not_before: now.before(DAY),
+            not_after: now,
+            renew_at: now.before(DAY),
+            order: now.as_secs(),
+        };
         let answer = Verdict::Issued { dates };
         device.answered_at_random(Errand::Identity, answer, u64::MAX);
         device.until(|action| matches!(action, Action::Connect { .. } | Action::Sleep { .. }));

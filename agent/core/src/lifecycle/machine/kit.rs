@@ -102,8 +102,12 @@ impl Device {
     /// A certificate of 90 days.
     pub(super) fn issued(&mut self) {
         let now = START.after(self.uptime);
-        let dates =
-            Dates { not_after: now.after(DAY * 90), renew_at: now.after(DAY * 65), order: now.as_secs() };
+        let dates = Dates {
+            not_before: now,
+            not_after: now.after(DAY * 90),
+            renew_at: now.after(DAY * 65),
+            order: now.as_secs(),
+        };
         self.answered(Verdict::Issued { dates });
         self.until(|action| matches!(action, Action::Connect { .. }));
     }

@@ -61,7 +61,8 @@ pub struct Machine {
     /// The last login failed in a way that may be the identity's fault.
     login_refused: bool,
     login_suspects: u32,
-    /// So often the broker of the candidate could not be reached, which may have another one than the identity in use.
+    /// So often the broker of the candidate could not be reached, which may have another one than the identity in use. One
+    /// that is old at the start begins with as many as count.
     unreached: u32,
     renewal_suspects: u32,
 
@@ -141,6 +142,10 @@ impl Machine {
                 |time| refusal.at().after(pace.final_retry).since(time).min(pace.final_retry),
             );
             machine.server.set(now.uptime.saturating_add(left));
+        }
+        if machine.candidate_age(&now).is_some_and(|age| age > machine.pace.final_retry) {
+            // It had its chances, however often the device has started since and counted anew.
+            machine.unreached = machine.pace.patience;
         }
         machine.prepare(&now);
         machine
@@ -414,6 +419,12 @@ impl Machine {
     fn has_ended(&self, slot: Slot, now: &Now) -> bool {
         let end = self.dates(slot).map(|dates| dates.not_after);
         end.zip(self.time.authenticated(now)).is_some_and(|(end, time)| time > end)
+    }
+
+    /// How long ago the candidate was made, if the time is known.
+    fn candidate_age(&self, now: &Now) -> Option<Duration> {
+        let dates = self.dates(self.state.candidate()?)?;
+        Some(self.time.known(now)?.since(dates.not_before))
     }
 
     fn drop_ended_candidate(&mut self, now: &Now) {

@@ -27,7 +27,12 @@ fn started(evidence_lasts: bool, at: Now) -> Machine {
     state.request(Asked::bare_renewal());
     state.issued();
     state.accept(&BrokerAccepted::for_test(Slot::A));
-    let dates = Dates { not_after: START.after(DAY * 90), renew_at: START.after(DAY * 65), order: 1 };
+    let dates = Dates {
+        not_before: START,
+        not_after: START.after(DAY * 90),
+        renew_at: START.after(DAY * 65),
+        order: 1,
+    };
     let records =
         Inspection { state, dates: [Some(dates), None], leftovers: false, repaired: false, changed: false };
     let pace = Pace { check_in: Duration::ZERO, trust_check: Duration::ZERO, ..Pace::DEFAULT };
@@ -145,7 +150,12 @@ fn evidence_is_given_where_the_policy_wants_it() {
     assert!(matches!(machine.next_action(&at), Action::Request { purpose: Purpose::Renew, .. }));
     assert_eq!(machine.state().asked().and_then(|asked| asked.evidence()), Some((nonce, kind)));
 
-    let dates = Dates { not_after: START.after(DAY * 90), renew_at: START.after(DAY * 65), order: 2 };
+    let dates = Dates {
+        not_before: START,
+        not_after: START.after(DAY * 90),
+        renew_at: START.after(DAY * 65),
+        order: 2,
+    };
     let answer = Verdict::Issued { dates };
     machine.handle(Event::Answered { errand: Errand::Identity, server_time: START, answer, validity }, at, 0);
     assert!(!machine.evidence_asked);

@@ -215,6 +215,7 @@ impl Model {
             _ if lucky => {
                 self.order += 1;
                 let dates = Dates {
+                    not_before: self.real(),
                     not_after: self.real().after(DAY * 90),
                     renew_at: self.real().after(DAY * 65),
                     order: self.order,
@@ -387,12 +388,12 @@ fn a_candidate_that_becomes_durable_during_a_connection_ends_it() {
     model.saved.issued();
     assert!(!model.saved.accept(&BrokerAccepted::for_test(Slot::A)), "it was in use already");
     model.saved.request(Asked::bare_renewal());
-    model.dates = [Some(Dates { not_after: day(90), renew_at: day(0), order: 1 }), None];
+    model.dates = [Some(Dates { not_before: day(0), not_after: day(90), renew_at: day(0), order: 1 }), None];
     model.key[index(Slot::B)] = true;
     model.boot(0);
 
     let validity = Validity::At(model.real());
-    let dates = Dates { not_after: day(90), renew_at: day(65), order: 2 };
+    let dates = Dates { not_before: day(0), not_after: day(90), renew_at: day(65), order: 2 };
     model.dates[index(Slot::B)] = Some(dates);
     model.answer(Errand::Identity, Verdict::Issued { dates }, validity, 0);
     assert!(matches!(model.machine.next_action(&model.now()), Action::Save(_)));
@@ -429,7 +430,7 @@ fn what_the_state_does_not_name_is_erased() {
     model.saved.request(Asked::bare_renewal());
     model.saved.issued();
     let _first = model.saved.accept(&BrokerAccepted::for_test(Slot::A));
-    let dates = |order| Some(Dates { not_after: day(90), renew_at: day(65), order });
+    let dates = |order| Some(Dates { not_before: day(0), not_after: day(90), renew_at: day(65), order });
     model.dates = [dates(1), dates(2)];
     model.boot(0);
     assert_eq!(model.machine.next_action(&model.now()), Action::Erase);
