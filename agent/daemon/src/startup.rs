@@ -173,6 +173,18 @@ pub async fn renew(config: &Config, control: &Control) -> Result<Status, StartEr
     once(config, async |agent| Ok(Box::pin(agent.renew_once(control)).await?)).await
 }
 
+/// Brings what an earlier run left undone to its end, as an export that failed. Does nothing where an agent runs, which sees
+/// to that itself.
+///
+/// # Errors
+/// Where the records or what was provisioned cannot be read.
+pub async fn tidy(config: &Config) -> Result<(), StartError> {
+    match once(config, async |_agent| Ok(())).await {
+        Err(StartError::StateDir(StateDirError::Busy { .. })) => Ok(()),
+        outcome => outcome,
+    }
+}
+
 /// Erases keys, certificates, state and exported files.
 ///
 /// # Errors

@@ -20,7 +20,7 @@ use crate::state_dir::StateDir;
 
 /// The records of one device. Reading needs no lock; whoever writes holds the directory's
 /// [`Lock`](crate::state_dir::Lock).
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct FileStorage {
     dir: StateDir,
     #[cfg(test)]

@@ -108,6 +108,25 @@ fn exported_files_come_back_after_a_restart() {
     assert_eq!(world.seen().len(), 1, "the second enrollment found the first");
 }
 
+/// A disk that was full, say, when the identity changed. Here a file is in the way.
+#[test]
+fn an_export_that_failed_is_made_when_it_can_be() {
+    let world = World::new();
+    world.write("export", b"");
+    let running = world.run(&[]);
+    world.until("an identity", |world| world.status()["phase"] == "operational");
+    world.until("the failure is told", |world| world.read("log").contains("the export failed"));
+    fs::remove_file(world.path("export")).unwrap();
+    world.until("files", |world| world.path("export/current/cert.pem").exists());
+    world.until("hook told of them", |world| world.read("hook") == "enrolled\nrenewed\n");
+    assert_eq!(running.terminate(), 0, "{}", world.read("log"));
+
+    // Without an agent that runs, the next look of the timer does it.
+    fs::remove_dir_all(world.path("export")).unwrap();
+    assert!(world.ends(&["renew"], 0).0.contains("not due"));
+    assert!(world.path("export/current/cert.pem").exists());
+}
+
 #[test]
 fn a_program_is_signalled_after_the_files_are_in_place() {
     let world = World::new();

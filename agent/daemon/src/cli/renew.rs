@@ -62,6 +62,7 @@ pub(super) async fn renew(config: &Config, control: Arc<Control>, how: How) -> R
     if !how.force
         && let Some(identity) = not_due(&startup::status(config).await?)
     {
+        startup::tidy(config).await?;
         let text = format!(
             "not due: the certificate ends {}, and the agent renews it by itself {}; to renew it now: \
              agent renew --force",

@@ -1,45 +1,42 @@
 //! Makes of the core's notices what people and programs see: log lines, the service manager's status, exported
 //! files, hook commands, the live state. Decides nothing.
 
+mod exports;
 mod known;
 mod log;
 
 use agent_core::flow::{Notice, Peer};
-use agent_core::platform::{Observer, Slot};
+use agent_core::platform::Observer;
 use shared::Reject;
-use zeroize::Zeroizing;
 
-use crate::export::{Exporter, Identity};
+use crate::export::Exporter;
 use crate::hook::{Change, Hooks};
 use crate::in_use::owned;
-use crate::keystore::{FileKey, KEY_RECORD_LENGTH, key_record};
 use crate::live::{Live, Renewal};
 use crate::storage::FileStorage;
 use crate::systemd::Notifier;
-use known::Known;
+use exports::Exports;
 
 /// The daemon's [`Observer`].
 #[derive(Debug)]
 pub struct DaemonObserver {
-    storage: FileStorage,
-    exporter: Option<Exporter>,
+    exports: Exports,
     hooks: Hooks,
     notifier: Notifier,
     live: Live,
-    known: Known,
 }
 
 impl DaemonObserver {
     /// An observer; `storage` is only read, for the key that is exported.
     #[must_use]
-    pub const fn new(
+    pub fn new(
         storage: FileStorage,
         exporter: Option<Exporter>,
         hooks: Hooks,
         notifier: Notifier,
         live: Live,
     ) -> Self {
-        Self { storage, exporter, hooks, notifier, live, known: Known::NOTHING }
+        Self { exports: Exports::new(storage, exporter, hooks.clone()), hooks, notifier, live }
     }
 
     /// The live state that it keeps.
@@ -56,47 +53,7 @@ impl DaemonObserver {
     /// Reads from the records what is in force, and brings exported files in line with it: they may be missing
     /// or old where the agent was stopped between a change and its export, or where the configuration changed.
     pub async fn catch_up(&mut self, provisioned_trust: &[u8]) {
-        self.known = Known::read(&mut self.storage, provisioned_trust).await;
-        if self.export() {
-            self.hooks.changed(Change::Renewed);
-        }
-    }
-
-    /// Brings the exported files in line with what is known; whether that was a change.
-    fn export(&mut self) -> bool {
-        let (Some(exporter), Some((slot, chain))) = (&self.exporter, &self.known.identity) else {
-            return false;
-        };
-        if self.known.anchors.is_empty() {
-            return false;
-        }
-        let Some(key) = read_key(&mut self.storage, *slot) else {
-            tracing::error!("the key of the identity in use could not be read for the export");
-            return false;
-        };
-        match exporter.put(&Identity { key: &key, chain, anchors: &self.known.anchors }) {
-            Ok(changed) => {
-                if changed {
-                    tracing::info!(directory = %exporter.directory().display(), "files exported");
-                }
-                changed
-            }
-            Err(error) => {
-                let cause = core::error::Error::source(&error).map(ToString::to_string);
-                tracing::error!(%error, cause, "the export failed; other programs have the old files");
-                false
-            }
-        }
-    }
-
-    fn identity_in_use(&mut self, slot: Slot, chain: &[&[u8]], change: Change) {
-        let identity = Some((slot, owned(chain)));
-        if self.known.identity == identity {
-            return;
-        }
-        self.known.identity = identity;
-        self.export();
-        self.hooks.changed(change);
+        self.exports.catch_up(provisioned_trust).await;
     }
 
     /// What a client of the control socket sees, and the service manager's status line.
@@ -165,24 +122,15 @@ impl Observer for DaemonObserver {
         match notice {
             // A first identity is of use to other programs at once; a renewed one when the broker has taken it.
             Notice::Enrolled { slot, chain, renewal: false, .. } => {
-                self.identity_in_use(*slot, chain, Change::Enrolled);
+                self.exports.identity((*slot, owned(chain)), Change::Enrolled);
             }
-            Notice::IdentityActivated { slot, chain } => self.identity_in_use(*slot, chain, Change::Renewed),
-            Notice::TrustChanged { anchors, .. } => {
-                self.known.anchors = owned(anchors);
-                self.export();
-                self.hooks.changed(Change::TrustChanged);
+            Notice::IdentityActivated { slot, chain } => {
+                self.exports.identity((*slot, owned(chain)), Change::Renewed);
             }
+            Notice::TrustChanged { anchors, .. } => self.exports.anchors(owned(anchors)),
             _ => {}
         }
     }
-}
-
-/// The key of a slot in PEM.
-fn read_key(storage: &mut FileStorage, slot: Slot) -> Option<Zeroizing<String>> {
-    let mut record = Zeroizing::new([0; KEY_RECORD_LENGTH]);
-    let length = storage.read(key_record(slot), record.as_mut_slice()).ok()??;
-    FileKey::from_record(record.get(..length)?).ok()?.private_key_pem().ok()
 }
 
 const fn name(peer: Peer) -> &'static str {
