@@ -40,7 +40,7 @@ mod renewal_tests;
 #[cfg(test)]
 mod start_tests;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;

@@ -30,7 +30,7 @@ pub(super) struct Bench {
     _folder: TempDir,
 }
 
-pub(super) fn new_server(folder: &Path, policy: &str) -> Config {
+pub(crate) fn new_server(folder: &Path, policy: &str) -> Config {
     let options = InitOptions {
         directory: folder.join("server"),
         tenant: "Acme".into(),

@@ -5,6 +5,8 @@
 
 mod book;
 mod publisher;
+#[cfg(test)]
+mod publisher_tests;
 mod root;
 
 use core::time::Duration;

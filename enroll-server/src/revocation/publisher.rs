@@ -10,6 +10,7 @@ use ca::Issuer;
 use ca::crl::{CrlError, Entries, Issue, Scope};
 use shared::UnixTime;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::book::{Book, LINGER, Name, Page};
 use super::{List, Revocations, RootSource};
@@ -28,6 +29,8 @@ const POLL: Duration = Duration::from_millis(100);
 const RETRY: Duration = Duration::from_secs(1);
 /// How long a hook may run.
 const HOOK_LIMIT: Duration = Duration::from_secs(10);
+/// How long after a hook that failed it is run again.
+const HOOK_AGAIN: Duration = Duration::from_secs(60);
 /// Most lists that are signed at one go although nothing on them changed, so that a revocation does not wait for them.
 const RENEWED_AT_ONCE: usize = 32;
 
@@ -44,6 +47,8 @@ pub struct Publisher {
     latest: UnixTime,
     /// Whose lists are in the files; empty where the files have to be written.
     in_files: Vec<IssuerNumber>,
+    /// When the hook is run again for what is in the files, where it failed.
+    pub(super) hook_again: Option<Instant>,
     root: Option<RootSource>,
 }
 
@@ -107,7 +112,18 @@ impl Publisher {
     ) -> Self {
         let (out, _) = watch::channel(Arc::default());
         let (latest, in_files) = (UnixTime::from_secs(0), Vec::new());
-        Self { store, authorities, clock, settings, out, book: None, latest, in_files, root: None }
+        Self {
+            store,
+            authorities,
+            clock,
+            settings,
+            out,
+            book: None,
+            latest,
+            in_files,
+            hook_again: None,
+            root: None,
+        }
     }
 
     /// With the list of a root.
@@ -174,6 +190,9 @@ impl Publisher {
         }
         let Due { complete, partitions } = self.due(&authorities, &whose, now);
         if complete.is_empty() && partitions.is_empty() && self.in_files == whose {
+            if self.hook_again.is_some_and(|at| at <= Instant::now()) {
+                self.run_hook().await;
+            }
             return Ok(false);
         }
         let issue = Issue {
@@ -331,12 +350,16 @@ impl Publisher {
         der.map_err(|_| PublishError::SignerGone)?.and(pem.map_err(|_| PublishError::SignerGone)?)
     }
 
-    /// Runs the operator's command. That it fails is logged; the list is out all the same.
-    async fn run_hook(&self) {
+    /// Runs the operator's command. That it fails is logged, and it is run again; the list is out all the same.
+    async fn run_hook(&mut self) {
         let Some(mut command) = hook::silent(&self.settings.hook) else { return };
         command.env("CRL_DER", &self.settings.der).env("CRL_PEM", &self.settings.pem);
         if let Err(error) = hook::run(command, HOOK_LIMIT).await {
-            tracing::warn!(error = chain(&error), "crl.hook did not do its work");
+            let again = HOOK_AGAIN.as_secs();
+            tracing::error!(again, error = chain(&error), "crl.hook did not do its work, and is run again");
+            self.hook_again = Some(Instant::now() + HOOK_AGAIN);
+        } else {
+            self.hook_again = None;
         }
     }
 }
