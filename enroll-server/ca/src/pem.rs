@@ -125,6 +125,15 @@ pub fn read_crl(bytes: &[u8]) -> Result<Vec<u8>, NotPem> {
     }
 }
 
+/// Reads the revocation lists of a file in PEM, beside which other things may stand. What cannot be read is left out.
+#[must_use]
+pub fn read_crls(bytes: &[u8]) -> Vec<Vec<u8>> {
+    use rustls_pki_types::CertificateRevocationListDer;
+    use rustls_pki_types::pem::PemObject as _;
+    let lists = CertificateRevocationListDer::pem_slice_iter(bytes);
+    lists.map_while(Result::ok).map(|list| list.to_vec()).collect()
+}
+
 /// Reads a PKCS#8 key in PEM; everything that held it is wiped.
 ///
 /// # Errors

@@ -10,14 +10,15 @@ use shared::{DeviceId, Reject};
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use super::tests::{Bench, Identity};
-use super::{Issuance, Outcome, Recovered};
+use super::{Issuance, Outcome, Recovered, signing};
+use crate::admin::Admin;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, IssuingKey, PreviousCa};
 use crate::failpoint::Hook;
 use crate::kit::{Device, Operational};
 use crate::revocation::Publisher;
 use crate::startup;
-use crate::store::CertificateState;
+use crate::store::{Action, CertificateState, DeviceState, NewRollover, Page, copy_database};
 
 /// Makes a new issuing CA under the same root, and a configuration in which it is active.
 fn rolled_over(config: &Config, keep_previous: bool) -> Config {
@@ -140,6 +141,59 @@ async fn an_intent_is_finished_by_the_ca_it_was_recorded_for() {
             assert_eq!(signed_by(&issuance, &next), subject(&config.files.issuing_certificate));
         }
     }
+}
+
+/// A device that asked to enroll anew, and whose request waits for an operator, has its certificate all the same: whoever ends
+/// a rollover is told of it.
+#[tokio::test]
+async fn a_device_that_waits_for_an_approval_counts_in_a_rollover() {
+    let bench = Bench::new("").await;
+    let device = bench.device("SN-1").await;
+    enroll(&bench.issuance, &bench, &device).await;
+    let (store, now) = (bench.issuance.store(), SystemClock.now());
+    let new =
+        NewRollover { plan: "{}".into(), issuer: [7; 32], bundle: None, detail: "a new issuing CA".into() };
+    let number = store.begin_rollover(new, now).await.unwrap().unwrap();
+    for state in ["enrolled", "held", "suspended"] {
+        let raw = rusqlite::Connection::open(&bench.config.files.store).unwrap();
+        raw.execute("UPDATE devices SET state = ?", [state]).unwrap();
+        let standing = store.standing(number, now).await.unwrap().unwrap();
+        assert_eq!((standing.living, standing.unmoved), (1, 1), "{state}");
+        let unmoved = store.unmoved(number, Page::first(10), now).await.unwrap();
+        assert_eq!(unmoved.devices.len(), 1, "{state}");
+    }
+}
+
+/// What the older CA's list says is in no file but the one for brokers, and may be in no log: a suspension is not.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_old_database_takes_in_the_lists_of_all_cas() {
+    let bench = Bench::new("").await;
+    let device = bench.device("SN-1").await;
+    enroll(&bench.issuance, &bench, &device).await;
+    let config = rolled_over(&bench.config, true);
+    let issuance = open(&config).await;
+    let publish = async |issuance: &Issuance| {
+        let (store, authorities) = (Arc::clone(issuance.store()), Arc::clone(issuance.in_office()));
+        let crl = config.crl.clone();
+        let mut publisher = Publisher::new(store, authorities, Arc::new(SystemClock), crl);
+        publisher.publish_if_due().await.unwrap();
+        publisher
+    };
+    let mut publisher = publish(&issuance).await;
+    let backup = config.files.store.with_extension("backup");
+    copy_database(&config.files.store, &backup).unwrap();
+    let admin = Admin::new(Arc::clone(issuance.store()), Arc::new(SystemClock));
+    admin.act_on(&device.id, Action::Suspend).await.unwrap();
+    assert!(publisher.publish_if_due().await.unwrap(), "the older CA's list alone");
+
+    for store in [bench.issuance.store(), issuance.store()] {
+        store.close().await.unwrap();
+    }
+    std::fs::copy(&backup, &config.files.store).unwrap();
+    let issuance = open(&config).await;
+    let state = issuance.store().device(&device.id).await.unwrap().unwrap().state;
+    assert_eq!(state, DeviceState::Suspended);
+    assert!(signing::stopped(issuance.store().as_ref()).await.unwrap().is_some(), "an operator decides");
 }
 
 #[tokio::test]

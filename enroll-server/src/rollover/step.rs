@@ -73,7 +73,7 @@ impl Order {
     }
 }
 
-/// How the living devices stand to a rollover. A device lives if it is enrolled or suspended and has a certificate that
+/// How the living devices stand to a rollover. A device lives if it is enrolled, suspended or held and has a certificate that
 /// is neither revoked nor over.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, schemars::JsonSchema)]
 #[schemars(rename = "RolloverStanding")]

@@ -1,10 +1,12 @@
 //! Notices at a start that the database is older than what was published, brings in what the log and the newest revocation
-//! list know, and stops signing until an operator has decided.
+//! lists know, and stops signing until an operator has decided.
 //!
 //! Two heads stand outside of the database and are never ahead of it in an orderly life: the log's checkpoint, and the
 //! number of the revocation list. Both are in the database before they are in a file.
 
+use core::cmp::Reverse;
 use std::fs;
+use std::path::Path;
 use std::sync::Arc;
 
 use ca::Serial;
@@ -15,7 +17,7 @@ use x509_parser::prelude::{CertificateRevocationList, FromDer as _, X509Certific
 
 use super::load::LoadError;
 use crate::audit::{EventKind, LostRows};
-use crate::authorities::Authorities;
+use crate::authorities::{Authorities, Authority};
 use crate::config::Config;
 use crate::issuance::{sha256, signing};
 use crate::store::{Missed, MissedList, MissedLog, NewEvent, Revocation, Store};
@@ -43,15 +45,14 @@ pub(super) async fn look(
     now: UnixTime,
 ) -> Result<(), super::StartError> {
     let log = missed_log(config, store.as_ref()).await?;
-    let list = newest_list(config, authorities)?;
     let known = store.generations().await?.crl;
-    let newer = list.filter(|list| list.number > known);
-    if log.is_none() && newer.is_none() {
+    let lists = newer_lists(config, authorities, known)?;
+    if log.is_none() && lists.is_empty() {
         return Ok(());
     }
     let leaves = log.as_ref().map_or(0, |log| log.leaves.len());
-    let number = newer.as_ref().map(|list| list.number);
-    let caught = store.catch_up(Missed { log, list: newer }, now).await?;
+    let number = lists.iter().map(|list| list.number).max();
+    let caught = store.catch_up(Missed { log, lists }, now).await?;
     let mut text = format!(
         "the database is older than what was published: the log has {leaves} leaves more, {}; brought in again: {} \
          certificates, {} revocations",
@@ -67,7 +68,7 @@ pub(super) async fn look(
     }
     if caught.unknown > 0 {
         text =
-            format!("{text}; {} entries of the list are of certificates that nobody knows", caught.unknown);
+            format!("{text}; {} entries of the lists are of certificates that nobody knows", caught.unknown);
     }
     // First the note: whoever dies in between has not begun to sign.
     signing::stop(store.as_ref(), text.clone()).await?;
@@ -106,30 +107,45 @@ async fn missed_log(config: &Config, store: &dyn Store) -> Result<Option<MissedL
     Ok(Some(MissedLog { from: head.size, leaves, note }))
 }
 
-/// The revocation list that is out, where the CA that issues has signed it.
-fn newest_list(config: &Config, authorities: &Authorities) -> Result<Option<MissedList>, LoadError> {
-    let path = &config.crl.der;
-    let der = match fs::read(path) {
-        Ok(der) => der,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(source) => return Err(LoadError::Unreadable { path: path.clone(), source }),
-    };
-    let certificate = authorities.issuer().certificate();
-    // A list that is cut, or another's, is replaced in a moment and says nothing of the database.
-    let Ok((_, list)) = CertificateRevocationList::from_der(&der) else { return Ok(None) };
-    let Ok((_, issuer)) = X509Certificate::from_der(certificate.der()) else { return Ok(None) };
-    if list.issuer().as_raw() != certificate.subject_der()
-        || list.verify_signature(issuer.public_key()).is_err()
-    {
-        return Ok(None);
+/// The revocation lists that are out and newer than what the database knows: of each issuing CA the newest.
+fn newer_lists(
+    config: &Config,
+    authorities: &Authorities,
+    known: u64,
+) -> Result<Vec<MissedList>, LoadError> {
+    // The file in DER has the list of the CA that issues, that for brokers has those of all.
+    let mut ders: Vec<Vec<u8>> = read(&config.crl.der)?.into_iter().collect();
+    ders.extend(read(&config.crl.pem)?.iter().flat_map(|pem| ca::pem::read_crls(pem)));
+    let mut lists: Vec<_> = ders.iter().filter_map(|der| list(der, authorities)).collect();
+    lists.retain(|list| list.number > known);
+    // A crash may have left one of the files older than the other.
+    lists.sort_by_key(|list| (list.issuer, Reverse(list.number)));
+    lists.dedup_by_key(|list| list.issuer);
+    Ok(lists)
+}
+
+fn read(path: &Path) -> Result<Option<Vec<u8>>, LoadError> {
+    match fs::read(path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(LoadError::Unreadable { path: path.to_owned(), source }),
     }
-    let number = list.crl_number().and_then(|number| u64::try_from(number).ok());
+}
+
+/// What a list says. One that is cut, or of none of ours, is replaced in a moment and says nothing of the database.
+fn list(der: &[u8], authorities: &Authorities) -> Option<MissedList> {
+    let (_, list) = CertificateRevocationList::from_der(der).ok()?;
+    let issuer = authorities.all().iter().map(Authority::certificate).find(|certificate| {
+        let is_it = |issuer: X509Certificate<'_>| list.verify_signature(issuer.public_key()).is_ok();
+        list.issuer().as_raw() == certificate.subject_der()
+            && X509Certificate::from_der(certificate.der()).is_ok_and(|(_, issuer)| is_it(issuer))
+    })?;
+    let number = list.crl_number().and_then(|number| u64::try_from(number).ok())?;
     let entries = list.iter_revoked_certificates().filter_map(|entry| {
         let serial = Serial::from_der_value(entry.raw_serial())?;
         let at = UnixTime::from_secs(u64::try_from(entry.revocation_date.timestamp()).ok()?);
         let reason = entry.reason_code().and_then(|(_, code)| Reason::from_code(code.0));
         Some((serial, Revocation { at, reason: reason.unwrap_or(Reason::Unspecified) }))
     });
-    let issuer = sha256(certificate.der());
-    Ok(number.map(|number| MissedList { number, issuer, entries: entries.collect() }))
+    Some(MissedList { number, issuer: sha256(issuer.der()), entries: entries.collect() })
 }

@@ -32,6 +32,7 @@ pub(super) const STEPS: &[&str] = &[
     include_str!("migrations/0022_certificates.sql"),
     include_str!("migrations/0023_history.sql"),
     include_str!("migrations/0024_standing.sql"),
+    include_str!("migrations/0025_waiting.sql"),
 ];
 
 /// Runs the steps the database has not seen.
@@ -83,6 +84,7 @@ pub(super) const POSTGRES: &[(i64, &str)] = &[
     // Both understand it.
     (23, include_str!("migrations/0023_history.sql")),
     (24, include_str!("migrations/0024_standing.sql")),
+    (25, include_str!("migrations/0025_waiting.sql")),
 ];
 
 /// The lock under which one process migrates: another than that of writers, which wait for nothing at a start.

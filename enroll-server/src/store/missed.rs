@@ -9,8 +9,8 @@ use super::{Revocation, Sha256};
 pub struct Missed {
     /// What the log has more, where it has more.
     pub log: Option<MissedLog>,
-    /// The newest revocation list, where there is one.
-    pub list: Option<MissedList>,
+    /// The revocation lists that are newer than what the database knows, one for each CA at most.
+    pub lists: Vec<MissedList>,
 }
 
 /// The leaves of the log from the size on that the database knows of.
@@ -46,6 +46,6 @@ pub struct CaughtUp {
     pub events: u64,
     /// The first and the last of those rows.
     pub lost: Option<(u64, u64)>,
-    /// Entries of the list of which neither database nor log knows the certificate.
+    /// Entries of the lists of which neither database nor log knows the certificate.
     pub unknown: u64,
 }

@@ -1,6 +1,7 @@
 //! What else has to hold of bytes that a decoder took: second decoders, of other authors, read them the same.
 
 use ciborium::Value;
+use ciborium::de::Error;
 use der::{Decode as _, Encode as _, ErrorKind, Tag};
 use shared::limits::MAX_DEPTH;
 
@@ -10,7 +11,12 @@ use shared::limits::MAX_DEPTH;
 /// Where another decoder does not take it whole, or would write it in other bytes, or finds keys out of order.
 pub(super) fn deterministic(bytes: &[u8]) {
     let mut rest = bytes;
-    let value: Value = ciborium::from_reader(&mut rest).expect("another decoder refuses it");
+    let value: Value = match ciborium::from_reader(&mut rest) {
+        Ok(value) => value,
+        // The numbers that tags 2 and 3 make of byte strings: it has none of more than 16 bytes.
+        Err(Error::Semantic(_, reason)) if reason == "integer too large" => return,
+        Err(error) => panic!("another decoder refuses it: {error}"),
+    };
     assert!(rest.is_empty(), "another decoder finds {} bytes after the item", rest.len());
     ascending(&value);
     assert!(depth(&value) <= MAX_DEPTH, "{} levels", depth(&value));
@@ -31,7 +37,7 @@ pub(super) fn bounded_payload(message: &[u8]) {
     let Some(payload) = payload else { return };
     match ciborium::from_reader::<Value, _>(payload.as_slice()) {
         Ok(payload) => assert!(depth(&payload) <= MAX_DEPTH, "{} levels", depth(&payload)),
-        Err(ciborium::de::Error::RecursionLimitExceeded) => panic!("hundreds of levels"),
+        Err(Error::RecursionLimitExceeded) => panic!("hundreds of levels"),
         // It does not know all simple values.
         Err(_) => {}
     }

@@ -35,7 +35,7 @@ pub(super) fn catch_up(
     if let Some(log) = &missed.log {
         Replay { c, partitioning, now, done: &mut done }.log(log)?;
     }
-    if let Some(list) = &missed.list {
+    for list in &missed.lists {
         Replay { c, partitioning, now, done: &mut done }.list(list)?;
     }
     revoke::raise(c, "revocations")?;

@@ -219,7 +219,7 @@ fn goal(c: &Connection, number: u32) -> Result<Option<Goal>, StoreError> {
 }
 
 // A living device: see `Standing`. Conditions with ?1 the time, ?2 the bundle, ?3 the new CA.
-const STATES: &str = "state IN ('enrolled', 'suspended')";
+const STATES: &str = "state IN ('held', 'enrolled', 'suspended')";
 const LIVING: &str = "EXISTS (SELECT 1 FROM certificates live WHERE live.device = devices.device \
                       AND live.state = 'issued' AND live.not_after >= ?1)";
 const UNCONFIRMED: &str = "coalesce(trust_number, 0) < ?2";
