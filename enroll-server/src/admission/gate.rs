@@ -4,6 +4,7 @@ use core::time::Duration;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use appraisal::GroupName;
+use shared::DeviceId;
 use tokio::time::Instant;
 
 use super::{Admission, AdmissionLimits, Asking, Full, Later, Place, Source};
@@ -71,6 +72,10 @@ impl Gate {
 
     pub(crate) fn begin(&self, proven: bool, left: Option<Duration>) -> Result<(), Later> {
         self.0.lock().begin(proven, left, self.0.now())
+    }
+
+    pub(crate) fn identity(&self, device: &DeviceId) -> Result<(), Later> {
+        self.0.lock().identity(device, self.0.now())
     }
 
     pub(crate) fn group(&self, group: &GroupName, left: Option<Duration>) -> Result<(), Later> {

@@ -267,15 +267,25 @@ impl Admission {
         if (asking.place == Place::Reserve && !urgent) || self.requests >= most {
             return Err(Later { reason: Busy::Requests, after: self.turns.later(lane, now) });
         }
-        if let (Some(device), Some(rate)) = (asking.identity, self.limits.identity_rate) {
-            let take = spend(&mut self.identities, device.clone(), rate, now);
-            take.map_err(|after| Later { reason: Busy::Identity, after })?;
+        if let Some(device) = asking.identity {
+            self.identity(device, now)?;
         }
         if asking.kind == Kind::Beginning {
             self.begin(asking.identity.is_some(), asking.left, now)?;
         }
         self.requests += 1;
         Ok(())
+    }
+
+    /// A request of `device`, which has shown its LDevID. [`request`](Self::request) asks this where it knows the device; to be
+    /// asked where that turns out later.
+    ///
+    /// # Errors
+    /// When it is to come again.
+    pub fn identity(&mut self, device: &DeviceId, now: Duration) -> Result<(), Later> {
+        let Some(rate) = self.limits.identity_rate else { return Ok(()) };
+        let take = spend(&mut self.identities, device.clone(), rate, now);
+        take.map_err(|after| Later { reason: Busy::Identity, after })
     }
 
     /// A request that was let in turns out to begin something: it counts for the rate. `proven` says whether TLS has

@@ -84,7 +84,10 @@ impl Api {
     /// An enrollment or re-enrollment over EST begins.
     pub(super) fn est_begins(&self, client: &Client<'_>) -> Result<(), Later> {
         let left = match client {
-            Client::Ldevid(identity) => Some(self.issuance.left(identity)),
+            Client::Ldevid(identity) => {
+                self.issuance.gate().identity(identity.device())?;
+                Some(self.issuance.left(identity))
+            }
             Client::Idevid(_) | Client::Nobody => None,
         };
         self.issuance.gate().begin(left.is_some(), left)

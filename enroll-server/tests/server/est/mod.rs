@@ -11,7 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 use cms::content_info::ContentInfo;
 use cms::signed_data::SignedData;
 use der::{Decode as _, Encode as _};
-use enroll_server::config::Est;
+use enroll_server::config::{Config, Est};
 use rcgen::{Attribute, CertificateParams, DnType, KeyPair};
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -21,11 +21,16 @@ use crate::kit::device::{Device, reference_values};
 
 /// A site with EST, whose policy takes these kinds and says this besides.
 async fn site(kinds: &str, more: &str) -> Site {
+    site_with(kinds, more, |_| {}).await
+}
+
+async fn site_with(kinds: &str, more: &str, change: impl FnOnce(&mut Config)) -> Site {
     let policy = format!("{more}\n[evidence]\nkinds = [{kinds}]\n{}", reference_values());
     // Starting a server takes a large future, and many tests would hold it.
     Box::pin(Site::with(|config| {
         config.est = Some(Est { listen: SocketAddr::from(([127, 0, 0, 1], 0)) });
         std::fs::write(&config.files.policy, policy).unwrap();
+        change(config);
     }))
     .await
 }

@@ -3,9 +3,12 @@
 
 use core::time::Duration;
 
+use enroll_server::config::Config;
 use enroll_server::store::{CertificateState, Label, Page, Selection, Via};
 
-use super::{BOTH, Key, PKCS10, basic, certificate, certificates, enroll, idevid, refused, send, site, tls};
+use super::{
+    BOTH, Key, PKCS10, basic, certificate, certificates, enroll, idevid, refused, send, site, site_with, tls,
+};
 use crate::kit::device::{Device, Operational};
 use crate::kit::until;
 
@@ -82,6 +85,28 @@ async fn renewal_keeps_grace_and_order_of_the_native_protocol() {
         site.admin().certificates(None).await.unwrap().iter().map(|c| c.via.name()).collect();
     ways.sort_unstable();
     assert_eq!(ways, [Via::EstIdevid.name(), Via::EstLdevid.name(), Via::Native.name()]);
+}
+
+/// The rate of one device is that over both protocols, and as many certificates it gets at most.
+#[tokio::test]
+async fn a_device_that_renews_without_end_is_told_to_come_later() {
+    let rate = |config: &mut Config| config.admission.identity_rate = Some("2/m".parse().unwrap());
+    let site = site_with(BOTH, "", rate).await;
+    let device = site.device("SN-1").await;
+    let key = Key::new();
+    let client = tls(&site).identity(&idevid(&device));
+    let mut identity = key.identity(certificate(&enroll(&client, "simpleenroll", &key).await));
+    for _ in 0..2 {
+        let key = Key::new();
+        let renewed = enroll(&tls(&site).identity(&identity), "simplereenroll", &key).await;
+        identity = key.identity(certificate(&renewed));
+    }
+    let later = enroll(&tls(&site).identity(&identity), "simplereenroll", &Key::new()).await;
+    assert_eq!(later.status, 429, "{later:?}");
+    assert!(later.header("retry-after").is_some());
+    let native = Device::renew(&device.id, &Operational::new().csr);
+    let reply = site.tls().identity(&identity).post(shared::endpoint::RENEW, &native).await;
+    crate::kit::assert_refused(&reply, shared::Reject::TooManyRequests);
 }
 
 #[tokio::test]
