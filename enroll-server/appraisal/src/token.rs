@@ -25,6 +25,9 @@ pub struct TokenGrant {
     pub group: Option<GroupName>,
     /// The last second it is good for.
     pub expires: UnixTime,
+    /// The request that is judged has used it up already, when it was good: it comes again for its answer, for as long as that
+    /// takes.
+    pub taken: bool,
 }
 
 impl TokenGrant {
@@ -36,8 +39,10 @@ impl TokenGrant {
         trail: &mut Trail,
     ) -> Result<Verified, Refusal> {
         let scope = self.device.as_ref().map_or("any device", DeviceId::as_str);
-        let found = format!("token {:?} for {scope} until {}", self.label, self.expires);
-        let good = self.device.as_ref().is_none_or(|for_device| for_device == device) && now <= self.expires;
+        let taken = if self.taken { ", used by this request" } else { "" };
+        let found = format!("token {:?} for {scope} until {}{taken}", self.label, self.expires);
+        let in_time = self.taken || now <= self.expires;
+        let good = in_time && self.device.as_ref().is_none_or(|for_device| for_device == device);
         let wanted = format!("a token for {device} that is good at {now}");
         trail.require(good, rule::TOKEN, Reject::BadToken, found, wanted)?;
         check_group(self.group.as_ref(), known, rule::TOKEN, Reject::BadToken, trail)?;

@@ -220,8 +220,27 @@ async fn the_same_request_gets_its_answer_again_even_when_its_nonce_or_token_has
     let token = bench.admin.create_token(Some(&id), DAY).await.unwrap();
     let body = Device::enroll_by_token(&id, &token.text, bench.nonce(&id), &Operational::new().csr);
     let first = bench.send(&body).await.unwrap();
-    bench.later(Duration::from_secs(3_600));
-    assert_eq!(bench.send(&body).await.unwrap(), first);
+    for time in [Duration::from_secs(3_600), DAY] {
+        bench.later(time);
+        assert_eq!(bench.send(&body).await.unwrap(), first);
+    }
+}
+
+/// An operator may take longer than a token lives.
+#[tokio::test]
+async fn what_was_held_while_its_token_was_good_is_released_after_the_tokens_end() {
+    let bench = Bench::new("[enrollment]\nfirst = \"hold\"\n").await;
+    let id = DeviceId::new("T-1").unwrap();
+    let token = bench.admin.create_token(Some(&id), DAY).await.unwrap();
+    let body = Device::enroll_by_token(&id, &token.text, bench.nonce(&id), &Operational::new().csr);
+    assert_eq!(bench.send(&body).await.unwrap(), Outcome::Held);
+    bench.later(DAY * 3);
+    assert_eq!(bench.send(&body).await.unwrap(), Outcome::Held);
+    bench.admin.approve(&id).await.unwrap();
+    assert!(matches!(bench.send(&body).await.unwrap(), Outcome::Granted(_)));
+    // Another request does not come in by it.
+    let other = Device::enroll_by_token(&id, &token.text, bench.nonce(&id), &Operational::new().csr);
+    assert_eq!(refused(bench.send(&other).await), Reject::BadToken);
 }
 
 #[tokio::test]

@@ -15,6 +15,7 @@ fn grant() -> TokenGrant {
         model: None,
         group: None,
         expires: NOW.after(Duration::from_secs(60)),
+        taken: false,
     }
 }
 
@@ -47,7 +48,10 @@ fn scope_and_end_are_kept() {
     let last_second = TokenGrant { expires: NOW, ..grant() };
     world.appraise_proof(&Proof::OneTimeToken(last_second)).unwrap();
     let over = TokenGrant { expires: NOW.before(Duration::from_secs(1)), ..grant() };
-    assert_eq!(world.appraise_proof(&Proof::OneTimeToken(over)).unwrap_err().reject, Reject::BadToken);
+    let refusal = world.appraise_proof(&Proof::OneTimeToken(over.clone())).unwrap_err();
+    assert_eq!(refusal.reject, Reject::BadToken);
+    // The request that used it up waits for its answer.
+    world.appraise_proof(&Proof::OneTimeToken(TokenGrant { taken: true, ..over })).unwrap();
 }
 
 #[test]

@@ -214,6 +214,7 @@ impl Store for SqlStore {
                     model: None,
                     group: token.group,
                     expires: token.expires,
+                    taken: token.used_by_key.is_some(),
                 },
             }))
         })
