@@ -54,15 +54,16 @@ impl Issuance {
             draft.facts(csr, Some(evidence.kind), known, None);
             let (proof, token) = self.proof(device, &evidence, csr).await?;
             let group = application.group(draft, known, Some(&proof))?;
-            if attempt == 0 {
-                self.gate.group(&group, None)?;
-            }
             let makers = self.makers.get(self.parts.store.as_ref(), snapshot.makers).await?;
             draft.know(self.imported.get(self.parts.store.as_ref(), snapshot.reference).await?);
             let appraised = spans::appraisal().in_scope(|| {
                 draft.appraise(&group, &makers, |basis| application.appraise(&proof, basis, known, now))
             });
             let appraised = self.noted(device, appraised, (Some(evidence), &snapshot), now).await?;
+            // Only now: whoever asks in a device's name would use up what the group may have.
+            if attempt == 0 {
+                self.gate.group(&group, None)?;
+            }
             let certificate = draft.certificate(&group, known, &appraised, &self.parts.profile)?;
             let (presented, record) = (None, draft.record());
             let ask = Ask { application, snapshot, token, presented, group, record, certificate, now };

@@ -83,9 +83,6 @@ impl Issuance {
             };
             let presented = RenewalPresented { device, csr, identity: &tls, proof: proof.as_ref() };
             let group = application.group(draft, known, proof.as_ref())?;
-            if attempt == 0 {
-                self.gate.group(&group, Some(self.left(identity)))?;
-            }
             let makers = self.makers.get(self.parts.store.as_ref(), snapshot.makers).await?;
             draft.know(self.imported.get(self.parts.store.as_ref(), snapshot.reference).await?);
             let appraised = spans::appraisal().in_scope(|| {
@@ -94,6 +91,9 @@ impl Issuance {
                 })
             });
             let appraised = self.noted(device, appraised, (*evidence, &snapshot), now).await?;
+            if attempt == 0 {
+                self.gate.group(&group, Some(self.left(identity)))?;
+            }
             let presented = Some(identity.serial());
             let certificate = draft.certificate(&group, known, &appraised, &self.parts.profile)?;
             let record = draft.record();

@@ -51,8 +51,13 @@ pub(crate) fn new_server(folder: &Path, policy: &str) -> Config {
 
 impl Bench {
     pub(super) async fn new(policy: &str) -> Self {
+        Self::with(policy, |_| {}).await
+    }
+
+    pub(super) async fn with(policy: &str, change: impl FnOnce(&mut Config)) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let config = new_server(folder.path(), policy);
+        let mut config = new_server(folder.path(), policy);
+        change(&mut config);
         let clock = SettableClock::new(SystemClock.now());
         let shared: Arc<dyn crate::clock::Clock> = Arc::new(clock.clone());
         let issuance = startup::open(&config, &shared, Hook::default()).await.unwrap().issuance;
@@ -224,6 +229,22 @@ async fn the_same_request_gets_its_answer_again_even_when_its_nonce_or_token_has
         bench.later(time);
         assert_eq!(bench.send(&body).await.unwrap(), first);
     }
+}
+
+/// Whoever knows a device's name can ask in it, and would use up what its group may have.
+#[tokio::test]
+async fn strangers_take_nothing_from_a_groups_rate() {
+    let rate = |config: &mut Config| config.admission.group_rate = Some("2/m".parse().unwrap());
+    let bench = Bench::with("", rate).await;
+    let device = bench.device("SN-1").await;
+    let stranger = Maker::new("Nobody").device("SN-1");
+    for _ in 0..5 {
+        assert_eq!(refused(bench.enroll(&stranger).await), Reject::UnknownMaker);
+    }
+    for _ in 0..2 {
+        bench.enroll(&device).await.unwrap();
+    }
+    assert_eq!(refused(bench.enroll(&device).await), Reject::TooManyRequests);
 }
 
 /// An operator may take longer than a token lives.
