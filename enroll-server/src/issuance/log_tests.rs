@@ -7,6 +7,7 @@ use std::sync::Arc;
 use ca::crl::Reason;
 use transparency::Checkpoint;
 
+use super::signing;
 use super::tests::Bench;
 use crate::audit::{Actor, Caller, EventKind};
 use crate::clock::SystemClock;
@@ -92,6 +93,26 @@ async fn whatever_was_signed_is_in_the_log() {
 
 /// The planted defect: a byte of a full tile, which no leaf and no edge touches any more. Looking through the tiles is
 /// done after the start, in portions, and finds it all the same; then nothing is signed until it is put right.
+/// A database that was put back to an older state under a server that runs.
+#[tokio::test]
+async fn a_log_that_is_ahead_of_its_database_stops_signing() {
+    let bench = Bench::new("").await;
+    let device = bench.device("SN-1").await;
+    bench.enroll(&device).await.unwrap();
+    let mut keeper = keeper(&bench, Hook::default());
+    while keeper.round().await.unwrap() {}
+    let store = bench.issuance.store();
+    let before = store.log_head().await.unwrap();
+    bench.enroll(&device).await.unwrap();
+    while keeper.round().await.unwrap() {}
+    assert!(signing::stopped(store.as_ref()).await.unwrap().is_none());
+    let raw = rusqlite::Connection::open(&bench.config.files.store).unwrap();
+    let size = i64::try_from(before.size).unwrap();
+    raw.execute("UPDATE log_head SET size = ?1, note = ?2", rusqlite::params![size, before.note]).unwrap();
+    assert!(keeper.round().await.is_err());
+    assert!(signing::stopped(store.as_ref()).await.unwrap().is_some());
+}
+
 #[tokio::test]
 async fn a_tile_that_changed_long_ago_is_found_after_the_start() {
     let bench = Bench::new("").await;

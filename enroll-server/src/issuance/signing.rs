@@ -1,9 +1,17 @@
 //! That nothing is signed, and why: a note in the store, which all replicas see.
 
-use crate::store::{Store, StoreError};
+use core::time::Duration;
+
+use shared::UnixTime;
+
+use crate::audit::EventKind;
+use crate::store::{NewEvent, Store, StoreError};
 
 /// The name of the note; empty where an operator has decided.
 const NOTE: &str = "signing-stopped";
+
+const OLDER: &str = "an older database was put in place while servers run; start every server again, which brings in what was \
+                     published since, and then decide";
 
 /// Why nothing is signed, where an older database was put in place and nobody has decided yet.
 pub(crate) async fn stopped(store: &dyn Store) -> Result<Option<String>, StoreError> {
@@ -13,6 +21,18 @@ pub(crate) async fn stopped(store: &dyn Store) -> Result<Option<String>, StoreEr
 /// From now on nothing is signed.
 pub(crate) async fn stop(store: &dyn Store, why: String) -> Result<(), StoreError> {
     store.set_note(NOTE, why).await
+}
+
+/// An older database was found while the server runs. Only a start brings in again what was published, so this is said as
+/// often as it is seen.
+pub(crate) async fn stop_for_older(store: &dyn Store, now: UnixTime) -> Result<(), StoreError> {
+    if stopped(store).await?.is_none() {
+        tracing::error!("{OLDER}");
+        stop(store, OLDER.to_owned()).await?;
+        let event = NewEvent::new(now, EventKind::DatabaseRestored, OLDER);
+        store.add_event(event, Duration::ZERO).await?;
+    }
+    Ok(())
 }
 
 /// From now on it is signed again.

@@ -21,12 +21,12 @@ use crate::startup::{self, InitOptions};
 use crate::store::{Action, CertificateState, DeviceFilter, DeviceState, Page};
 
 /// A server's inside, with one maker.
-pub(super) struct Bench {
-    pub(super) issuance: Arc<Issuance>,
-    pub(super) admin: Admin,
-    pub(super) clock: SettableClock,
-    pub(super) maker: Maker,
-    pub(super) config: Config,
+pub(crate) struct Bench {
+    pub(crate) issuance: Arc<Issuance>,
+    pub(crate) admin: Admin,
+    pub(crate) clock: SettableClock,
+    pub(crate) maker: Maker,
+    pub(crate) config: Config,
     _folder: TempDir,
 }
 
@@ -50,7 +50,7 @@ pub(crate) fn new_server(folder: &Path, policy: &str) -> Config {
 }
 
 impl Bench {
-    pub(super) async fn new(policy: &str) -> Self {
+    pub(crate) async fn new(policy: &str) -> Self {
         Self::with(policy, |_| {}).await
     }
 
@@ -68,7 +68,7 @@ impl Bench {
     }
 
     /// A device of the maker, in the inventory.
-    pub(super) async fn device(&self, id: &str) -> Device {
+    pub(crate) async fn device(&self, id: &str) -> Device {
         let device = self.maker.device(id);
         self.admin.import_devices(&device.inventory()).await.unwrap();
         device
@@ -79,7 +79,7 @@ impl Bench {
         self.issuance.parts.nonces.make(device, self.clock.now(), lifetime).unwrap().0
     }
 
-    pub(super) async fn enroll(&self, device: &Device) -> Result<Identity, Denied> {
+    pub(crate) async fn enroll(&self, device: &Device) -> Result<Identity, Denied> {
         let key = Operational::new();
         let body = device.enroll(self.nonce(&device.id), &key.csr);
         self.send(&body).await.map(|outcome| Identity::of(&outcome))
@@ -120,7 +120,7 @@ impl Bench {
 
 /// A certificate as TLS would present it.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Identity(pub(super) ClientIdentity);
+pub(crate) struct Identity(pub(super) ClientIdentity);
 
 impl Identity {
     pub(super) fn of(outcome: &Outcome) -> Self {

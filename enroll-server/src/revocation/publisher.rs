@@ -19,9 +19,9 @@ use crate::clock::Clock;
 use crate::config::Crl;
 use crate::files;
 use crate::hook;
-use crate::issuance::chain;
+use crate::issuance::{chain, signing};
 use crate::serve::stopped;
-use crate::store::{IssuerNumber, Store, StoreError};
+use crate::store::{IssuerNumber, RevocationsSince, Store, StoreError};
 
 /// How often the store is asked whether something was revoked: by this process or by another one.
 const POLL: Duration = Duration::from_millis(100);
@@ -58,6 +58,9 @@ pub enum PublishError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// An older database was put in place while the server ran.
+    #[error("the database is older than the lists that are out: start the server again, which brings in what they know")]
+    DatabaseOlder,
     /// The CA did not sign the list.
     #[error("the revocation list was not signed")]
     Crl(#[from] CrlError),
@@ -242,9 +245,19 @@ impl Publisher {
         // So far back that what ended while no server ran is on one list more (RFC 5280, section 3.3).
         let from = now.before(LINGER).before(self.settings.valid);
         if let Some(book) = &mut self.book {
-            while let Some(changes) = self.store.revocations_since(book.upto(), from).await? {
-                if !book.apply(changes, now)? {
-                    return Ok(());
+            loop {
+                match self.store.revocations_since(book.upto(), from).await? {
+                    RevocationsSince::Known(changes) => {
+                        if !book.apply(changes, now)? {
+                            return Ok(());
+                        }
+                    }
+                    RevocationsSince::Forgotten => break,
+                    RevocationsSince::DatabaseOlder => {
+                        // The lists that are out say more than it knows, and their numbers are taken.
+                        signing::stop_for_older(self.store.as_ref(), now).await?;
+                        return Err(PublishError::DatabaseOlder);
+                    }
                 }
             }
             tracing::warn!("so much was revoked elsewhere that all is read again");

@@ -4,11 +4,16 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::Publisher;
+use ca::crl::Reason;
+
+use super::{PublishError, Publisher};
+use crate::audit::EventKind;
 use crate::clock::{Clock, SystemClock};
 use crate::failpoint::Hook;
-use crate::issuance::tests::new_server;
+use crate::issuance::signing;
+use crate::issuance::tests::{Bench, new_server};
 use crate::startup;
+use crate::store::{Action, EventQuery};
 
 /// Brokers that were not told of a revocation are told before the next one.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -34,4 +39,36 @@ async fn a_hook_that_failed_is_run_again_and_one_that_did_its_work_is_not() {
         assert!(!publisher.publish_if_due().await.unwrap());
         assert_eq!(times(), again);
     }
+}
+
+/// PostgreSQL can be put back to an older state under servers that run.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_older_database_under_a_server_that_runs_stops_signing_and_takes_nothing_off_the_list() {
+    let bench = Bench::new("").await;
+    let device = bench.device("SN-1").await;
+    bench.enroll(&device).await.unwrap();
+    bench.admin.act_on(&device.id, Action::Revoke(Reason::KeyCompromise)).await.unwrap();
+    let (store, authorities) = (Arc::clone(bench.issuance.store()), Arc::clone(bench.issuance.in_office()));
+    let clock: Arc<dyn Clock> = Arc::new(bench.clock.clone());
+    let mut publisher = Publisher::new(store, authorities, clock, bench.config.crl.clone());
+    publisher.publish_if_due().await.unwrap();
+    let out = publisher.subscribe();
+    let before = out.borrow().clone();
+    assert_eq!(before.len(), 1);
+
+    let raw = rusqlite::Connection::open(&bench.config.files.store).unwrap();
+    raw.execute_batch(
+        "UPDATE certificates SET state = 'issued', revoked = NULL, reason = NULL; DELETE FROM revocation_changes; \
+         UPDATE sqlite_sequence SET seq = 0 WHERE name = 'revocation_changes'",
+    )
+    .unwrap();
+    for _ in 0..2 {
+        let error = publisher.publish_if_due().await.unwrap_err();
+        assert!(matches!(error, PublishError::DatabaseOlder), "{error}");
+    }
+    assert_eq!((out.borrow().len(), out.borrow().number), (1, before.number));
+    let why = signing::stopped(bench.issuance.store().as_ref()).await.unwrap().unwrap();
+    assert!(why.contains("start every server again"), "{why}");
+    let events = EventQuery { kinds: vec![EventKind::DatabaseRestored], limit: 10, ..EventQuery::default() };
+    assert_eq!(bench.issuance.store().events(events).await.unwrap().len(), 1, "it is said once");
 }

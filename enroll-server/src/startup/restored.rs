@@ -45,8 +45,10 @@ pub(super) async fn look(
     now: UnixTime,
 ) -> Result<(), super::StartError> {
     let log = missed_log(config, store.as_ref()).await?;
+    // What is out is read before what the database knows: another server may publish in between.
+    let mut lists = published_lists(config, authorities)?;
     let known = store.generations().await?.crl;
-    let lists = newer_lists(config, authorities, known)?;
+    lists.retain(|list| list.number > known);
     if log.is_none() && lists.is_empty() {
         return Ok(());
     }
@@ -82,9 +84,9 @@ pub(super) async fn look(
 /// The entries that the log has and the database does not know of.
 async fn missed_log(config: &Config, store: &dyn Store) -> Result<Option<MissedLog>, super::StartError> {
     let folder = Folder::new(config.transparency.folder.clone());
-    let head = store.log_head().await?;
     // What else is wrong with the log is the keeper's to say.
     let Ok(Some(note)) = folder.checkpoint() else { return Ok(None) };
+    let head = store.log_head().await?;
     let origin = super::log_origin_of(&config.tenant);
     let key = LogKey::open(&config.files.log_key, &origin, true)?;
     let Ok(published) = Checkpoint::open(&note, key.verifier()) else { return Ok(None) };
@@ -107,17 +109,12 @@ async fn missed_log(config: &Config, store: &dyn Store) -> Result<Option<MissedL
     Ok(Some(MissedLog { from: head.size, leaves, note }))
 }
 
-/// The revocation lists that are out and newer than what the database knows: of each issuing CA the newest.
-fn newer_lists(
-    config: &Config,
-    authorities: &Authorities,
-    known: u64,
-) -> Result<Vec<MissedList>, LoadError> {
+/// The revocation lists that are out, of each issuing CA the newest.
+fn published_lists(config: &Config, authorities: &Authorities) -> Result<Vec<MissedList>, LoadError> {
     // The file in DER has the list of the CA that issues, that for brokers has those of all.
     let mut ders: Vec<Vec<u8>> = read(&config.crl.der)?.into_iter().collect();
     ders.extend(read(&config.crl.pem)?.iter().flat_map(|pem| ca::pem::read_crls(pem)));
     let mut lists: Vec<_> = ders.iter().filter_map(|der| list(der, authorities)).collect();
-    lists.retain(|list| list.number > known);
     // A crash may have left one of the files older than the other.
     lists.sort_by_key(|list| (list.issuer, Reverse(list.number)));
     lists.dedup_by_key(|list| list.issuer);

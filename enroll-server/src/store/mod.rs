@@ -80,7 +80,7 @@ pub use renewal::{
     WantedPage, WantedRenewal,
 };
 pub use revocation::{
-    CertificateStatus, Listing, Partition, Partitioning, RevocationChanges, RevocationState,
+    CertificateStatus, Listing, Partition, Partitioning, RevocationChanges, RevocationState, RevocationsSince,
 };
 pub use rollover::{
     NewRollover, Rollover, RolloverStore, SignedBundle, Spread, TakeStep, Taken, Unmoved, UnmovedPage,
@@ -146,9 +146,8 @@ pub trait Store:
     /// What lists are made of, of all CAs, without certificates that ended before `ended_before`.
     fn revocations(&self, ended_before: UnixTime) -> Reply<'_, RevocationState>;
 
-    /// The next changes of that after the one with the number `after`, some thousands at most. `None` where so old
-    /// changes are not known any more, and everything has to be read again.
-    fn revocations_since(&self, after: u64, ended_before: UnixTime) -> Reply<'_, Option<RevocationChanges>>;
+    /// The changes of that after the one with the number `after`.
+    fn revocations_since(&self, after: u64, ended_before: UnixTime) -> Reply<'_, RevocationsSince>;
 
     /// How certificates stand that were issued; `None` for every serial number that was not.
     fn statuses(&self, serials: Vec<Serial>) -> Reply<'_, Vec<Option<CertificateStatus>>>;

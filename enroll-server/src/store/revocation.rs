@@ -28,6 +28,17 @@ pub struct RevocationChanges {
     pub partitions: Vec<Partition>,
 }
 
+/// What the database says to whoever has read it up to a change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RevocationsSince {
+    /// The next changes, some thousands at most.
+    Known(RevocationChanges),
+    /// So old changes are not known any more: everything has to be read again.
+    Forgotten,
+    /// The database has no such change: it is an older one, put in place meanwhile.
+    DatabaseOlder,
+}
+
 /// How a certificate stands on its lists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Listing {

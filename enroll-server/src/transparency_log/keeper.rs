@@ -295,6 +295,11 @@ impl Keeper {
 
     async fn failed(&mut self, error: &KeepError) {
         self.edge = None;
+        if let KeepError::Diverged(Divergence::OlderDatabase { .. }) = error
+            && let Err(error) = signing::stop_for_older(self.store.as_ref(), self.clock.now()).await
+        {
+            tracing::error!(error = chain(&error), "signing could not be stopped");
+        }
         let text = chain(error);
         let diverged = matches!(error, KeepError::Diverged(_));
         let status = if diverged { Status::Diverged(text.clone()) } else { Status::Failing(text.clone()) };
@@ -319,7 +324,7 @@ impl Keeper {
     async fn attempt(&mut self) -> Result<(u64, bool), KeepError> {
         let kept_here = !self.store.is_shared()
             || self.lease.keep(TERM, self.store.as_ref(), self.clock.as_ref()).await?;
-        let head = self.store.log_head().await?;
+        let mut head = self.store.log_head().await?;
         if !kept_here {
             // What is in the files is another replica's doing, and it looks at them.
             self.edge = None;
@@ -330,7 +335,12 @@ impl Keeper {
         }
         let edge = match self.edge.take() {
             Some(edge) if edge.size() == head.size => edge,
-            _ => self.open(&head).await?,
+            _ => {
+                // The checkpoint first: whoever has advanced the log in between, the database is ahead of what was read.
+                let published = self.published().await?;
+                head = self.store.log_head().await?;
+                self.open(&head, published).await?
+            }
         };
         // An older database was put in place: until an operator has decided, the newer one can be put back as it was.
         let is_decided = signing::stopped(self.store.as_ref()).await?.is_none();
@@ -392,11 +402,19 @@ impl Keeper {
         written.await.map_err(|_| KeepError::Gone)?
     }
 
+    /// The checkpoint that is out.
+    async fn published(&self) -> Result<Option<Checkpoint>, KeepError> {
+        let folder = Arc::clone(&self.folder);
+        let note = tokio::task::spawn_blocking(move || folder.checkpoint()).await.map_err(|_| KeepError::Gone)??;
+        let opened = note.map(|note| Checkpoint::open(&note, self.key.verifier())).transpose();
+        Ok(opened.map_err(Divergence::Published)?)
+    }
+
     /// Finds out whether the files and the database belong together, and reads the edge. What a crash left undone
     /// after the signature is done.
-    async fn open(&mut self, head: &LogHead) -> Result<Edge, KeepError> {
+    async fn open(&mut self, head: &LogHead, published: Option<Checkpoint>) -> Result<Edge, KeepError> {
         let (folder, key, opened) = (Arc::clone(&self.folder), Arc::clone(&self.key), head.clone());
-        let opened = tokio::task::spawn_blocking(move || open(&folder, &key, &opened));
+        let opened = tokio::task::spawn_blocking(move || open(&folder, &key, &opened, published.as_ref()));
         let edge = opened.await.map_err(|_| KeepError::Gone)??;
         if self.looked == LookedThrough::Broken {
             let mut place = Place::default();
@@ -409,12 +427,13 @@ impl Keeper {
     }
 }
 
-fn open(folder: &Folder, key: &LogKey, head: &LogHead) -> Result<Edge, KeepError> {
-    let published = match folder.checkpoint()? {
-        Some(note) => Some(Checkpoint::open(&note, key.verifier()).map_err(Divergence::Published)?),
-        None => None,
-    };
-    if let Some(published) = published.as_ref().filter(|published| published.size > head.size) {
+fn open(
+    folder: &Folder,
+    key: &LogKey,
+    head: &LogHead,
+    published: Option<&Checkpoint>,
+) -> Result<Edge, KeepError> {
+    if let Some(published) = published.filter(|published| published.size > head.size) {
         return Err(Divergence::OlderDatabase { published: published.size, known: head.size }.into());
     }
     let edge = Edge::load(head.size, |tile| folder.read(tile).map_err(KeepError::from))?;
@@ -423,7 +442,7 @@ fn open(folder: &Folder, key: &LogKey, head: &LogHead) -> Result<Edge, KeepError
         if stored.size != head.size || stored.root != edge.root() {
             return Err(Divergence::OtherTiles { size: head.size }.into());
         }
-        let before = published.as_ref().map(|published| (published.size, published.root));
+        let before = published.map(|published| (published.size, published.root));
         if before != Some((stored.size, stored.root)) {
             if let Some((size, before)) = before
                 && root(&TileTree::new(&Hashes(folder), size), size)? != before

@@ -10,7 +10,7 @@ use super::read::revocation;
 use crate::store::database::{Connection, Row, params};
 use crate::store::{
     CertificateState, CertificateStatus, IssuerNumber, Listing, Partition, Partitioning, Revocation,
-    RevocationChanges, RevocationState, StoreError,
+    RevocationChanges, RevocationState, RevocationsSince, StoreError,
 };
 
 /// Most changes in one answer, so that a reader is not kept from others for long.
@@ -85,19 +85,20 @@ pub(super) fn state(c: &Connection, ended_before: UnixTime) -> Result<Revocation
     Ok(RevocationState { upto, entries, partitions: partitions(c, ended_before)? })
 }
 
-/// What changed after the change `after`; `None` where not all of that is known any more.
+/// What changed after the change `after`.
 pub(super) fn changes(
     c: &Connection,
     after: u64,
     ended_before: UnixTime,
-) -> Result<Option<RevocationChanges>, StoreError> {
+) -> Result<RevocationsSince, StoreError> {
     let after_row = i64::try_from(after).unwrap_or(i64::MAX);
     let mut query = c.prepare_cached("SELECT min(number) FROM revocation_changes")?;
     let oldest: Option<i64> = query.query_row(params![], |row| row.get(0))?;
-    let gap = oldest.is_some_and(|oldest| oldest > after_row.saturating_add(1));
-    // An older copy of the database was put in place: its numbers begin below.
-    if gap || last_change(c)? < after {
-        return Ok(None);
+    if last_change(c)? < after {
+        return Ok(RevocationsSince::DatabaseOlder);
+    }
+    if oldest.is_some_and(|oldest| oldest > after_row.saturating_add(1)) {
+        return Ok(RevocationsSince::Forgotten);
     }
     let mut query = c.prepare_cached(CHANGES)?;
     let rows = query.query_map(params![after_row, AT_ONCE], |row| {
@@ -110,7 +111,8 @@ pub(super) fn changes(
         upto = number;
         changes.push(listing);
     }
-    Ok(Some(RevocationChanges { upto, changes, partitions: partitions(c, ended_before)? }))
+    let partitions = partitions(c, ended_before)?;
+    Ok(RevocationsSince::Known(RevocationChanges { upto, changes, partitions }))
 }
 
 /// How a certificate stands that was issued; `None` for every other serial number.

@@ -77,7 +77,7 @@ use super::{
     RowOutcome, Selection, Sha256, Snapshot, Store, StoreError, Token,
 };
 use super::{AttestationKey, KeysAdded, NewAttestationKey};
-use super::{CertificateStatus, Partitioning, RevocationChanges, RevocationState};
+use super::{CertificateStatus, Partitioning, RevocationState, RevocationsSince};
 use super::{CrlStored, IssuerNumber, KnownIssuer, StoredCrl};
 use crate::audit::Caller;
 use crate::authorization::{Authorized, Decision};
@@ -282,7 +282,7 @@ impl Store for SqlStore {
         self.read(move |c| crl::state(c, ended_before))
     }
 
-    fn revocations_since(&self, after: u64, ended_before: UnixTime) -> Reply<'_, Option<RevocationChanges>> {
+    fn revocations_since(&self, after: u64, ended_before: UnixTime) -> Reply<'_, RevocationsSince> {
         self.read(move |c| crl::changes(c, after, ended_before))
     }
 
