@@ -88,21 +88,20 @@ pub(super) const POSTGRES: &[(i64, &str)] = &[
 ];
 
 /// The lock under which one process migrates: another than that of writers, which wait for nothing at a start.
-const MIGRATION: i64 = WRITERS + 1;
+pub(super) const MIGRATION: i64 = WRITERS + 1;
 
 /// Runs the steps that the database on PostgreSQL has not seen, all in one transaction. Replicas that start at once do
 /// it once.
 pub(super) fn postgres(session: &Session) -> Result<(), StoreError> {
     session.begin_plain()?;
-    let done = run_postgres(session);
+    // A step over a large table takes its time, and another server waits for it.
+    let done = session.unhurried(|| run_postgres(session));
     session.control(if done.is_ok() { "COMMIT" } else { "ROLLBACK" })?;
     let ended = session.settle();
     done.and(ended)
 }
 
 fn run_postgres(session: &Session) -> Result<(), StoreError> {
-    // A step over a large table takes its time, and another server waits for it.
-    session.batch("SET LOCAL lock_timeout = 0; SET LOCAL statement_timeout = 0")?;
     session.query("SELECT pg_advisory_xact_lock(?)::text", &[&MIGRATION])?;
     session.batch("CREATE TABLE IF NOT EXISTS schema_version (version BIGINT NOT NULL)")?;
     let rows = session.query("SELECT coalesce(max(version), 0) FROM schema_version", &[])?;

@@ -13,9 +13,10 @@ use super::places::Place;
 use crate::audit::EventKind;
 use crate::outgoing::Anchors;
 use crate::store::database::params;
+use crate::store::migrate::MIGRATION;
 use crate::store::{
-    EventQuery, InventoryEntry, LogStore as _, NewEvent, Outbox as _, SqliteOptions, Store as _, StoreError,
-    TransferError, transfer,
+    EventQuery, InventoryEntry, LogStore as _, NewEvent, Outbox as _, SqliteOptions, Store as _,
+    StoreError, TransferError, transfer,
 };
 
 const NOW: UnixTime = UnixTime::from_secs(1_800_000_000);
@@ -27,6 +28,22 @@ fn entry(number: usize) -> InventoryEntry {
 
 fn columns(rows: &str) -> BTreeSet<String> {
     rows.lines().map(str::to_owned).collect()
+}
+
+/// A step over a large table takes longer than any request may, and another server waits for it.
+#[test]
+fn a_migration_has_all_the_time_it_needs() {
+    let place = Place::postgres();
+    let Place::Postgres { url } = &place else { unreachable!() };
+    let mut options = Place::options(url);
+    options.statement_timeout = Duration::from_millis(100);
+    let held = Place::Postgres { url: url.clone() };
+    let sql = format!("SELECT pg_advisory_lock({MIGRATION}); SELECT pg_sleep(8)");
+    let holder = std::thread::spawn(move || held.sql(&sql));
+    let is_held = || place.sql("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'").trim() == "1";
+    assert!((0..500).any(|_| is_held()), "nobody holds the lock");
+    SqlStore::postgres(&options).unwrap().close_blocking();
+    holder.join().unwrap();
 }
 
 /// A step of the schema has to be written for both databases.

@@ -2,6 +2,7 @@
 
 use core::pin::{Pin, pin};
 use core::task::Poll;
+use core::time::Duration;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -43,6 +44,9 @@ impl Live {
             .map_err(|error| StoreError::Failed(crate::issuance::chain(&error)))?;
         let mut server = options.server.clone();
         server.connect_timeout(options.connect_timeout);
+        // As on the other side, below.
+        server.keepalives_idle(Duration::from_secs(10)).keepalives_interval(Duration::from_secs(5));
+        server.keepalives_retries(3);
         // For each host in turn; the sum is bounded too.
         let hosts = u32::try_from(server.get_hosts().len()).unwrap_or(u32::MAX).max(1);
         let limit = options.connect_timeout.saturating_mul(hosts.saturating_add(1));

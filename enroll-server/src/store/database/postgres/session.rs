@@ -31,6 +31,8 @@ pub(in crate::store) struct Session {
     open: Cell<bool>,
     /// Not to be tried before, and the pause after the next failure.
     pause: Cell<Option<(Instant, Duration)>>,
+    /// Whether an answer may take as long as it does.
+    unhurried: Cell<bool>,
 }
 
 impl Session {
@@ -46,6 +48,7 @@ impl Session {
             live: RefCell::new(None),
             open: Cell::new(false),
             pause: Cell::new(None),
+            unhurried: Cell::new(false),
         };
         session.connect()?;
         Ok(session)
@@ -160,11 +163,26 @@ impl Session {
         self.with(async |live| live.send(sql, values).await)
     }
 
+    /// Does work whose statements take as long as they do, on both sides: what changes whole tables, and what waits for that. A
+    /// peer that is gone is noticed by the kernel then.
+    pub(in crate::store) fn unhurried<T>(
+        &self,
+        work: impl FnOnce() -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        self.unhurried.set(true);
+        let done = self.batch("SET LOCAL lock_timeout = 0; SET LOCAL statement_timeout = 0").and_then(|()| work());
+        self.unhurried.set(false);
+        done
+    }
+
     fn with<T>(&self, ask: impl AsyncFnOnce(&mut Live) -> Result<T, StoreError>) -> Result<T, StoreError> {
         let mut live = self.live.borrow_mut();
         let Some(up) = live.as_mut() else {
             return Err(StoreError::Unreachable(format!("{}: no connection", self.options.place())));
         };
+        if self.unhurried.get() {
+            return self.runtime.block_on(ask(up));
+        }
         let limit = self.options.statement_timeout.saturating_add(GRACE);
         let done = self.runtime.block_on(async { tokio::time::timeout(limit, ask(up)).await });
         done.unwrap_or_else(|_| {
