@@ -7,8 +7,13 @@ use crate::telemetry::{Gauges, Process};
 use crate::webhook::Standing;
 
 impl Api {
+    /// How it was a moment ago, or is.
+    pub(super) async fn gauges(&self) -> Arc<Gauges> {
+        self.gauges.get(self.look_at_gauges()).await
+    }
+
     /// Looks everything up. What the store does not tell is left out.
-    pub(super) async fn gauges(&self) -> Gauges {
+    async fn look_at_gauges(&self) -> Gauges {
         let (store, now) = (self.issuance.store(), self.issuance.now());
         let on_disk = self.on_disk.clone();
         let (health, counts, endings, renewals, spread, rollovers, log_head, webhooks, on_disk) = tokio::join!(
@@ -22,7 +27,7 @@ impl Api {
             self.standings(),
             tokio::task::spawn_blocking(move || (on_disk.look(), Process::look())),
         );
-        let Health { signing, checks } = health;
+        let Health { signing, checks } = &*health;
         let good = checks.iter().map(|(name, check)| (*name, check.is_ok()));
         let spread = spread.ok().zip(rollovers.ok()).map(|(spread, mut rollovers)| {
             (spread, rollovers.pop().map(|last| last.step).filter(|step| step.is_under_way()))

@@ -7,7 +7,7 @@ use crate::issuance::chain;
 
 /// What was looked at.
 #[derive(Debug)]
-pub(crate) struct Health {
+pub struct Health {
     /// Whether anything may be signed at all; it may not while an older database waits for an operator's word.
     pub(crate) signing: Result<(), String>,
     /// Each thing by its name.
@@ -15,8 +15,13 @@ pub(crate) struct Health {
 }
 
 impl Api {
+    /// How it was a moment ago, or is.
+    pub(crate) async fn health(&self) -> Arc<Health> {
+        self.health.get(self.look_at_health()).await
+    }
+
     /// Looks. Writes to the store and takes it back.
-    pub(crate) async fn health(&self) -> Health {
+    async fn look_at_health(&self) -> Health {
         let now = self.issuance.now();
         let store = self.issuance.store().probe().await.map_err(|error| chain(&error));
         let authorities = self.issuance.authorities();

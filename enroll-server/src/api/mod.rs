@@ -22,6 +22,7 @@ mod log;
 mod ocsp;
 pub mod openapi;
 mod public;
+mod recent;
 mod renewals;
 mod rollover;
 pub mod routes;
@@ -52,14 +53,15 @@ use crate::in_force::InForce;
 use crate::issuance::Issuance;
 use crate::ocsp::Ocsp;
 use crate::revocation::Revocations;
-use crate::telemetry::{Metrics, OnDisk, SpanCounts};
+use crate::telemetry::{Gauges, Metrics, OnDisk, SpanCounts};
 use crate::transparency_log::{Folder, Status};
 use crate::webhook::Webhook;
 
 use call::Refusal;
 pub(crate) use enroll::Peer;
 use error::Problem;
-pub(crate) use health::Health;
+pub use health::Health;
+pub use recent::Recent;
 
 /// Everything that answers.
 #[derive(Debug)]
@@ -104,6 +106,10 @@ pub struct Api {
     pub traces: Option<Traces>,
     /// What became of the spans of traces, where they are sent.
     pub spans: Option<Arc<SpanCounts>>,
+    /// The last look at whether it could issue.
+    pub health: Recent<Health>,
+    /// The last look at what the metrics say of now.
+    pub gauges: Recent<Gauges>,
 }
 
 /// Where a request came from.

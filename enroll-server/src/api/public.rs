@@ -23,12 +23,13 @@ pub(super) async fn healthz() -> Response<Body> {
 
 /// Ready: it could issue now. One line a check.
 pub(super) async fn readyz(State(api): Shared) -> Response<Body> {
-    let Health { signing, checks } = api.health().await;
+    let health = api.health().await;
+    let Health { signing, checks } = &*health;
     let mut text = String::new();
-    if let Err(why) = &signing {
+    if let Err(why) = signing {
         text.push_str(&format!("signing: {why}\n"));
     }
-    for (name, check) in &checks {
+    for (name, check) in checks {
         let found = check.as_ref().map_or_else(String::as_str, |()| "ok");
         text.push_str(&format!("{name}: {found}\n"));
     }
@@ -38,7 +39,7 @@ pub(super) async fn readyz(State(api): Shared) -> Response<Body> {
 
 /// Prometheus text format.
 pub(super) async fn metrics(State(api): Shared) -> Response<Body> {
-    typed(StatusCode::OK, PROMETHEUS, api.metrics.render(&api.gauges().await))
+    typed(StatusCode::OK, PROMETHEUS, api.metrics.render(&*api.gauges().await))
 }
 
 pub(super) fn about_trust(_: &mut Schemas) -> Operation {

@@ -18,7 +18,7 @@ use crate::failpoint::Hook;
 use crate::kit::{Device, Operational};
 use crate::revocation::Publisher;
 use crate::startup;
-use crate::store::{Action, CertificateState, DeviceState, NewRollover, Page, copy_database};
+use crate::store::{Action, CertificateState, DeviceState, NewRollover, Page, SignedBundle, copy_database};
 
 /// Makes a new issuing CA under the same root, and a configuration in which it is active.
 fn rolled_over(config: &Config, keep_previous: bool) -> Config {
@@ -161,6 +161,20 @@ async fn a_device_that_waits_for_an_approval_counts_in_a_rollover() {
         assert_eq!((standing.living, standing.unmoved), (1, 1), "{state}");
         let unmoved = store.unmoved(number, Page::first(10), now).await.unwrap();
         assert_eq!(unmoved.devices.len(), 1, "{state}");
+    }
+}
+
+#[tokio::test]
+async fn a_trust_bundle_that_nobody_made_is_not_counted() {
+    let bench = Bench::new("").await;
+    let device = bench.device("SN-1").await;
+    enroll(&bench.issuance, &bench, &device).await;
+    let (store, now) = (bench.issuance.store(), SystemClock.now());
+    let bundle = SignedBundle { number: 3, signed: vec![3] };
+    assert!(store.add_trust_bundles(vec![bundle], now).await.unwrap());
+    for (said, counted) in [(3, Some(3)), (4, Some(3)), (u64::from(u32::MAX), Some(3)), (3, Some(3))] {
+        store.confirm_trust(&device.id, said, None, now).await.unwrap();
+        assert_eq!(store.spread(now).await.unwrap().trust, [(counted, 1)], "{said}");
     }
 }
 

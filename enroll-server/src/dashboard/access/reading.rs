@@ -51,7 +51,7 @@ impl<'a> Reading<'a> {
         self.api.issuance.store().activity(since).await
     }
 
-    pub(in crate::dashboard) async fn health(self) -> Health {
+    pub(in crate::dashboard) async fn health(self) -> Arc<Health> {
         self.api.health().await
     }
 

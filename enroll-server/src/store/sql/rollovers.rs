@@ -80,14 +80,15 @@ impl RolloverStore for SqlStore {
     }
 }
 
-/// Writes down which trust bundle a device holds.
+/// Writes down which trust bundle a device holds, where it is one of ours: a device can say any number, and each is counted.
 pub(super) fn note_trust(
     c: &Connection,
     device: &DeviceId,
     number: u64,
     now: UnixTime,
 ) -> Result<(), StoreError> {
-    let sql = "UPDATE devices SET trust_number = ?, trust_at = ? WHERE device = ?";
+    let sql = "UPDATE devices SET trust_number = ?1, trust_at = ?2 WHERE device = ?3 \
+               AND EXISTS (SELECT 1 FROM trust_bundles WHERE number = ?1)";
     c.prepare_cached(sql)?.execute(params![number, secs(now), device.as_str()])?;
     Ok(())
 }
