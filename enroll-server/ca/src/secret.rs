@@ -51,7 +51,7 @@ pub fn read_secret(path: &Path) -> Result<Zeroizing<String>, SecretError> {
         return Err(not_a_file());
     }
     let mode = metadata.mode() & 0o7777;
-    if mode & 0o077 != 0 {
+    if !is_closed(mode, metadata.uid(), metadata.gid()) {
         return Err(SecretError::Permissions { path: path.into(), mode });
     }
     // The whole capacity at once: growing would leave copies of the secret behind.
@@ -65,11 +65,27 @@ pub fn read_secret(path: &Path) -> Result<Zeroizing<String>, SecretError> {
     Ok(text)
 }
 
+/// Whether nobody has access but the owner, and root. So are credentials of a systemd unit: root's, and the unit's user is
+/// let in by an access control list, whose mask shows as the group's bits (acl(5)).
+const fn is_closed(mode: u32, user: u32, group: u32) -> bool {
+    let by_systemd = mode == 0o440 && user == 0 && group == 0;
+    mode & 0o077 == 0 || by_systemd
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{SecretError, read_secret};
+    use super::{SecretError, is_closed, read_secret};
     use std::fs;
     use std::os::unix::fs::PermissionsExt as _;
+
+    #[test]
+    fn a_credential_of_systemd_is_closed() {
+        assert!(is_closed(0o440, 0, 0));
+        for (mode, user, group) in [(0o440, 1000, 0), (0o440, 0, 1000), (0o444, 0, 0), (0o640, 0, 0), (0o460, 0, 0)] {
+            assert!(!is_closed(mode, user, group), "{mode:o} {user} {group}");
+        }
+        assert!(is_closed(0o400, 1000, 1000) && is_closed(0o600, 0, 0));
+    }
 
     #[test]
     fn a_secret_is_its_owners_only_and_whole() {
