@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, fchown, lchown};
 use std::path::Path;
 
 pub use ca::secret::{SecretError, read_secret};
@@ -27,18 +27,56 @@ pub(crate) fn crash_point() {
 
 /// Writes a new file, durably; fails where one is there.
 pub(crate) fn create(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
+    make(path, content, mode, None)
+}
+
+fn make(path: &Path, content: &[u8], mode: u32, owner: Option<(u32, u32)>) -> io::Result<()> {
     crash_point();
     let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
+    if let Some((user, group)) = owner {
+        fchown(&file, Some(user), Some(group))?;
+    }
     file.write_all(content)?;
     file.sync_all()
 }
 
+/// User and group that the folder of `path` belongs to, where this is root and the folder somebody else's: root would make files
+/// there that their server cannot read.
+pub(crate) fn other_owner(path: &Path) -> io::Result<Option<(u32, u32)>> {
+    if !rustix::process::geteuid().is_root() {
+        return Ok(None);
+    }
+    let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let metadata = fs::metadata(folder.unwrap_or_else(|| Path::new(".")))?;
+    Ok((metadata.uid() != 0).then_some((metadata.uid(), metadata.gid())))
+}
+
+/// Gives the new folder `made` with its files, and the folder `home` that it is in, to whom the server's folder belongs: that of
+/// `home`. Does nothing where this is not root, or the folder is root's.
+pub(crate) fn give_to_owner_of(home: &Path, made: &Path) -> io::Result<()> {
+    let Some((user, group)) = other_owner(home)? else { return Ok(()) };
+    for entry in fs::read_dir(made)? {
+        lchown(entry?.path(), Some(user), Some(group))?;
+    }
+    lchown(made, Some(user), Some(group))?;
+    lchown(home, Some(user), Some(group))
+}
+
+/// As [`create_whole`], for a file of the server itself: made by root, it belongs to whom its folder belongs to.
+pub(crate) fn create_own(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
+    create_whole_for(path, content, mode, other_owner(path)?)
+}
+
 /// Writes a new file, durably and as a whole: it is never there in part. Fails where one is there.
 pub(crate) fn create_whole(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
+    create_whole_for(path, content, mode, None)
+}
+
+fn create_whole_for(path: &Path, content: &[u8], mode: u32, owner: Option<(u32, u32)>) -> io::Result<()> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{}.new", std::process::id()));
     let temporary = path.with_file_name(name);
-    create(&temporary, content, mode)?;
+    make(&temporary, content, mode, owner)?;
     // A link, unlike a rename, never takes the place of what is there.
     let linked = fs::hard_link(&temporary, path);
     fs::remove_file(&temporary)?;
@@ -74,4 +112,29 @@ pub(crate) fn replace_with(
 pub(crate) fn sync_folder(path: &Path) -> io::Result<()> {
     let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty());
     File::open(folder.unwrap_or_else(|| Path::new(".")))?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{create_own, create_whole, other_owner};
+    use std::os::unix::fs::{MetadataExt as _, chown};
+
+    #[test]
+    fn what_root_makes_for_a_server_belongs_to_the_servers_user() {
+        let folder = tempfile::tempdir().unwrap();
+        let [own, whole] = ["own", "whole"].map(|name| folder.path().join(name));
+        if rustix::process::geteuid().is_root() {
+            chown(folder.path(), Some(1234), Some(4321)).unwrap();
+            assert_eq!(other_owner(&own).unwrap(), Some((1234, 4321)));
+        } else {
+            assert_eq!(other_owner(&own).unwrap(), None);
+        }
+        create_own(&own, b"secret", 0o600).unwrap();
+        create_whole(&whole, b"a file", 0o600).unwrap();
+        let of = |path| std::fs::metadata(path).map(|found| (found.uid(), found.gid(), found.mode() & 0o777)).unwrap();
+        let (user, group, _) = of(folder.path());
+        assert_eq!(of(&own), (user, group, 0o600));
+        assert_eq!(of(&whole).0, rustix::process::geteuid().as_raw());
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
+    }
 }

@@ -110,7 +110,7 @@ impl WrappingKey {
         match Self::load(path) {
             Err(missing) if missing.is_missing() => {
                 let unwritable = |source| WrappingKeyError::Unwritable { path: path.to_owned(), source };
-                match files::create_whole(path, random_text()?.as_bytes(), 0o600) {
+                match files::create_own(path, random_text()?.as_bytes(), 0o600) {
                     Ok(()) => {}
                     // Another process made it in the meantime: that one counts.
                     Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}

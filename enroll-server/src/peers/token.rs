@@ -69,7 +69,7 @@ impl BrokerToken {
     pub fn read_or_make(path: &Path) -> Result<Self, TokenError> {
         if !path.exists() {
             let text = random::secret(BYTES).ok_or(TokenError::Random)?;
-            match files::create_whole(path, text.as_bytes(), 0o600) {
+            match files::create_own(path, text.as_bytes(), 0o600) {
                 // Someone else was faster: theirs is taken.
                 Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
                 made => made.map_err(|source| TokenError::Unwritable { path: path.to_owned(), source })?,

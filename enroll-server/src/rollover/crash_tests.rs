@@ -1,6 +1,7 @@
 //! A rollover against the store and the files by itself: its steps, what stands in their way, and a process that is
 //! killed at every write.
 
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
@@ -54,6 +55,33 @@ async fn look(config: &Config) -> (String, u64, usize) {
     );
     opened.issuance.store().close().await.unwrap();
     found
+}
+
+/// Root holds the root's key, perhaps, and the server cannot read what is root's.
+#[tokio::test]
+async fn what_root_makes_in_a_rollover_belongs_to_the_servers_user() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = server(folder.path());
+    let home = config.files.root_certificate.parent().unwrap().to_owned();
+    let (store, now) = (open_admin(&config, Arc::new(SystemClock)).unwrap(), SystemClock.now());
+    let owner = if rustix::process::geteuid().is_root() {
+        std::os::unix::fs::chown(&home, Some(1234), Some(4321)).unwrap();
+        (1234, 4321)
+    } else {
+        (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw())
+    };
+    super::start(&config, store.store().as_ref(), &options(true), now).await.unwrap();
+    let mut seen = 0;
+    let mut folders = vec![home.join("ca.d")];
+    while let Some(path) = folders.pop() {
+        let metadata = std::fs::symlink_metadata(&path).unwrap();
+        assert_eq!((metadata.uid(), metadata.gid()), owner, "{}", path.display());
+        seen += 1;
+        if metadata.is_dir() {
+            folders.extend(std::fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
+        }
+    }
+    assert!(seen > 4, "{seen}");
 }
 
 #[tokio::test]

@@ -409,7 +409,8 @@ fn write(
     });
     let moved = written.and_then(|()| {
         files::crash_point();
-        files::sync_folder(&workshop.join("."))
+        files::give_to_owner_of(home, &workshop)
+            .and_then(|()| files::sync_folder(&workshop.join(".")))
             .and_then(|()| fs::rename(&workshop, folder))
             .and_then(|()| files::sync_folder(folder))
             .map_err(failed(folder))

@@ -76,7 +76,7 @@ impl LogKey {
         let mut text = key.to_secret_text().map_err(malformed)?;
         text.push('\n');
         let unwritable = |source| LogKeyError::Unwritable { path: path.to_owned(), source };
-        files::create_whole(path, text.as_bytes(), 0o600).map_err(unwritable)?;
+        files::create_own(path, text.as_bytes(), 0o600).map_err(unwritable)?;
         Self(key).write_public(path)
     }
 
