@@ -131,7 +131,9 @@ mod tests {
         }
         create_own(&own, b"secret", 0o600).unwrap();
         create_whole(&whole, b"a file", 0o600).unwrap();
-        let of = |path| std::fs::metadata(path).map(|found| (found.uid(), found.gid(), found.mode() & 0o777)).unwrap();
+        let of = |path| {
+            std::fs::metadata(path).map(|found| (found.uid(), found.gid(), found.mode() & 0o777)).unwrap()
+        };
         let (user, group, _) = of(folder.path());
         assert_eq!(of(&own), (user, group, 0o600));
         assert_eq!(of(&whole).0, rustix::process::geteuid().as_raw());

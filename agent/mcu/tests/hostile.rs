@@ -491,7 +491,9 @@ async fn messages_that_have_no_place_in_a_handshake() {
 #[tokio::test]
 async fn only_who_has_shown_itself_can_refuse_an_identity() {
     let stage = Stage::new();
-    for (content, bytes) in [(ALERT, &[2, 40][..]), (ALERT, &[2, 80]), (HANDSHAKE, b"no TLS"), (0x48, b"TTP/1.1")] {
+    for (content, bytes) in
+        [(ALERT, &[2, 40][..]), (ALERT, &[2, 80]), (HANDSHAKE, b"no TLS"), (0x48, b"TTP/1.1")]
+    {
         let (visit, _) = stage.play(async |peer| peer.plain(content, bytes).await).await;
         assert_eq!(visit.told, Some(TransportError::Protocol), "{visit:?}");
     }

@@ -81,7 +81,9 @@ mod tests {
     #[test]
     fn a_credential_of_systemd_is_closed() {
         assert!(is_closed(0o440, 0, 0));
-        for (mode, user, group) in [(0o440, 1000, 0), (0o440, 0, 1000), (0o444, 0, 0), (0o640, 0, 0), (0o460, 0, 0)] {
+        for (mode, user, group) in
+            [(0o440, 1000, 0), (0o440, 0, 1000), (0o444, 0, 0), (0o640, 0, 0), (0o460, 0, 0)]
+        {
             assert!(!is_closed(mode, user, group), "{mode:o} {user} {group}");
         }
         assert!(is_closed(0o400, 1000, 1000) && is_closed(0o600, 0, 0));

@@ -37,7 +37,7 @@ impl<T> Default for Recent<T> {
 #[cfg(test)]
 mod tests {
     use super::{MOMENT, Recent};
-    use std::cell::Cell;
+    use core::cell::Cell;
 
     #[tokio::test(start_paused = true)]
     async fn many_who_ask_at_once_are_one_look() {

@@ -59,7 +59,9 @@ pub enum PublishError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// An older database was put in place while the server ran.
-    #[error("the database is older than the lists that are out: start the server again, which brings in what they know")]
+    #[error(
+        "the database is older than the lists that are out: start the server again, which brings in what they know"
+    )]
     DatabaseOlder,
     /// The CA did not sign the list.
     #[error("the revocation list was not signed")]

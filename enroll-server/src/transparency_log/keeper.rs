@@ -405,7 +405,8 @@ impl Keeper {
     /// The checkpoint that is out.
     async fn published(&self) -> Result<Option<Checkpoint>, KeepError> {
         let folder = Arc::clone(&self.folder);
-        let note = tokio::task::spawn_blocking(move || folder.checkpoint()).await.map_err(|_| KeepError::Gone)??;
+        let note =
+            tokio::task::spawn_blocking(move || folder.checkpoint()).await.map_err(|_| KeepError::Gone)??;
         let opened = note.map(|note| Checkpoint::open(&note, self.key.verifier())).transpose();
         Ok(opened.map_err(Divergence::Published)?)
     }

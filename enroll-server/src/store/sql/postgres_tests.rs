@@ -15,8 +15,8 @@ use crate::outgoing::Anchors;
 use crate::store::database::params;
 use crate::store::migrate::MIGRATION;
 use crate::store::{
-    EventQuery, InventoryEntry, LogStore as _, NewEvent, Outbox as _, SqliteOptions, Store as _,
-    StoreError, TransferError, transfer,
+    EventQuery, InventoryEntry, LogStore as _, NewEvent, Outbox as _, SqliteOptions, Store as _, StoreError,
+    TransferError, transfer,
 };
 
 const NOW: UnixTime = UnixTime::from_secs(1_800_000_000);

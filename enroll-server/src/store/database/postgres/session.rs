@@ -170,7 +170,8 @@ impl Session {
         work: impl FnOnce() -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         self.unhurried.set(true);
-        let done = self.batch("SET LOCAL lock_timeout = 0; SET LOCAL statement_timeout = 0").and_then(|()| work());
+        let done =
+            self.batch("SET LOCAL lock_timeout = 0; SET LOCAL statement_timeout = 0").and_then(|()| work());
         self.unhurried.set(false);
         done
     }
