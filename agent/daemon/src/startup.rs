@@ -174,13 +174,13 @@ pub async fn renew(config: &Config, control: &Control) -> Result<Status, StartEr
 }
 
 /// Brings what an earlier run left undone to its end, as an export that failed. Does nothing where an agent runs, which sees
-/// to that itself.
+/// to that itself, and where root asks about another user's agent.
 ///
 /// # Errors
 /// Where the records or what was provisioned cannot be read.
 pub async fn tidy(config: &Config) -> Result<(), StartError> {
     match once(config, async |_agent| Ok(())).await {
-        Err(StartError::StateDir(StateDirError::Busy { .. })) => Ok(()),
+        Err(StartError::StateDir(StateDirError::Busy { .. } | StateDirError::NotOfRoot { .. })) => Ok(()),
         outcome => outcome,
     }
 }
@@ -207,7 +207,10 @@ pub async fn reset(config: &Config) -> Result<(), StartError> {
 /// # Errors
 /// Where the records or the identity cannot be read.
 pub async fn status(config: &Config) -> Result<Status, StartError> {
-    let dir = StateDir::open(&config.state_dir)?;
+    let dir = match StateDir::look(&config.state_dir)? {
+        Some((dir, _)) => dir,
+        None => StateDir::open(&config.state_dir)?,
+    };
     let provision = Provision::load(config)?;
     let (mut agent, _worker) = assemble(config, &dir, &provision, Surroundings::default())?;
     Ok(agent.status().await?)

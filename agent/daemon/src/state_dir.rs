@@ -56,6 +56,17 @@ pub enum StateDirError {
         /// Number of the agent's user.
         user: u32,
     },
+    /// It belongs to someone else, and whoever asks is root.
+    #[error(
+        "the state directory {path} belongs to user {owner}, who could not read what root writes there; run this as user \
+         {owner}, or start the agent's service, which `agent renew` and `agent status` then ask"
+    )]
+    NotOfRoot {
+        /// The directory.
+        path: PathBuf,
+        /// Number of its owner.
+        owner: u32,
+    },
     /// Another agent works on it.
     #[error("another agent uses the state directory {path}; stop it first")]
     Busy {
@@ -83,6 +94,20 @@ impl StateDir {
     /// # Errors
     /// As [`open`](Self::open).
     pub fn find(path: &Path) -> Result<Option<Self>, StateDirError> {
+        match Self::look(path)? {
+            Some((_, owner)) if owner != rustix::process::geteuid().as_raw() => {
+                Err(StateDirError::NotOfRoot { path: path.to_owned(), owner })
+            }
+            found => Ok(found.map(|(dir, _)| dir)),
+        }
+    }
+
+    /// As [`find`](Self::find), for who only reads, or asks the agent that runs: root may look at any agent's. Gives the number
+    /// of its owner too.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open), but not where root asks for another's.
+    pub fn look(path: &Path) -> Result<Option<(Self, u32)>, StateDirError> {
         let unusable = |source| StateDirError::Unusable { path: path.to_owned(), source };
         let found = match std::fs::metadata(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -91,15 +116,15 @@ impl StateDir {
         if !found.is_dir() {
             return Err(StateDirError::NoDirectory { path: path.to_owned() });
         }
-        let user = rustix::process::geteuid().as_raw();
-        if found.uid() != user {
-            return Err(StateDirError::Foreign { path: path.to_owned(), owner: found.uid(), user });
+        let (owner, user) = (found.uid(), rustix::process::geteuid());
+        if owner != user.as_raw() && !user.is_root() {
+            return Err(StateDirError::Foreign { path: path.to_owned(), owner, user: user.as_raw() });
         }
         let mode = found.mode() & 0o7777;
         if mode & 0o077 != 0 {
             return Err(StateDirError::Open { path: path.to_owned(), mode });
         }
-        Ok(Some(Self { path: path.to_owned() }))
+        Ok(Some((Self { path: path.to_owned() }, owner)))
     }
 
     /// Takes the directory for this process, until the lock is dropped.
@@ -164,6 +189,27 @@ mod tests {
             let error = StateDir::open(parent.path()).unwrap_err();
             assert!(matches!(error, StateDirError::Open { mode: found, .. } if found == mode));
             assert!(error.to_string().contains("chmod 0700"), "{error}");
+        }
+    }
+
+    #[test]
+    fn root_looks_at_the_directory_of_an_agent_and_leaves_nothing_in_it() {
+        let parent = tempfile::tempdir().unwrap();
+        let path = parent.path().join("state");
+        StateDir::open(&path).unwrap();
+        let me = rustix::process::geteuid();
+        assert_eq!(StateDir::look(&path).unwrap().unwrap().1, me.as_raw());
+        if me.is_root() {
+            std::os::unix::fs::chown(&path, Some(1234), None).unwrap();
+            assert_eq!(StateDir::look(&path).unwrap().unwrap().1, 1234);
+            let error = StateDir::open(&path).unwrap_err();
+            assert!(matches!(error, StateDirError::NotOfRoot { owner: 1234, .. }), "{error}");
+        } else {
+            let error = StateDir::look(std::path::Path::new("/root")).unwrap_err();
+            assert!(matches!(
+                error,
+                StateDirError::Foreign { owner: 0, .. } | StateDirError::Unusable { .. }
+            ));
         }
     }
 

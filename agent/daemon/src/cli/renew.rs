@@ -58,7 +58,7 @@ impl Report {
 
 /// Carries the command out.
 pub(super) async fn renew(config: &Config, control: Arc<Control>, how: How) -> Result<Exit, StartError> {
-    let dir = StateDir::open(&config.state_dir)?;
+    let found = StateDir::look(&config.state_dir)?;
     if !how.force
         && let Some(identity) = not_due(&startup::status(config).await?)
     {
@@ -70,7 +70,11 @@ pub(super) async fn renew(config: &Config, control: Arc<Control>, how: How) -> R
         );
         return tell(how, &Report::of("not-due", Some(&identity)), &text, Exit::Done);
     }
-    match ask(&dir, Question::Renew).await.map_err(StartError::Control)? {
+    let answer = match &found {
+        Some((dir, _)) => ask(dir, Question::Renew).await.map_err(StartError::Control)?,
+        None => None,
+    };
+    match answer {
         Some(answer) => by_running_agent(config, how, answer).await,
         None => alone(config, &control, how).await,
     }

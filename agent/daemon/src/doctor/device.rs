@@ -64,9 +64,9 @@ impl Device {
     ) -> Result<(), Box<Finding>> {
         let provision = Provision::load(config).map_err(|error| Box::new(of_provision(&error)))?;
         // Without a state directory nothing was enrolled; trust is what was provisioned.
-        let found = StateDir::find(&config.state_dir).map_err(|error| Box::new(of_state_dir(&error)))?;
+        let found = StateDir::look(&config.state_dir).map_err(|error| Box::new(of_state_dir(&error)))?;
         let path = config.state_dir.display().to_string();
-        let Some(dir) = found else {
+        let Some((dir, _)) = found else {
             self.anchors = doctor::files::bundle_anchors(provision.trust_bundle());
             report.pass(Step::Files, format!("provisioned: {} trusted CAs", self.anchors.len()));
             return Err(not_enrolled(&path, "no state directory"));
