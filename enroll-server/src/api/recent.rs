@@ -1,29 +1,28 @@
-//! What was looked at a moment ago, for all who ask at once: anybody may ask, and a look costs the store a transaction.
+//! One look at a time, for all who ask at once: anybody may ask, and a look costs the store a transaction.
 
-use core::time::Duration;
 use std::sync::Arc;
 
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-/// How long a look is good for.
-const MOMENT: Duration = Duration::from_millis(100);
-
-/// The last look.
+/// The last look, and when it began.
 #[derive(Debug)]
 pub struct Recent<T>(Mutex<Option<(Instant, Arc<T>)>>);
 
 impl<T> Recent<T> {
-    /// What was seen a moment ago, or what `look` sees now. Whoever asks while somebody looks waits for that.
+    /// What `look` sees, or what somebody else saw in a look that began after this was asked: whoever asks during a look waits
+    /// for the next one, which is for all of them.
     pub(super) async fn get(&self, look: impl Future<Output = T>) -> Arc<T> {
+        let asked = Instant::now();
         let mut last = self.0.lock().await;
-        if let Some((at, seen)) = &*last
-            && at.elapsed() < MOMENT
+        if let Some((began, seen)) = &*last
+            && *began > asked
         {
             return Arc::clone(seen);
         }
+        let began = Instant::now();
         let seen = Arc::new(look.await);
-        *last = Some((Instant::now(), Arc::clone(&seen)));
+        *last = Some((began, Arc::clone(&seen)));
         seen
     }
 }
@@ -36,20 +35,27 @@ impl<T> Default for Recent<T> {
 
 #[cfg(test)]
 mod tests {
-    use super::{MOMENT, Recent};
+    use super::Recent;
     use core::cell::Cell;
+    use core::time::Duration;
 
     #[tokio::test(start_paused = true)]
-    async fn many_who_ask_at_once_are_one_look() {
+    async fn many_who_ask_at_once_are_two_looks_and_nobody_gets_an_old_one() {
         let (recent, looks) = (Recent::default(), Cell::new(0));
-        let look = || async {
-            looks.set(looks.get() + 1);
-            tokio::task::yield_now().await;
-            looks.get()
+        let ask = async || {
+            let look = async {
+                looks.set(looks.get() + 1);
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                looks.get()
+            };
+            *recent.get(look).await
         };
-        let (one, two) = tokio::join!(recent.get(look()), recent.get(look()));
-        assert_eq!((*one, *two, looks.get()), (1, 1, 1));
-        tokio::time::advance(MOMENT).await;
-        assert_eq!(*recent.get(look()).await, 2);
+        let later = async || {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            ask().await
+        };
+        // The first looks; who comes meanwhile is served by one more.
+        assert_eq!(tokio::join!(ask(), later(), later(), later()), (1, 2, 2, 2));
+        assert_eq!((ask().await, looks.get()), (3, 3));
     }
 }
