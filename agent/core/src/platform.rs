@@ -308,6 +308,9 @@ pub enum TransportError {
     /// The server's certificate was refused.
     #[error("the server's certificate was refused: {0}")]
     Certificate(crate::x509::PathError),
+    /// TLS failed before the server had proved who it is: it refuses everybody, or what is there is no server of ours.
+    #[error("the TLS connection failed before the server had shown itself")]
+    NotShown,
     /// TLS failed after the server had proved who it is.
     #[error("the TLS connection failed")]
     Tls,
@@ -320,8 +323,7 @@ pub enum TransportError {
     /// The answer is longer than the buffer.
     #[error("the answer is too long")]
     TooLarge,
-    /// The answer is not HTTP, or not MQTT; or TLS failed before the server had proved who it is: it refuses everybody, or
-    /// what is there is no server of ours.
+    /// The answer is not HTTP, or not MQTT.
     #[error("the answer cannot be understood")]
     Protocol,
     /// The broker refused the login with this MQTT reason code (MQTT 5, section 3.2.2.2).
@@ -336,7 +338,7 @@ impl TransportError {
     pub const fn of_handshake(self, shown: bool) -> Self {
         match self {
             Self::Closed if !shown => Self::TurnedAway,
-            Self::Tls if !shown => Self::Protocol,
+            Self::Tls if !shown => Self::NotShown,
             error => error,
         }
     }

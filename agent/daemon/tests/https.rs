@@ -134,12 +134,12 @@ async fn no_older_tls_and_no_other_curve() {
     let identity = ca.issue("server", Usage::Server, |_| {});
     let tls = Tls { version: &rustls::version::TLS12, ..Tls::of(&identity) };
     let server = start(tls, Behaviour::Answer(http(b""))).await;
-    assert_eq!(call(server.port, &[&ca.der], None, GET, &mut []).await, Err(TransportError::Protocol));
+    assert_eq!(call(server.port, &[&ca.der], None, GET, &mut []).await, Err(TransportError::NotShown));
 
     let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P384_SHA384).unwrap();
     let other_curve = verdict(&ca, &ca.certify(key, "server", Usage::Server, |_| {})).await;
     assert!(
-        matches!(other_curve, Err(TransportError::Protocol | TransportError::Certificate(_))),
+        matches!(other_curve, Err(TransportError::NotShown | TransportError::Certificate(_))),
         "{other_curve:?}"
     );
 }
@@ -214,7 +214,7 @@ async fn what_fails_before_a_server_shows_itself_says_nothing_of_the_device() {
         let (anchors, mut answer) = ([ca.der.as_slice()], [0; 32]);
         let asked = call(port, &anchors, Some(&client), GET, &mut answer);
         let (outcome, _) = tokio::join!(asked, server);
-        assert_eq!(outcome, Err(TransportError::Protocol), "{said:?}");
+        assert_eq!(outcome, Err(TransportError::NotShown), "{said:?}");
     }
 }
 

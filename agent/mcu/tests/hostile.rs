@@ -495,7 +495,7 @@ async fn only_who_has_shown_itself_can_refuse_an_identity() {
         [(ALERT, &[2, 40][..]), (ALERT, &[2, 80]), (HANDSHAKE, b"no TLS"), (0x48, b"TTP/1.1")]
     {
         let (visit, _) = stage.play(async |peer| peer.plain(content, bytes).await).await;
-        assert_eq!(visit.told, Some(TransportError::Protocol), "{visit:?}");
+        assert_eq!(visit.told, Some(TransportError::NotShown), "{visit:?}");
     }
     let (visit, _) = stage
         .play(async |peer| {

@@ -29,6 +29,7 @@ pub(super) const fn blame(error: TransportError) -> Blame {
     match error {
         TransportError::Unreachable
         | TransportError::TurnedAway
+        | TransportError::NotShown
         | TransportError::TimedOut
         | TransportError::TooLarge
         | TransportError::Protocol => Blame::Network,
@@ -79,6 +80,7 @@ mod tests {
         for network in [
             TransportError::Unreachable,
             TransportError::TurnedAway,
+            TransportError::NotShown,
             TransportError::TimedOut,
             TransportError::TooLarge,
             TransportError::Protocol,

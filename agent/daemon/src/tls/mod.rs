@@ -58,7 +58,7 @@ where
         }
     };
     // rustls calls the verifier in every full handshake; a connection without the proof is never used.
-    if verifier.is_authenticated() { Ok(stream) } else { Err(TransportError::Protocol) }
+    if verifier.is_authenticated() { Ok(stream) } else { Err(TransportError::NotShown) }
 }
 
 /// Sorts an I/O error of a TLS connection: an alert or a broken protocol is [`TransportError::Tls`].
