@@ -2,10 +2,12 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, fchown, lchown};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 pub use ca::secret::{SecretError, read_secret};
+
+use crate::tls_files::Owner;
 
 /// Set for a child process of a test: at which write it is killed.
 #[cfg(test)]
@@ -27,44 +29,18 @@ pub(crate) fn crash_point() {
 
 /// Writes a new file, durably; fails where one is there.
 pub(crate) fn create(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
-    make(path, content, mode, None)
+    create_for(path, content, mode, None)
 }
 
-fn make(path: &Path, content: &[u8], mode: u32, owner: Option<(u32, u32)>) -> io::Result<()> {
+/// Whose the file is, is durable with it.
+fn create_for(path: &Path, content: &[u8], mode: u32, owner: Option<Owner>) -> io::Result<()> {
     crash_point();
     let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
-    if let Some((user, group)) = owner {
-        fchown(&file, Some(user), Some(group))?;
+    if let Some(owner) = owner {
+        owner.take_open(&file)?;
     }
     file.write_all(content)?;
     file.sync_all()
-}
-
-/// User and group that the folder of `path` belongs to, where this is root and the folder somebody else's: root would make files
-/// there that their server cannot read.
-pub(crate) fn other_owner(path: &Path) -> io::Result<Option<(u32, u32)>> {
-    if !rustix::process::geteuid().is_root() {
-        return Ok(None);
-    }
-    let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-    let metadata = fs::metadata(folder.unwrap_or_else(|| Path::new(".")))?;
-    Ok((metadata.uid() != 0).then_some((metadata.uid(), metadata.gid())))
-}
-
-/// Gives the new folder `made` with its files, and the folder `home` that it is in, to whom the server's folder belongs: that of
-/// `home`. Does nothing where this is not root, or the folder is root's.
-pub(crate) fn give_to_owner_of(home: &Path, made: &Path) -> io::Result<()> {
-    let Some((user, group)) = other_owner(home)? else { return Ok(()) };
-    for entry in fs::read_dir(made)? {
-        lchown(entry?.path(), Some(user), Some(group))?;
-    }
-    lchown(made, Some(user), Some(group))?;
-    lchown(home, Some(user), Some(group))
-}
-
-/// As [`create_whole`], for a file of the server itself: made by root, it belongs to whom its folder belongs to.
-pub(crate) fn create_own(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
-    create_whole_for(path, content, mode, other_owner(path)?)
 }
 
 /// Writes a new file, durably and as a whole: it is never there in part. Fails where one is there.
@@ -72,11 +48,16 @@ pub(crate) fn create_whole(path: &Path, content: &[u8], mode: u32) -> io::Result
     create_whole_for(path, content, mode, None)
 }
 
-fn create_whole_for(path: &Path, content: &[u8], mode: u32, owner: Option<(u32, u32)>) -> io::Result<()> {
+/// As [`create_whole`], for a file of the server itself: made by root, it belongs to whom its folder belongs to.
+pub(crate) fn create_own(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
+    create_whole_for(path, content, mode, Owner::of_folder(path)?)
+}
+
+fn create_whole_for(path: &Path, content: &[u8], mode: u32, owner: Option<Owner>) -> io::Result<()> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{}.new", std::process::id()));
     let temporary = path.with_file_name(name);
-    make(&temporary, content, mode, owner)?;
+    create_for(&temporary, content, mode, owner)?;
     // A link, unlike a rename, never takes the place of what is there.
     let linked = fs::hard_link(&temporary, path);
     fs::remove_file(&temporary)?;
@@ -85,16 +66,11 @@ fn create_whole_for(path: &Path, content: &[u8], mode: u32, owner: Option<(u32, 
 
 /// Replaces a file as a whole, durably: a reader sees the old content or the new, never a part.
 pub(crate) fn replace(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
-    replace_with(path, content, mode, |_| Ok(()))
+    replace_for(path, content, mode, None)
 }
 
-/// As [`replace`], with something done to the new file before it takes its place.
-pub(crate) fn replace_with(
-    path: &Path,
-    content: &[u8],
-    mode: u32,
-    prepare: impl FnOnce(&Path) -> io::Result<()>,
-) -> io::Result<()> {
+/// As [`replace`], with a new file that is `owner`'s.
+pub(crate) fn replace_for(path: &Path, content: &[u8], mode: u32, owner: Option<Owner>) -> io::Result<()> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".new");
     let temporary = path.with_file_name(name);
@@ -102,8 +78,7 @@ pub(crate) fn replace_with(
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    create(&temporary, content, mode)?;
-    prepare(&temporary)?;
+    create_for(&temporary, content, mode, owner)?;
     fs::rename(&temporary, path)?;
     sync_folder(path)
 }
@@ -116,7 +91,8 @@ pub(crate) fn sync_folder(path: &Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::{create_own, create_whole, other_owner};
+    use super::{create_own, create_whole};
+    use crate::tls_files::Owner;
     use std::os::unix::fs::{MetadataExt as _, chown};
 
     #[test]
@@ -125,9 +101,9 @@ mod tests {
         let [own, whole] = ["own", "whole"].map(|name| folder.path().join(name));
         if rustix::process::geteuid().is_root() {
             chown(folder.path(), Some(1234), Some(4321)).unwrap();
-            assert_eq!(other_owner(&own).unwrap(), Some((1234, 4321)));
+            assert_eq!(Owner::of_folder(&own).unwrap(), Owner::parse("1234:4321").ok());
         } else {
-            assert_eq!(other_owner(&own).unwrap(), None);
+            assert_eq!(Owner::of_folder(&own).unwrap(), None);
         }
         create_own(&own, b"secret", 0o600).unwrap();
         create_whole(&whole, b"a file", 0o600).unwrap();

@@ -208,7 +208,7 @@ pub async fn reset(config: &Config) -> Result<(), StartError> {
 /// Where the records or the identity cannot be read.
 pub async fn status(config: &Config) -> Result<Status, StartError> {
     let dir = match StateDir::look(&config.state_dir)? {
-        Some((dir, _)) => dir,
+        Some(dir) => dir,
         None => StateDir::open(&config.state_dir)?,
     };
     let provision = Provision::load(config)?;

@@ -13,6 +13,7 @@ use rustix::fs::{FlockOperation, OFlags, flock};
 #[derive(Clone, Debug)]
 pub struct StateDir {
     path: PathBuf,
+    owner: u32,
 }
 
 /// Why a state directory cannot be used.
@@ -95,19 +96,18 @@ impl StateDir {
     /// As [`open`](Self::open).
     pub fn find(path: &Path) -> Result<Option<Self>, StateDirError> {
         match Self::look(path)? {
-            Some((_, owner)) if owner != rustix::process::geteuid().as_raw() => {
-                Err(StateDirError::NotOfRoot { path: path.to_owned(), owner })
+            Some(Self { path, owner }) if owner != rustix::process::geteuid().as_raw() => {
+                Err(StateDirError::NotOfRoot { path, owner })
             }
-            found => Ok(found.map(|(dir, _)| dir)),
+            found => Ok(found),
         }
     }
 
-    /// As [`find`](Self::find), for who only reads, or asks the agent that runs: root may look at any agent's. Gives the number
-    /// of its owner too.
+    /// As [`find`](Self::find), for who only reads, or asks the agent that runs: root may look at any agent's.
     ///
     /// # Errors
     /// As [`open`](Self::open), but not where root asks for another's.
-    pub fn look(path: &Path) -> Result<Option<(Self, u32)>, StateDirError> {
+    pub fn look(path: &Path) -> Result<Option<Self>, StateDirError> {
         let unusable = |source| StateDirError::Unusable { path: path.to_owned(), source };
         let found = match std::fs::metadata(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -124,7 +124,7 @@ impl StateDir {
         if mode & 0o077 != 0 {
             return Err(StateDirError::Open { path: path.to_owned(), mode });
         }
-        Ok(Some((Self { path: path.to_owned() }, owner)))
+        Ok(Some(Self { path: path.to_owned(), owner }))
     }
 
     /// Takes the directory for this process, until the lock is dropped.
@@ -198,10 +198,10 @@ mod tests {
         let path = parent.path().join("state");
         StateDir::open(&path).unwrap();
         let me = rustix::process::geteuid();
-        assert_eq!(StateDir::look(&path).unwrap().unwrap().1, me.as_raw());
+        assert_eq!(StateDir::look(&path).unwrap().unwrap().owner, me.as_raw());
         if me.is_root() {
             std::os::unix::fs::chown(&path, Some(1234), None).unwrap();
-            assert_eq!(StateDir::look(&path).unwrap().unwrap().1, 1234);
+            assert_eq!(StateDir::look(&path).unwrap().unwrap().owner, 1234);
             let error = StateDir::open(&path).unwrap_err();
             assert!(matches!(error, StateDirError::NotOfRoot { owner: 1234, .. }), "{error}");
         } else {

@@ -7,7 +7,7 @@ use crate::telemetry::{Gauges, Process};
 use crate::webhook::Standing;
 
 impl Api {
-    /// How it was a moment ago, or is.
+    /// How it is, by a look that began after this was asked.
     pub(super) async fn gauges(&self) -> Arc<Gauges> {
         self.gauges.get(self.look_at_gauges()).await
     }

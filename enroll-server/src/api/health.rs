@@ -15,7 +15,7 @@ pub struct Health {
 }
 
 impl Api {
-    /// How it was a moment ago, or is.
+    /// How it is, by a look that began after this was asked.
     pub(crate) async fn health(&self) -> Arc<Health> {
         self.health.get(self.look_at_health()).await
     }

@@ -22,11 +22,11 @@ mod log;
 mod ocsp;
 pub mod openapi;
 mod public;
-mod recent;
 mod renewals;
 mod rollover;
 pub mod routes;
 mod selected;
+mod shared_look;
 mod traced;
 
 use core::time::Duration;
@@ -61,7 +61,7 @@ use call::Refusal;
 pub(crate) use enroll::Peer;
 use error::Problem;
 pub use health::Health;
-pub use recent::Recent;
+pub use shared_look::SharedLook;
 
 /// Everything that answers.
 #[derive(Debug)]
@@ -106,10 +106,10 @@ pub struct Api {
     pub traces: Option<Traces>,
     /// What became of the spans of traces, where they are sent.
     pub spans: Option<Arc<SpanCounts>>,
-    /// The last look at whether it could issue.
-    pub health: Recent<Health>,
-    /// The last look at what the metrics say of now.
-    pub gauges: Recent<Gauges>,
+    /// Looks at whether it could issue, one for all who ask at once.
+    pub health: SharedLook<Health>,
+    /// Looks at what the metrics say of now, likewise.
+    pub gauges: SharedLook<Gauges>,
 }
 
 /// Where a request came from.

@@ -9,14 +9,13 @@ use shared::message::latest::{EnrollRequest, RenewRequest};
 use shared::{DeviceId, Reject};
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
-use super::tests::{Bench, Identity};
+use super::tests::{Bench, Identity, publisher};
 use super::{Issuance, Outcome, Recovered, signing};
 use crate::admin::Admin;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, IssuingKey, PreviousCa};
 use crate::failpoint::Hook;
 use crate::kit::{Device, Operational};
-use crate::revocation::Publisher;
 use crate::startup;
 use crate::store::{Action, CertificateState, DeviceState, NewRollover, Page, SignedBundle, copy_database};
 
@@ -68,6 +67,14 @@ async fn enroll(issuance: &Issuance, bench: &Bench, device: &Device) -> Outcome 
     issuance.enroll(&EnrollRequest::decode(&body).unwrap()).await.unwrap()
 }
 
+/// A server with a device that has a certificate.
+async fn with_a_device() -> (Bench, Device) {
+    let bench = Bench::new("").await;
+    let device = bench.device("SN-1").await;
+    enroll(&bench.issuance, &bench, &device).await;
+    (bench, device)
+}
+
 async fn renew(issuance: &Issuance, device: &DeviceId, identity: &Identity) -> Outcome {
     let body = Device::renew(device, &Operational::new().csr);
     issuance.renew(&RenewRequest::decode(&body).unwrap(), Some(&identity.0)).await.unwrap()
@@ -98,8 +105,7 @@ async fn a_new_ca_takes_over_and_the_old_one_keeps_its_certificates_and_its_list
     }
     assert_eq!(listed, [1, 0]);
 
-    let (store, crl) = (Arc::clone(store), config.crl.clone());
-    let mut publisher = Publisher::new(store, Arc::clone(issuance.in_office()), Arc::new(SystemClock), crl);
+    let mut publisher = publisher(&config, &issuance);
     assert!(publisher.publish_if_due().await.unwrap());
     assert!(!publisher.publish_if_due().await.unwrap(), "nothing changed");
     let out = publisher.subscribe().borrow().clone();
@@ -147,9 +153,7 @@ async fn an_intent_is_finished_by_the_ca_it_was_recorded_for() {
 /// a rollover is told of it.
 #[tokio::test]
 async fn a_device_that_waits_for_an_approval_counts_in_a_rollover() {
-    let bench = Bench::new("").await;
-    let device = bench.device("SN-1").await;
-    enroll(&bench.issuance, &bench, &device).await;
+    let (bench, _) = with_a_device().await;
     let (store, now) = (bench.issuance.store(), SystemClock.now());
     let new =
         NewRollover { plan: "{}".into(), issuer: [7; 32], bundle: None, detail: "a new issuing CA".into() };
@@ -166,9 +170,7 @@ async fn a_device_that_waits_for_an_approval_counts_in_a_rollover() {
 
 #[tokio::test]
 async fn a_trust_bundle_that_nobody_made_is_not_counted() {
-    let bench = Bench::new("").await;
-    let device = bench.device("SN-1").await;
-    enroll(&bench.issuance, &bench, &device).await;
+    let (bench, device) = with_a_device().await;
     let (store, now) = (bench.issuance.store(), SystemClock.now());
     let bundle = SignedBundle { number: 3, signed: vec![3] };
     assert!(store.add_trust_bundles(vec![bundle], now).await.unwrap());
@@ -181,19 +183,11 @@ async fn a_trust_bundle_that_nobody_made_is_not_counted() {
 /// What the older CA's list says is in no file but the one for brokers, and may be in no log: a suspension is not.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_old_database_takes_in_the_lists_of_all_cas() {
-    let bench = Bench::new("").await;
-    let device = bench.device("SN-1").await;
-    enroll(&bench.issuance, &bench, &device).await;
+    let (bench, device) = with_a_device().await;
     let config = rolled_over(&bench.config, true);
     let issuance = open(&config).await;
-    let publish = async |issuance: &Issuance| {
-        let (store, authorities) = (Arc::clone(issuance.store()), Arc::clone(issuance.in_office()));
-        let crl = config.crl.clone();
-        let mut publisher = Publisher::new(store, authorities, Arc::new(SystemClock), crl);
-        publisher.publish_if_due().await.unwrap();
-        publisher
-    };
-    let mut publisher = publish(&issuance).await;
+    let mut publisher = publisher(&config, &issuance);
+    publisher.publish_if_due().await.unwrap();
     let backup = config.files.store.with_extension("backup");
     copy_database(&config.files.store, &backup).unwrap();
     let admin = Admin::new(Arc::clone(issuance.store()), Arc::new(SystemClock));

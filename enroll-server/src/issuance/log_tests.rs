@@ -91,8 +91,6 @@ async fn whatever_was_signed_is_in_the_log() {
     assert_eq!(audit(&bench, None).await, (vec![], 0));
 }
 
-/// The planted defect: a byte of a full tile, which no leaf and no edge touches any more. Looking through the tiles is
-/// done after the start, in portions, and finds it all the same; then nothing is signed until it is put right.
 /// A database that was put back to an older state under a server that runs.
 #[tokio::test]
 async fn a_log_that_is_ahead_of_its_database_stops_signing() {
@@ -113,6 +111,8 @@ async fn a_log_that_is_ahead_of_its_database_stops_signing() {
     assert!(signing::stopped(store.as_ref()).await.unwrap().is_some());
 }
 
+/// The planted defect: a byte of a full tile, which no leaf and no edge touches any more. Looking through the tiles is
+/// done after the start, in portions, and finds it all the same; then nothing is signed until it is put right.
 #[tokio::test]
 async fn a_tile_that_changed_long_ago_is_found_after_the_start() {
     let bench = Bench::new("").await;

@@ -85,16 +85,8 @@ async fn a_key_out_of_reach_means_later_and_the_intent_stays() {
     assert!(matches!(outcome, Outcome::Granted(_)), "the same request goes through");
     // The other one is given up: to finish it would revoke what the device has.
     assert_eq!(issuance.recover().await.unwrap(), Recovered::default());
-    assert_eq!(
-        issuance
-            .store()
-            .revoked(issuance.authorities().active(), issuance.now())
-            .await
-            .unwrap()
-            .entries
-            .len(),
-        0
-    );
+    let active = issuance.authorities().active();
+    assert_eq!(issuance.store().revoked(active, issuance.now()).await.unwrap().entries.len(), 0);
     let mut states = states(&issuance, &device).await;
     states.sort_unstable();
     assert_eq!(states, [CertificateState::Issued, CertificateState::Voided]);
@@ -175,7 +167,7 @@ async fn a_server_that_runs_stops_signing_when_another_one_says_so() {
     let device = bench.device("SN-1").await;
     bench.enroll(&device).await.unwrap();
     let store = Arc::clone(bench.issuance.store());
-    super::signing::stop(store.as_ref(), "an older database".into()).await.unwrap();
+    super::signing::stop(store.as_ref(), "an older database".into(), bench.issuance.now()).await.unwrap();
     bench.clock.set(bench.issuance.now().after(core::time::Duration::from_secs(1)));
     assert_eq!(bench.enroll(&device).await.unwrap_err().reject(), Reject::SigningStopped);
     super::signing::go_on(store.as_ref()).await.unwrap();

@@ -18,9 +18,11 @@ pub(crate) async fn stopped(store: &dyn Store) -> Result<Option<String>, StoreEr
     Ok(store.note(NOTE).await?.filter(|why| !why.is_empty()))
 }
 
-/// From now on nothing is signed.
-pub(crate) async fn stop(store: &dyn Store, why: String) -> Result<(), StoreError> {
-    store.set_note(NOTE, why).await
+/// From now on nothing is signed, since an older database was put in place.
+pub(crate) async fn stop(store: &dyn Store, why: String, now: UnixTime) -> Result<(), StoreError> {
+    // First the note: whoever dies in between has not begun to sign.
+    store.set_note(NOTE, why.clone()).await?;
+    store.add_event(NewEvent::new(now, EventKind::DatabaseRestored, why), Duration::ZERO).await
 }
 
 /// An older database was found while the server runs. Only a start brings in again what was published, so this is said as
@@ -28,9 +30,7 @@ pub(crate) async fn stop(store: &dyn Store, why: String) -> Result<(), StoreErro
 pub(crate) async fn stop_for_older(store: &dyn Store, now: UnixTime) -> Result<(), StoreError> {
     if stopped(store).await?.is_none() {
         tracing::error!("{OLDER}");
-        stop(store, OLDER.to_owned()).await?;
-        let event = NewEvent::new(now, EventKind::DatabaseRestored, OLDER);
-        store.add_event(event, Duration::ZERO).await?;
+        stop(store, OLDER.to_owned(), now).await?;
     }
     Ok(())
 }

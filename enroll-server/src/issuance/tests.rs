@@ -17,6 +17,7 @@ use crate::clock::{Clock as _, SettableClock, SystemClock};
 use crate::config::Config;
 use crate::failpoint::Hook;
 use crate::kit::{Device, Maker, Operational, reference_values};
+use crate::revocation::Publisher;
 use crate::startup::{self, InitOptions};
 use crate::store::{Action, CertificateState, DeviceFilter, DeviceState, Page};
 
@@ -47,6 +48,12 @@ pub(crate) fn new_server(folder: &Path, policy: &str) -> Config {
         std::fs::write(config.files.policy_groups.join(format!("{group}.toml")), "").unwrap();
     }
     config
+}
+
+/// What publishes the lists of a server, by the system's clock.
+pub(crate) fn publisher(config: &Config, issuance: &Issuance) -> Publisher {
+    let (store, authorities) = (Arc::clone(issuance.store()), Arc::clone(issuance.in_office()));
+    Publisher::new(store, authorities, Arc::new(SystemClock), config.crl.clone())
 }
 
 impl Bench {

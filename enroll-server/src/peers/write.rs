@@ -46,8 +46,7 @@ pub fn write(folder: &Path, wanted: &[ConfigFile], owner: Option<Owner>) -> Resu
             continue;
         }
         let mode = if file.secret { 0o600 } else { 0o644 };
-        let give = |path: &Path| owner.map_or(Ok(()), |owner| owner.take(path));
-        files::replace_with(&path, file.content.as_bytes(), mode, give).map_err(unwritable)?;
+        files::replace_for(&path, file.content.as_bytes(), mode, owner).map_err(unwritable)?;
         written.push(file.name.clone());
     }
     Ok(written)

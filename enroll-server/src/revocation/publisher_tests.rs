@@ -1,17 +1,16 @@
-//! What becomes of a list when the disk, or the operator's command, does not do its part.
+//! What becomes of a list when the operator's command does not do its part, or the database forgets.
 
 use std::sync::Arc;
 
+use ca::crl::Reason;
 use tokio::time::Instant;
 
-use ca::crl::Reason;
-
-use super::{PublishError, Publisher};
+use super::PublishError;
 use crate::audit::EventKind;
 use crate::clock::{Clock, SystemClock};
 use crate::failpoint::Hook;
 use crate::issuance::signing;
-use crate::issuance::tests::{Bench, new_server};
+use crate::issuance::tests::{Bench, new_server, publisher};
 use crate::startup;
 use crate::store::{Action, EventQuery};
 
@@ -25,8 +24,7 @@ async fn a_hook_that_failed_is_run_again_and_one_that_did_its_work_is_not() {
     config.crl.hook = vec!["/bin/sh".into(), "-c".into(), script];
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let issuance = startup::open(&config, &clock, Hook::default()).await.unwrap().issuance;
-    let (store, authorities) = (Arc::clone(issuance.store()), Arc::clone(issuance.in_office()));
-    let mut publisher = Publisher::new(store, authorities, clock, config.crl.clone());
+    let mut publisher = publisher(&config, &issuance);
 
     assert!(publisher.publish_if_due().await.unwrap(), "the list is out all the same");
     let times = || std::fs::read_to_string(&told).unwrap_or_default().lines().count();
@@ -48,9 +46,7 @@ async fn an_older_database_under_a_server_that_runs_stops_signing_and_takes_noth
     let device = bench.device("SN-1").await;
     bench.enroll(&device).await.unwrap();
     bench.admin.act_on(&device.id, Action::Revoke(Reason::KeyCompromise)).await.unwrap();
-    let (store, authorities) = (Arc::clone(bench.issuance.store()), Arc::clone(bench.issuance.in_office()));
-    let clock: Arc<dyn Clock> = Arc::new(bench.clock.clone());
-    let mut publisher = Publisher::new(store, authorities, clock, bench.config.crl.clone());
+    let mut publisher = publisher(&bench.config, &bench.issuance);
     publisher.publish_if_due().await.unwrap();
     let out = publisher.subscribe();
     let before = out.borrow().clone();

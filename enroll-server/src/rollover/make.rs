@@ -24,6 +24,7 @@ use crate::files;
 use crate::issuance::sha256;
 use crate::startup::{LoadError, ca_certificate, open_key, passphrase};
 use crate::store::{NewRollover, Store, StoreError};
+use crate::tls_files::Owner;
 
 /// Where the new CA comes from.
 #[derive(Clone, Debug)]
@@ -409,7 +410,7 @@ fn write(
     });
     let moved = written.and_then(|()| {
         files::crash_point();
-        files::give_to_owner_of(home, &workshop)
+        give(home, &workshop)
             .and_then(|()| files::sync_folder(&workshop.join(".")))
             .and_then(|()| fs::rename(&workshop, folder))
             .and_then(|()| files::sync_folder(folder))
@@ -419,4 +420,15 @@ fn write(
         let _removed = fs::remove_dir_all(&workshop).is_ok();
     }
     moved
+}
+
+/// Gives the new folder `made` with its files, and the folder `home` that it is in, to whom the server's folder belongs: that of
+/// `home`. Does nothing where this is not root, or the folder is root's.
+fn give(home: &Path, made: &Path) -> io::Result<()> {
+    let Some(owner) = Owner::of_folder(home)? else { return Ok(()) };
+    for entry in fs::read_dir(made)? {
+        owner.take(&entry?.path())?;
+    }
+    owner.take(made)?;
+    owner.take(home)
 }

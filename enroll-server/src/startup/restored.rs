@@ -5,7 +5,7 @@
 //! number of the revocation list. Both are in the database before they are in a file.
 
 use core::cmp::Reverse;
-use std::fs;
+use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -15,12 +15,12 @@ use shared::UnixTime;
 use transparency::Checkpoint;
 use x509_parser::prelude::{CertificateRevocationList, FromDer as _, X509Certificate};
 
-use super::load::LoadError;
-use crate::audit::{EventKind, LostRows};
+use super::load::{self, LoadError};
+use crate::audit::LostRows;
 use crate::authorities::{Authorities, Authority};
 use crate::config::Config;
 use crate::issuance::{sha256, signing};
-use crate::store::{Missed, MissedList, MissedLog, NewEvent, Revocation, Store};
+use crate::store::{Missed, MissedList, MissedLog, Revocation, Store};
 use crate::transparency_log::audit::{self, AuditError, Finding};
 use crate::transparency_log::{Folder, LogKey, Source};
 
@@ -72,12 +72,8 @@ pub(super) async fn look(
         text =
             format!("{text}; {} entries of the lists are of certificates that nobody knows", caught.unknown);
     }
-    // First the note: whoever dies in between has not begun to sign.
-    signing::stop(store.as_ref(), text.clone()).await?;
     tracing::error!("{text}; nothing is signed until an operator has decided: enroll-server audit accept");
-    store
-        .add_event(NewEvent::new(now, EventKind::DatabaseRestored, text), core::time::Duration::ZERO)
-        .await?;
+    signing::stop(store.as_ref(), text, now).await?;
     Ok(())
 }
 
@@ -121,11 +117,11 @@ fn published_lists(config: &Config, authorities: &Authorities) -> Result<Vec<Mis
     Ok(lists)
 }
 
+/// A file that need not be there.
 fn read(path: &Path) -> Result<Option<Vec<u8>>, LoadError> {
-    match fs::read(path) {
-        Ok(bytes) => Ok(Some(bytes)),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(source) => Err(LoadError::Unreadable { path: path.to_owned(), source }),
+    match load::read(path) {
+        Err(LoadError::Unreadable { source, .. }) if source.kind() == ErrorKind::NotFound => Ok(None),
+        found => found.map(Some),
     }
 }
 

@@ -13,7 +13,7 @@ use super::load::LoadError;
 use super::open::{Opened, keeper, open, publisher};
 use crate::admin::Admin;
 use crate::admission::Gate;
-use crate::api::{self, Api, Recent};
+use crate::api::{self, Api, SharedLook};
 use crate::audit::{ADMIN_TOKEN, Actor, Refusals, Repeated};
 use crate::brokers::Brokers;
 use crate::clock::Clock;
@@ -200,8 +200,8 @@ impl Server {
             webhooks: config.webhooks,
             log,
             log_status,
-            health: Recent::default(),
-            gauges: Recent::default(),
+            health: SharedLook::default(),
+            gauges: SharedLook::default(),
         });
         let bound = Bound {
             https: https.1,

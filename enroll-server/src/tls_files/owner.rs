@@ -1,6 +1,8 @@
 //! To whom a file is given: a user and a group, by number or by name.
 
+use std::fs::File;
 use std::io;
+use std::os::unix::fs::{MetadataExt as _, fchown, lchown};
 use std::path::Path;
 
 /// A user and a group.
@@ -31,9 +33,26 @@ impl Owner {
         Ok(Self { uid, gid })
     }
 
-    /// Gives it the file.
+    /// To whom the folder of `path` belongs, where this is root and the folder somebody else's: root would make files there that
+    /// their server cannot read.
+    pub(crate) fn of_folder(path: &Path) -> io::Result<Option<Self>> {
+        if !rustix::process::geteuid().is_root() {
+            return Ok(None);
+        }
+        let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        let metadata = std::fs::metadata(folder.unwrap_or_else(|| Path::new(".")))?;
+        let owner = Self { uid: metadata.uid(), gid: metadata.gid() };
+        Ok(Some(owner).filter(|owner| owner.uid != 0))
+    }
+
+    /// Gives it what is at `path`, and not what a symbolic link there leads to.
     pub(crate) fn take(self, path: &Path) -> io::Result<()> {
-        std::os::unix::fs::chown(path, Some(self.uid), Some(self.gid))
+        lchown(path, Some(self.uid), Some(self.gid))
+    }
+
+    /// Gives it the file.
+    pub(crate) fn take_open(self, file: &File) -> io::Result<()> {
+        fchown(file, Some(self.uid), Some(self.gid))
     }
 }
 

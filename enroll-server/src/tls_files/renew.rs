@@ -167,9 +167,7 @@ fn leaf(path: &Path) -> Result<Option<Vec<u8>>, TlsFileError> {
 }
 
 fn replace(files: &Files, chain: &[u8]) -> io::Result<()> {
-    let path = &files.certificate;
-    let Some(owner) = files.owner else { return files::replace(path, chain, 0o644) };
-    files::replace_with(path, chain, 0o644, |temporary| owner.take(temporary))
+    files::replace_for(&files.certificate, chain, 0o644, files.owner)
 }
 
 fn remove(path: &Path) -> io::Result<()> {

@@ -80,7 +80,7 @@ async fn enroll(config: &Config, control: Arc<Control>) -> Result<Exit, StartErr
 }
 
 async fn status(config: &Config, json: bool) -> Result<Exit, StartError> {
-    let Some((dir, _)) = StateDir::look(&config.state_dir)? else {
+    let Some(dir) = StateDir::look(&config.state_dir)? else {
         failure(&format!("there is no state directory {}", config.state_dir.display()));
         return Ok(Exit::NotEnrolled);
     };

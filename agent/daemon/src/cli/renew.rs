@@ -58,7 +58,6 @@ impl Report {
 
 /// Carries the command out.
 pub(super) async fn renew(config: &Config, control: Arc<Control>, how: How) -> Result<Exit, StartError> {
-    let found = StateDir::look(&config.state_dir)?;
     if !how.force
         && let Some(identity) = not_due(&startup::status(config).await?)
     {
@@ -70,8 +69,8 @@ pub(super) async fn renew(config: &Config, control: Arc<Control>, how: How) -> R
         );
         return tell(how, &Report::of("not-due", Some(&identity)), &text, Exit::Done);
     }
-    let answer = match &found {
-        Some((dir, _)) => ask(dir, Question::Renew).await.map_err(StartError::Control)?,
+    let answer = match StateDir::look(&config.state_dir)? {
+        Some(dir) => ask(&dir, Question::Renew).await.map_err(StartError::Control)?,
         None => None,
     };
     match answer {

@@ -66,7 +66,7 @@ impl Device {
         // Without a state directory nothing was enrolled; trust is what was provisioned.
         let found = StateDir::look(&config.state_dir).map_err(|error| Box::new(of_state_dir(&error)))?;
         let path = config.state_dir.display().to_string();
-        let Some((dir, _)) = found else {
+        let Some(dir) = found else {
             self.anchors = doctor::files::bundle_anchors(provision.trust_bundle());
             report.pass(Step::Files, format!("provisioned: {} trusted CAs", self.anchors.len()));
             return Err(not_enrolled(&path, "no state directory"));

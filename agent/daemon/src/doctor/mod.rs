@@ -88,7 +88,7 @@ async fn leave_out(config: &Config, wishes: &Wishes) -> Option<String> {
     if wishes.login {
         return None;
     }
-    let dir = StateDir::look(&config.state_dir).ok().flatten()?.0;
+    let dir = StateDir::look(&config.state_dir).ok().flatten()?;
     let Ok(Some(Answer::Status(running))) = ask(&dir, Question::Status).await else { return None };
     let state =
         if running.connected { "is logged in at the broker" } else { "is not logged in at the broker" };

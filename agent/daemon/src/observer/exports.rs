@@ -37,8 +37,10 @@ struct Inner {
 /// What became of an export.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Outcome {
-    /// The files say what is known.
-    InLine { changed: bool },
+    /// The files say what is known, or there is nothing to say.
+    Unchanged,
+    /// They say it now.
+    Changed,
     /// They are the old ones.
     Failed,
 }
@@ -54,7 +56,7 @@ impl Exports {
         let mut storage = lock(&self.inner).storage.clone();
         let known = Known::read(&mut storage, provisioned_trust).await;
         lock(&self.inner).known = known;
-        if self.export() == (Outcome::InLine { changed: true }) {
+        if self.export() == Outcome::Changed {
             self.hooks.changed(Change::Renewed);
         }
     }
@@ -104,8 +106,8 @@ async fn again(exports: Arc<Mutex<Inner>>, hooks: Hooks) {
     loop {
         tokio::time::sleep(wait).await;
         match lock(&exports).export() {
-            Outcome::InLine { changed: true } => return hooks.changed(Change::Renewed),
-            Outcome::InLine { changed: false } => return,
+            Outcome::Changed => return hooks.changed(Change::Renewed),
+            Outcome::Unchanged => return,
             Outcome::Failed => wait = (wait * 2).min(MOST),
         }
     }
@@ -114,21 +116,20 @@ async fn again(exports: Arc<Mutex<Inner>>, hooks: Hooks) {
 impl Inner {
     fn export(&mut self) -> Outcome {
         let (Some(exporter), Some((slot, chain))) = (&self.exporter, &self.known.identity) else {
-            return Outcome::InLine { changed: false };
+            return Outcome::Unchanged;
         };
         if self.known.anchors.is_empty() {
-            return Outcome::InLine { changed: false };
+            return Outcome::Unchanged;
         }
         let Some(key) = read_key(&mut self.storage, *slot) else {
             tracing::error!("the key of the identity in use could not be read for the export");
             return Outcome::Failed;
         };
         match exporter.put(&Identity { key: &key, chain, anchors: &self.known.anchors }) {
-            Ok(changed) => {
-                if changed {
-                    tracing::info!(directory = %exporter.directory().display(), "files exported");
-                }
-                Outcome::InLine { changed }
+            Ok(false) => Outcome::Unchanged,
+            Ok(true) => {
+                tracing::info!(directory = %exporter.directory().display(), "files exported");
+                Outcome::Changed
             }
             Err(error) => {
                 let cause = core::error::Error::source(&error).map(ToString::to_string);

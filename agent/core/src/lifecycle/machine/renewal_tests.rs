@@ -22,17 +22,18 @@ fn in_service(evidence_lasts: bool) -> Machine {
     started(evidence_lasts, now(Duration::ZERO))
 }
 
+/// Of a certificate of 90 days.
+fn dates(order: u64) -> Dates {
+    let (not_after, renew_at) = (START.after(DAY * 90), START.after(DAY * 65));
+    Dates { not_before: START, not_after, renew_at, order }
+}
+
 fn started(evidence_lasts: bool, at: Now) -> Machine {
     let mut state = State::blank(START);
     state.request(Asked::bare_renewal());
     state.issued();
     state.accept(&BrokerAccepted::for_test(Slot::A));
-    let dates = Dates {
-        not_before: START,
-        not_after: START.after(DAY * 90),
-        renew_at: START.after(DAY * 65),
-        order: 1,
-    };
+    let dates = dates(1);
     let records =
         Inspection { state, dates: [Some(dates), None], leftovers: false, repaired: false, changed: false };
     let pace = Pace { check_in: Duration::ZERO, trust_check: Duration::ZERO, ..Pace::DEFAULT };
@@ -150,12 +151,7 @@ fn evidence_is_given_where_the_policy_wants_it() {
     assert!(matches!(machine.next_action(&at), Action::Request { purpose: Purpose::Renew, .. }));
     assert_eq!(machine.state().asked().and_then(|asked| asked.evidence()), Some((nonce, kind)));
 
-    let dates = Dates {
-        not_before: START,
-        not_after: START.after(DAY * 90),
-        renew_at: START.after(DAY * 65),
-        order: 2,
-    };
+    let dates = dates(2);
     let answer = Verdict::Issued { dates };
     machine.handle(Event::Answered { errand: Errand::Identity, server_time: START, answer, validity }, at, 0);
     assert!(!machine.evidence_asked);

@@ -7,9 +7,9 @@ use tokio::time::Instant;
 
 /// The last look, and when it began.
 #[derive(Debug)]
-pub struct Recent<T>(Mutex<Option<(Instant, Arc<T>)>>);
+pub struct SharedLook<T>(Mutex<Option<(Instant, Arc<T>)>>);
 
-impl<T> Recent<T> {
+impl<T> SharedLook<T> {
     /// What `look` sees, or what somebody else saw in a look that began after this was asked: whoever asks during a look waits
     /// for the next one, which is for all of them.
     pub(super) async fn get(&self, look: impl Future<Output = T>) -> Arc<T> {
@@ -27,7 +27,7 @@ impl<T> Recent<T> {
     }
 }
 
-impl<T> Default for Recent<T> {
+impl<T> Default for SharedLook<T> {
     fn default() -> Self {
         Self(Mutex::new(None))
     }
@@ -35,20 +35,20 @@ impl<T> Default for Recent<T> {
 
 #[cfg(test)]
 mod tests {
-    use super::Recent;
+    use super::SharedLook;
     use core::cell::Cell;
     use core::time::Duration;
 
     #[tokio::test(start_paused = true)]
     async fn many_who_ask_at_once_are_two_looks_and_nobody_gets_an_old_one() {
-        let (recent, looks) = (Recent::default(), Cell::new(0));
+        let (shared, looks) = (SharedLook::default(), Cell::new(0));
         let ask = async || {
             let look = async {
                 looks.set(looks.get() + 1);
                 tokio::time::sleep(Duration::from_secs(1)).await;
                 looks.get()
             };
-            *recent.get(look).await
+            *shared.get(look).await
         };
         let later = async || {
             tokio::time::sleep(Duration::from_millis(500)).await;
