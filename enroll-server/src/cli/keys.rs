@@ -54,19 +54,20 @@ async fn create(
     out: Option<&Path>,
     output: &Output,
 ) -> Result<(), Failure> {
-    let made = admin.create_key(request, wrapping).await?;
+    let made = admin.make_key(request, wrapping)?;
     let credential = &made.credential;
     let of = match credential.kind {
         CredentialKind::GroupKey => format!("the key {} of group {}", credential.id, credential.name),
         _ => format!("the key {} of device {}", credential.id, credential.name),
     };
-    let mut value = serde_json::to_value(credential).unwrap_or_default();
-    let given = give(&made.text, out, &mut value, &of, output);
-    if given.is_err() {
-        // Nobody has seen it: it must not stay good.
-        admin.revoke_credential(&credential.id, KINDS).await?;
+    // Whoever is to have it holds it first: a key that nobody could write down would override the group's for nothing.
+    if let Some(path) = out {
+        write(&made.text, path)?;
     }
-    given
+    // Where the store fails it may have kept the key all the same: the file stays.
+    admin.add_key(&made).await?;
+    show(&made.text, out, serde_json::to_value(credential).unwrap_or_default(), &of, output);
+    Ok(())
 }
 
 fn make_derived(file: &Path, device: &DeviceId, out: Option<&Path>, output: &Output) -> Result<(), Failure> {
@@ -76,33 +77,32 @@ fn make_derived(file: &Path, device: &DeviceId, out: Option<&Path>, output: &Out
     let key = KeyText::new(Scope::Device, *group.kid(), *derive(group.key(), device));
     let mut text = Zeroizing::new(String::with_capacity(LENGTH));
     text.extend(key.characters());
-    let mut value = json!({ "device": device.as_str() });
-    give(&text, out, &mut value, &format!("the key of {device}, derived from its group's"), output)
+    if let Some(path) = out {
+        write(&text, path)?;
+    }
+    let what = format!("the key of {device}, derived from its group's");
+    show(&text, out, json!({ "device": device.as_str() }), &what, output);
+    Ok(())
 }
 
-/// Writes a key to its file, or shows it.
-fn give(
-    text: &str,
-    out: Option<&Path>,
-    value: &mut serde_json::Value,
-    what: &str,
-    output: &Output,
-) -> Result<(), Failure> {
+fn write(text: &str, path: &Path) -> Result<(), Failure> {
+    let line = Zeroizing::new(format!("{text}\n"));
+    let unwritable = |source| Failure::Unwritable { path: path.to_owned(), source };
+    files::create_whole(path, line.as_bytes(), 0o600).map_err(unwritable)
+}
+
+/// Shows a key, or the file that holds it.
+fn show(text: &str, out: Option<&Path>, mut value: serde_json::Value, what: &str, output: &Output) {
     if let Some(fields) = value.as_object_mut() {
         match out {
             Some(path) => fields.insert("file".to_owned(), json!(path)),
             None => fields.insert("key".to_owned(), json!(text)),
         };
     }
-    let Some(path) = out else {
-        output.result(value, || format!("{text}\nThis is {what}. It is not shown again."));
-        return Ok(());
-    };
-    let line = Zeroizing::new(format!("{text}\n"));
-    let unwritable = |source| Failure::Unwritable { path: path.to_owned(), source };
-    files::create(path, line.as_bytes(), 0o600).map_err(unwritable)?;
-    output.result(value, || format!("{} holds {what}.", path.display()));
-    Ok(())
+    output.result(&value, || match out {
+        Some(path) => format!("{} holds {what}.", path.display()),
+        None => format!("{text}\nThis is {what}. It is not shown again."),
+    });
 }
 
 fn list(keys: &[Credential], output: &Output) {

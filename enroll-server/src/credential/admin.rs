@@ -49,12 +49,13 @@ pub struct BatchRequest {
     pub lifetime: Option<Duration>,
 }
 
-/// A new key.
+/// A new key. Good for nothing until it is [added](Admin::add_key).
 pub struct NewKey {
     /// What a list shows of it.
     pub credential: Credential,
     /// Its text, as [`shared::keytext`] describes it: the secret, shown once.
     pub text: Zeroizing<String>,
+    wrapped: Vec<u8>,
 }
 
 impl fmt::Debug for NewKey {
@@ -64,16 +65,11 @@ impl fmt::Debug for NewKey {
 }
 
 impl Admin {
-    /// Makes a symmetric key and keeps it under `wrapping`. A key for one device overrides that of its group, for
-    /// good: the group's does not count for this device any more, even when its own is revoked.
+    /// Makes a symmetric key, to be kept under `wrapping`.
     ///
     /// # Errors
-    /// Where the random generator or the store fails.
-    pub async fn create_key(
-        &self,
-        request: KeyRequest,
-        wrapping: &WrappingKey,
-    ) -> Result<NewKey, AdminError> {
+    /// Where the random generator fails.
+    pub fn make_key(&self, request: KeyRequest, wrapping: &WrappingKey) -> Result<NewKey, AdminError> {
         let random = |bytes: &mut [u8]| SystemRandom::new().fill(bytes).map_err(|_| AdminError::Random);
         let (mut kid, mut key) = ([0; shared::cose::KID], Zeroizing::new([0; keytext::KEY]));
         random(&mut kid)?;
@@ -103,12 +99,20 @@ impl Admin {
             used: 0,
         };
         let wrapped = wrapping.wrap(key.as_slice(), &credential.place()).ok_or(AdminError::Random)?;
-        let secret = Some(wrapped);
-        let new = NewCredential { credential: credential.clone(), secret, certificate: None };
-        self.store().add_credential(new).await?;
         let mut text = Zeroizing::new(String::with_capacity(keytext::LENGTH));
         text.extend(KeyText::new(scope, kid, *key).characters());
-        Ok(NewKey { credential, text })
+        Ok(NewKey { credential, text, wrapped })
+    }
+
+    /// Adds a key, which is good from now on. Whoever is to have it should hold it before: a key for one device overrides
+    /// that of its group, for good; the group's does not count for this device any more, even when its own is revoked.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn add_key(&self, key: &NewKey) -> Result<(), AdminError> {
+        let (credential, secret) = (key.credential.clone(), Some(key.wrapped.clone()));
+        self.store().add_credential(NewCredential { credential, secret, certificate: None }).await?;
+        Ok(())
     }
 
     /// Adds a batch by the certificate in `pem`: that of the CA that issued its claim certificates, or the claim

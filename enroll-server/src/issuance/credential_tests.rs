@@ -37,7 +37,9 @@ fn for_device(device: &str) -> KeyRequest {
 impl Bench {
     async fn key(&self, request: KeyRequest) -> NewKey {
         let wrapping = WrappingKey::load_or_create(&self.config.files.credential_key).unwrap();
-        self.admin.create_key(request, &wrapping).await.unwrap()
+        let made = self.admin.make_key(request, &wrapping).unwrap();
+        self.admin.add_key(&made).await.unwrap();
+        made
     }
 
     /// The body of an enrollment by the key in `text`; a group's is derived from first.
