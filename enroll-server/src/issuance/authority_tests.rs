@@ -178,6 +178,10 @@ async fn a_trust_bundle_that_nobody_made_is_not_counted() {
         store.confirm_trust(&device.id, said, None, now).await.unwrap();
         assert_eq!(store.spread(now).await.unwrap().trust, [(counted, 1)], "{said}");
     }
+    // A request that waits takes nothing away from what the device has.
+    let raw = rusqlite::Connection::open(&bench.config.files.store).unwrap();
+    raw.execute("UPDATE devices SET state = 'held'", []).unwrap();
+    assert_eq!(store.spread(now).await.unwrap().trust, [(Some(3), 1)]);
 }
 
 /// What the older CA's list says is in no file but the one for brokers, and may be in no log: a suspension is not.

@@ -253,6 +253,28 @@ async fn a_quota_bounds_the_devices_of_a_group_and_not_their_renewals() {
     site.enroll(&devices[2]).await;
 }
 
+#[tokio::test]
+async fn a_device_that_waits_with_a_certificate_keeps_its_place_in_the_quota() {
+    let site = Site::with(|config| {
+        let small = "[enrollment]\nquota = 2\nsecond = \"hold\"\n";
+        fs::write(config.files.policy_groups.join("small.toml"), small).unwrap();
+    })
+    .await;
+    let mut devices = Vec::new();
+    for number in 1..=3 {
+        devices.push(device_in(&site, &format!("SN-{number}"), "small").await);
+    }
+    site.enroll(&devices[0]).await;
+    site.enroll(&devices[1]).await;
+    let request = devices[0].enroll(site.nonce(&devices[0].id).await, &Operational::new().csr);
+    assert_eq!(site.tls().post(endpoint::ENROLL, &request).await.status, 202);
+    assert_refused(&site.try_enroll(&devices[2]).await.0, Reject::QuotaReached);
+    // Which is its own: it is not asked for a second one.
+    site.admin().act_on(&devices[0].id, enroll_server::store::Action::Approve).await.unwrap();
+    assert_eq!(site.tls().post(endpoint::ENROLL, &request).await.status, 200);
+    assert_refused(&site.try_enroll(&devices[2]).await.0, Reject::QuotaReached);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_quota_holds_when_all_come_at_once() {
     let site = Site::with(|config| {

@@ -254,17 +254,6 @@ pub(super) fn groups(c: &Connection) -> Result<Vec<(String, u64)>, StoreError> {
     query.query_map(params![], |row| Ok((row.get("device_group")?, unsigned(row, "number")?)))
 }
 
-/// How many devices of a group hold an identity or are about to; counts no further than `most`.
-pub(super) fn enrolled(c: &Connection, group: &GroupName, most: u32) -> Result<u32, StoreError> {
-    let sql = "SELECT count(*) FROM (SELECT device FROM devices WHERE device_group = ?1 \
-               AND state IN ('enrolled', 'suspended') \
-               UNION ALL SELECT DISTINCT d.device FROM devices d JOIN certificates c ON c.device = d.device \
-               WHERE c.state = 'intent' AND d.device_group = ?1 AND d.state NOT IN ('enrolled', 'suspended') LIMIT ?2) \
-               AS holders";
-    let count: i64 = c.prepare_cached(sql)?.query_row(params![group.as_str(), most], |row| row.get(0))?;
-    u32::try_from(count).map_err(|_| StoreError::Damaged { field: "count" })
-}
-
 #[cfg(test)]
 mod tests {
     use super::rules;

@@ -56,8 +56,9 @@ pub(super) fn wanted_renewals(c: &Connection) -> Result<WantedCounts, StoreError
 }
 
 pub(super) fn spread(c: &Connection, now: UnixTime) -> Result<Spread, StoreError> {
+    // Who waits for an operator and has confirmed none counts as one that has no certificate yet, as nearly all of them.
     let sql = "SELECT whose, CAST(sum(number) AS BIGINT) AS number FROM counts \
-               WHERE kind = 'device' AND state IN ('enrolled', 'suspended') \
+               WHERE kind = 'device' AND (state IN ('enrolled', 'suspended') OR (state = 'held' AND whose <> -1)) \
                GROUP BY whose HAVING sum(number) > 0 ORDER BY whose";
     let mut query = c.prepare_cached(sql)?;
     let trust = query.query_map(params![], |row| Ok((bundle(row)?, unsigned(row, "number")?)))?;

@@ -162,7 +162,8 @@ fn counted(c: &Connection) -> All {
     });
     let untold = wanted.iter().filter(|(untold, _)| *untold).map(|(_, number)| number).sum();
     let wanted = WantedCounts { wanted: wanted.iter().map(|(_, number)| number).sum(), untold };
-    let sql = "SELECT trust_number, count(*) FROM devices WHERE state IN ('enrolled', 'suspended') GROUP BY 1 \
+    let sql = "SELECT trust_number, count(*) FROM devices WHERE state IN ('enrolled', 'suspended') \
+         OR (state = 'held' AND trust_number IS NOT NULL) GROUP BY 1 \
          ORDER BY coalesce(trust_number, -1)";
     let trust = rows(c, sql, |row| row.get::<_, Option<i64>>(0).unwrap().map(|n| u64::try_from(n).unwrap()));
     let sql = format!(

@@ -4,35 +4,19 @@ use ca::Serial;
 use shared::message::latest::Nonce;
 
 use super::convert::{certificate_state, serial};
-use super::{appraisals, credentials, read, tokens};
+use super::{credentials, quota, read, tokens};
 use crate::authorization::{Authorized, CredentialFacts, Facts};
 use crate::issuance::sha256;
 use crate::store::database::{Connection, params};
-use crate::store::{Binding, DeviceState, StoreError};
+use crate::store::{Binding, StoreError};
 
-/// The quota of the policy, where the request would take a place of it: who has an identity already takes no more
-/// room with another one.
-pub(super) fn quota(c: &Connection, request: &Authorized) -> Result<Option<u32>, StoreError> {
-    let Some(quota) = request.appraised().quota().filter(|_| !request.appraised().is_renewal()) else {
-        return Ok(None);
-    };
-    let state = read::device(c, request.device())?.map(|device| device.state);
-    Ok(Some(quota).filter(|_| state != Some(DeviceState::Enrolled)))
-}
-
-/// Whether the quota leaves no room for one more device of the group.
-fn group_is_full(c: &Connection, request: &Authorized) -> Result<bool, StoreError> {
-    match quota(c, request)? {
-        Some(quota) => Ok(appraisals::enrolled(c, &request.basis().group, quota)? >= quota),
-        None => Ok(false),
-    }
-}
-
-/// Nothing is equal to NULL.
+/// Nothing is equal to NULL. No list of states: SQLite would make a table of it.
 pub(super) const ELSEWHERE: &str = "SELECT EXISTS (SELECT 1 FROM certificates WHERE key_sha256 = ?1), \
     EXISTS (SELECT 1 FROM certificates WHERE nonce = ?2), \
     EXISTS (SELECT 1 FROM devices WHERE idevid_sha256 = ?3 AND device <> ?4), \
-    EXISTS (SELECT 1 FROM certificates WHERE device = ?4 AND state IN ('intent', 'issued', 'revoked'))";
+    EXISTS (SELECT 1 FROM certificates WHERE device = ?4 AND state = 'intent') \
+    OR EXISTS (SELECT 1 FROM certificates WHERE device = ?4 AND state = 'issued') \
+    OR EXISTS (SELECT 1 FROM certificates WHERE device = ?4 AND state = 'revoked')";
 
 /// All facts.
 pub(super) fn facts(c: &Connection, request: &Authorized) -> Result<Facts, StoreError> {
@@ -71,7 +55,7 @@ pub(super) fn facts(c: &Connection, request: &Authorized) -> Result<Facts, Store
         nonce_used,
         idevid_elsewhere,
         token_is_good,
-        group_is_full: group_is_full(c, request)?,
+        group_is_full: quota::is_full(c, request)?,
         credential: match request.appraised().credential() {
             Some(id) => credentials::facts(c, id, request.device(), basis.now)?,
             None => CredentialFacts::NONE,

@@ -9,8 +9,8 @@ use shared::message::latest::EvidenceKind;
 use shared::{DeviceId, UnixTime};
 
 use super::convert::{device as device_column, secs, serial, validity};
-use super::facts::{bound, facts, quota};
-use super::{actions, appraisals, credentials, crl, events, issuers, profiles, rollovers, tokens};
+use super::facts::{bound, facts};
+use super::{actions, appraisals, credentials, crl, events, issuers, profiles, quota, rollovers, tokens};
 use crate::audit::changes::LastClaims;
 use crate::audit::{Actor, EventKind};
 use crate::authorization::{Authorized, Decision, decide};
@@ -29,7 +29,7 @@ pub(super) fn record(
 ) -> Result<RecordOutcome, StoreError> {
     match decide(request, &facts(c, request)?) {
         Decision::Record => {
-            let quota = quota(c, request)?;
+            let wanted = quota::wanted(c, request)?;
             note_device(c, request, !request.appraised().is_renewal())?;
             note_trust(c, request)?;
             let partition = insert(c, request, CertificateState::Intent, partitioning)?;
@@ -38,7 +38,7 @@ pub(super) fn record(
                 events::accepted(c, &observed)?;
             }
             note_appraisal(c, request, Ruled::Accepted, limits)?;
-            note_quota(c, request, quota)?;
+            note_quota(c, request, wanted)?;
             Ok(RecordOutcome::Open(as_inserted(request, partition)))
         }
         Decision::Hold => {
@@ -54,14 +54,14 @@ pub(super) fn record(
             Ok(RecordOutcome::Held)
         }
         Decision::Release(serial) => {
-            let quota = quota(c, request)?;
+            let wanted = quota::wanted(c, request)?;
             release(c, request, serial, partitioning)?;
             note_trust(c, request)?;
             if let Some(observed) = observed(request) {
                 events::accepted(c, &observed)?;
             }
             note_appraisal(c, request, Ruled::Accepted, limits)?;
-            note_quota(c, request, quota)?;
+            note_quota(c, request, wanted)?;
             recorded(c, serial, Some(&request.basis().profile)).map(RecordOutcome::Open)
         }
         Decision::Known(serial, CertificateState::Issued) => {
@@ -97,10 +97,10 @@ fn note_appraisal(
 }
 
 /// Says in the audit trail that this request took the last place.
-fn note_quota(c: &Connection, request: &Authorized, quota: Option<u32>) -> Result<(), StoreError> {
-    let Some(quota) = quota else { return Ok(()) };
+fn note_quota(c: &Connection, request: &Authorized, wanted: Option<u32>) -> Result<(), StoreError> {
+    let Some(quota) = wanted else { return Ok(()) };
     let group = &request.basis().group;
-    if appraisals::enrolled(c, group, quota)? < quota {
+    if quota::taken(c, group, quota)? < quota {
         return Ok(());
     }
     let detail =

@@ -27,6 +27,7 @@ mod missed;
 mod outbox;
 mod outlook;
 mod profiles;
+mod quota;
 mod read;
 mod reader;
 mod reference_plan;

@@ -1,0 +1,48 @@
+//! The places that a policy's quota leaves to the devices of a group.
+
+use appraisal::GroupName;
+use shared::DeviceId;
+
+use crate::authorization::Authorized;
+use crate::store::StoreError;
+use crate::store::database::{Connection, params};
+
+/// The quota of the policy, where the request would take a place of it: who has an identity already takes no more
+/// room with another one.
+pub(super) fn wanted(c: &Connection, request: &Authorized) -> Result<Option<u32>, StoreError> {
+    let Some(quota) = request.appraised().quota().filter(|_| !request.appraised().is_renewal()) else {
+        return Ok(None);
+    };
+    Ok(if has_place(c, request.device())? { None } else { Some(quota) })
+}
+
+/// Whether the quota leaves no room for one more device of the group.
+pub(super) fn is_full(c: &Connection, request: &Authorized) -> Result<bool, StoreError> {
+    match wanted(c, request)? {
+        Some(quota) => Ok(taken(c, &request.basis().group, quota)? >= quota),
+        None => Ok(false),
+    }
+}
+
+/// A device that has a certificate keeps its place while a request of its waits for an operator.
+const HELD: &str = "devices.state = 'held' AND EXISTS \
+    (SELECT 1 FROM certificates live WHERE live.device = devices.device AND live.state = 'issued')";
+
+fn has_place(c: &Connection, device: &DeviceId) -> Result<bool, StoreError> {
+    let sql = format!("SELECT 1 FROM devices WHERE device = ?1 AND (devices.state = 'enrolled' OR ({HELD}))");
+    c.prepare_cached(&sql)?.exists(params![device.as_str()])
+}
+
+/// How many devices of a group hold an identity or are about to; counts no further than `most`.
+pub(super) fn taken(c: &Connection, group: &GroupName, most: u32) -> Result<u32, StoreError> {
+    let sql = format!(
+        "SELECT count(*) FROM (\
+         SELECT device FROM devices WHERE device_group = ?1 AND state IN ('enrolled', 'suspended') \
+         UNION ALL SELECT device FROM devices WHERE device_group = ?1 AND {HELD} \
+         UNION ALL SELECT DISTINCT devices.device FROM devices JOIN certificates c ON c.device = devices.device \
+         WHERE c.state = 'intent' AND devices.device_group = ?1 \
+         AND devices.state NOT IN ('enrolled', 'suspended') AND NOT ({HELD}) LIMIT ?2) AS holders"
+    );
+    let count: i64 = c.prepare_cached(&sql)?.query_row(params![group.as_str(), most], |row| row.get(0))?;
+    u32::try_from(count).map_err(|_| StoreError::Damaged { field: "count" })
+}
