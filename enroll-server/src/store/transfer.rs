@@ -3,15 +3,21 @@
 //! The file stays as it is, except that it says that it was moved: nothing is added to it any more, so that a server
 //! which was forgotten does not go on with a second truth.
 
+mod content;
+
+#[cfg(test)]
+mod tests;
+
 use std::path::PathBuf;
 
-use aws_lc_rs::digest::{Context, SHA256};
 use rusqlite::types::ValueRef;
 
+use super::StoreError;
 use super::database::{
     Bind, Cell, Connection, Intent, PostgresOptions, Row, Session, SqliteOptions, Value, storable,
 };
-use super::{Sha256, StoreError};
+
+use content::{Content, Hasher};
 
 /// Every table, those that others refer to before them.
 const TABLES: &[&str] = &[
@@ -200,14 +206,26 @@ fn carry(
     if dry_run {
         return Ok(Moved { dry_run, tables, checkpoint });
     }
-    session.batch("SET LOCAL statement_timeout = 0").map_err(TransferError::Target)?;
     let mut done = 0;
-    for moved in &tables {
+    let mut watch = |table, rows: u64| {
+        done += rows;
+        progress(MoveProgress { table, done, of: 2 * total });
+    };
+    // To put the rows of a large table into their order takes minutes, in one statement.
+    session.unhurried(|| Ok(copy(file, session, &tables, &mut watch))).map_err(TransferError::Target)??;
+    Ok(Moved { dry_run, tables, checkpoint })
+}
+
+/// Writes every table, and reads it back.
+fn copy(
+    file: &rusqlite::Connection,
+    session: &Session,
+    tables: &[MovedTable],
+    watch: &mut dyn FnMut(&'static str, u64),
+) -> Result<(), TransferError> {
+    for moved in tables {
         let table = moved.table;
-        let mut tick = |rows: u64| {
-            done += rows;
-            progress(MoveProgress { table, done, of: 2 * total });
-        };
+        let mut tick = |rows| watch(table, rows);
         let columns = Columns::of(file, table).map_err(TransferError::Source)?;
         let written = write(file, session, &columns, &mut tick)?;
         let found = read_back(session, &columns, &mut tick).map_err(TransferError::Target)?;
@@ -215,8 +233,7 @@ fn carry(
             return Err(TransferError::Differs { table: table.to_owned() });
         }
     }
-    take_numbers(file, session)?;
-    Ok(Moved { dry_run, tables, checkpoint })
+    take_numbers(file, session)
 }
 
 /// Refuses a database with a table that is not in the list.
@@ -269,46 +286,6 @@ impl Columns {
 
     fn select(&self) -> String {
         format!("SELECT {} FROM {} ORDER BY {}", self.list(), self.table, self.key.join(", "))
-    }
-}
-
-/// How many rows, and a hash of all of them in the order of their keys.
-#[derive(PartialEq, Eq)]
-struct Content {
-    rows: u64,
-    sha256: Sha256,
-}
-
-/// Hashes rows.
-struct Hasher {
-    rows: u64,
-    context: Context,
-}
-
-impl Hasher {
-    fn new() -> Self {
-        Self { rows: 0, context: Context::new(&SHA256) }
-    }
-
-    fn cell(&mut self, cell: Cell<'_>) {
-        let (kind, bytes): (u8, &[u8]) = match &cell {
-            Cell::Null => (0, &[]),
-            Cell::Integer(number) => (1, &number.to_be_bytes()),
-            Cell::Text(text) => (2, text.as_bytes()),
-            Cell::Blob(bytes) => (3, bytes),
-        };
-        self.context.update(&[kind]);
-        self.context.update(&bytes.len().to_be_bytes());
-        self.context.update(bytes);
-    }
-
-    fn finish(self) -> Content {
-        let mut sha256 = [0; 32];
-        // SHA-256 has as many bytes.
-        for (to, from) in sha256.iter_mut().zip(self.context.finish().as_ref()) {
-            *to = *from;
-        }
-        Content { rows: self.rows, sha256 }
     }
 }
 
