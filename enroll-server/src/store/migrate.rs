@@ -33,6 +33,7 @@ pub(super) const STEPS: &[&str] = &[
     include_str!("migrations/0023_history.sql"),
     include_str!("migrations/0024_standing.sql"),
     include_str!("migrations/0025_waiting.sql"),
+    include_str!("migrations/0026_lists.sql"),
 ];
 
 /// Runs the steps the database has not seen.
@@ -85,6 +86,8 @@ pub(super) const POSTGRES: &[(i64, &str)] = &[
     (23, include_str!("migrations/0023_history.sql")),
     (24, include_str!("migrations/0024_standing.sql")),
     (25, include_str!("migrations/0025_waiting.sql")),
+    // Lists cost nothing here.
+    (26, ""),
 ];
 
 /// The lock under which one process migrates: another than that of writers, which wait for nothing at a start.

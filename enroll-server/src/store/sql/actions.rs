@@ -55,6 +55,8 @@ pub(super) fn standing(
     })
 }
 
+pub(super) const PUT: &str = "UPDATE devices SET state = ?, changed = ? WHERE device = ?";
+
 /// Puts a device from one state into another.
 pub(super) fn put(
     c: &Connection,
@@ -63,8 +65,7 @@ pub(super) fn put(
     now: UnixTime,
 ) -> Result<(), StoreError> {
     if from != to {
-        let sql = "UPDATE devices SET state = ?, changed = ? WHERE device = ?";
-        c.prepare_cached(sql)?.execute(params![to.name(), secs(now), device.as_str()])?;
+        c.prepare_cached(PUT)?.execute(params![to.name(), secs(now), device.as_str()])?;
     }
     Ok(())
 }

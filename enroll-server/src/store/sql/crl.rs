@@ -59,14 +59,13 @@ pub(super) fn count_in(
 }
 
 /// Certificates that are revoked, and those of suspended devices (RFC 5280, section 5.3.1: on hold for as long as the
-/// device is suspended, then off the list again). Both by indexes of those few: the join begins with the devices, and
-/// repeats the condition of their index word for word.
+/// device is suspended, then off the list again). Both by indexes of those few: the join begins with the devices.
 pub(super) const STATE: &str = "SELECT serial, issuer, crl_partition, not_after, state, revoked, reason, \
      NULL AS held_since FROM certificates WHERE state = 'revoked' AND not_after >= ?1 \
      UNION ALL \
      SELECT serial, issuer, crl_partition, not_after, certificates.state, revoked, reason, \
      devices.changed FROM devices CROSS JOIN certificates USING (device) \
-     WHERE devices.state IN ('held', 'suspended', 'revoked', 'retired') AND devices.state = 'suspended' \
+     WHERE devices.state = 'suspended' \
      AND certificates.state = 'issued' AND not_after >= ?1";
 
 /// What changed after a number, in order.

@@ -234,6 +234,6 @@ fn no_question_goes_through_all_certificates() {
     let state = place.plan(STATE);
     assert!(state.iter().any(|step| step.contains("COVERING INDEX certificates_revoked")), "{state:?}");
     // The plant: the same without the words of the index.
-    let slow = STATE.replace("devices.state IN ('held', 'suspended', 'revoked', 'retired') AND ", "");
+    let slow = STATE.replace("devices.state = 'suspended'", "devices.state || '' = 'suspended'");
     assert!(place.plan(&slow).iter().any(|step| step.starts_with("SCAN")));
 }

@@ -55,6 +55,17 @@ impl Place {
         rows.map(Result::unwrap).collect()
     }
 
+    /// How many tables SQLite makes for itself to carry a statement out.
+    pub(crate) fn tables_made(&self, sql: &str) -> usize {
+        let Self::Sqlite(folder) = self else { panic!("programs are looked at on SQLite only") };
+        self.open().close_blocking();
+        let raw = rusqlite::Connection::open(folder.path().join("s.sqlite")).unwrap();
+        let mut query = raw.prepare(&format!("EXPLAIN {sql}")).unwrap();
+        let numbers = rusqlite::params_from_iter((0..query.parameter_count()).map(|_| 1));
+        let rows = query.query_map(numbers, |row| row.get::<_, String>("opcode")).unwrap();
+        rows.filter(|opcode| opcode.as_ref().is_ok_and(|opcode| opcode == "OpenEphemeral")).count()
+    }
+
     /// Runs SQL beside the store, as an operator could.
     pub(crate) fn sql(&self, sql: &str) -> String {
         match self {

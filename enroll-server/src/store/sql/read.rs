@@ -216,7 +216,7 @@ pub(super) fn revoked(
                UNION ALL \
                SELECT serial, devices.changed, 'certificate-hold' \
                FROM devices CROSS JOIN certificates USING (device) \
-               WHERE devices.state IN ('held', 'suspended', 'revoked', 'retired') AND devices.state = 'suspended' \
+               WHERE devices.state = 'suspended' \
                AND certificates.state = 'issued' AND not_after >= ?1 AND issuer = ?2";
     let mut query = c.prepare_cached(sql)?;
     let mut entries = query.query_map(params![secs(ended_before), issuer.get()], |row| {

@@ -220,7 +220,8 @@ fn goal(c: &Connection, number: u32) -> Result<Option<Goal>, StoreError> {
 }
 
 // A living device: see `Standing`. Conditions with ?1 the time, ?2 the bundle, ?3 the new CA.
-const STATES: &str = "state IN ('held', 'enrolled', 'suspended')";
+// The states word for word as the index of trust bundles has them.
+const STATES: &str = "(devices.state = 'held' OR devices.state = 'enrolled' OR devices.state = 'suspended')";
 const LIVING: &str = "EXISTS (SELECT 1 FROM certificates live WHERE live.device = devices.device \
                       AND live.state = 'issued' AND live.not_after >= ?1)";
 const UNCONFIRMED: &str = "coalesce(trust_number, 0) < ?2";
@@ -246,7 +247,7 @@ fn standing(c: &Connection, goal: &Goal, now: UnixTime) -> Result<Standing, Stor
     let unmoved = format!(
         "SELECT count(DISTINCT c.device) FROM certificates c JOIN devices USING (device) \
          WHERE c.state = 'issued' AND c.issuer IN (SELECT number FROM issuers WHERE number <> ?3) \
-         AND c.not_after >= ?1 AND devices.{STATES} AND ?2 IS NOT NULL"
+         AND c.not_after >= ?1 AND {STATES} AND ?2 IS NOT NULL"
     );
     Ok(Standing {
         living: count(devices, false)?,
