@@ -38,6 +38,7 @@ mod symmetric;
 mod token;
 
 use core::time::Duration;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use shared::message::latest::EvidenceKind;
@@ -205,7 +206,7 @@ pub struct Appraised {
     lifetime: Option<Duration>,
     quota: Option<u32>,
     outcome: Outcome,
-    rules: Vec<RuleRecord>,
+    rules: Arc<[RuleRecord]>,
 }
 
 /// What came out of the proof.
@@ -312,7 +313,7 @@ impl Appraised {
 
     /// The rules that were looked at, in order.
     #[must_use]
-    pub fn rules(&self) -> &[RuleRecord] {
+    pub const fn rules(&self) -> &Arc<[RuleRecord]> {
         &self.rules
     }
 }
@@ -338,7 +339,7 @@ impl Outcome {
             lifetime: policy.certificate_lifetime,
             quota: policy.quota,
             outcome: self,
-            rules: trail.into_rules(),
+            rules: trail.into_rules().into(),
         }
     }
 }

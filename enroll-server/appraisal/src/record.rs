@@ -1,6 +1,7 @@
 //! How a verdict came about: the rules that were looked at, in order, and the refusal that ended the list.
 
 use core::fmt;
+use std::borrow::Cow;
 
 use shared::Reject;
 
@@ -12,9 +13,9 @@ pub struct RuleRecord {
     /// Stable name of the rule, one of [`rule`].
     pub rule: &'static str,
     /// What was found; text of the device is quoted and escaped.
-    pub found: String,
+    pub found: Cow<'static, str>,
     /// What the rule wants.
-    pub wanted: String,
+    pub wanted: Cow<'static, str>,
     /// How it ended.
     pub verdict: Verdict,
 }
@@ -175,8 +176,8 @@ impl Trail {
         &mut self,
         verdict: Verdict,
         rule: &'static str,
-        found: impl Into<String>,
-        wanted: impl Into<String>,
+        found: impl Into<Cow<'static, str>>,
+        wanted: impl Into<Cow<'static, str>>,
     ) {
         self.rules.push(RuleRecord { rule, found: found.into(), wanted: wanted.into(), verdict });
     }
@@ -187,8 +188,8 @@ impl Trail {
         ok: bool,
         rule: &'static str,
         reject: Reject,
-        found: impl Into<String>,
-        wanted: impl Into<String>,
+        found: impl Into<Cow<'static, str>>,
+        wanted: impl Into<Cow<'static, str>>,
     ) -> Result<(), Refusal> {
         if ok {
             self.note(Verdict::Passed, rule, found, wanted);
@@ -203,8 +204,8 @@ impl Trail {
         &mut self,
         rule: &'static str,
         reject: Reject,
-        found: impl Into<String>,
-        wanted: impl Into<String>,
+        found: impl Into<Cow<'static, str>>,
+        wanted: impl Into<Cow<'static, str>>,
     ) -> Refusal {
         let (found, wanted) = (found.into(), wanted.into());
         let explanation = format!("found {found}; wanted {wanted}");

@@ -93,7 +93,7 @@ pub(crate) fn check(findings: &Findings, policy: &Policy, trail: &mut Trail) -> 
     };
     // A list that is past its time still says what was revoked.
     if let Some(revoked) = &findings.revoked {
-        return Err(trail.refuse(rule, Reject::EndorsementRevoked, revoked.as_str(), wanted));
+        return Err(trail.refuse(rule, Reject::EndorsementRevoked, revoked.clone(), wanted));
     }
     let unknown = if findings.looked_up {
         findings.unknown.as_deref()
@@ -103,7 +103,7 @@ pub(crate) fn check(findings: &Findings, policy: &Policy, trail: &mut Trail) -> 
     if let Some(unknown) = unknown
         && policy.maker_crl == MakerCrlUse::Require
     {
-        return Err(trail.refuse(rule, Reject::RevocationUnknown, unknown, wanted));
+        return Err(trail.refuse(rule, Reject::RevocationUnknown, unknown.to_owned(), wanted));
     }
     if findings.clear.is_empty() {
         trail.note(Verdict::Skipped, rule, "no revocation list of the maker", wanted);

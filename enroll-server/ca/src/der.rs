@@ -6,26 +6,40 @@
 /// A tag, the length and the parts.
 pub(crate) fn tlv(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
     let length: usize = parts.iter().map(|part| part.len()).sum();
-    let mut der = head(tag, length);
-    der.reserve_exact(length);
+    let mut der = Vec::with_capacity(LONGEST_HEAD + length);
+    write_head(&mut der, tag, length);
     parts.iter().for_each(|part| der.extend_from_slice(part));
     der
 }
 
 /// A tag and a length in its shortest form.
 pub(crate) fn head(tag: u8, length: usize) -> Vec<u8> {
-    let bytes = length.to_be_bytes();
-    let mut head = vec![tag];
+    let mut head = Vec::with_capacity(LONGEST_HEAD);
+    write_head(&mut head, tag, length);
+    head
+}
+
+/// A tag, how many bytes of length follow, and those.
+const LONGEST_HEAD: usize = 2 + size_of::<usize>();
+
+fn write_head(der: &mut Vec<u8>, tag: u8, length: usize) {
+    der.push(tag);
     match u8::try_from(length) {
-        Ok(short @ ..0x80) => head.push(short),
+        Ok(short @ ..0x80) => der.push(short),
         _ => {
-            let significant: Vec<u8> = bytes.iter().copied().skip_while(|byte| *byte == 0).collect();
+            let bytes = length.to_be_bytes();
+            let significant = significant(&bytes);
             // At most eight bytes, so that the count fits the low bits.
-            head.push(0x80 | u8::try_from(significant.len()).unwrap_or(8));
-            head.extend(significant);
+            der.push(0x80 | u8::try_from(significant.len()).unwrap_or(8));
+            der.extend_from_slice(significant);
         }
     }
-    head
+}
+
+/// A number without the zeros in front.
+fn significant(bytes: &[u8]) -> &[u8] {
+    let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
+    bytes.get(zeros..).unwrap_or_default()
 }
 
 pub(crate) const BOOLEAN: u8 = 0x01;
@@ -54,10 +68,10 @@ pub(crate) fn ecdsa_signature(raw: &[u8]) -> Option<Vec<u8>> {
 
 /// An INTEGER that is not negative, in its shortest form.
 pub(crate) fn unsigned(bytes: &[u8]) -> Vec<u8> {
-    let significant: Vec<u8> = bytes.iter().copied().skip_while(|byte| *byte == 0).collect();
+    let significant = significant(bytes);
     // One byte of zeros where the top bit would make it negative, and for zero itself.
     let sign: &[u8] = if significant.first().is_none_or(|first| *first >= 0x80) { &[0] } else { &[] };
-    tlv(INTEGER, &[sign, &significant])
+    tlv(INTEGER, &[sign, significant])
 }
 
 /// A context-specific tag below 31, primitive.

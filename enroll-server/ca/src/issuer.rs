@@ -56,24 +56,23 @@ impl Issuer {
         self.key.is_at_hand()
     }
 
-    /// Signs a linted certificate, reads it back and compares it with what was linted.
+    /// Signs a linted certificate, and verifies the signature before anybody sees it. What is signed was compared with its
+    /// template when it was linted, byte for byte.
     ///
     /// # Errors
-    /// Where it was linted for another CA, the CA ended in between, the key does not sign, or the result
-    /// differs; nothing leaves this function then.
+    /// Where it was linted for another CA, the CA ended in between, the key does not sign, or signs something else; nothing
+    /// leaves this function then.
     pub fn issue(&self, linted: Linted, now: UnixTime) -> Result<Issued, IssueError> {
         if linted.ca_point != *self.certificate.public_point() {
             return Err(IssueError::OtherCa);
         }
         self.certificate.check_valid_at(now)?;
         let Linted { template, tbs, .. } = linted;
-        let der = assemble(&tbs, &self.key.sign(&tbs)?);
-        let signer = Signer {
-            subject: self.certificate.subject_der(),
-            point: self.certificate.public_point(),
-            key_id: Some(self.certificate.key_id()),
-        };
-        Issued::check(der, &template, signer)
+        let signature = self.key.sign(&tbs)?;
+        let der = assemble(&tbs, &signature);
+        parse_back::check_signed(&der, &tbs, &signature, self.certificate.public_point())
+            .map_err(IssueError::Differs)?;
+        Ok(Issued { der, serial: template.serial, validity: template.validity })
     }
 
     /// Signs what this crate has written: a revocation list, and nothing that a caller could choose.

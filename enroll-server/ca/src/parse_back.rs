@@ -1,4 +1,4 @@
-//! The check of a signed certificate against what was to be signed, before anyone sees it.
+//! The check of a certificate against what was to be signed, before anyone sees it.
 //!
 //! It is byte for byte where DER allows only one form. It guards against defects of the signing library, such
 //! as a default serial number, and against a remote key that signs something else.
@@ -75,12 +75,21 @@ pub(crate) fn check(der: &[u8], template: &Template, signer: Signer<'_>) -> Resu
     if !rest.is_empty() {
         return Err(Mismatch::Malformed);
     }
-    if der.len() > limits::MAX_CERTIFICATE {
-        return Err(Mismatch::TooLong { found: der.len(), most: limits::MAX_CERTIFICATE });
-    }
     let tbs = &certificate.tbs_certificate;
     check_parsed(tbs, template, signer)?;
-    check_signature(der, tbs.as_ref(), &certificate.signature_value.data, signer.point)
+    check_signed(der, tbs.as_ref(), &certificate.signature_value.data, signer.point)
+}
+
+/// Checks a certificate whose signed part was compared with its template before.
+pub(crate) fn check_signed(
+    der: &[u8],
+    tbs: &[u8],
+    signature: &[u8],
+    point: &[u8; 65],
+) -> Result<(), Mismatch> {
+    let within = der.len() <= limits::MAX_CERTIFICATE;
+    same(within, Mismatch::TooLong { found: der.len(), most: limits::MAX_CERTIFICATE })?;
+    check_signature(der, tbs, signature, point)
 }
 
 /// Compares what is to be signed with its template.

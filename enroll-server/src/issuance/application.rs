@@ -81,8 +81,8 @@ impl<'a> Application<'a> {
         }
         draft.noted(RuleRecord {
             rule: rule::CLIENT_AUTHENTICATION,
-            found: self.via.phrase().to_owned(),
-            wanted: "a client that is authenticated as the device whose certificate it is".to_owned(),
+            found: self.via.phrase().into(),
+            wanted: "a client that is authenticated as the device whose certificate it is".into(),
             verdict: Verdict::Passed,
         });
     }

@@ -58,7 +58,7 @@ impl Draft {
             policy: None,
             by_candidate: false,
             other: None,
-            rules: Vec::new(),
+            rules: Arc::default(),
             case: None,
             nonce: evidence.and_then(|evidence| evidence.nonce.copied()),
             evidence_sha256: evidence
@@ -101,13 +101,13 @@ impl Draft {
 
     /// Puts a rule that was looked at before the appraisal in front.
     pub(super) fn put_first(&mut self, rule: RuleRecord) {
-        self.record.rules.insert(0, rule);
+        self.record.rules = [core::slice::from_ref(&rule), &self.record.rules].concat().into();
     }
 
     /// Notes a rule that was looked at before the appraisal.
     pub(super) fn noted(&mut self, rule: RuleRecord) {
-        self.record.rules.push(rule.clone());
         self.before.push(rule);
+        self.record.rules = self.before.as_slice().into();
     }
 
     /// What would be recorded, whoever is at fault.
@@ -213,13 +213,16 @@ impl Draft {
 
     fn note(&mut self, appraised: &Appraisal) {
         let (rules, verified) = match appraised {
-            Ok(appraised) => (appraised.rules(), appraised.verified()),
-            Err(refusal) => (refusal.rules.as_slice(), refusal.verified.as_deref()),
+            Ok(appraised) => (Arc::clone(appraised.rules()), appraised.verified()),
+            Err(refusal) => (refusal.rules.as_slice().into(), refusal.verified.as_deref()),
         };
-        self.record.rules = [self.before.as_slice(), rules].concat();
         // The rule by which it is held, if it is.
         self.record.rule =
             rules.iter().rfind(|rule| rule.verdict == Verdict::Held).map(|rule| rule.rule.to_owned());
+        self.record.rules = match self.before.as_slice() {
+            [] => rules,
+            before => [before, &rules].concat().into(),
+        };
         if let Some(case) = &mut self.record.case {
             case.verified = verified.cloned();
         }

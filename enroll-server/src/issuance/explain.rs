@@ -64,7 +64,7 @@ impl Issuance {
                 (Verdict::Passed, "a nonce of this server for this device, in time".into())
             }
             Ok(Freshness::Stale) => (Verdict::Refused, "a nonce that is past its time".into()),
-            Err(unknown) => (Verdict::Refused, unknown.to_string()),
+            Err(unknown) => (Verdict::Refused, unknown.to_string().into()),
         };
         let wanted = "a nonce of this server for this device, in time".into();
         // One that is past its time still gets the answer to a request that is known already.

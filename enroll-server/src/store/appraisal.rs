@@ -2,6 +2,8 @@
 
 use core::time::Duration;
 
+use std::sync::Arc;
+
 use appraisal::case::Case;
 use appraisal::policy::PolicyDigest;
 use appraisal::{GroupName, RuleRecord};
@@ -101,7 +103,7 @@ pub struct NewAppraisal {
     /// What the other policy would have done, where there were two.
     pub other: Option<Opinion>,
     /// Every rule that was looked at.
-    pub rules: Vec<RuleRecord>,
+    pub rules: Arc<[RuleRecord]>,
     /// What a policy needs to judge it again; `None` where it did not come that far.
     pub case: Option<Case>,
     /// The nonce it answered.

@@ -55,7 +55,7 @@ fn each_wrong_claim_is_refused_by_its_rule() {
         assert_eq!((refusal.reject, refusal.rule), (reject, rule), "{refusal}");
         let last = refusal.rules.last().unwrap();
         assert_eq!((last.rule, last.verdict), (rule, Verdict::Refused));
-        assert!(refusal.explanation.contains(&last.wanted));
+        assert!(refusal.explanation.contains(&*last.wanted));
     };
     refused(Reject::EvidenceNonce, rule::EVIDENCE_NONCE, &|c| c.nonce[31] ^= 1);
     refused(Reject::EvidenceKey, rule::EVIDENCE_KEY, &|c| c.confirmation[0] ^= 1);
