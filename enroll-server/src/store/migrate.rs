@@ -34,6 +34,7 @@ pub(super) const STEPS: &[&str] = &[
     include_str!("migrations/0024_standing.sql"),
     include_str!("migrations/0025_waiting.sql"),
     include_str!("migrations/0026_lists.sql"),
+    include_str!("migrations/0027_pages.sql"),
 ];
 
 /// Runs the steps the database has not seen.
@@ -88,6 +89,7 @@ pub(super) const POSTGRES: &[(i64, &str)] = &[
     (25, include_str!("migrations/0025_waiting.sql")),
     // Lists cost nothing here.
     (26, ""),
+    (27, include_str!("migrations/postgres/0027_pages.sql")),
 ];
 
 /// The lock under which one process migrates: another than that of writers, which wait for nothing at a start.

@@ -19,6 +19,7 @@ pub struct Recorded {
     issuer: IssuerNumber,
     partition: u32,
     profile: Option<Arc<Bound>>,
+    trust: Option<u64>,
 }
 
 impl Recorded {
@@ -31,7 +32,18 @@ impl Recorded {
         (issuer, partition): (IssuerNumber, u32),
         profile: Option<Arc<Bound>>,
     ) -> Self {
-        Self { serial, device, point, validity, issuer, partition, profile }
+        Self { serial, device, point, validity, issuer, partition, profile, trust: None }
+    }
+
+    /// With the number of the trust bundle that the device says it holds: noted when it gets its certificate, and forgotten
+    /// where the server dies before, since the device asks again then.
+    pub(in crate::store) fn with_trust(self, trust: Option<u64>) -> Self {
+        Self { trust, ..self }
+    }
+
+    /// The number of the trust bundle that the device says it holds.
+    pub(in crate::store) const fn trust(&self) -> Option<u64> {
+        self.trust
     }
 
     /// The CA that it was recorded for.
@@ -48,7 +60,7 @@ impl Recorded {
         let device = request.device().clone();
         let (serial, validity, issuer) = (basis.serial, basis.validity, basis.issuer);
         let profile = Some(Arc::clone(&basis.profile));
-        Self { serial, device, point, validity, issuer, partition: 0, profile }
+        Self { serial, device, point, validity, issuer, partition: 0, profile, trust: basis.trust }
     }
 }
 

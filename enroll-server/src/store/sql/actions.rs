@@ -4,7 +4,7 @@ use ca::crl::Reason;
 use shared::{DeviceId, UnixTime};
 
 use super::convert::{device_state, secs};
-use super::{events, renewals, revoke, search};
+use super::{events, renewals, revoke, rollovers, search};
 use crate::audit::EventKind;
 use crate::store::database::{Connection, params};
 use crate::store::{
@@ -69,6 +69,26 @@ pub(super) fn put(
     }
     Ok(())
 }
+
+/// As [`put`], for a device that gets a certificate, with the trust bundle that it says it holds: one change of its row.
+pub(super) fn grant(
+    c: &Connection,
+    device: &DeviceId,
+    (from, to): (DeviceState, DeviceState),
+    trust: Option<u64>,
+    now: UnixTime,
+) -> Result<(), StoreError> {
+    match trust {
+        Some(number) if rollovers::is_known(c, number)? => {
+            c.prepare_cached(GRANT)?.execute(params![to.name(), secs(now), device.as_str(), number])?;
+            Ok(())
+        }
+        _ => put(c, device, (from, to), now),
+    }
+}
+
+pub(super) const GRANT: &str = "UPDATE devices SET state = ?1, changed = CASE state WHEN ?1 THEN changed ELSE ?2 END, \
+    trust_number = ?4, trust_at = ?2 WHERE device = ?3";
 
 /// What stands in the place of a key where any is approved.
 const NEXT_ENROLLMENT: &[u8] = &[];

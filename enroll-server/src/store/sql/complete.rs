@@ -49,7 +49,7 @@ pub(super) fn complete(
         give_up_others(c, device, serial, now)?;
     }
     let to = step.to(Standing { request: found.request, certificate: true });
-    actions::put(c, device, (from, to), now)?;
+    actions::grant(c, device, (from, to), intent.trust(), now)?;
     let mut detail = format!("serial {serial} until {}", intent.validity().not_after);
     if found.via != Via::Native {
         detail = format!("{detail}, {}", found.via.phrase());

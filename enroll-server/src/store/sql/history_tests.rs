@@ -1,10 +1,11 @@
 //! What a request costs the database: a device's next one does not become slower with each that it made before, and none looks
 //! into lists.
 
-use super::actions::{PUT, STANDING};
+use super::actions::{GRANT, PUT, STANDING};
 use super::complete::{ASKED, OTHERS};
 use super::facts::ELSEWHERE;
 use super::issue::REPLACED;
+use super::quota::taken_text;
 use super::read::{ISSUED, newest_of_device};
 use super::revoke::IN_FORCE;
 use crate::store::Place;
@@ -25,6 +26,15 @@ fn no_request_goes_through_all_certificates_of_its_device() {
     }
 }
 
+/// A quota is counted by those that have a place and those that are about to: not by all devices of the group.
+#[test]
+fn a_quota_does_not_go_through_all_devices_of_its_group() {
+    let steps = Place::sqlite().plan(&taken_text());
+    let of = |index: &str| steps.iter().filter(|step| step.contains(index)).count();
+    assert_eq!((of("INDEX devices_by_group_enrolled"), of("INDEX certificates_open")), (1, 1), "{steps:?}");
+    assert!(!steps.iter().any(|step| step.contains("devices_by_group ")), "{steps:?}");
+}
+
 /// SQLite fills a table with a list of three or more in each statement that has to look into it, which took a tenth of an
 /// enrollment.
 #[test]
@@ -34,7 +44,7 @@ fn no_request_looks_into_a_list() {
         assert_eq!(place.tables_made(sql), 0, "{sql}");
     }
     // That of the trigger, for devices that are suspended or come back.
-    assert_eq!(place.tables_made(PUT), 1);
+    assert_eq!((place.tables_made(PUT), place.tables_made(GRANT)), (1, 1));
     assert_eq!(place.tables_made("SELECT ?1 IN ('a', 'b', 'c')"), 1, "the plant");
 
     let Place::Sqlite(folder) = &place else { unreachable!() };

@@ -31,7 +31,6 @@ pub(super) fn record(
         Decision::Record => {
             let wanted = quota::wanted(c, request)?;
             note_device(c, request, !request.appraised().is_renewal())?;
-            note_trust(c, request)?;
             let partition = insert(c, request, CertificateState::Intent, partitioning)?;
             settle(c, request.device(), Move::Issue, request.basis().now)?;
             if let Some(observed) = observed(request) {
@@ -56,21 +55,19 @@ pub(super) fn record(
         Decision::Release(serial) => {
             let wanted = quota::wanted(c, request)?;
             release(c, request, serial, partitioning)?;
-            note_trust(c, request)?;
             if let Some(observed) = observed(request) {
                 events::accepted(c, &observed)?;
             }
             note_appraisal(c, request, Ruled::Accepted, limits)?;
             note_quota(c, request, wanted)?;
-            recorded(c, serial, Some(&request.basis().profile)).map(RecordOutcome::Open)
+            recorded(c, serial, request).map(RecordOutcome::Open)
         }
         Decision::Known(serial, CertificateState::Issued) => {
             note_trust(c, request)?;
             issued(c, serial)
         }
         Decision::Known(serial, CertificateState::Intent) => {
-            note_trust(c, request)?;
-            recorded(c, serial, Some(&request.basis().profile)).map(RecordOutcome::Open)
+            recorded(c, serial, request).map(RecordOutcome::Open)
         }
         Decision::Known(..) => Ok(RecordOutcome::Held),
         Decision::Changed => Ok(RecordOutcome::Changed),
@@ -143,7 +140,7 @@ fn note_device(c: &Connection, request: &Authorized, approved: bool) -> Result<(
     Ok(())
 }
 
-/// Writes down which trust bundle the device of a granted request holds, where it said so.
+/// Writes down which trust bundle the device of a request that was granted before holds, where it says so.
 fn note_trust(c: &Connection, request: &Authorized) -> Result<(), StoreError> {
     match request.basis().trust {
         Some(number) => rollovers::note_trust(c, request.device(), number, request.basis().now),
@@ -223,6 +220,7 @@ fn as_inserted(request: &Authorized, partition: u32) -> Recorded {
     let profile = Some(Arc::clone(&basis.profile));
     let device = request.device().clone();
     Recorded::committed(basis.serial, device, point, basis.validity, (basis.issuer, partition), profile)
+        .with_trust(basis.trust)
 }
 
 /// A held request that was approved: its life begins now, not when it was first sent, and the CA that is active now
@@ -272,15 +270,18 @@ fn issued(c: &Connection, serial: Serial) -> Result<RecordOutcome, StoreError> {
     row?.ok_or(StoreError::Damaged { field: "state" })
 }
 
-fn recorded(c: &Connection, serial: Serial, likely: Option<&Arc<Profile>>) -> Result<Recorded, StoreError> {
+/// What was recorded before, as `request` asks for it again.
+fn recorded(c: &Connection, serial: Serial, request: &Authorized) -> Result<Recorded, StoreError> {
     let sql = format!(
         "SELECT certificates.*, {} FROM certificates {} WHERE serial = ? AND state = 'intent'",
         profiles::COLUMNS,
         profiles::JOIN
     );
     let mut query = c.prepare_cached(&sql)?;
-    let row = query.find(params![serial.as_bytes()], |row| recorded_row(row, likely));
-    row?.ok_or(StoreError::Damaged { field: "state" })
+    let likely = Some(&request.basis().profile);
+    let row = query.find(params![serial.as_bytes()], |row| recorded_row(row, likely))?;
+    let recorded = row.ok_or(StoreError::Damaged { field: "state" })?;
+    Ok(recorded.with_trust(request.basis().trust))
 }
 
 fn recorded_row(row: &Row<'_>, likely: Option<&Arc<Profile>>) -> Result<Recorded, StoreError> {

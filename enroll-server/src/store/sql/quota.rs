@@ -24,25 +24,32 @@ pub(super) fn is_full(c: &Connection, request: &Authorized) -> Result<bool, Stor
     }
 }
 
-/// A device that has a certificate keeps its place while a request of its waits for an operator.
-const HELD: &str = "devices.state = 'held' AND EXISTS \
-    (SELECT 1 FROM certificates live WHERE live.device = devices.device AND live.state = 'issued')";
+/// Who has a place, as the index of those by group has it: a device that has a certificate keeps it while a request of its waits
+/// for an operator.
+const HOLDERS: &str = "(devices.state = 'held' OR devices.state = 'enrolled' OR devices.state = 'suspended') \
+    AND (devices.state <> 'held' OR EXISTS \
+    (SELECT 1 FROM certificates live WHERE live.device = devices.device AND live.state = 'issued'))";
 
+/// A suspended device gets nothing, and asks for no place.
 fn has_place(c: &Connection, device: &DeviceId) -> Result<bool, StoreError> {
-    let sql = format!("SELECT 1 FROM devices WHERE device = ?1 AND (devices.state = 'enrolled' OR ({HELD}))");
+    let sql = format!("SELECT 1 FROM devices WHERE device = ?1 AND {HOLDERS}");
     c.prepare_cached(&sql)?.exists(params![device.as_str()])
+}
+
+/// By the index of those few that are open, whose words it repeats.
+pub(super) fn taken_text() -> String {
+    format!(
+        "SELECT count(*) FROM (\
+         SELECT devices.device FROM devices WHERE device_group = ?1 AND {HOLDERS} \
+         UNION ALL SELECT DISTINCT device FROM certificates CROSS JOIN devices USING (device) \
+         WHERE certificates.state IN ('held', 'intent') AND certificates.state = 'intent' \
+         AND devices.device_group = ?1 AND NOT ({HOLDERS}) LIMIT ?2) AS holders"
+    )
 }
 
 /// How many devices of a group hold an identity or are about to; counts no further than `most`.
 pub(super) fn taken(c: &Connection, group: &GroupName, most: u32) -> Result<u32, StoreError> {
-    let sql = format!(
-        "SELECT count(*) FROM (\
-         SELECT device FROM devices WHERE device_group = ?1 AND state IN ('enrolled', 'suspended') \
-         UNION ALL SELECT device FROM devices WHERE device_group = ?1 AND {HELD} \
-         UNION ALL SELECT DISTINCT devices.device FROM devices JOIN certificates c ON c.device = devices.device \
-         WHERE c.state = 'intent' AND devices.device_group = ?1 \
-         AND devices.state NOT IN ('enrolled', 'suspended') AND NOT ({HELD}) LIMIT ?2) AS holders"
-    );
-    let count: i64 = c.prepare_cached(&sql)?.query_row(params![group.as_str(), most], |row| row.get(0))?;
+    let count: i64 =
+        c.prepare_cached(&taken_text())?.query_row(params![group.as_str(), most], |row| row.get(0))?;
     u32::try_from(count).map_err(|_| StoreError::Damaged { field: "count" })
 }

@@ -80,16 +80,22 @@ impl RolloverStore for SqlStore {
     }
 }
 
-/// Writes down which trust bundle a device holds, where it is one of ours: a device can say any number, and each is counted.
+/// Whether a trust bundle is one of ours: a device can say any number, and each is counted.
+pub(super) fn is_known(c: &Connection, number: u64) -> Result<bool, StoreError> {
+    c.prepare_cached("SELECT 1 FROM trust_bundles WHERE number = ?")?.exists(params![number])
+}
+
+/// Writes down which trust bundle a device holds, where it is one of ours.
 pub(super) fn note_trust(
     c: &Connection,
     device: &DeviceId,
     number: u64,
     now: UnixTime,
 ) -> Result<(), StoreError> {
-    let sql = "UPDATE devices SET trust_number = ?1, trust_at = ?2 WHERE device = ?3 \
-               AND EXISTS (SELECT 1 FROM trust_bundles WHERE number = ?1)";
-    c.prepare_cached(sql)?.execute(params![number, secs(now), device.as_str()])?;
+    if is_known(c, number)? {
+        let sql = "UPDATE devices SET trust_number = ?1, trust_at = ?2 WHERE device = ?3";
+        c.prepare_cached(sql)?.execute(params![number, secs(now), device.as_str()])?;
+    }
     Ok(())
 }
 
