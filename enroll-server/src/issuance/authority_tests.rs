@@ -197,6 +197,8 @@ async fn an_old_database_takes_in_the_lists_of_all_cas() {
     let admin = Admin::new(Arc::clone(issuance.store()), Arc::new(SystemClock));
     admin.act_on(&device.id, Action::Suspend).await.unwrap();
     assert!(publisher.publish_if_due().await.unwrap(), "the older CA's list alone");
+    // As a list of a partition has it, which is in no file.
+    let given = issuance.store().next_crl_number().await.unwrap();
 
     for store in [bench.issuance.store(), issuance.store()] {
         store.close().await.unwrap();
@@ -206,6 +208,7 @@ async fn an_old_database_takes_in_the_lists_of_all_cas() {
     let state = issuance.store().device(&device.id).await.unwrap().unwrap().state;
     assert_eq!(state, DeviceState::Suspended);
     assert!(signing::stopped(issuance.store().as_ref()).await.unwrap().is_some(), "an operator decides");
+    assert!(issuance.store().next_crl_number().await.unwrap() > given, "no number is given twice");
 }
 
 #[tokio::test]
