@@ -129,11 +129,18 @@ pub enum End {
 }
 
 impl End {
-    /// Whether another start may find it otherwise: hardware that failed once, as with a supply that sags. What the factory
-    /// put in wrongly stays wrong.
+    /// Whether another start may find it otherwise: hardware that failed once, as with a supply that sags, and what was misread
+    /// with it. What the factory put in wrongly, or never put in, stays so.
     #[must_use]
     pub const fn may_pass(self) -> bool {
-        matches!(self, Self::Flash | Self::Records | Self::Key(CustodyError::Flash | CustodyError::Wrap(_)))
+        match self {
+            Self::Flash | Self::Records | Self::Provision(ProvisionError::Damaged) => true,
+            Self::Key(CustodyError::Flash | CustodyError::Wrap(_) | CustodyError::Damaged) => true,
+            Self::Provision(ProvisionError::Blank | ProvisionError::Form | ProvisionError::TooLong)
+            | Self::Key(CustodyError::Missing)
+            | Self::Idevid
+            | Self::Stopped => false,
+        }
     }
 
     /// A stable name, for a console or a status light.
