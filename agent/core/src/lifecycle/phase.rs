@@ -45,3 +45,15 @@ impl Phase {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Phase;
+
+    /// Programs read them in the status, and people look for them in logs of years.
+    #[test]
+    fn names_are_stable() {
+        let names = ["unenrolled", "enrolling", "pending", "on-trial", "operational", "renewing", "stopped"];
+        assert_eq!(Phase::ALL.map(Phase::name), names);
+    }
+}

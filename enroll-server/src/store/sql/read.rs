@@ -56,7 +56,9 @@ pub(super) fn known(
         DeviceState::Suspended => appraisal::DeviceState::Suspended,
         DeviceState::Revoked => appraisal::DeviceState::Revoked,
         DeviceState::Retired => appraisal::DeviceState::Retired,
-        DeviceState::Registered | DeviceState::Held | DeviceState::Enrolled => in_force(c, device, now)?,
+        // It says that there is no certificate that is not revoked.
+        DeviceState::Registered => appraisal::DeviceState::Registered,
+        DeviceState::Held | DeviceState::Enrolled => in_force(c, device, now)?,
     };
     Ok(Some(KnownDevice { group, state, model, idevid_spki_sha256, approval }))
 }
