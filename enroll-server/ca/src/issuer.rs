@@ -11,10 +11,9 @@ use shared::UnixTime;
 use crate::certificate::CaCertificate;
 use crate::key::{IssuerKey, KeyError};
 use crate::lint::{LintError, Linted};
-use crate::parse_back::{self, Mismatch, Signer};
+use crate::parse_back::{Mismatch, check_signed};
 use crate::profile::Validity;
 use crate::serial::Serial;
-use crate::template::Template;
 use crate::to_be_signed::assemble;
 
 /// A CA that can sign: its certificate and its key.
@@ -67,12 +66,7 @@ impl Issuer {
             return Err(IssueError::OtherCa);
         }
         self.certificate.check_valid_at(now)?;
-        let Linted { template, tbs, .. } = linted;
-        let signature = self.key.sign(&tbs)?;
-        let der = assemble(&tbs, &signature);
-        parse_back::check_signed(&der, &tbs, &signature, self.certificate.public_point())
-            .map_err(IssueError::Differs)?;
-        Ok(Issued { der, serial: template.serial, validity: template.validity })
+        Issued::sign(linted, self.key.as_ref())
     }
 
     /// Signs what this crate has written: a revocation list, and nothing that a caller could choose.
@@ -83,19 +77,19 @@ impl Issuer {
 
 /// Signs a linted certificate with the key in it.
 pub(crate) fn self_sign(linted: Linted, key: &dyn IssuerKey) -> Result<Issued, IssueError> {
-    let Linted { template, tbs, ca_point } = linted;
-    if ca_point != *key.public_point() {
+    if linted.ca_point != *key.public_point() {
         return Err(IssueError::WrongKey);
     }
-    let der = assemble(&tbs, &key.sign(&tbs)?);
-    let subject = template.subject_der();
-    let signer = Signer { subject: &subject, point: &template.point, key_id: None };
-    Issued::check(der, &template, signer)
+    Issued::sign(linted, key)
 }
 
 impl Issued {
-    pub(crate) fn check(der: Vec<u8>, template: &Template, signer: Signer<'_>) -> Result<Self, IssueError> {
-        parse_back::check(&der, template, signer).map_err(IssueError::Differs)?;
+    /// Signs, and verifies the signature under the key that the certificate was linted for.
+    fn sign(linted: Linted, key: &dyn IssuerKey) -> Result<Self, IssueError> {
+        let Linted { template, tbs, ca_point } = linted;
+        let signature = key.sign(&tbs)?;
+        let der = assemble(&tbs, &signature);
+        check_signed(&der, &tbs, &signature, &ca_point).map_err(IssueError::Differs)?;
         Ok(Self { der, serial: template.serial, validity: template.validity })
     }
 

@@ -272,7 +272,6 @@ fn written(
     let own_subject = template.subject_der();
     let signer = Signer {
         subject: ca.map_or(&own_subject, CaCertificate::subject_der),
-        point: ca.map_or(&template.point, CaCertificate::public_point),
         key_id: ca.map(CaCertificate::key_id),
     };
     parse_back::check_tbs(&tbs, template, signer).map_err(LintError::Differs)?;

@@ -5,7 +5,7 @@
 
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1, UnparsedPublicKey};
 use shared::limits;
-use x509_parser::certificate::{TbsCertificate, X509Certificate};
+use x509_parser::certificate::TbsCertificate;
 use x509_parser::prelude::FromDer as _;
 use x509_parser::x509::{AlgorithmIdentifier, X509Version};
 
@@ -64,20 +64,8 @@ pub enum Mismatch {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Signer<'a> {
     pub(crate) subject: &'a [u8],
-    pub(crate) point: &'a [u8; 65],
     /// Absent where a certificate signs itself.
     pub(crate) key_id: Option<&'a [u8]>,
-}
-
-/// Compares a signed certificate with its template.
-pub(crate) fn check(der: &[u8], template: &Template, signer: Signer<'_>) -> Result<(), Mismatch> {
-    let (rest, certificate) = X509Certificate::from_der(der).map_err(|_| Mismatch::Malformed)?;
-    if !rest.is_empty() {
-        return Err(Mismatch::Malformed);
-    }
-    let tbs = &certificate.tbs_certificate;
-    check_parsed(tbs, template, signer)?;
-    check_signed(der, tbs.as_ref(), &certificate.signature_value.data, signer.point)
 }
 
 /// Checks a certificate whose signed part was compared with its template before.
@@ -146,7 +134,7 @@ pub(crate) const fn same(same: bool, otherwise: Mismatch) -> Result<(), Mismatch
 
 #[cfg(test)]
 mod tests {
-    use super::{Mismatch, Signer, check};
+    use super::{Mismatch, Signer, check_signed, check_tbs, same};
     use crate::distribution::DistributionPoint;
     use crate::issuer::{Issuer, Subject};
     use crate::key::{FileKey, IssuerKey as _};
@@ -159,6 +147,8 @@ mod tests {
         PublicKeyData, SanType, SignatureAlgorithm, SigningKey,
     };
     use shared::{DeviceId, UnixTime};
+    use x509_parser::certificate::X509Certificate;
+    use x509_parser::prelude::FromDer as _;
 
     const NOW: UnixTime = UnixTime::from_secs(1_795_478_400);
 
@@ -215,12 +205,17 @@ mod tests {
         let mut params = template.params(false).unwrap();
         bug(&mut params);
         let signed = params.signed_by(&Subject(&template.point), &by(&issuer)).unwrap();
-        check(signed.der(), &template, signer(&issuer))
+        check(signed.der(), &template, &issuer)
     }
 
-    fn signer(issuer: &Issuer) -> Signer<'_> {
-        let ca = issuer.certificate();
-        Signer { subject: ca.subject_der(), point: ca.public_point(), key_id: Some(ca.key_id()) }
+    /// Takes a certificate apart, and checks both parts.
+    fn check(der: &[u8], template: &Template, issuer: &Issuer) -> Result<(), Mismatch> {
+        let (rest, certificate) = X509Certificate::from_der(der).map_err(|_| Mismatch::Malformed)?;
+        same(rest.is_empty(), Mismatch::Malformed)?;
+        let (ca, tbs) = (issuer.certificate(), certificate.tbs_certificate.as_ref());
+        let signer = Signer { subject: ca.subject_der(), key_id: Some(ca.key_id()) };
+        check_tbs(tbs, template, signer)?;
+        check_signed(der, tbs, &certificate.signature_value.data, ca.public_point())
     }
 
     #[test]
@@ -264,15 +259,15 @@ mod tests {
         let sign =
             |issuer: &Issuer, point| params.signed_by(&Subject(point), &by(issuer)).unwrap().der().to_vec();
         let good = sign(&issuer, &template.point);
-        assert_eq!(check(&good, &template, signer(&issuer)), Ok(()));
-        assert_eq!(check(&sign(&other, &template.point), &template, signer(&issuer)), Err(Mismatch::Issuer));
+        assert_eq!(check(&good, &template, &issuer), Ok(()));
+        assert_eq!(check(&sign(&other, &template.point), &template, &issuer), Err(Mismatch::Issuer));
         let key = *FileKey::generate().unwrap().public_point();
-        assert_eq!(check(&sign(&issuer, &key), &template, signer(&issuer)), Err(Mismatch::Key));
+        assert_eq!(check(&sign(&issuer, &key), &template, &issuer), Err(Mismatch::Key));
         // No byte can change without being found.
         for at in 0..good.len() {
             let mut changed = good.clone();
             changed[at] ^= 1;
-            assert!(check(&changed, &template, signer(&issuer)).is_err(), "byte {at}");
+            assert!(check(&changed, &template, &issuer).is_err(), "byte {at}");
         }
     }
 }

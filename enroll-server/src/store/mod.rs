@@ -90,7 +90,7 @@ pub use session::{Link, NewSession, Redeemed, Session, Sessions};
 pub(crate) use sql::PLANT;
 pub use sql::SqlStore;
 #[cfg(test)]
-pub(crate) use sql::places::{Place, on_both};
+pub(crate) use sql::places::{Place, entry, on_both};
 pub use state::{DeviceState, IllegalMove, Move, Standing, Step};
 pub use tag::{MAX_TAG, MAX_TAGS, Tag, TagError};
 pub use transfer::{MoveProgress, Moved, MovedTable, TransferError, transfer};

@@ -4,9 +4,10 @@ use core::time::Duration;
 use std::sync::LazyLock;
 
 use postgres_server::PostgresServer;
+use shared::DeviceId;
 
 use super::SqlStore;
-use crate::store::{PostgresOptions, SqliteOptions};
+use crate::store::{InventoryEntry, PostgresOptions, SqliteOptions};
 
 /// The server of all tests; it is gone when the program is.
 static SERVER: LazyLock<PostgresServer> = LazyLock::new(|| PostgresServer::start().unwrap());
@@ -46,24 +47,24 @@ impl Place {
 
     /// The steps in which SQLite carries a statement out.
     pub(crate) fn plan(&self, sql: &str) -> Vec<String> {
-        let Self::Sqlite(folder) = self else { panic!("plans are looked at on SQLite only") };
-        self.open().close_blocking();
-        let raw = rusqlite::Connection::open(folder.path().join("s.sqlite")).unwrap();
-        let mut query = raw.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
-        let numbers = rusqlite::params_from_iter((0..query.parameter_count()).map(|_| 1));
-        let rows = query.query_map(numbers, |row| row.get::<_, String>("detail")).unwrap();
-        rows.map(Result::unwrap).collect()
+        self.explained(&format!("EXPLAIN QUERY PLAN {sql}"), "detail")
     }
 
     /// How many tables SQLite makes for itself to carry a statement out.
     pub(crate) fn tables_made(&self, sql: &str) -> usize {
-        let Self::Sqlite(folder) = self else { panic!("programs are looked at on SQLite only") };
+        let opcodes = self.explained(&format!("EXPLAIN {sql}"), "opcode");
+        opcodes.iter().filter(|opcode| *opcode == "OpenEphemeral").count()
+    }
+
+    /// A column of what SQLite says of a statement.
+    fn explained(&self, sql: &str, column: &str) -> Vec<String> {
+        let Self::Sqlite(folder) = self else { panic!("statements are explained on SQLite only") };
         self.open().close_blocking();
         let raw = rusqlite::Connection::open(folder.path().join("s.sqlite")).unwrap();
-        let mut query = raw.prepare(&format!("EXPLAIN {sql}")).unwrap();
+        let mut query = raw.prepare(sql).unwrap();
         let numbers = rusqlite::params_from_iter((0..query.parameter_count()).map(|_| 1));
-        let rows = query.query_map(numbers, |row| row.get::<_, String>("opcode")).unwrap();
-        rows.filter(|opcode| opcode.as_ref().is_ok_and(|opcode| opcode == "OpenEphemeral")).count()
+        let rows = query.query_map(numbers, |row| row.get(column)).unwrap();
+        rows.map(Result::unwrap).collect()
     }
 
     /// Runs SQL beside the store, as an operator could.
@@ -77,6 +78,12 @@ impl Place {
             Self::Postgres { url } => SERVER.sql(url.rsplit('=').next().unwrap(), sql).unwrap(),
         }
     }
+}
+
+/// A device of which no more is known than its name.
+pub(crate) fn entry(number: usize) -> InventoryEntry {
+    let device = DeviceId::new(&format!("SN-{number}")).unwrap();
+    InventoryEntry { device, model: None, idevid_sha256: None, group: None, tags: Vec::new() }
 }
 
 /// Makes a test of each function for each database. A function takes a [`Place`].

@@ -6,10 +6,10 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use postgres_server::PostgresServer;
-use shared::{DeviceId, UnixTime};
+use shared::UnixTime;
 
 use super::SqlStore;
-use super::places::Place;
+use super::places::{Place, entry};
 use crate::audit::EventKind;
 use crate::outgoing::Anchors;
 use crate::store::database::params;
@@ -17,11 +17,6 @@ use crate::store::migrate::MIGRATION;
 use crate::store::{EventQuery, InventoryEntry, NewEvent, Store as _, StoreError};
 
 const NOW: UnixTime = UnixTime::from_secs(1_800_000_000);
-
-fn entry(number: usize) -> InventoryEntry {
-    let device = DeviceId::new(&format!("SN-{number}")).unwrap();
-    InventoryEntry { device, model: None, idevid_sha256: None, group: None, tags: Vec::new() }
-}
 
 fn columns(rows: &str) -> BTreeSet<String> {
     rows.lines().map(str::to_owned).collect()

@@ -1,20 +1,15 @@
 use core::time::Duration;
 
-use shared::{DeviceId, UnixTime};
+use shared::UnixTime;
 
 use super::{TransferError, transfer};
 use crate::audit::EventKind;
 use crate::store::{
-    EventQuery, InventoryEntry, LogStore as _, NewEvent, Outbox as _, Place, SqlStore, SqliteOptions,
-    Store as _, StoreError,
+    EventQuery, LogStore as _, NewEvent, Outbox as _, Place, SqlStore, SqliteOptions, Store as _, StoreError,
+    entry,
 };
 
 const NOW: UnixTime = UnixTime::from_secs(1_800_000_000);
-
-fn entry(number: usize) -> InventoryEntry {
-    let device = DeviceId::new(&format!("SN-{number}")).unwrap();
-    InventoryEntry { device, model: None, idevid_sha256: None, group: None, tags: Vec::new() }
-}
 
 /// A file with something in every kind of table that a store of a test has.
 fn filled_file() -> Place {
@@ -90,7 +85,9 @@ fn a_move_has_all_the_time_it_needs() {
             scope.spawn(|| place.sql("BEGIN; LOCK TABLE events IN SHARE MODE; SELECT pg_sleep(3); COMMIT"));
         let locked =
             "SELECT count(*) FROM pg_locks WHERE mode = 'ShareLock' AND relation = 'events'::regclass";
-        while place.sql(locked) == "0" {}
+        while place.sql(locked) == "0" {
+            assert!(!holder.is_finished(), "it held no lock");
+        }
         let moved = transfer(&from, options, false, &mut |_| {});
         holder.join().unwrap();
         moved
