@@ -88,7 +88,7 @@ const WARM_UP: u32 = 50;
 const PART: u32 = 25;
 /// By how much memory may differ between two parts: what an allocator keeps and caches hold, not what is lost with each
 /// request.
-const SLACK: u64 = 16 * 1024;
+const SLACK: u64 = 12 * 1024;
 /// Times the growth of the revocation list by which memory may grow on top. In a soak every certificate is superseded by
 /// the next one of its device, and so is on the list until it ends. An entry of 43 bytes lies in memory by its number
 /// and by its end, for two lists, and as it stands in these, in DER and PEM; the lists before are there until
