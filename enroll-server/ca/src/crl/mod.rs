@@ -12,9 +12,11 @@ mod entry;
 
 use shared::UnixTime;
 
+use crate::certificate::CaCertificate;
 use crate::der::{self, context, context_constructed, tlv};
 use crate::issuer::{IssueError, Issuer};
 use crate::lint::LintError;
+use crate::profile::BACKDATE;
 use crate::serial::Serial;
 use crate::template::{AUTHORITY_KEY_ID, ECDSA_WITH_SHA256, der_time};
 use crate::to_be_signed::assemble;
@@ -116,10 +118,19 @@ impl Reason {
 pub struct Issue {
     /// Rises with every list of the CA (RFC 5280, section 5.2.3).
     pub number: u64,
-    /// When it was made.
+    /// When it is made. In the list it stands [`BACKDATE`] before, as in certificates: a peer whose clock is a little behind would
+    /// take none of the CA's certificates with a list that does not hold yet.
     pub this_update: UnixTime,
     /// When the next one is there at the latest.
     pub next_update: UnixTime,
+}
+
+impl Issue {
+    /// As it stands in the list of `ca`.
+    fn dated(self, ca: &CaCertificate) -> Self {
+        let this_update = self.this_update.before(BACKDATE).max(ca.validity().not_before);
+        Self { this_update, ..self }
+    }
 }
 
 /// Which certificates of its CA a list is for.
@@ -161,6 +172,7 @@ pub fn sign(issuer: &Issuer, issue: Issue, scope: Scope<'_>, entries: &Entries) 
     if issue.next_update <= issue.this_update {
         return Err(CrlError::NextUpdate(issue));
     }
+    let issue = issue.dated(issuer.certificate());
     let signed = tbs_cert_list(issuer, issue, scope, entries)?;
     let signature = issuer.sign(&signed)?;
     let der = assemble(&signed, &signature);

@@ -59,6 +59,9 @@ pub enum Malformed {
     /// The nonce is empty, longer than [`MAX_NONCE`], not an OCTET STRING, or there twice.
     #[error("the nonce is not one OCTET STRING of 1 to {MAX_NONCE} bytes (RFC 9654)")]
     Nonce,
+    /// The hash of a CertID has parameters, of which there are none.
+    #[error("the hash algorithm of a CertID has parameters: SHA-1 and SHA-256 have none, or NULL (RFC 5754)")]
+    Parameters,
     /// An extension that has to be understood, and is not.
     #[error("there is a critical extension that is not known")]
     Critical,
@@ -111,12 +114,18 @@ impl Asked {
             return Err(Malformed::Critical);
         }
         let CertId { hash_algorithm, issuer_name_hash, issuer_key_hash, serial_number } = &request.req_cert;
+        let hash = match hash_algorithm.oid {
+            SHA1 => Some(Hash::Sha1),
+            SHA256 => Some(Hash::Sha256),
+            _ => None,
+        };
+        // RFC 5754, section 2: absent, or NULL. The CertID stands in the answer as it came: with others every question, however
+        // long, would be another one.
+        if hash.is_some() && hash_algorithm.parameters.as_ref().is_some_and(|found| !found.is_null()) {
+            return Err(Malformed::Parameters);
+        }
         Ok(Self {
-            hash: match hash_algorithm.oid {
-                SHA1 => Some(Hash::Sha1),
-                SHA256 => Some(Hash::Sha256),
-                _ => None,
-            },
+            hash,
             issuer_name_hash: issuer_name_hash.as_bytes().to_vec(),
             issuer_key_hash: issuer_key_hash.as_bytes().to_vec(),
             serial: Serial::from_der_value(serial_number.as_bytes()),

@@ -97,6 +97,20 @@ fn what_is_wrong_with_a_request_is_said() {
 }
 
 #[test]
+fn a_hash_has_no_parameters() {
+    let with = |parameters: &[u8]| {
+        let hash = [SHA1, parameters].concat();
+        let id = [tlv(0x30, &[&hash]), tlv(4, &[&[1; 20]]), tlv(4, &[&[2; 20]]), tlv(2, &[&[3]])];
+        let one = tlv(0x30, &[&tlv(0x30, &id.each_ref().map(Vec::as_slice))]);
+        Query::read(&request(&[one], &[])).map(|query| query.asked()[0].cert_id().len())
+    };
+    assert!(with(&[5, 0]).is_ok() && with(&[]).is_ok());
+    // Each of them would be another question, of which the answers are kept.
+    assert_eq!(with(&tlv(4, &[&[0; 3_000]])), Err(Malformed::Parameters));
+    assert_eq!(with(&[2, 1, 0]), Err(Malformed::Parameters));
+}
+
+#[test]
 fn answers_are_signed_by_a_responder_that_the_ca_delegated_to() {
     let hierarchy = Hierarchy::new();
     let responder = Responder::new(&hierarchy.issuing, NOW).unwrap();
