@@ -5,9 +5,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use appraisal::GroupName;
 use shared::DeviceId;
+use shared::message::latest::Nonce;
 use tokio::time::Instant;
 
-use super::{Admission, AdmissionLimits, Asking, Full, Later, Place, Source};
+use super::{Admission, AdmissionLimits, Asking, Full, Later, Place, Rank, Source};
 
 /// How much there is of what is limited.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -67,7 +68,7 @@ impl Gate {
 
     pub(crate) fn request(&self, asking: &Asking<'_>) -> Result<Turn, Later> {
         self.0.lock().request(asking, self.0.now())?;
-        Ok(Turn(self.clone()))
+        Ok(Turn { gate: self.clone(), rank: asking.rank() })
     }
 
     pub(crate) fn begin(&self, proven: bool, left: Option<Duration>) -> Result<(), Later> {
@@ -82,9 +83,13 @@ impl Gate {
         self.0.lock().group(group, left, self.0.now())
     }
 
-    pub(crate) fn body(&self, bytes: usize) -> Result<BodyPermit, Later> {
-        self.0.lock().body(bytes)?;
-        Ok(BodyPermit { gate: self.clone(), bytes })
+    pub(crate) fn sequel(&self, nonce: &Nonce) -> bool {
+        self.0.lock().sequel(nonce, self.0.now())
+    }
+
+    pub(crate) fn body(&self, bytes: usize, rank: Rank) -> Result<BodyPermit, Later> {
+        self.0.lock().body(bytes, rank)?;
+        Ok(BodyPermit { gate: self.clone(), bytes, rank })
     }
 }
 
@@ -140,11 +145,14 @@ impl Drop for Connected {
 
 /// A request that was let in.
 #[derive(Debug)]
-pub(crate) struct Turn(Gate);
+pub(crate) struct Turn {
+    gate: Gate,
+    rank: Rank,
+}
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        self.0.0.lock().answered();
+        self.gate.0.lock().answered(self.rank);
     }
 }
 
@@ -153,10 +161,11 @@ impl Drop for Turn {
 pub(crate) struct BodyPermit {
     gate: Gate,
     bytes: usize,
+    rank: Rank,
 }
 
 impl Drop for BodyPermit {
     fn drop(&mut self) {
-        self.gate.0.lock().body_gone(self.bytes);
+        self.gate.0.lock().body_gone(self.bytes, self.rank);
     }
 }

@@ -20,6 +20,7 @@
 mod bucket;
 mod gate;
 mod limits;
+mod shares;
 mod sign_ins;
 mod source;
 mod table;
@@ -31,6 +32,8 @@ use core::time::Duration;
 
 use appraisal::GroupName;
 use shared::DeviceId;
+use shared::limits::MAX_REQUEST_LARGE;
+use shared::message::latest::Nonce;
 
 use crate::store::Rate;
 
@@ -38,10 +41,12 @@ pub use bucket::window;
 pub(crate) use gate::Connected;
 pub use gate::{Gate, Load};
 pub use limits::AdmissionLimits;
+pub use shares::Rank;
 pub use sign_ins::SignIns;
 pub use source::Source;
 
 use bucket::{Bucket, Fill};
+use shares::Shares;
 use table::{Table, Worth};
 use turns::{Lane, Turns};
 
@@ -51,11 +56,12 @@ pub struct Admission {
     limits: AdmissionLimits,
     connections: usize,
     handshakes: usize,
-    requests: usize,
-    bodies: usize,
+    requests: Shares,
+    bodies: Shares,
     sources: Table<Source, Neighbour>,
     identities: Table<DeviceId, Bucket>,
     groups: Table<GroupName, Bucket>,
+    nonces: Table<Nonce, Bucket>,
     turns: Turns,
 }
 
@@ -103,6 +109,20 @@ pub struct Asking<'a> {
     pub identity: Option<&'a DeviceId>,
     /// What the certificate that proves it has left of its life; zero where it has ended.
     pub left: Option<Duration>,
+    /// Nothing is done or read of it without a token: an operator's or a broker's.
+    pub by_token: bool,
+}
+
+impl Asking<'_> {
+    /// What is proved of who asks.
+    #[must_use]
+    pub fn rank(&self) -> Rank {
+        match self.left {
+            Some(left) => Rank::of_ldevid(left),
+            None if self.by_token || self.identity.is_some() => Rank::Proven,
+            None => Rank::Unproven,
+        }
+    }
 }
 
 /// What is asked.
@@ -184,8 +204,10 @@ const SOURCES: usize = 16_384;
 const IDENTITIES: usize = 65_536;
 /// Most groups that are remembered.
 const GROUPS: usize = 4_096;
-/// Where no rate is set, so many a second are told to come again.
-const SPREAD: u64 = 50;
+/// Most nonces that are remembered.
+const NONCES: usize = 65_536;
+/// How often a nonce can be brought in a minute.
+const SEQUELS: core::num::NonZeroU32 = core::num::NonZeroU32::MIN.saturating_add(5);
 /// When whoever finds no room for its body comes again; its jitter comes on top.
 const A_WHILE: Duration = Duration::from_secs(5);
 /// A renewal with less than this left is served where others find all requests or connections taken.
@@ -195,16 +217,16 @@ impl Admission {
     /// Nothing has come yet.
     #[must_use]
     pub fn new(limits: AdmissionLimits) -> Self {
-        let fill = Fill::evenly(limits.rate.unwrap_or_else(|| Rate::of(SPREAD, Duration::from_secs(1))));
-        let turns = Turns::new(fill, limits.longest_wait);
+        let turns = Turns::new(limits.rate, limits.longest_wait);
         Self {
             connections: 0,
             handshakes: 0,
-            requests: 0,
-            bodies: 0,
+            requests: Shares::default(),
+            bodies: Shares::default(),
             sources: Table::new(limits.connections.saturating_add(limits.reserve).saturating_add(SOURCES)),
             identities: Table::new(IDENTITIES),
             groups: Table::new(GROUPS),
+            nonces: Table::new(NONCES),
             turns,
             limits,
         }
@@ -255,26 +277,34 @@ impl Admission {
         }
     }
 
-    /// A request comes. Where it is let in, [`answered`](Self::answered) is to follow.
+    /// A request comes. Where it is let in, [`answered`](Self::answered) is to follow, with its rank.
     ///
     /// # Errors
     /// When it is to come again.
     pub fn request(&mut self, asking: &Asking<'_>, now: Duration) -> Result<(), Later> {
-        let urgent = runs_out(asking.left, URGENT);
-        // The reserve is for whoever cannot wait; all others would take its place from them.
-        let most = self.limits.requests.saturating_add(if urgent { self.limits.reserve } else { 0 });
-        let lane = Lane::of(asking.identity.is_some());
-        if (asking.place == Place::Reserve && !urgent) || self.requests >= most {
+        let rank = asking.rank();
+        let limits = &self.limits;
+        if (asking.place == Place::Reserve && rank != Rank::Urgent)
+            || !self.requests.take(rank, 1, limits.requests, limits.reserve)
+        {
+            let lane = Lane::of(rank != Rank::Unproven);
             return Err(Later { reason: Busy::Requests, after: self.turns.later(lane, now) });
         }
+        let may = self.may_ask(asking, now);
+        if may.is_err() {
+            self.requests.give_back(rank, 1);
+        }
+        may
+    }
+
+    fn may_ask(&mut self, asking: &Asking<'_>, now: Duration) -> Result<(), Later> {
         if let Some(device) = asking.identity {
             self.identity(device, now)?;
         }
-        if asking.kind == Kind::Beginning {
-            self.begin(asking.identity.is_some(), asking.left, now)?;
+        match asking.kind {
+            Kind::Beginning => self.begin(asking.identity.is_some(), asking.left, now),
+            Kind::Sequel => Ok(()),
         }
-        self.requests += 1;
-        Ok(())
     }
 
     /// A request of `device`, which has shown its LDevID. [`request`](Self::request) asks this where it knows the device; to be
@@ -301,8 +331,15 @@ impl Admission {
     }
 
     /// A request that was let in has its answer, or was given up.
-    pub const fn answered(&mut self) {
-        self.requests = self.requests.saturating_sub(1);
+    pub const fn answered(&mut self, rank: Rank) {
+        self.requests.give_back(rank, 1);
+    }
+
+    /// Whether a request still belongs to the challenge whose nonce it brings. A nonce is good for as many as a device sends whose
+    /// answers are lost; whoever sends more begins something with each.
+    pub fn sequel(&mut self, nonce: &Nonce, now: Duration) -> bool {
+        // Without a rate nothing counts that begins.
+        self.limits.rate.is_none() || spend(&mut self.nonces, *nonce, Rate::per_minute(SEQUELS), now).is_ok()
     }
 
     /// A certificate is asked for, for a device of `group`; `left` as in [`Asking`].
@@ -319,29 +356,30 @@ impl Admission {
         }
     }
 
-    /// A body of so many bytes comes; [`body_gone`](Self::body_gone) is to follow.
+    /// A body of so many bytes comes; [`body_gone`](Self::body_gone) is to follow, with the same.
     ///
     /// # Errors
     /// When it is to come again.
-    pub const fn body(&mut self, bytes: usize) -> Result<(), Later> {
-        let bodies = self.bodies.saturating_add(bytes);
-        if bodies > self.limits.bodies {
-            return Err(Later { reason: Busy::Bodies, after: A_WHILE });
+    pub const fn body(&mut self, bytes: usize, rank: Rank) -> Result<(), Later> {
+        let reserve = self.limits.reserve.saturating_mul(MAX_REQUEST_LARGE);
+        if self.bodies.take(rank, bytes, self.limits.bodies, reserve) {
+            Ok(())
+        } else {
+            Err(Later { reason: Busy::Bodies, after: A_WHILE })
         }
-        self.bodies = bodies;
-        Ok(())
     }
 
     /// A body is not in memory any more.
-    pub const fn body_gone(&mut self, bytes: usize) {
-        self.bodies = self.bodies.saturating_sub(bytes);
+    pub const fn body_gone(&mut self, bytes: usize, rank: Rank) {
+        self.bodies.give_back(rank, bytes);
     }
 
     /// How many connections, handshakes and requests there are, and how many bytes of bodies.
     #[must_use]
     pub const fn load(&self) -> Load {
-        let Self { connections, handshakes, requests, bodies, .. } = *self;
-        Load { connections, handshakes, requests, bodies }
+        let Self { connections, handshakes, requests, bodies, .. } = self;
+        let (requests, bodies) = (requests.taken(), bodies.taken());
+        Load { connections: *connections, handshakes: *handshakes, requests, bodies }
     }
 }
 

@@ -6,7 +6,7 @@ use core::time::Duration;
 use proptest::prelude::*;
 use shared::DeviceId;
 
-use super::{Admission, AdmissionLimits, Asking, Busy, Full, Kind, Later, Load, Place, Source, window};
+use super::{Admission, AdmissionLimits, Asking, Busy, Full, Kind, Later, Load, Place, Rank, Source, window};
 
 const SECOND: Duration = Duration::from_secs(1);
 const DAY: Duration = Duration::from_secs(86_400);
@@ -16,11 +16,13 @@ fn site(number: u64) -> Source {
 }
 
 fn renewal(device: &DeviceId, left: Duration) -> Asking<'_> {
-    Asking { kind: Kind::Beginning, place: Place::Ordinary, identity: Some(device), left: Some(left) }
+    let (kind, place) = (Kind::Beginning, Place::Ordinary);
+    Asking { kind, place, identity: Some(device), left: Some(left), by_token: false }
 }
 
 const fn stranger() -> Asking<'static> {
-    Asking { kind: Kind::Beginning, place: Place::Ordinary, identity: None, left: None }
+    let (kind, place) = (Kind::Beginning, Place::Ordinary);
+    Asking { kind, place, identity: None, left: None, by_token: false }
 }
 
 fn admission(change: impl FnOnce(&mut AdmissionLimits)) -> Admission {
@@ -81,7 +83,7 @@ fn those_turned_away_are_told_times_at_which_they_are_served() {
     for device in &devices {
         match admission.request(&renewal(device, DAY), SECOND) {
             Ok(()) => {
-                admission.answered();
+                admission.answered(Rank::Proven);
                 served += 1;
             }
             Err(Later { reason, after }) => {
@@ -94,7 +96,7 @@ fn those_turned_away_are_told_times_at_which_they_are_served() {
     assert!(told.is_sorted_by_key(|(at, _)| *at), "the first come first");
     for (at, device) in &told {
         assert_eq!(admission.request(&renewal(device, DAY), *at), Ok(()), "{device} at {at:?}");
-        admission.answered();
+        admission.answered(Rank::Proven);
     }
     let last = told.last().unwrap().0;
     assert!(last < Duration::from_secs(30) * 3 / 2, "within 1.5 N / capacity: {last:?}");
@@ -130,6 +132,55 @@ fn who_proved_nothing_never_takes_the_place_of_who_did() {
     }
     assert_eq!(served, 500);
     assert!((350..=420).contains(&strangers), "the strangers get what is left: {strangers}");
+}
+
+#[test]
+fn places_and_bodies_are_halved_for_who_proved_nothing() {
+    let mut admission =
+        admission(|limits| (limits.requests, limits.reserve, limits.bodies) = (10, 2, 1 << 20));
+    let (devices, minutes) = (devices(20), Duration::from_secs(1_200));
+    // As slow as a request may be, so that none ends in between.
+    let strangers = (0..100).filter(|_| admission.request(&stranger(), SECOND).is_ok()).count();
+    assert_eq!(strangers, 5);
+    let by_token = Asking { by_token: true, ..stranger() };
+    assert_eq!(admission.request(&by_token, SECOND), Ok(()), "an operator is not shut out");
+    let served = devices.iter().filter(|device| admission.request(&renewal(device, DAY), SECOND).is_ok());
+    assert_eq!(served.count(), 4);
+    let urgent = devices.iter().filter(|device| admission.request(&renewal(device, minutes), SECOND).is_ok());
+    assert_eq!(urgent.count(), 2, "the reserve");
+
+    let longest = super::MAX_REQUEST_LARGE;
+    let mut takes = |rank| (0..100).filter(|_| admission.body(longest, rank).is_ok()).count();
+    assert_eq!([Rank::Unproven, Rank::Proven, Rank::Urgent].map(&mut takes), [8, 8, 2]);
+    (0..8).for_each(|_| admission.body_gone(longest, Rank::Unproven));
+    let mut takes = |rank| (0..100).filter(|_| admission.body(longest, rank).is_ok()).count();
+    assert_eq!(
+        [Rank::Unproven, Rank::Proven].map(&mut takes),
+        [6, 0],
+        "what the urgent took is not given twice"
+    );
+}
+
+#[test]
+fn a_nonce_is_good_for_a_few_requests_and_not_for_all() {
+    let mut admission = admission(|limits| limits.rate = Some("10/s".parse().unwrap()));
+    assert_eq!((0..100).filter(|_| admission.sequel(&[1; 32], SECOND)).count(), 6);
+    assert!(admission.sequel(&[2; 32], SECOND), "another one is not concerned");
+    // A device whose answers are lost asks again later and later.
+    assert!((1..10).all(|times| admission.sequel(&[1; 32], SECOND + Duration::from_secs(11) * times)));
+}
+
+#[test]
+fn without_a_rate_times_are_forgotten_too() {
+    let mut admission = admission(|limits| limits.requests = 1);
+    assert_eq!(admission.request(&stranger(), SECOND), Ok(()));
+    for _ in 0..100_000 {
+        let _turned_away = admission.request(&stranger(), SECOND);
+    }
+    let wait = |admission: &mut Admission, now| admission.request(&stranger(), now).unwrap_err().after;
+    assert!(wait(&mut admission, SECOND) > Duration::from_secs(1_800));
+    assert!(wait(&mut admission, SECOND * 29) > Duration::from_secs(1_800));
+    assert!(wait(&mut admission, SECOND * 60) <= Duration::from_secs(1));
 }
 
 #[test]
@@ -182,7 +233,7 @@ fn tables_do_not_grow_whoever_comes() {
     assert!(admission.sources.len() <= super::SOURCES + 2_200);
     for device in &devices(200_000) {
         assert_eq!(admission.request(&renewal(device, DAY), SECOND), Ok(()));
-        admission.answered();
+        admission.answered(Rank::Proven);
     }
     assert!(admission.identities.len() <= super::IDENTITIES);
 }
@@ -194,18 +245,22 @@ enum Step {
     EndOldest,
     Ask { device: usize, left: u64 },
     AnswerOne,
-    Body(usize),
+    Body(usize, Rank),
     BodyGone,
     Wait(u64),
+}
+
+fn rank() -> impl Strategy<Value = Rank> {
+    prop::sample::select(vec![Rank::Unproven, Rank::Proven])
 }
 
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         (0_u64..6).prop_map(Step::Connect),
         Just(Step::EndOldest),
-        (0_usize..8, 0_u64..200_000).prop_map(|(device, left)| Step::Ask { device, left }),
+        (0_usize..12, 0_u64..200_000).prop_map(|(device, left)| Step::Ask { device, left }),
         Just(Step::AnswerOne),
-        (0_usize..5_000).prop_map(Step::Body),
+        (0_usize..5_000, rank()).prop_map(|(bytes, rank)| Step::Body(bytes, rank)),
         Just(Step::BodyGone),
         (0_u64..3_000).prop_map(Step::Wait),
     ]
@@ -222,7 +277,7 @@ proptest! {
             limits.longest_wait = Duration::from_secs(600);
         });
         let devices = devices(8);
-        let (mut open, mut asked, mut bodies, mut now) = (Vec::new(), 0_usize, Vec::new(), SECOND);
+        let (mut open, mut asked, mut bodies, mut now) = (Vec::new(), Vec::new(), Vec::new(), SECOND);
         for step in steps {
             match step {
                 Step::Connect(number) => if admission.connect(site(number), now).is_ok() { open.push(number); },
@@ -230,26 +285,33 @@ proptest! {
                     admission.handshaken();
                     admission.disconnected(site(open.remove(0)));
                 },
-                Step::Ask { device, left } => match admission.request(&renewal(&devices[device], Duration::from_secs(left)), now) {
-                    Ok(()) => asked += 1,
-                    Err(later) => {
-                        prop_assert!(later.after <= Duration::from_secs(601), "{later:?}");
-                        prop_assert!(!later.after.is_zero());
+                Step::Ask { device, left } => {
+                    let asking = match devices.get(device) {
+                        Some(device) => renewal(device, Duration::from_secs(left)),
+                        None => stranger(),
+                    };
+                    match admission.request(&asking, now) {
+                        Ok(()) => asked.push(asking.rank()),
+                        Err(later) => {
+                            prop_assert!(later.after <= Duration::from_secs(601), "{later:?}");
+                            prop_assert!(!later.after.is_zero());
+                        }
                     }
-                },
-                Step::AnswerOne => if asked > 0 { asked -= 1; admission.answered(); },
-                Step::Body(bytes) => if admission.body(bytes).is_ok() { bodies.push(bytes); },
-                Step::BodyGone => if let Some(bytes) = bodies.pop() { admission.body_gone(bytes); },
+                }
+                Step::AnswerOne => if let Some(rank) = asked.pop() { admission.answered(rank); },
+                Step::Body(bytes, rank) => if admission.body(bytes, rank).is_ok() { bodies.push((bytes, rank)); },
+                Step::BodyGone => if let Some((bytes, rank)) = bodies.pop() { admission.body_gone(bytes, rank); },
                 Step::Wait(millis) => now += Duration::from_millis(millis),
             }
             let load = admission.load();
             prop_assert_eq!(load.connections, open.len());
             prop_assert!(load.connections <= 10 && load.handshakes <= 6 && load.bodies <= 10_000);
-            prop_assert!(load.requests == asked && asked <= 7);
+            prop_assert!(load.requests == asked.len() && asked.len() <= 7);
+            prop_assert!(asked.iter().filter(|rank| **rank == Rank::Unproven).count() <= 3);
         }
         for number in open { admission.handshaken(); admission.disconnected(site(number)); }
-        for _ in 0..asked { admission.answered(); }
-        for bytes in bodies { admission.body_gone(bytes); }
+        for rank in asked { admission.answered(rank); }
+        for (bytes, rank) in bodies { admission.body_gone(bytes, rank); }
         prop_assert_eq!(admission.load(), Load::default());
     }
 
@@ -262,7 +324,7 @@ proptest! {
         for pause in pauses {
             now += Duration::from_millis(pause);
             if admission.request(&Asking { identity: (pause % 2 == 0).then_some(device), ..stranger() }, now).is_ok() {
-                admission.answered();
+                admission.answered(Rank::Proven);
                 served.push(now);
             }
         }

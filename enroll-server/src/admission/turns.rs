@@ -7,6 +7,7 @@
 use core::time::Duration;
 
 use super::bucket::{Bucket, Fill};
+use crate::store::Rate;
 
 /// Those who proved an identity of this server, and the others: the first are served first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,8 +29,12 @@ pub(super) struct Turns {
     bucket: Bucket,
     /// The next time to be told, by lane.
     next: [Duration; 2],
+    /// Where no rate is kept: when the last one was told a time.
+    told: Option<Duration>,
 }
 
+/// Where no rate is kept, so many a second are told to come again.
+const SPREAD: u64 = 50;
 /// Nobody is told to come sooner.
 const SOONEST: Duration = Duration::from_secs(1);
 /// A renewal is about to run out where it would have less than this left at the time it would be told: what it then
@@ -39,8 +44,11 @@ const MARGIN: Duration = Duration::from_secs(600);
 const QUIET: Duration = Duration::from_secs(30);
 
 impl Turns {
-    pub(super) fn new(fill: Fill, longest: Duration) -> Self {
-        Self { fill, longest, bucket: Bucket::default(), next: [Duration::ZERO; 2] }
+    /// For a rate, if one is kept; without one, those are told a time for whom there is no place.
+    pub(super) fn new(rate: Option<Rate>, longest: Duration) -> Self {
+        let fill = Fill::evenly(rate.unwrap_or_else(|| Rate::of(SPREAD, Duration::from_secs(1))));
+        let told = rate.is_none().then_some(Duration::ZERO);
+        Self { fill, longest, bucket: Bucket::default(), next: [Duration::ZERO; 2], told }
     }
 
     /// Lets one in. `left` is what the certificate of a renewal has left of its life.
@@ -69,6 +77,13 @@ impl Turns {
 
     /// The next time to come, which is then taken.
     pub(super) fn later(&mut self, lane: Lane, now: Duration) -> Duration {
+        // The bucket, of which nobody takes where no rate is kept, says nothing of how quiet it was.
+        if let Some(told) = &mut self.told {
+            if now.saturating_sub(*told) >= QUIET {
+                self.next = [now; 2];
+            }
+            *told = now;
+        }
         let wait = self.wait(lane, now);
         self.book(lane, now.saturating_add(wait));
         wait

@@ -11,8 +11,8 @@ use axum::extract::{Request, State};
 use axum::http::header::CONNECTION;
 use axum::http::{HeaderValue, Method, Response};
 use axum::middleware::Next;
-use shared::endpoint;
-use shared::message::latest::FreshEvidence;
+use shared::message::latest::{FreshEvidence, Nonce};
+use shared::{DeviceId, endpoint};
 
 use super::error::Problem;
 use super::est_error::EstProblem;
@@ -22,16 +22,22 @@ use crate::est::{Client, Connection};
 use crate::issuance::ClientIdentity;
 
 /// Before every request of the HTTPS listener; it is under way until its answer is there.
-pub(super) async fn native(State(api): Shared, request: Request, next: Next) -> Response<Body> {
+pub(super) async fn native(State(api): Shared, mut request: Request, next: Next) -> Response<Body> {
     let extensions = request.extensions();
     let peer = extensions.get::<Peer>().and_then(Option::as_ref);
     let place = extensions.get::<Place>().copied().unwrap_or(Place::Ordinary);
     let (kind, endpoint) = kind(request.method(), request.uri().path());
     let caller = Caller::of(request.uri().path());
     let left = peer.map(|peer| api.issuance.left(peer));
-    let asking = Asking { kind, place, identity: peer.map(ClientIdentity::device), left };
+    // Operators and brokers show their tokens before anything else is read of them.
+    let by_token = caller == Caller::Json;
+    let asking = Asking { kind, place, identity: peer.map(ClientIdentity::device), left, by_token };
+    let rank = asking.rank();
     match api.issuance.gate().request(&asking) {
-        Ok(_turn) => next.run(request).await,
+        Ok(_turn) => {
+            request.extensions_mut().insert(rank);
+            next.run(request).await
+        }
         Err(later) => {
             let device = peer.map(ClientIdentity::device).cloned();
             closing(api.turn_away(caller, endpoint, device.as_ref(), Problem::Later(later)))
@@ -39,16 +45,18 @@ pub(super) async fn native(State(api): Shared, request: Request, next: Next) -> 
     }
 }
 
-/// Before every request of the EST listener. Who asks is looked at where it matters: in the handlers, and here for a
-/// place in the reserve.
+/// Before every request of the EST listener. Who asks is looked at where it matters: in the handlers, and here where there is
+/// no place but for those who have proved who they are.
 pub(super) async fn est(State(api): Shared, request: Request, next: Next) -> Response<Body> {
     let extensions = request.extensions();
     let place = extensions.get::<Place>().copied().unwrap_or(Place::Ordinary);
-    let left = match (place, extensions.get::<Arc<Connection>>()) {
-        (Place::Reserve, Some(connection)) => api.est_left(connection),
-        _ => None,
-    };
-    match api.issuance.gate().request(&Asking { kind: Kind::Sequel, place, identity: None, left }) {
+    let connection = extensions.get::<Arc<Connection>>();
+    let asking = |left| Asking { kind: Kind::Sequel, place, identity: None, left, by_token: false };
+    let asked = api.issuance.gate().request(&asking(None)).or_else(|later| {
+        let left = connection.and_then(|connection| api.est_left(connection)).ok_or(later)?;
+        api.issuance.gate().request(&asking(Some(left)))
+    });
+    match asked {
         Ok(_turn) => next.run(request).await,
         Err(later) => closing(api.est_refuse("unknown", None, &EstProblem::Problem(Problem::Later(later)))),
     }
@@ -59,7 +67,7 @@ fn kind(method: &Method, path: &str) -> (Kind, &'static str) {
     match (method, path) {
         (&Method::POST, endpoint::CHALLENGE) => (Kind::Beginning, "challenge"),
         (&Method::POST, endpoint::TRUST) => (Kind::Beginning, "trust"),
-        // With a nonce it belongs to the challenge; without one it is refused before it costs anything.
+        // Its body says whether it belongs to a challenge: see `enrollment`.
         (&Method::POST, endpoint::ENROLL) => (Kind::Sequel, "enroll"),
         // Its body says whether it has one: see `renewal`.
         (&Method::POST, endpoint::RENEW) => (Kind::Sequel, "renew"),
@@ -68,6 +76,15 @@ fn kind(method: &Method, path: &str) -> (Kind, &'static str) {
 }
 
 impl Api {
+    /// An enrollment, which belongs to the challenge whose nonce it brings, or begins here.
+    pub(super) fn enrollment(&self, nonce: &Nonce, device: &DeviceId) -> Result<(), Later> {
+        let gate = self.issuance.gate();
+        if self.issuance.was_given(nonce, device) && gate.sequel(nonce) {
+            return Ok(());
+        }
+        gate.begin(false, None)
+    }
+
     /// A renewal, whose evidence says whether it belongs to a challenge or begins here.
     pub(super) fn renewal(
         &self,

@@ -363,7 +363,7 @@ fn is_variable(known: &str, name: &str) -> bool {
 }
 
 async fn read_form(api: &Api, request: Request) -> Result<Form, Refusal> {
-    let body = read_body(api, request.into_body(), MAX_REQUEST).await?;
+    let body = read_body(api, request, MAX_REQUEST).await?;
     Form::read(&body).ok_or_else(|| Refusal::new(Code::BadRequest, "the body is no form"))
 }
 

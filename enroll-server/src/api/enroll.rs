@@ -29,7 +29,7 @@ async fn make_challenge(
     request: Request,
     device: &mut Option<DeviceId>,
 ) -> Result<(Response<Body>, &'static str), Problem> {
-    let body = read_body(api, request.into_body(), limits::MAX_REQUEST).await?;
+    let body = read_body(api, request, limits::MAX_REQUEST).await?;
     let request = ChallengeRequest::decode(&body)?;
     *device = Some(request.device.clone());
     let challenge = api.issuance.challenge(&request).await?;
@@ -50,9 +50,10 @@ async fn do_enroll(
     request: Request,
     device: &mut Option<DeviceId>,
 ) -> Result<(Response<Body>, &'static str), Problem> {
-    let body = read_body(api, request.into_body(), limits::MAX_REQUEST_LARGE).await?;
+    let body = read_body(api, request, limits::MAX_REQUEST_LARGE).await?;
     let request = EnrollRequest::decode(&body)?;
     *device = Some(request.device.clone());
+    api.enrollment(&request.evidence.nonce, &request.device)?;
     let timer = api.metrics.time("enroll");
     let outcome = api.issuance.enroll(&request).await?;
     timer.done();
@@ -75,7 +76,7 @@ async fn do_renew(
     request: Request,
     device: &mut Option<DeviceId>,
 ) -> Result<(Response<Body>, &'static str), Problem> {
-    let body = read_body(api, request.into_body(), limits::MAX_REQUEST_LARGE).await?;
+    let body = read_body(api, request, limits::MAX_REQUEST_LARGE).await?;
     let request = RenewRequest::decode(&body)?;
     *device = Some(request.device.clone());
     // Before the certificate is looked up, so that nobody learns anything about another's.
@@ -115,7 +116,7 @@ async fn tell_trust(
     peer: Option<&ClientIdentity>,
     request: Request,
 ) -> Result<(Response<Body>, &'static str), Problem> {
-    let body = read_body(api, request.into_body(), limits::MAX_REQUEST).await?;
+    let body = read_body(api, request, limits::MAX_REQUEST).await?;
     let TrustReport { held } = TrustReport::decode(&body)?;
     let believed = match peer {
         Some(peer) => api.issuance.reported_trust(peer, held).await?,

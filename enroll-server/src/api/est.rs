@@ -20,7 +20,8 @@ use shared::DeviceId;
 use super::error::Problem;
 use super::est_error::EstProblem;
 use super::public::typed;
-use super::{Api, Shared, read_body};
+use super::{Api, Shared, read_body_of};
+use crate::admission::Rank;
 use crate::est::{Client, Connection, Credentials, MAX_BODY, Pkcs10, certs_only, csr_attributes, to_base64};
 use crate::issuance::{ClientIdentity, EstClient, EstEnroll, EstReenroll, Granted, Outcome};
 use crate::store::Asked;
@@ -64,7 +65,9 @@ pub(super) async fn csrattrs(State(api): Shared, label: Label, tls: Tls) -> Resp
 pub(super) async fn nonce(State(api): Shared, label: Label, tls: Tls) -> Response<Body> {
     let answer = async {
         let _group = api.group(label)?;
-        let (nonce, until) = match api.client(&tls).await? {
+        let client = api.client(&tls).await?;
+        api.est_begins(&client)?;
+        let (nonce, until) = match client {
             Client::Idevid(chain) => api.issuance.est_nonce(&chain).await?,
             Client::Ldevid(identity) => api.issuance.est_renewal_nonce(&identity).await?,
             Client::Nobody => return Err(EstProblem::NoCertificate),
@@ -121,7 +124,7 @@ async fn enroll(
     };
     let Some(device) = device.as_ref() else { return Err(EstProblem::NotAuthenticated) };
     api.est_begins(&client)?;
-    let pkcs10 = api.pkcs10(headers, request).await?;
+    let pkcs10 = api.pkcs10(Rank::Unproven, headers, request).await?;
     api.check_asked(Asked::Enroll, &pkcs10, device, tls)?;
     let timer = api.metrics.time("est-simpleenroll");
     let enroll = EstEnroll {
@@ -168,7 +171,8 @@ async fn reenroll(
     if headers.contains_key(AUTHORIZATION) {
         return Err(EstProblem::TwoAuthentications);
     }
-    let pkcs10 = api.pkcs10(headers, request).await?;
+    let rank = Rank::of_ldevid(api.issuance.left(&identity));
+    let pkcs10 = api.pkcs10(rank, headers, request).await?;
     api.check_asked(Asked::Renew, &pkcs10, identity.device(), tls)?;
     let timer = api.metrics.time("est-simplereenroll");
     let reenroll = EstReenroll {
@@ -200,14 +204,14 @@ impl Api {
         Ok(client)
     }
 
-    async fn pkcs10(&self, headers: &HeaderMap, request: Request) -> Result<Pkcs10, EstProblem> {
+    async fn pkcs10(&self, rank: Rank, headers: &HeaderMap, request: Request) -> Result<Pkcs10, EstProblem> {
         // Parameters say nothing here.
         let kind = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
         let kind = kind.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
         if !kind.eq_ignore_ascii_case(PKCS10.as_bytes()) {
             return Err(EstProblem::MediaType);
         }
-        let body = read_body(self, request.into_body(), MAX_BODY).await?;
+        let body = read_body_of(self, rank, request.into_body(), MAX_BODY).await?;
         Ok(crate::est::read(&body)?)
     }
 

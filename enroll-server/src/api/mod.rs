@@ -46,6 +46,7 @@ use shared::DeviceId;
 use tokio::sync::watch;
 
 use crate::admin::Admin;
+use crate::admission::Rank;
 use crate::audit::{Refusals, Repeated};
 use crate::brokers::Brokers;
 use crate::config::{Limits, Traces};
@@ -193,14 +194,29 @@ impl Api {
     }
 }
 
-/// Reads a body of at most `limit` bytes within its deadline.
-async fn read_body(api: &Api, body: Body, limit: usize) -> Result<Bytes, Problem> {
-    // What is announced as too long is not waited for.
-    if body.size_hint().lower() > limit as u64 {
-        return Err(Problem::BodyTooLarge { limit });
-    }
+/// Reads the body of a request, of at most `limit` bytes, within its deadline.
+async fn read_body(api: &Api, request: Request, limit: usize) -> Result<Bytes, Problem> {
+    let rank = request.extensions().get().copied().unwrap_or_default();
+    read_body_of(api, rank, request.into_body(), limit).await
+}
+
+/// As [`read_body`], where it is known what is proved of who sends it.
+async fn read_body_of(api: &Api, rank: Rank, body: Body, limit: usize) -> Result<Bytes, Problem> {
+    announced_within(&body, limit)?;
     let announced = body.size_hint().upper().and_then(|upper| usize::try_from(upper).ok());
-    let _room = api.issuance.gate().body(announced.map_or(limit, |announced| announced.min(limit)))?;
+    let bytes = announced.map_or(limit, |announced| announced.min(limit));
+    let _room = api.issuance.gate().body(bytes, rank)?;
+    read_any_body(api, body, limit).await
+}
+
+/// What is announced as too long is not waited for.
+fn announced_within(body: &Body, limit: usize) -> Result<(), Problem> {
+    if body.size_hint().lower() > limit as u64 { Err(Problem::BodyTooLarge { limit }) } else { Ok(()) }
+}
+
+/// As [`read_body`], where so little may come that as many as there may be connections have room.
+async fn read_any_body(api: &Api, body: Body, limit: usize) -> Result<Bytes, Problem> {
+    announced_within(&body, limit)?;
     let body = Limited::new(body, limit);
     let read = tokio::time::timeout(api.limits.body, body.collect()).await;
     match read.map_err(|_| Problem::BodyTooSlow)? {

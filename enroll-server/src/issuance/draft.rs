@@ -279,7 +279,9 @@ impl Draft {
         record.reject = Some(reject);
         record.rule = Some(denied.rule().to_owned());
         record.reason = Some(super::chain(denied));
-        if record.case.as_ref().is_some_and(|case| case.verified.is_some()) {
+        // Who has no nonce of ours can fill the records, and what it sent was not looked at.
+        let asked_for = !matches!(denied, Denied::Nonce(_));
+        if !asked_for || record.case.as_ref().is_some_and(|case| case.verified.is_some()) {
             record.endorsements.clear();
         } else {
             // A token's text was left out when it was stored.

@@ -5,6 +5,7 @@
 #![expect(clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 mod administrators;
+mod admission;
 mod broker_hooks;
 mod cli;
 mod dashboard;

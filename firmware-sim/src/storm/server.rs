@@ -2,8 +2,9 @@
 
 use core::net::{IpAddr, Ipv6Addr};
 use core::time::Duration;
+use std::collections::BTreeMap;
 
-use enroll_server::admission::{Admission, AdmissionLimits, Asking, Kind, Later, Place, Source};
+use enroll_server::admission::{Admission, AdmissionLimits, Asking, Kind, Later, Place, Rank, Source};
 use enroll_server::store::Rate;
 use shared::DeviceId;
 
@@ -27,6 +28,8 @@ pub(super) struct Ticket {
 pub(super) struct Server {
     limits: AdmissionLimits,
     admission: Admission,
+    /// Those whose request is under way, and what is proved of them.
+    asking: BTreeMap<u32, Rank>,
     /// Time of one handshake, and of one certificate, at full load.
     handshake: Duration,
     certificate: Duration,
@@ -47,6 +50,7 @@ impl Server {
         Self {
             admission: Admission::new(limits.clone()),
             limits,
+            asking: BTreeMap::new(),
             handshake,
             certificate,
             handshakes: Duration::ZERO,
@@ -61,6 +65,7 @@ impl Server {
         self.away = true;
         self.life = self.life.wrapping_add(1);
         self.admission = Admission::new(self.limits.clone());
+        self.asking.clear();
         (self.handshakes, self.certificates) = (Duration::ZERO, Duration::ZERO);
     }
 
@@ -96,11 +101,12 @@ impl Server {
         let identity = name.as_ref().filter(|_| !matches!(call, Call::Time | Call::Enrollment));
         let kind = if prepaid { Kind::Sequel } else { Kind::Beginning };
         let left = identity.map(|_| left);
-        let asked = self.admission.request(&Asking { kind, place, identity, left }, now);
-        if let Err(later) = asked {
+        let asking = Asking { kind, place, identity, left, by_token: false };
+        if let Err(later) = self.admission.request(&asking, now) {
             self.admission.disconnected(source(device));
             return Err(later);
         }
+        self.asking.insert(device, asking.rank());
         // Questions cost little beside their handshakes.
         if matches!(call, Call::Renewal | Call::Enrollment) {
             self.certificates = self.certificates.max(now).saturating_add(self.certificate);
@@ -111,7 +117,7 @@ impl Server {
 
     /// The answer is out.
     pub(super) fn answered(&mut self, device: u32) {
-        self.admission.answered();
+        self.admission.answered(self.asking.remove(&device).unwrap_or_default());
         self.admission.disconnected(source(device));
     }
 }

@@ -10,8 +10,9 @@ use shared::DeviceId;
 use shared::limits::MAX_REQUEST;
 
 use super::super::openapi::{Operation, Schemas};
-use super::super::{Api, read_body};
+use super::super::{Api, read_body_of};
 use super::{Code, Input, JSON, Refusal};
+use crate::admission::Rank;
 use crate::written::Text;
 
 /// The device that the path names.
@@ -55,7 +56,8 @@ pub(in crate::api) struct Sent<B>(pub(in crate::api) B);
 impl<B: DeserializeOwned + JsonSchema + Send> Input for Sent<B> {
     async fn read(api: &Api, _: &mut Parts, body: &mut Option<Body>) -> Result<Self, Refusal> {
         let body = body.take().unwrap_or_default();
-        let body = read_body(api, body, MAX_REQUEST).await?;
+        // An operator's token was looked at before.
+        let body = read_body_of(api, Rank::Proven, body, MAX_REQUEST).await?;
         object(&body).map(Self).map_err(|problem| Refusal::new(Code::BadRequest, problem))
     }
 
