@@ -57,7 +57,7 @@ causes! {
     NotEnrolled = "not-enrolled", "The device has no certificate yet.",
         "Run agent enroll; where the server refused, do what the refusal says.";
     EnrollmentRefused = "enrollment-refused", "The enrollment server refused the device the last time.",
-        "On the server: enroll-server device show DEVICE says why, and what it would need.";
+        "On the server: enroll-server policy explain --device DEVICE says which rule, what was found, and what to do.";
     NameNotFound = "name-not-found", "The host's name cannot be resolved.",
         "Correct the name, or the DNS settings (/etc/resolv.conf); try: getent hosts NAME.";
     PortClosed = "port-closed", "Nobody listens on the port.",

@@ -16,7 +16,13 @@ use super::{Sha256, StoreError};
 /// Why there is no copy. Nothing is left behind.
 #[derive(Debug, thiserror::Error)]
 pub enum BackupError {
-    /// The file is there already, or its folder cannot be written.
+    /// The file is there already.
+    #[error("{}: is there already; nothing was overwritten: name a file that is not there", path.display())]
+    Exists {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The folder of the file cannot be written.
     #[error("{}: cannot be written", path.display())]
     Unwritable {
         /// The file of the copy.
@@ -57,8 +63,9 @@ pub struct Copied {
 /// [`BackupError`]; then there is no file `to`, unless there was one before.
 pub fn copy_database(from: &Path, to: &Path) -> Result<Copied, BackupError> {
     let unwritable = |source| BackupError::Unwritable { path: to.to_owned(), source };
+    let exists = || BackupError::Exists { path: to.to_owned() };
     if fs::symlink_metadata(to).is_ok() {
-        return Err(unwritable(io::ErrorKind::AlreadyExists.into()));
+        return Err(exists());
     }
     let mut name = to.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{}.new", std::process::id()));
@@ -68,7 +75,10 @@ pub fn copy_database(from: &Path, to: &Path) -> Result<Copied, BackupError> {
     drop(made.map_err(unwritable)?);
     let copied = fill(from, &unfinished).and_then(|copied| {
         // A link, unlike a rename, never takes the place of what is there.
-        fs::hard_link(&unfinished, to).map_err(unwritable)?;
+        fs::hard_link(&unfinished, to).map_err(|source| match source.kind() {
+            io::ErrorKind::AlreadyExists => exists(),
+            _ => unwritable(source),
+        })?;
         Ok(copied)
     });
     let removed = fs::remove_file(&unfinished).map_err(unwritable);
@@ -155,7 +165,7 @@ mod tests {
         let to = folder.path().join("copy.sqlite");
         fs::write(&to, "mine").unwrap();
         let refused = copy_database(&path, &to).unwrap_err();
-        assert!(matches!(refused, BackupError::Unwritable { .. }), "{refused}");
+        assert!(matches!(refused, BackupError::Exists { .. }), "{refused}");
         assert_eq!(fs::read(&to).unwrap(), b"mine");
 
         let none = folder.path().join("no.sqlite");

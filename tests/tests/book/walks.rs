@@ -220,6 +220,19 @@ fn the_commands_of_log_events_and_dashboard_do_what_they_say() {
     assert!(dashboard.output().contains("https://"), "{}", dashboard.output());
 }
 
+#[test]
+fn the_runbook_finds_the_device_that_was_not_renewed() {
+    let _there = tests::harness::peer("jq", "jq");
+    // Certificates of five days.
+    let stage = desk(
+        "sed -i 's/^days = \"profile\"/days = 5/' var/lib/enroll-server/server/policy.toml
+         systemctl restart enroll-server >/dev/null 2>&1
+         firmware-sim device --dir lot/devices/* --enroll >/dev/null",
+    );
+    let walk = stage.walk(&Page::load("docs/observability.md"));
+    assert_eq!(walk.steps.len(), 1, "{:?}", walk.steps);
+}
+
 /// The server that `systemctl` runs on a stage.
 struct Service<'s>(&'s Stage);
 
@@ -255,13 +268,16 @@ impl Service<'_> {
 fn a_backup_of_postgresql_is_restored_as_the_page_says() {
     let page = Page::load("docs/operations.md");
     let blocks = page.fenced();
-    let block = blocks.iter().find(|block| block.text.starts_with("pg_dump ")).unwrap();
-    assert_eq!(block.mark, "test: tests/tests/book/walks.rs");
-    let (dump, restore) = block.text.split_once('\n').unwrap();
+    let [dump, restore] = ["pg_dump ", "psql "].map(|start| {
+        let block = blocks.iter().find(|block| block.text.starts_with(start)).unwrap();
+        assert_eq!(block.mark, "test: tests/tests/book/walks.rs");
+        block.text
+    });
 
     let server = postgres_server::PostgresServer::start().unwrap();
     let address = server.database().unwrap();
     let stage = Stage::new().as_service().with("DATABASE", &address);
+    let stage = stage.with("BACKUP", "/var/backups/enroll-server/of-a-test");
     stage.run("enroll-server init --dir var/lib/enroll-server/server --tenant Acme --host localhost");
     let settings = stage.path("var/lib/enroll-server/server/enroll-server.toml");
     let text = std::fs::read_to_string(&settings).unwrap();
@@ -269,16 +285,19 @@ fn a_backup_of_postgresql_is_restored_as_the_page_says() {
     std::fs::write(&settings, text.replacen("[store]", &store, 1)).unwrap();
     stage.run(&format!(
         "export ENROLL_SERVER_CONFIG=var/lib/enroll-server/server/enroll-server.toml
-         mkdir -p /var/backups/enroll-server
+         mkdir -p \"$BACKUP\"
          printf 'device,model\\nSN-1,a\\n' >one.csv; printf 'device,model\\nSN-2,a\\n' >two.csv
          enroll-server device import one.csv
          enroll-server backup --out copy.sqlite 2>refused && exit 1; grep pg_dump refused
          {dump}
-         enroll-server device import two.csv"
+         enroll-server device import two.csv
+         psql -q \"$DATABASE\" -c 'CREATE TABLE of_a_newer_version (number INTEGER)'"
     ));
     let devices = || Service(&stage).tell("device list");
     assert!(devices().contains("SN-2"));
     stage.run(restore);
     let listed = devices();
     assert!(listed.contains("SN-1") && !listed.contains("SN-2"), "{listed}");
+    // What a newer version made is gone, or its next start would find it there.
+    stage.run("! psql \"$DATABASE\" -c 'TABLE of_a_newer_version' 2>why; grep 'does not exist' why");
 }

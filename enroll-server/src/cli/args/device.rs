@@ -102,7 +102,10 @@ pub(in crate::cli) enum Device {
         #[command(flatten)]
         which: Which,
     },
-    /// Revoke a device and all its certificates, for good. A running server publishes it at once.
+    /// Revoke a device and all its certificates, for good: there is no way back. A running server publishes it at once.
+    ///
+    /// For a device that was stolen, or whose IDevID key was. Where only the key of its certificate (LDevID) was copied,
+    /// `return` revokes the certificates, and the device enrolls anew.
     Revoke {
         #[command(flatten)]
         which: Which,
