@@ -44,6 +44,8 @@ pub struct Revocations {
     pub root: Option<Arc<RootCrl>>,
     /// Whether the root has revoked the CA that issues.
     pub ca_revoked: bool,
+    /// Since when the root's list, which is there, cannot be read: what it revokes is not known.
+    pub root_unread: Option<UnixTime>,
     /// Since when lists that are due could not be made; `None` where all is well.
     pub failing: Option<UnixTime>,
     /// How many lists are still to be made for the first time.
@@ -107,6 +109,9 @@ impl Revocations {
         }
         if self.ca_revoked {
             return Err("the root has revoked the issuing CA".to_owned());
+        }
+        if let Some(since) = self.root_unread.filter(|since| now >= since.after(PATIENCE)) {
+            return Err(format!("the root's list could not be read since {since}"));
         }
         if self.missing > 0 {
             return Err(format!("{} lists are still to be made", self.missing));

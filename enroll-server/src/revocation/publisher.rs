@@ -215,7 +215,7 @@ impl Publisher {
     /// Takes in the root's list where there is another one; the files are written anew then.
     fn look_at_root(&mut self, authorities: &Authorities, now: UnixTime) {
         let Some(source) = &mut self.root else { return };
-        let held = source.look(now);
+        let (held, unread) = (source.look(now), source.unread_since());
         let serial = authorities.issuer().certificate().serial();
         let ca_revoked = held.as_ref().is_some_and(|root| root.list.revokes(&serial));
         let out = Arc::clone(&self.out.borrow());
@@ -227,6 +227,9 @@ impl Publisher {
         if held != out.root || ca_revoked != out.ca_revoked {
             self.in_files.clear();
             self.show(|out| (out.root, out.ca_revoked) = (held, ca_revoked));
+        }
+        if unread != out.root_unread {
+            self.show(|out| out.root_unread = unread);
         }
     }
 

@@ -1,12 +1,14 @@
 //! What becomes of a list when the operator's command does not do its part, or the database forgets.
 
+use core::time::Duration;
 use std::sync::Arc;
 
 use ca::crl::Reason;
 use tokio::time::Instant;
 
-use super::PublishError;
+use super::{PublishError, RootSource};
 use crate::audit::EventKind;
+use crate::ceremony::read_root;
 use crate::clock::{Clock, SystemClock};
 use crate::failpoint::Hook;
 use crate::issuance::signing;
@@ -67,4 +69,30 @@ async fn an_older_database_under_a_server_that_runs_stops_signing_and_takes_noth
     assert!(why.contains("start every server again"), "{why}");
     let events = EventQuery { kinds: vec![EventKind::DatabaseRestored], limit: 10, ..EventQuery::default() };
     assert_eq!(bench.issuance.store().events(events).await.unwrap().len(), 1, "it is said once");
+}
+
+/// A revoked CA would go on issuing, and nobody would know.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_cannot_read_the_list_of_the_root_is_not_ready_after_a_minute() {
+    let bench = Bench::new("").await;
+    let files = &bench.config.files;
+    let root = RootSource::new(files.root_crl.clone(), read_root(&files.root_certificate).unwrap());
+    let mut publisher = publisher(&bench.config, &bench.issuance).with_root(root);
+    let out = publisher.subscribe();
+    let aside = files.root_crl.with_extension("aside");
+    std::fs::rename(&files.root_crl, &aside).unwrap();
+    // A folder is there, and gives no bytes.
+    std::fs::create_dir(&files.root_crl).unwrap();
+    publisher.publish_if_due().await.unwrap();
+    let since = out.borrow().root_unread.unwrap();
+    let minute = since.after(Duration::from_secs(60));
+    out.borrow().check(minute.before(Duration::from_secs(1))).unwrap();
+    let why = out.borrow().check(minute).unwrap_err();
+    assert!(why.contains("the root's list could not be read"), "{why}");
+
+    std::fs::remove_dir(&files.root_crl).unwrap();
+    std::fs::rename(&aside, &files.root_crl).unwrap();
+    publisher.publish_if_due().await.unwrap();
+    assert!(out.borrow().root.is_some());
+    out.borrow().check(minute).unwrap();
 }
