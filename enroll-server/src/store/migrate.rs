@@ -108,7 +108,11 @@ pub(super) fn postgres(session: &Session) -> Result<(), StoreError> {
 
 fn run_postgres(session: &Session) -> Result<(), StoreError> {
     session.query("SELECT pg_advisory_xact_lock(?)::text", &[&MIGRATION])?;
-    session.batch("CREATE TABLE IF NOT EXISTS schema_version (version BIGINT NOT NULL)")?;
+    // Looked for first: even where the table is there, CREATE wants the right to make one, which a role has to have for a
+    // new version only.
+    if session.query("SELECT 1 WHERE to_regclass('schema_version') IS NOT NULL", &[])?.is_empty() {
+        session.batch("CREATE TABLE schema_version (version BIGINT NOT NULL)")?;
+    }
     let rows = session.query("SELECT coalesce(max(version), 0) FROM schema_version", &[])?;
     let found: i64 = match rows.first() {
         Some(row) => Row::Postgres(row).get(0)?,

@@ -95,6 +95,42 @@ fn a_database_of_a_newer_program_is_left_alone() {
     assert!(matches!(error, StoreError::TooNew { found: 99, .. }), "{error:?}");
 }
 
+/// After the first start a role that changes rows and nothing else does, as the book says.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_role_that_may_make_no_tables_serves_what_is_there() {
+    let place = Place::postgres();
+    place.open().close().await.unwrap();
+    place.sql(
+        "DO $$ DECLARE made RECORD; BEGIN \
+         EXECUTE format('ALTER DATABASE %I OWNER TO super', current_database()); \
+         EXECUTE format('REVOKE ALL ON DATABASE %I FROM PUBLIC, enroll', current_database()); \
+         EXECUTE format('GRANT CONNECT ON DATABASE %I TO enroll', current_database()); \
+         FOR made IN SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' LOOP \
+           EXECUTE format('ALTER TABLE %I OWNER TO super', made.relname); \
+           EXECUTE format('REVOKE ALL ON %I FROM PUBLIC, enroll', made.relname); \
+           EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON %I TO enroll', made.relname); \
+         END LOOP; \
+         FOR made IN SELECT oid::regprocedure AS name FROM pg_proc WHERE pronamespace = 'public'::regnamespace LOOP \
+           EXECUTE format('ALTER FUNCTION %s OWNER TO super', made.name); \
+         END LOOP; \
+         REVOKE ALL ON SCHEMA public FROM PUBLIC, enroll; \
+         GRANT USAGE ON SCHEMA public TO enroll; END $$",
+    );
+    let may = "SELECT has_schema_privilege('enroll', 'public', 'CREATE') \
+               OR has_database_privilege('enroll', current_database(), 'TEMPORARY') \
+               OR has_table_privilege('enroll', 'devices', 'TRUNCATE')";
+    assert_eq!(place.sql(may), "f");
+
+    let store = place.open();
+    store.import(vec![entry(1)], NOW).await.unwrap();
+    store.add_event(NewEvent::new(NOW, EventKind::Imported, "x"), Duration::ZERO).await.unwrap();
+    assert!(store.device(&entry(1).device).await.unwrap().is_some());
+    assert_eq!(store.next_crl_number().await.unwrap(), 1);
+    assert_eq!(store.counts().await.unwrap().devices.len(), 1);
+    store.probe().await.unwrap();
+    store.close().await.unwrap();
+}
+
 #[test]
 fn replicas_that_start_at_once_make_the_tables_once() {
     let place = Place::postgres();
