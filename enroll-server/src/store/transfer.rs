@@ -186,6 +186,21 @@ fn carry(
     let (Connection::Sqlite(file), Connection::Postgres(session)) = (source, target) else {
         return Err(TransferError::Target(StoreError::Closed));
     };
+    // To count the rows of a large table, or to put them into their order, takes minutes in one statement, on either side:
+    // while the file is read the other one's session is idle.
+    let carried = session.unhurried(|| {
+        session.batch("SET LOCAL idle_in_transaction_session_timeout = 0")?;
+        Ok(count_and_copy(file, session, dry_run, progress))
+    });
+    carried.map_err(TransferError::Target)?
+}
+
+fn count_and_copy(
+    file: &rusqlite::Connection,
+    session: &Session,
+    dry_run: bool,
+    progress: &mut dyn FnMut(MoveProgress),
+) -> Result<Moved, TransferError> {
     let unread = |error: rusqlite::Error| TransferError::Source(error.into());
     check_tables(file)?;
     let mut tables = Vec::new();
@@ -211,8 +226,7 @@ fn carry(
         done += rows;
         progress(MoveProgress { table, done, of: 2 * total });
     };
-    // To put the rows of a large table into their order takes minutes, in one statement.
-    session.unhurried(|| Ok(copy(file, session, &tables, &mut watch))).map_err(TransferError::Target)??;
+    copy(file, session, &tables, &mut watch)?;
     Ok(Moved { dry_run, tables, checkpoint })
 }
 

@@ -96,6 +96,26 @@ fn a_move_has_all_the_time_it_needs() {
     assert_eq!(place.sql("SELECT count(*) FROM events"), "4");
 }
 
+/// While rows of the file are counted PostgreSQL has nothing to do, which it allows a session for so long only.
+#[test]
+fn a_count_that_takes_long_does_not_end_the_session_of_the_target() {
+    let (file, place) = (filled_file(), Place::postgres());
+    let (Place::Sqlite(folder), Place::Postgres { url }) = (&file, &place) else { unreachable!() };
+    place.open().close_blocking();
+    // Counted row by row, for a second or so.
+    let rows = 5_000_000;
+    file.sql(&format!(
+        "DROP TABLE imports; CREATE VIEW imports AS \
+         WITH RECURSIVE rows(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM rows LIMIT {rows}) SELECT n FROM rows"
+    ));
+    let mut options = Place::options(url);
+    options.statement_timeout = Duration::from_millis(200);
+    let from = SqliteOptions::new(&folder.path().join("s.sqlite"));
+    let looked = transfer(&from, options, true, &mut |_| {}).unwrap();
+    let counted = looked.tables.iter().find(|counted| counted.table == "imports").unwrap();
+    assert_eq!(counted.rows, rows);
+}
+
 /// The planted bug: a database that changes what is written is found out, and has nothing afterwards.
 #[test]
 fn what_is_not_read_back_as_it_was_is_not_moved() {
