@@ -111,6 +111,47 @@ async fn a_log_that_is_ahead_of_its_database_stops_signing() {
     assert!(signing::stopped(store.as_ref()).await.unwrap().is_some());
 }
 
+/// A replica that was frozen after it had signed does not know that another one has the lease by now. What is out never
+/// becomes older by it; and where it did all the same, it does not stay so until the next leaf.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_keeper_that_was_frozen_does_not_put_an_older_checkpoint_out() {
+    let bench = Bench::new("").await;
+    let device = bench.device("SN-1").await;
+    bench.enroll(&device).await.unwrap();
+    let (signed, mut has_signed) = tokio::sync::mpsc::unbounded_channel();
+    let (go_on, frozen) = std::sync::mpsc::channel::<()>();
+    let frozen = std::sync::Mutex::new(frozen);
+    let mut one = keeper(
+        &bench,
+        Hook::new(move |place| {
+            if matches!(place, Failpoint::LogSigned(_)) {
+                signed.send(()).unwrap();
+                frozen.lock().unwrap().recv().unwrap();
+            }
+        }),
+    );
+    let frozen = tokio::spawn(async move { one.round().await.unwrap() });
+    has_signed.recv().await.unwrap();
+
+    let note = || folder(&bench).checkpoint().unwrap().unwrap();
+    let size = || Checkpoint::open(&note(), key(&bench).verifier()).unwrap().size;
+    let mut other = keeper(&bench, Hook::default());
+    while other.round().await.unwrap() {}
+    let (older, before) = (note(), size());
+    bench.enroll(&device).await.unwrap();
+    while other.round().await.unwrap() {}
+    let after = size();
+    assert!(before < after);
+    go_on.send(()).unwrap();
+    frozen.await.unwrap();
+    assert_eq!(size(), after);
+
+    std::fs::write(folder(&bench).checkpoint_path(), older).unwrap();
+    assert!(!other.round().await.unwrap(), "nothing waits");
+    assert_eq!(size(), after);
+    assert_eq!(audit(&bench, None).await, (vec![], 0));
+}
+
 /// The planted defect: a byte of a full tile, which no leaf and no edge touches any more. Looking through the tiles is
 /// done after the start, in portions, and finds it all the same; then nothing is signed until it is put right.
 #[tokio::test]

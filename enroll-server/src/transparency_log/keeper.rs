@@ -16,6 +16,7 @@ use transparency::{
 
 use super::folder::{Folder, FolderError};
 use super::key::LogKey;
+use super::published::{publish, published};
 use crate::audit::EventKind;
 use crate::clock::Clock;
 use crate::failpoint::{Failpoint, Hook};
@@ -333,11 +334,13 @@ impl Keeper {
         if head.leaves < head.size {
             return Err(Divergence::LeavesGone { leaves: head.leaves, logged: head.size }.into());
         }
-        let edge = match self.edge.take() {
-            Some(edge) if edge.size() == head.size => edge,
+        // The checkpoint first: whoever has advanced the log in between, the database is ahead of what was read. It is
+        // looked at where nothing waits too: a process that was frozen may have put an older one out.
+        let (edge, published) = (self.edge.take(), self.published().await?);
+        let out = published.as_ref().map(|published| (published.size, published.root));
+        let edge = match edge {
+            Some(edge) if edge.size() == head.size && out == Some((edge.size(), edge.root())) => edge,
             _ => {
-                // The checkpoint first: whoever has advanced the log in between, the database is ahead of what was read.
-                let published = self.published().await?;
                 head = self.store.log_head().await?;
                 self.open(&head, published).await?
             }
@@ -364,17 +367,16 @@ impl Keeper {
             return Ok((head.size, true));
         }
         self.hook.at(Failpoint::LogSigned(size));
-        let folder = Arc::clone(&self.folder);
-        let published = tokio::task::spawn_blocking(move || {
-            folder.publish(&note)?;
+        let (folder, key) = (Arc::clone(&self.folder), Arc::clone(&self.key));
+        let done = tokio::task::spawn_blocking(move || {
+            publish(&folder, &key, &note, size)?;
             for tile in full {
                 folder.drop_partial(tile);
             }
             Ok::<_, KeepError>(())
         });
-        published.await.map_err(|_| KeepError::Gone)??;
+        done.await.map_err(|_| KeepError::Gone)??;
         self.hook.at(Failpoint::LogPublished(size));
-        tracing::debug!(size, "checkpoint published");
         self.edge = Some(edge);
         Ok((size, size < head.leaves))
     }
@@ -404,11 +406,9 @@ impl Keeper {
 
     /// The checkpoint that is out.
     async fn published(&self) -> Result<Option<Checkpoint>, KeepError> {
-        let folder = Arc::clone(&self.folder);
-        let note =
-            tokio::task::spawn_blocking(move || folder.checkpoint()).await.map_err(|_| KeepError::Gone)??;
-        let opened = note.map(|note| Checkpoint::open(&note, self.key.verifier())).transpose();
-        Ok(opened.map_err(Divergence::Published)?)
+        let (folder, key) = (Arc::clone(&self.folder), Arc::clone(&self.key));
+        let found = tokio::task::spawn_blocking(move || published(&folder, &key));
+        found.await.map_err(|_| KeepError::Gone)?
     }
 
     /// Finds out whether the files and the database belong together, and reads the edge. What a crash left undone
@@ -450,7 +450,7 @@ fn open(
             {
                 return Err(Divergence::OtherHistory { size }.into());
             }
-            folder.publish(note)?;
+            publish(folder, key, note, head.size)?;
         }
     }
     Ok(edge)

@@ -8,6 +8,7 @@ pub mod audit;
 mod folder;
 mod keeper;
 mod key;
+mod published;
 mod source;
 
 pub use folder::{Folder, FolderError};
