@@ -3,6 +3,7 @@
 //! The server's certificate is judged by [`agent_core::x509::verify_server`] and nothing else; the system's
 //! trust store is never asked. No resumption: each connection proves everything anew.
 
+mod dial;
 mod signer;
 mod verifier;
 
@@ -40,10 +41,12 @@ where
     let verifier = Arc::new(StrictVerifier::new(&server));
     let config = client_config(Arc::clone(&verifier), identity)?;
 
-    let tcp = timeout(timeouts.connect, TcpStream::connect((server.host, server.port)));
-    let tcp = tcp.await.map_err(|_| TransportError::TimedOut)?.map_err(|error| {
+    let tcp = dial::dial(server.host, server.port, timeouts.connect).await.map_err(|error| {
         tracing::debug!(host = server.host, port = server.port, %error, "no TCP connection");
-        TransportError::Unreachable
+        match error.kind() {
+            io::ErrorKind::TimedOut => TransportError::TimedOut,
+            _ => TransportError::Unreachable,
+        }
     })?;
     // Small messages, each waiting for its answer: the delay of RFC 896 would only slow them down.
     tcp.set_nodelay(true).map_err(|_| TransportError::Closed)?;
