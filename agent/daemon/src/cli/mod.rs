@@ -150,8 +150,15 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>, environment: BTreeMap
         Err(errors) => {
             let file =
                 sources.file.as_deref().map_or_else(|| DEFAULT_FILE.into(), |file| file.to_string_lossy());
-            report::failure(&format!("the configuration ({file}) is wrong:\n{errors}"));
-            return Exit::Usage;
+            // The service manager does not start again after a wrong configuration: what a disk failed to give once must
+            // not count as one.
+            let (is, exit) = if errors.is_out_of_reach() {
+                ("is out of reach", Exit::Files)
+            } else {
+                ("is wrong", Exit::Usage)
+            };
+            report::failure(&format!("the configuration ({file}) {is}:\n{errors}"));
+            return exit;
         }
     };
     // Only a second log in one process fails, and then the first one serves.
@@ -167,6 +174,33 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>, environment: BTreeMap
         Err(error) => {
             report::failure(&format!("the program cannot start: {error}"));
             Exit::Later
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::main;
+    use crate::exit::Exit;
+    use std::collections::BTreeMap;
+
+    /// The service manager gives up for good after [`Exit::Usage`], so that must not be the word for a disk that fails.
+    #[test]
+    fn a_configuration_that_cannot_be_read_is_not_a_wrong_one() {
+        let here = tempfile::tempdir().unwrap();
+        let path = |name: &str| here.path().join(name);
+        std::fs::write(path("binary"), [0xff, 0xfe]).unwrap();
+        std::fs::write(path("empty"), "").unwrap();
+        // To read one is an I/O error, also for root.
+        std::fs::create_dir(path("directory")).unwrap();
+        for (name, exit) in [
+            ("directory", Exit::Files),
+            ("missing", Exit::Usage),
+            ("binary", Exit::Usage),
+            ("empty", Exit::Usage),
+        ] {
+            let arguments = ["agent".into(), "--config".into(), path(name).into_os_string(), "status".into()];
+            assert_eq!(main(arguments, BTreeMap::new()), exit, "{name}");
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What can be wrong with a configuration, and where: every error names its place and its field.
 
 use std::fmt;
+use std::io::ErrorKind;
 use std::path::PathBuf;
 
 /// Where a value was written.
@@ -85,7 +86,7 @@ pub enum Problem {
     Syntax(String),
     /// The file cannot be read.
     #[error("the file cannot be read: {0}")]
-    Unreadable(std::io::ErrorKind),
+    Unreadable(ErrorKind),
     /// The file is longer than a configuration can be.
     #[error("the file is longer than {0} bytes")]
     TooLong(u64),
@@ -94,6 +95,19 @@ pub enum Problem {
 /// Everything that is wrong with a configuration, at once; at least one error.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigErrors(pub Vec<ConfigError>);
+
+impl ConfigErrors {
+    /// Whether the file is there and was only not to be had, as with a disk or a network file system that fails for a
+    /// moment: the configuration may be right, and another start may read it.
+    #[must_use]
+    pub fn is_out_of_reach(&self) -> bool {
+        self.0.iter().any(|error| match error.problem {
+            // No file at all, or one that is no text: somebody has to write it.
+            Problem::Unreadable(kind) => !matches!(kind, ErrorKind::NotFound | ErrorKind::InvalidData),
+            _ => false,
+        })
+    }
+}
 
 impl core::error::Error for ConfigErrors {}
 
@@ -108,5 +122,27 @@ impl fmt::Display for ConfigErrors {
             write!(f, "{error}")?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ConfigError, ConfigErrors, Origin, Problem};
+    use std::io::ErrorKind;
+
+    #[test]
+    fn only_what_another_attempt_may_mend_is_out_of_reach() {
+        for (problem, out_of_reach) in [
+            (Problem::Unreadable(ErrorKind::Other), true),
+            (Problem::Unreadable(ErrorKind::PermissionDenied), true),
+            (Problem::Unreadable(ErrorKind::StaleNetworkFileHandle), true),
+            (Problem::Unreadable(ErrorKind::NotFound), false),
+            (Problem::Unreadable(ErrorKind::InvalidData), false),
+            (Problem::TooLong(1), false),
+            (Problem::Syntax(String::new()), false),
+        ] {
+            let error = ConfigError { origin: Origin::Configuration, field: String::new(), problem };
+            assert_eq!(ConfigErrors(vec![error.clone()]).is_out_of_reach(), out_of_reach, "{error}");
+        }
     }
 }
