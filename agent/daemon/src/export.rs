@@ -2,7 +2,10 @@
 //!
 //! Each change makes a new directory `set-N` and lets the symbolic link `current` point to it, by one rename: a
 //! program that opens the files of `current/` sees a key and the certificate that belongs to it. The set
-//! before stays until the next change, for programs that are reading it; older ones are erased.
+//! before stays until the next change, for programs that are reading it; older ones are erased, and so is one that
+//! did not come to be in force.
+
+mod sets;
 
 use std::fs::{DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Read as _, Write as _};
@@ -16,6 +19,7 @@ use zeroize::Zeroizing;
 use crate::config::Export;
 use crate::owner::Ids;
 use crate::pem;
+use sets::Sets;
 
 /// The private key: PKCS#8.
 pub const KEY_FILE: &str = "key.pem";
@@ -28,9 +32,10 @@ pub const TRUST_FILE: &str = "trust.pem";
 /// The link to the set in force.
 pub const CURRENT: &str = "current";
 
-const FILES: [&str; 4] = [KEY_FILE, CERTIFICATE_FILE, CHAIN_FILE, TRUST_FILE];
-const PREFIX: &str = "set-";
 const NEW_LINK: &str = ".current.new";
+
+/// The name of a file, and what is to stand in it.
+type Content = (&'static str, Zeroizing<String>);
 
 /// What the files say.
 #[derive(Debug)]
@@ -90,36 +95,49 @@ impl Exporter {
 
     fn try_put(&self, identity: &Identity<'_>) -> io::Result<bool> {
         let chain = identity.chain.iter().map(Vec::as_slice);
-        let contents = [
-            identity.key.clone(),
-            Zeroizing::new(pem::certificates(chain.clone().take(1))),
-            Zeroizing::new(pem::certificates(chain)),
-            Zeroizing::new(pem::certificates(identity.anchors.iter().map(Vec::as_slice))),
-        ];
+        self.change(&[
+            (KEY_FILE, identity.key.clone()),
+            (CERTIFICATE_FILE, Zeroizing::new(pem::certificates(chain.clone().take(1)))),
+            (CHAIN_FILE, Zeroizing::new(pem::certificates(chain))),
+            (TRUST_FILE, Zeroizing::new(pem::certificates(identity.anchors.iter().map(Vec::as_slice)))),
+        ])
+    }
+
+    fn change(&self, contents: &[Content]) -> io::Result<bool> {
         let root = self.directory();
         // The directory itself stays the agent's: who could write to it could have the key written elsewhere.
         let named = self.settings.owner.as_ref().map(|owner| owner.look_up().map_err(io::Error::other));
         let mode = self.directory_mode(named.transpose()?.unwrap_or_default());
         DirBuilder::new().recursive(true).mode(mode).create(root)?;
         let ids = self.ids()?;
-        let current = self.current_number();
-        if current.is_some() && self.is_in_force(&contents, ids)? {
-            return Ok(false);
+        let sets = Sets::look(root)?;
+        if sets.current().is_some() {
+            // What a power cut left has the key in it. Where no set is known to be in force, none is given up for a new
+            // one that may fail.
+            sets.erase_all_but_two();
+            if self.is_in_force(contents, ids)? {
+                return Ok(false);
+            }
         }
-        let numbers = self.numbers()?;
-        let number = numbers.iter().max().map_or(1, |most| most + 1);
-        self.write_set(&root.join(format!("{PREFIX}{number}")), &contents, ids)?;
+        let new = sets.next();
+        if let Err(error) = self.put_in_force(&new, contents, ids) {
+            // It is tried again for ever, and each attempt would leave the key once more.
+            sets::erase_or_warn(&root.join(new));
+            return Err(error);
+        }
+        File::open(root)?.sync_all()?;
+        sets.erase_all_but_current();
+        Ok(true)
+    }
 
+    /// Where this fails, what was in force is in force.
+    fn put_in_force(&self, new: &str, contents: &[Content], ids: Ids) -> io::Result<()> {
+        let root = self.directory();
+        self.write_set(&root.join(new), contents, ids)?;
         let link = root.join(NEW_LINK);
         remove_if_there(&link)?;
-        symlink(format!("{PREFIX}{number}"), &link)?;
-        std::fs::rename(&link, root.join(CURRENT))?;
-        File::open(root)?.sync_all()?;
-
-        for old in numbers.into_iter().filter(|old| Some(*old) != current) {
-            erase_set(&root.join(format!("{PREFIX}{old}")))?;
-        }
-        Ok(true)
+        symlink(new, &link)?;
+        std::fs::rename(&link, root.join(CURRENT))
     }
 
     fn try_clear(&self) -> io::Result<()> {
@@ -129,16 +147,14 @@ impl Exporter {
         }
         remove_if_there(&root.join(CURRENT))?;
         remove_if_there(&root.join(NEW_LINK))?;
-        for number in self.numbers()? {
-            erase_set(&root.join(format!("{PREFIX}{number}")))?;
-        }
+        Sets::look(root)?.erase_all()?;
         File::open(root)?.sync_all()
     }
 
     /// Until the last line nobody but the agent can enter the set: at no moment can a file be read by more than are to.
-    fn write_set(&self, set: &Path, contents: &[Zeroizing<String>; 4], ids: Ids) -> io::Result<()> {
+    fn write_set(&self, set: &Path, contents: &[Content], ids: Ids) -> io::Result<()> {
         DirBuilder::new().mode(0o700).create(set)?;
-        for (name, content) in FILES.iter().zip(contents) {
+        for (name, content) in contents {
             let mut file =
                 OpenOptions::new().write(true).create_new(true).mode(0o600).open(set.join(name))?;
             file.write_all(content.as_bytes())?;
@@ -174,9 +190,9 @@ impl Exporter {
         if ids.user.is_some() { for_group | 0o011 } else { for_group }
     }
 
-    fn is_in_force(&self, contents: &[Zeroizing<String>; 4], ids: Ids) -> io::Result<bool> {
+    fn is_in_force(&self, contents: &[Content], ids: Ids) -> io::Result<bool> {
         let current = self.directory().join(CURRENT);
-        for (name, content) in FILES.iter().zip(contents) {
+        for (name, content) in contents {
             let mut found = Zeroizing::new(Vec::with_capacity(content.len() + 1));
             let file = match File::open(current.join(name)) {
                 Ok(file) => file,
@@ -195,20 +211,6 @@ impl Exporter {
         Ok(true)
     }
 
-    fn current_number(&self) -> Option<u64> {
-        let target = std::fs::read_link(self.directory().join(CURRENT)).ok()?;
-        number(target.to_str()?)
-    }
-
-    /// The numbers of all sets, whole or not.
-    fn numbers(&self) -> io::Result<Vec<u64>> {
-        let mut numbers = Vec::new();
-        for entry in std::fs::read_dir(self.directory())? {
-            numbers.extend(entry?.file_name().to_str().and_then(number));
-        }
-        Ok(numbers)
-    }
-
     fn error(&self, source: io::Error) -> ExportError {
         ExportError { directory: self.settings.directory.clone(), source }
     }
@@ -221,24 +223,6 @@ fn give(file: &File, ids: Ids) -> io::Result<()> {
     if user.is_none() && group.is_none() { Ok(()) } else { fchown(file, user, group) }
 }
 
-fn number(name: &str) -> Option<u64> {
-    name.strip_prefix(PREFIX)?.parse().ok()
-}
-
-/// Overwrites the key, then removes the set.
-fn erase_set(set: &Path) -> io::Result<()> {
-    match OpenOptions::new().write(true).open(set.join(KEY_FILE)) {
-        Ok(mut key) => {
-            let length = key.metadata()?.len();
-            io::copy(&mut io::repeat(0).take(length), &mut key)?;
-            key.sync_all()?;
-        }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => return Err(error),
-    }
-    std::fs::remove_dir_all(set)
-}
-
 fn remove_if_there(path: &Path) -> io::Result<()> {
     match std::fs::remove_file(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
@@ -248,13 +232,15 @@ fn remove_if_there(path: &Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::{CURRENT, Exporter, FILES, Identity};
+    use super::{CERTIFICATE_FILE, CHAIN_FILE, CURRENT, Content, Exporter, Identity, KEY_FILE, TRUST_FILE};
     use crate::config::Export;
     use core::sync::atomic::{AtomicBool, Ordering};
     use std::fs;
     use std::os::unix::fs::MetadataExt as _;
     use std::path::Path;
     use zeroize::Zeroizing;
+
+    const FILES: [&str; 4] = [KEY_FILE, CERTIFICATE_FILE, CHAIN_FILE, TRUST_FILE];
 
     fn put(exporter: &Exporter, mark: u8) -> bool {
         let key = Zeroizing::new(format!("key {mark}\n"));
@@ -346,6 +332,67 @@ mod tests {
         assert_eq!(sets(&exporter), 2);
         exporter.clear().unwrap();
         assert_eq!(fs::read_dir(exporter.directory()).unwrap().count(), 0);
+    }
+
+    /// What cannot be done as a whole: the last file has no place.
+    fn no_room_for_the_last() -> Vec<Content> {
+        let names = [KEY_FILE, CERTIFICATE_FILE, CHAIN_FILE, "no-such-directory/trust.pem"];
+        names.map(|name| (name, Zeroizing::new("secret\n".to_owned()))).into()
+    }
+
+    fn names(exporter: &Exporter) -> Vec<String> {
+        let entries = fs::read_dir(exporter.directory()).unwrap();
+        let mut names: Vec<_> = entries.map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn an_export_that_fails_again_and_again_leaves_no_key_behind() {
+        let root = tempfile::tempdir().unwrap();
+        let exporter = exporter(root.path(), false);
+        for _ in 0..3 {
+            exporter.change(&no_room_for_the_last()).unwrap_err();
+            assert_eq!(sets(&exporter), 0, "the first one fails");
+        }
+        put(&exporter, 1);
+        put(&exporter, 2);
+        let before = names(&exporter);
+        for _ in 0..3 {
+            exporter.change(&no_room_for_the_last()).unwrap_err();
+            assert_eq!(names(&exporter), before);
+            assert!(!put(&exporter, 2), "the old one is in force, and whole");
+        }
+    }
+
+    #[test]
+    fn a_set_that_cannot_be_put_in_force_is_erased() {
+        let root = tempfile::tempdir().unwrap();
+        let exporter = exporter(root.path(), false);
+        // A directory in the place of the link cannot be renamed over.
+        fs::create_dir_all(exporter.directory().join(CURRENT)).unwrap();
+        for _ in 0..3 {
+            let key = Zeroizing::new("key 1\n".to_owned());
+            exporter.put(&Identity { key: &key, chain: &[], anchors: &[] }).unwrap_err();
+            assert!(!names(&exporter).iter().any(|name| name.starts_with("set-")), "{:?}", names(&exporter));
+        }
+    }
+
+    /// Also where nothing is to be changed, as at a start after a power cut.
+    #[test]
+    fn what_a_power_cut_left_goes_before_anything_is_written() {
+        let root = tempfile::tempdir().unwrap();
+        let exporter = exporter(root.path(), false);
+        for mark in 1..=3 {
+            put(&exporter, mark);
+        }
+        assert_eq!(names(&exporter), [CURRENT, "set-2", "set-3"]);
+        for left in ["set-1", "set-4", "set-17"] {
+            fs::create_dir(exporter.directory().join(left)).unwrap();
+            fs::write(exporter.directory().join(left).join(KEY_FILE), "secret\n").unwrap();
+        }
+        assert!(!put(&exporter, 3));
+        assert_eq!(names(&exporter), [CURRENT, "set-2", "set-3"]);
     }
 
     /// A reader that resolves the link once never sees a key with another key's certificate, and never nothing.
