@@ -5,9 +5,9 @@ mod support;
 use core::time::Duration;
 
 use agent_core::lifecycle::Phase;
-use shared::endpoint;
+use shared::{UnixTime, endpoint};
 
-use support::world::{START, World};
+use support::world::{BUILT, START, World};
 
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(86_400);
@@ -96,4 +96,57 @@ fn evidence_comes_with_renewals() {
     let office = world.office.borrow();
     assert!(office.issued.len() >= 3, "{} certificates", office.issued.len());
     assert_eq!(office.with_evidence, office.issued.len() - 1);
+}
+
+const YEAR: i64 = 31_556_952;
+
+/// A device that a timer starts, and that is off in between: each run begins with the same faith in the clock.
+#[test]
+fn a_timer_renews_in_time_whatever_the_clock_says() {
+    for wall in [Some(0), None, Some(-(START as i64)), Some(-YEAR), Some(YEAR), Some(20 * YEAR)] {
+        let mut world = World::new();
+        world.wall = wall;
+        world.enroll_once().unwrap();
+        world.office.borrow_mut().valid.1 = world.time.real().after(DAY * 300);
+        for day in 0..70 {
+            world.time.pass(DAY * 3);
+            let renewed = world.renew_if_due().unwrap();
+            let identity = world.status().identity.unwrap();
+            assert!(identity.not_after > world.time.real(), "clock {wall:?}, look {day}");
+            assert_eq!(renewed.is_some(), renewed.is_some_and(|s| s.identity.as_ref() == Some(&identity)));
+        }
+        let issued = world.office.borrow().issued.len();
+        assert!((3..=4).contains(&issued), "clock {wall:?}: {issued} certificates in 210 days");
+        assert_eq!(world.count("key-made"), issued, "clock {wall:?}: no key for a look");
+    }
+}
+
+/// What somebody asks for is done in one run, although servers are refused on the word of the clock first.
+#[test]
+fn a_clock_that_is_far_ahead_does_not_keep_one_run_from_renewing() {
+    let mut world = World::new();
+    world.wall = Some(20 * YEAR);
+    world.enroll_once().unwrap();
+    let before = world.time.uptime();
+    world.renew_once().unwrap();
+    assert_eq!(world.office.borrow().issued.len(), 2);
+    let took = world.time.uptime() - before;
+    assert!(took < Duration::from_secs(120), "{took:?}: a service manager waits for it");
+    assert_eq!(world.count("unreachable"), 6, "three each");
+
+    // A server whose certificate has ended is refused all the same.
+    world.office.borrow_mut().valid.1 = UnixTime::from_secs(BUILT - 1);
+    world.renew_once().unwrap_err();
+    world.renew_if_due().unwrap_err();
+    assert_eq!(world.office.borrow().issued.len(), 2);
+}
+
+/// A server that is away is asked once.
+#[test]
+fn a_look_that_finds_no_server_ends() {
+    let world = World::new();
+    world.enroll_once().unwrap();
+    world.office.borrow_mut().away = true;
+    world.renew_if_due().unwrap_err();
+    assert_eq!(world.count("unreachable"), 1);
 }

@@ -173,6 +173,14 @@ pub async fn renew(config: &Config, control: &Control) -> Result<Status, StartEr
     once(config, async |agent| Ok(Box::pin(agent.renew_once(control)).await?)).await
 }
 
+/// As [`renew`], where it is due by the server's time; `None` where it is not.
+///
+/// # Errors
+/// As [`renew`].
+pub async fn renew_if_due(config: &Config, control: &Control) -> Result<Option<Status>, StartError> {
+    once(config, async |agent| Ok(Box::pin(agent.renew_if_due(control)).await?)).await
+}
+
 /// Brings what an earlier run left undone to its end, as an export that failed. Does nothing where an agent runs, which sees
 /// to that itself, and where root asks about another user's agent.
 ///

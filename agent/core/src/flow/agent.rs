@@ -4,7 +4,7 @@ use core::fmt;
 
 use shared::limits::{MAX_ANSWER, MAX_REQUEST};
 
-use super::drive::{Goal, now};
+use super::drive::{Goal, Run, now};
 use super::{Control, IdentityStatus, OnceError, Parts, RunError, Settings, Status, World, payload};
 use crate::lifecycle::Machine;
 use crate::platform::{Attester as _, Slot, Storage as _};
@@ -63,11 +63,31 @@ impl<'s, W: World, const REQUEST: usize, const ANSWER: usize> Agent<'s, W, REQUE
     /// # Errors
     /// Says what became of the attempt; the old identity stays in use.
     pub async fn renew_once(&mut self, control: &Control) -> Result<Status, OnceError> {
-        let mut run = self.begin().await?;
-        let current = run.stored.state().current().ok_or(OnceError::NotEnrolled)?;
-        let order = run.machine.dates(current.slot).map(|dates| dates.order);
+        let mut run = self.begin_enrolled().await?;
+        let order = run.order();
         self.drive(&mut run, control, Goal::Another(order)).await?;
         Ok(self.status().await?)
+    }
+
+    /// As [`renew_once`](Self::renew_once), where it is due by the server's time; `None` where it is not. The device's own
+    /// clock does not count: one that is behind would let the certificate end, and one ahead renew it without pause.
+    ///
+    /// # Errors
+    /// As [`renew_once`](Self::renew_once).
+    pub async fn renew_if_due(&mut self, control: &Control) -> Result<Option<Status>, OnceError> {
+        let mut run = self.begin_enrolled().await?;
+        let order = run.order();
+        self.learn_time(&mut run, control).await?;
+        if !run.machine.wants_another(&now(self.world.parts().clock)) {
+            return Ok(None);
+        }
+        self.drive(&mut run, control, Goal::Another(order)).await?;
+        Ok(Some(self.status().await?))
+    }
+
+    async fn begin_enrolled(&mut self) -> Result<Run, OnceError> {
+        let run = self.begin().await?;
+        if run.stored.state().current().is_none() { Err(OnceError::NotEnrolled) } else { Ok(run) }
     }
 
     /// Erases keys, certificates and state. The trust bundle and the time floor stay, so that neither can be

@@ -7,7 +7,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::{Agent, Control, Notice, OnceError, Parts, RunError, World};
 use crate::apart::apart;
-use crate::lifecycle::{Action, Asker, Event, Machine, Now};
+use crate::lifecycle::{Action, Asker, Errand, Event, Machine, Now};
 use crate::platform::{Attester as _, Clock, Observer as _, Slot, Storage};
 use crate::slots::{self, Stored};
 use shared::DeviceId;
@@ -26,6 +26,28 @@ pub(super) struct Run {
     pub(super) sequence: u32,
     /// Leave the broker as soon as it has accepted the identity.
     pub(super) trial_only: bool,
+    /// So many failures of one attempt were put down to the device's own clock.
+    doubts: u32,
+}
+
+impl Run {
+    /// The identity in use, by its order.
+    pub(super) fn order(&self) -> Option<u64> {
+        let current = self.stored.state().current()?;
+        self.machine.dates(current.slot).map(|dates| dates.order)
+    }
+
+    /// Forgets a failure that was put down to the device's own clock, and says whether it was one. A device that does one
+    /// thing at a time starts with as much faith in its clock each time, so it has to lose it within one attempt.
+    fn blames_clock(&mut self) -> bool {
+        let doubts = self.machine.time().wall_doubts();
+        let blamed = matches!(self.failure, Some(OnceError::Transport(_))) && doubts > self.doubts;
+        if blamed {
+            self.doubts = doubts;
+            self.failure = None;
+        }
+        blamed
+    }
 }
 
 /// When to return.
@@ -59,7 +81,7 @@ impl<W: World, const REQUEST: usize, const ANSWER: usize> Agent<'_, W, REQUEST, 
         let random = random(rng, device, now.uptime);
         let machine = Machine::new(&records, self.settings.pace, evidence_lasts, now, random);
         observer.notice(&Notice::Started { phase: machine.phase(&now) });
-        Ok(Run { machine, stored, announced: None, failure: None, sequence: 0, trial_only: false })
+        Ok(Run { machine, stored, announced: None, failure: None, sequence: 0, trial_only: false, doubts: 0 })
     }
 
     /// Runs until `goal` is reached or a stop is asked.
@@ -81,7 +103,7 @@ impl<W: World, const REQUEST: usize, const ANSWER: usize> Agent<'_, W, REQUEST, 
                 self.tell(run, Event::RenewAsked { by: Asker::Local });
             }
             let in_use = run.stored.state().current();
-            let order = in_use.and_then(|current| run.machine.dates(current.slot)).map(|dates| dates.order);
+            let order = run.order();
             match goal {
                 Goal::Identity if in_use.is_some() => return Ok(()),
                 Goal::Another(before) if in_use.is_some_and(|c| c.accepted) && order != before => {
@@ -94,12 +116,38 @@ impl<W: World, const REQUEST: usize, const ANSWER: usize> Agent<'_, W, REQUEST, 
             let action = run.machine.next_action(&now);
             // What became of the attempt is written down before it is told, so that a status asked for later shows
             // it. A storage that fails makes the machine wait, which ends this too.
+            if !matches!(action, Action::Save(_) | Action::Erase)
+                && let Some(failure) = run.failure
+            {
+                if !run.blames_clock() {
+                    return Err(failure);
+                }
+                self.learn_time(run, control).await?;
+                continue;
+            }
+            self.carry_out(run, action, control).await;
+        }
+    }
+
+    /// Asks the server for the time, until it is told or something else than the device's own clock is in the way.
+    pub(super) async fn learn_time(&mut self, run: &mut Run, control: &Control) -> Result<(), OnceError> {
+        loop {
+            let now = now(self.world.parts().clock);
+            if run.machine.time().authenticated(&now).is_some() {
+                // A refusal told it too.
+                run.failure = None;
+                return Ok(());
+            }
             if let Some(failure) = run.failure
-                && !matches!(action, Action::Save(_) | Action::Erase)
+                && !run.blames_clock()
             {
                 return Err(failure);
             }
-            self.carry_out(run, action, control).await;
+            if control.is_stopped() {
+                return Err(OnceError::Stopped);
+            }
+            let validity = run.machine.time().validity(&now);
+            apart(pin!(self.challenge(run, Errand::Time, validity))).await;
         }
     }
 

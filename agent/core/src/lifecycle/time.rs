@@ -57,6 +57,12 @@ impl Time {
         Some(learned.time.after(now.uptime.saturating_sub(learned.uptime)))
     }
 
+    /// Failures in a row that were held against the device's own clock.
+    #[must_use]
+    pub const fn wall_doubts(&self) -> u32 {
+        self.wall_doubts
+    }
+
     /// What certificates are to be held against.
     #[must_use]
     pub fn validity(&self, now: &Now) -> Validity {

@@ -301,6 +301,11 @@ impl World {
         self.drive(self.boot().renew_once(&control)).unwrap()
     }
 
+    pub fn renew_if_due(&self) -> Result<Option<Status>, OnceError> {
+        let control = self.control_for(Duration::from_secs(86_400));
+        self.drive(self.boot().renew_if_due(&control)).unwrap()
+    }
+
     /// Makes the next exchange on `path` go wrong, after those that were asked for before.
     pub fn fault(&self, path: &'static str, fault: Fault) {
         self.office.borrow_mut().faults.push_back((path, fault));

@@ -13,7 +13,7 @@ use crate::control::{Answer, Question, ask};
 use crate::exit::Exit;
 use crate::live::Renewal;
 use crate::startup::{self, StartError};
-use crate::state_dir::StateDir;
+use crate::state_dir::{StateDir, StateDirError};
 
 /// What the command is told.
 #[derive(Clone, Copy, Debug)]
@@ -56,41 +56,86 @@ impl Report {
     }
 }
 
+/// Whether it is time, by what can be known without a question.
+#[derive(Debug, PartialEq)]
+enum Due {
+    /// By the device's own clock, or because somebody wants it.
+    Now,
+    /// Not by the device's own clock.
+    NotYet(IdentityStatus),
+    /// The device's own clock shows a time that is past for certain.
+    Unknown(IdentityStatus),
+}
+
 /// Carries the command out.
 pub(super) async fn renew(config: &Config, control: Arc<Control>, how: How) -> Result<Exit, StartError> {
-    if !how.force
-        && let Some(identity) = not_due(&startup::status(config).await?)
-    {
-        startup::tidy(config).await?;
-        let text = format!(
-            "not due: the certificate ends {}, and the agent renews it by itself {}; to renew it now: \
-             agent renew --force",
-            identity.not_after, identity.renew_at
-        );
-        return tell(how, &Report::of("not-due", Some(&identity)), &text, Exit::Done);
+    let due = if how.force { Due::Now } else { due(&startup::status(config).await?, crate::clock::wall()) };
+    match due {
+        Due::NotYet(identity) => {
+            startup::tidy(config).await?;
+            not_due(how, &identity)
+        }
+        // The agent that runs knows the time, and renews by itself.
+        Due::Unknown(identity) => match alone(config, &control, how).await {
+            Err(StartError::StateDir(StateDirError::Busy { .. })) => not_due(how, &identity),
+            outcome => report(config, how, outcome).await,
+        },
+        Due::Now => {
+            let answer = match StateDir::look(&config.state_dir)? {
+                Some(dir) => ask(&dir, Question::Renew).await.map_err(StartError::Control)?,
+                None => None,
+            };
+            match answer {
+                Some(answer) => by_running_agent(config, how, answer).await,
+                None => report(config, how, alone(config, &control, how).await).await,
+            }
+        }
     }
-    let answer = match StateDir::look(&config.state_dir)? {
-        Some(dir) => ask(&dir, Question::Renew).await.map_err(StartError::Control)?,
-        None => None,
+}
+
+fn due(status: &Status, wall: Option<UnixTime>) -> Due {
+    let floor = status.time_floor;
+    match &status.identity {
+        Some(identity) if wall.is_none_or(|wall| wall < floor) => Due::Unknown(identity.clone()),
+        Some(identity) if wall.is_some_and(|wall| wall < identity.renew_at) => Due::NotYet(identity.clone()),
+        _ => Due::Now,
+    }
+}
+
+fn not_due(how: How, identity: &IdentityStatus) -> Result<Exit, StartError> {
+    let text = format!(
+        "not due: the certificate ends {}, and the agent renews it by itself {}; to renew it now: agent renew --force",
+        identity.not_after, identity.renew_at
+    );
+    tell(how, &Report::of("not-due", Some(identity)), &text, Exit::Done)
+}
+
+/// The outcome, where no agent runs; without a status it was not due by the server's time.
+async fn alone(config: &Config, control: &Control, how: How) -> Result<Option<Status>, StartError> {
+    let work = async {
+        if how.force {
+            startup::renew(config, control).await.map(Some)
+        } else {
+            startup::renew_if_due(config, control).await
+        }
     };
-    match answer {
-        Some(answer) => by_running_agent(config, how, answer).await,
-        None => alone(config, &control, how).await,
-    }
+    until_signalled(control, work).await
 }
 
-/// The identity in use, where the time to renew it has not come.
-fn not_due(status: &Status) -> Option<IdentityStatus> {
-    let now = crate::clock::wall().map_or(status.time_floor, |wall: UnixTime| wall.max(status.time_floor));
-    status.identity.clone().filter(|identity| now < identity.renew_at)
-}
-
-async fn alone(config: &Config, control: &Control, how: How) -> Result<Exit, StartError> {
-    match until_signalled(control, startup::renew(config, control)).await {
-        Ok(status) => {
+async fn report(
+    config: &Config,
+    how: How,
+    outcome: Result<Option<Status>, StartError>,
+) -> Result<Exit, StartError> {
+    match outcome {
+        Ok(Some(status)) => {
             let report = Report::of("renewed", status.identity.as_ref());
             tell(how, &report, &status_text(&status, None), Exit::Done)
         }
+        Ok(None) => match startup::status(config).await?.identity {
+            Some(identity) => not_due(how, &identity),
+            None => Err(OnceError::NotEnrolled.into()),
+        },
         Err(error) if how.json => {
             let reason = Some(chain(&error));
             let (outcome, code) = match &error {
@@ -154,4 +199,52 @@ fn tell(how: How, report: &Report, text: &str, exit: Exit) -> Result<Exit, Start
 fn print(report: &Report) -> Result<(), StartError> {
     say(&serde_json::to_string(report).map_err(StartError::Json)?);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Due, due};
+    use agent_core::flow::{IdentityStatus, Status};
+    use agent_core::lifecycle::Phase;
+    use agent_core::platform::Slot;
+    use shared::{DeviceId, UnixTime};
+
+    const FLOOR: u64 = 1_000;
+    const RENEW_AT: u64 = 2_000;
+
+    #[test]
+    fn a_clock_that_is_known_to_be_wrong_does_not_say_that_it_is_too_early() {
+        let at = UnixTime::from_secs;
+        let identity = IdentityStatus {
+            slot: Slot::A,
+            serial: heapless::Vec::new(),
+            not_before: at(0),
+            not_after: at(3_000),
+            renew_at: at(RENEW_AT),
+            accepted: true,
+        };
+        let mut status = Status {
+            phase: Phase::Operational,
+            device: DeviceId::new("SN-1").unwrap(),
+            identity: Some(identity.clone()),
+            candidate: None,
+            last_refusal: None,
+            trust_number: None,
+            time_floor: at(FLOOR),
+        };
+        let unknown = || Due::Unknown(identity.clone());
+        for (wall, expected) in [
+            (None, unknown()),
+            (Some(0), unknown()),
+            (Some(FLOOR - 1), unknown()),
+            (Some(FLOOR), Due::NotYet(identity.clone())),
+            (Some(RENEW_AT - 1), Due::NotYet(identity.clone())),
+            (Some(RENEW_AT), Due::Now),
+            (Some(u64::MAX), Due::Now),
+        ] {
+            assert_eq!(due(&status, wall.map(at)), expected, "{wall:?}");
+        }
+        status.identity = None;
+        assert_eq!(due(&status, None), Due::Now, "what is missing is told by the attempt");
+    }
 }

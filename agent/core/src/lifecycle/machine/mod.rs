@@ -347,6 +347,12 @@ impl Machine {
         self.purpose() == Purpose::Renew
     }
 
+    /// Whether another identity than the one in use is wanted by now, or is there to be tried.
+    #[must_use]
+    pub fn wants_another(&self, now: &Now) -> bool {
+        self.cause(now).is_some() || self.commanded.is_some() || self.state.candidate().is_some()
+    }
+
     fn is_stopped(&self) -> bool {
         self.state.final_refusal().is_some()
     }
