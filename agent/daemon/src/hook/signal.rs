@@ -1,19 +1,21 @@
 //! Signals the process whose number stands in a file, and no other one that got the number later.
+//!
+//! What is compared are ages, so that all of `/proc` but the process's own directory may be hidden (`ProcSubset=pid`).
 
 use core::time::Duration;
 use std::fs::File;
 use std::io::{self, Read as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
 
+use rustix::fs::fstatfs;
 use rustix::process::{Pid, kill_process};
 
 use crate::config::Signal;
 
 /// Longest file, in bytes: a number and a line's end.
 const MAX_FILE: u64 = 32;
-/// A process writes its file after it began; its begin is known to the kernel's tick, the file's time to that of its
-/// file system.
+/// A process writes its file after it began; its begin is known to the kernel's tick, the other times to the second.
 const SLACK: Duration = Duration::from_secs(2);
 
 /// Why nobody was signalled.
@@ -39,7 +41,9 @@ pub(super) fn send(signal: Signal, pid_file: &Path) -> Result<i32, SignalError> 
         return Err(SignalError::NoNumber(pid_file.to_owned()));
     };
     let began = began(number).ok_or(SignalError::Gone(number))?;
-    if began > written + SLACK {
+    // The clock that the kernel counts a process's begin with: set by nobody, and going on while the system sleeps.
+    let uptime = Duration::from_secs(rustix::system::sysinfo().uptime.try_into().unwrap_or(0));
+    if !wrote(began, uptime, written) {
         return Err(SignalError::Another(number));
     }
     let signal = match signal {
@@ -51,33 +55,49 @@ pub(super) fn send(signal: Signal, pid_file: &Path) -> Result<i32, SignalError> 
     Ok(number)
 }
 
-fn read(path: &Path) -> io::Result<(String, SystemTime)> {
-    let file = File::open(path)?;
-    let written = file.metadata()?.modified()?;
-    let mut text = String::new();
-    file.take(MAX_FILE).read_to_string(&mut text)?;
-    Ok((text, written))
+/// When the file was written.
+#[derive(Clone, Copy, Debug)]
+struct Written {
+    /// How long ago by the wall clock, which may have been set since.
+    age: Duration,
+    /// Its file system does not outlast the system.
+    since_boot: bool,
 }
 
-/// When a process began (proc_pid_stat(5), field 22; proc_stat(5), btime); `None` where there is none.
-fn began(number: i32) -> Option<SystemTime> {
+/// Whether a process that began so long after the system can have written the file.
+fn wrote(began: Duration, uptime: Duration, file: Written) -> bool {
+    // A file that must be younger than the system, and is older by the wall clock: that was set meanwhile, as on every device
+    // that wakes in 1970, and says nothing of the file's age.
+    let unknown = file.since_boot && file.age > uptime;
+    unknown || began.saturating_add(file.age) <= uptime.saturating_add(SLACK)
+}
+
+fn read(path: &Path) -> io::Result<(String, Written)> {
+    let file = File::open(path)?;
+    let at = u64::try_from(file.metadata()?.mtime()).unwrap_or(0);
+    let age = Duration::from_secs(crate::clock::now().as_secs().saturating_sub(at));
+    // statfs(2): TMPFS_MAGIC. It is what /run is.
+    let since_boot = fstatfs(&file)?.f_type == 0x0102_1994;
+    let mut text = String::new();
+    file.take(MAX_FILE).read_to_string(&mut text)?;
+    Ok((text, Written { age, since_boot }))
+}
+
+/// How long after the system a process began (proc_pid_stat(5), field 22); `None` where there is none.
+fn began(number: i32) -> Option<Duration> {
     let stat = std::fs::read_to_string(format!("/proc/{number}/stat")).ok()?;
     // The name before may hold spaces and brackets; field 3 comes after its last bracket.
     let ticks: u64 = stat.rsplit_once(')')?.1.split_whitespace().nth(19)?.parse().ok()?;
-    let system = std::fs::read_to_string("/proc/stat").ok()?;
-    let boot: u64 = system.lines().find_map(|line| line.strip_prefix("btime "))?.trim().parse().ok()?;
-    let since_boot = Duration::from_secs(ticks / rustix::param::clock_ticks_per_second().max(1));
-    SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(boot))?.checked_add(since_boot)
+    Some(Duration::from_secs(ticks / rustix::param::clock_ticks_per_second().max(1)))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{SignalError, send};
+    use super::{SignalError, Written, send, wrote};
     use crate::config::Signal;
     use core::time::Duration;
     use std::fs::File;
     use std::process::{Child, Command};
-    use std::time::SystemTime;
 
     /// A process that each of the signals ends, also where the tests were started with one ignored (`nohup`).
     fn sleeper() -> Child {
@@ -110,13 +130,42 @@ mod tests {
         let file = dir.path().join("pid");
         let mut child = sleeper();
         std::fs::write(&file, child.id().to_string()).unwrap();
-        let old = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
-        File::options().write(true).open(&file).unwrap().set_modified(old).unwrap();
+        let opened = File::options().write(true).open(&file).unwrap();
+        let old = opened.metadata().unwrap().modified().unwrap() - Duration::from_secs(10);
+        opened.set_modified(old).unwrap();
         assert!(matches!(send(Signal::Hup, &file), Err(SignalError::Another(_))));
         assert!(child.try_wait().unwrap().is_none(), "it lives");
         child.kill().unwrap();
         child.wait().unwrap();
         assert!(matches!(send(Signal::Hup, &file), Err(SignalError::Gone(_))));
+    }
+
+    /// In seconds: the process began after the system; the system runs; the file is old by the wall clock.
+    #[test]
+    fn only_a_process_that_began_before_its_file_wrote_it() {
+        let day = 86_400;
+        for (began, uptime, age, since_boot, expected) in [
+            (100, 1_000, 900, false, true),
+            (100, 1_000, 100, true, true),
+            // The number was given again after the file was written.
+            (500, 1_000, 900, false, false),
+            (500, 1_000, 900, true, false),
+            // Rounding.
+            (102, 1_000, 900, true, true),
+            (103, 1_000, 900, true, false),
+            // Written before the system started, and kept on a disk.
+            (5, 1_000, 2_000, false, false),
+            (0, 1_000, 1_003, false, false),
+            // Written when the clock showed 1970: as old as that by the clock that was set since.
+            (5, 1_000, 56 * 365 * day, true, true),
+            (5, 1_000, 56 * 365 * day, false, false),
+            // Written before the clock was set back: not in the future.
+            (5, 1_000, 0, true, true),
+        ] {
+            let [began, uptime, age] = [began, uptime, age].map(Duration::from_secs);
+            let file = Written { age, since_boot };
+            assert_eq!(wrote(began, uptime, file), expected, "{began:?} {uptime:?} {file:?}");
+        }
     }
 
     /// 0 is the agent's own process group, -1 everybody, 1 the first process.
