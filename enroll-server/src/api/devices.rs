@@ -170,9 +170,9 @@ pub(super) async fn group(
 #[serde(default, deny_unknown_fields)]
 #[schemars(rename = "ChangeTags")]
 pub(super) struct Tags {
-    /// Tags to put on it.
+    /// Tags to put on it; one that is also to be taken away stays.
     add: Vec<Text<Tag>>,
-    /// Tags to take away, before that.
+    /// Tags to take away.
     remove: Vec<Text<Tag>>,
 }
 
@@ -181,8 +181,7 @@ pub(super) async fn tag(
     (Named(device), Sent(body)): (Named, Sent<Tags>),
 ) -> Result<Device, Refusal> {
     let tags = |list: Vec<Text<Tag>>| list.into_iter().map(|Text(tag)| tag).collect();
-    for label in [Label::Remove(tags(body.remove)), Label::Add(tags(body.add))] {
-        api.admin.label(Selection::One(device.clone()), label, Page::first(1)).await?;
-    }
+    let label = Label::Tags { remove: tags(body.remove), add: tags(body.add) };
+    api.admin.label(Selection::One(device.clone()), label, Page::first(1)).await?;
     Ok(api.admin.device(&device).await?)
 }

@@ -48,10 +48,10 @@ pub(super) async fn run(admin: Admin, command: Device, tells: bool, output: &Out
         }
         Device::SetGroup { into, which } => label(&admin, which, Label::Group(into), output).await?,
         Device::Tag(TagCommand::Add { tags, which }) => {
-            label(&admin, which, Label::Add(tags.0), output).await?;
+            label(&admin, which, Label::add(tags.0), output).await?;
         }
         Device::Tag(TagCommand::Remove { tags, which }) => {
-            label(&admin, which, Label::Remove(tags.0), output).await?;
+            label(&admin, which, Label::remove(tags.0), output).await?;
         }
     }
     Ok(())

@@ -11,10 +11,27 @@ use crate::written::OptionalText;
 pub enum Label {
     /// Puts devices into a group, out of the one they are in.
     Group(GroupName),
+    /// Takes tags away and puts others on, or does neither.
+    Tags {
+        /// Tags to take away.
+        remove: Vec<Tag>,
+        /// Tags to put on; one that is also taken away stays.
+        add: Vec<Tag>,
+    },
+}
+
+impl Label {
     /// Adds tags.
-    Add(Vec<Tag>),
+    #[must_use]
+    pub const fn add(tags: Vec<Tag>) -> Self {
+        Self::Tags { remove: Vec::new(), add: tags }
+    }
+
     /// Takes tags away.
-    Remove(Vec<Tag>),
+    #[must_use]
+    pub const fn remove(tags: Vec<Tag>) -> Self {
+        Self::Tags { remove: tags, add: Vec::new() }
+    }
 }
 
 /// What became of a change.

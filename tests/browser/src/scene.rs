@@ -126,7 +126,7 @@ impl Scene {
             let device = id(&self.world.devices[place]);
             self.admin().act_on(&device, action).await.expect("an action");
         }
-        let tag = Label::Add(vec!["north-hall".parse().expect("a tag"), "batch-7".parse().expect("a tag")]);
+        let tag = Label::add(vec!["north-hall".parse().expect("a tag"), "batch-7".parse().expect("a tag")]);
         let first = Selection::One(id(&self.world.devices[0]));
         self.admin().label(first, tag, Page::first(1)).await.expect("tags");
         for hours in [1, 24, 72] {

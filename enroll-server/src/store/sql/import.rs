@@ -78,7 +78,7 @@ pub(super) fn row(c: &Connection, entry: &InventoryEntry, now: UnixTime) -> Resu
     let values = params![name, entry.model, entry.idevid_sha256, secs(now), group];
     if c.prepare_cached(sql)?.execute(values)? == 1 {
         if !entry.tags.is_empty() {
-            labels::add_tags(c, &entry.device, &entry.tags)?;
+            labels::set_tags(c, &entry.device, &[], &entry.tags)?;
         }
         return Ok(RowOutcome::Added);
     }
@@ -87,7 +87,7 @@ pub(super) fn row(c: &Connection, entry: &InventoryEntry, now: UnixTime) -> Resu
         let sql = "UPDATE devices SET model = coalesce(model, ?2), idevid_sha256 = coalesce(idevid_sha256, ?3), \
                    device_group = coalesce(?4, device_group) WHERE device = ?1";
         c.prepare_cached(sql)?.execute(params![name, entry.model, entry.idevid_sha256, group])?;
-        labels::add_tags(c, &entry.device, &entry.tags)?;
+        labels::set_tags(c, &entry.device, &[], &entry.tags)?;
     }
     Ok(outcome)
 }

@@ -19,19 +19,18 @@ pub(super) fn put(
     let mut labelled = Labelled { next, ..Labelled::default() };
     for (device, _) in selected {
         labelled.seen += 1;
-        let changed = match label {
-            Label::Group(group) => set_group(c, &device, group.as_str())?,
-            Label::Add(tags) => match add_tags(c, &device, tags)? {
-                Some(added) => added,
+        let details = match label {
+            Label::Group(group) => set_group(c, &device, group.as_str())?.into_iter().collect(),
+            Label::Tags { remove, add } => match set_tags(c, &device, remove, add)? {
+                Some(details) => details,
                 None => {
                     labelled.full.push(device.to_string());
                     continue;
                 }
             },
-            Label::Remove(tags) => remove_tags(c, &device, tags)?,
         };
-        if let Some(detail) = changed {
-            labelled.changed += 1;
+        labelled.changed += u64::from(!details.is_empty());
+        for detail in details {
             events::add(c, &NewEvent::new(now, EventKind::Labelled, detail).about(&device))?;
         }
     }
@@ -39,9 +38,7 @@ pub(super) fn put(
 }
 
 /// What changed, for the trail; `None` where nothing did.
-type Changed = Option<String>;
-
-fn set_group(c: &Connection, device: &DeviceId, group: &str) -> Result<Changed, StoreError> {
+fn set_group(c: &Connection, device: &DeviceId, group: &str) -> Result<Option<String>, StoreError> {
     let mut query = c.prepare_cached("SELECT device_group FROM devices WHERE device = ?")?;
     let before: String = query.query_row(params![device.as_str()], |row| row.get(0))?;
     let sql = "UPDATE devices SET device_group = ?2 WHERE device = ?1 AND device_group <> ?2";
@@ -49,36 +46,42 @@ fn set_group(c: &Connection, device: &DeviceId, group: &str) -> Result<Changed, 
     Ok(changed.then(|| format!("from group {before} to {group}")))
 }
 
-/// Adds tags to a device. `None`: it would have too many, and has what it had.
-pub(super) fn add_tags(
+/// Takes tags from a device, and gives it others; says what changed, for the trail. `None`: it would have too many, and has
+/// what it had.
+pub(super) fn set_tags(
     c: &Connection,
     device: &DeviceId,
-    tags: &[Tag],
-) -> Result<Option<Changed>, StoreError> {
+    remove: &[Tag],
+    add: &[Tag],
+) -> Result<Option<Vec<String>>, StoreError> {
     let mut query = c.prepare_cached("SELECT tag FROM device_tags WHERE device = ?")?;
     let there: Vec<String> = query.query_map(params![device.as_str()], |row| row.get::<_, String>(0))?;
-    let mut new: Vec<&Tag> = tags.iter().filter(|tag| there.iter().all(|old| old != tag.as_str())).collect();
-    new.sort_unstable();
-    new.dedup();
-    if there.len() + new.len() > MAX_TAGS {
+    let is_there = |tag: &&Tag| there.iter().any(|old| old == tag.as_str());
+    let gone = distinct(remove.iter().filter(is_there).filter(|tag| !add.contains(tag)));
+    let new = distinct(add.iter().filter(|tag| !is_there(tag)));
+    // To take some away is always allowed.
+    if !new.is_empty() && there.len() - gone.len() + new.len() > MAX_TAGS {
         return Ok(None);
     }
-    let mut insert = c.prepare_cached("INSERT INTO device_tags (tag, device) VALUES (?, ?)")?;
-    for tag in &new {
-        insert.execute(params![tag.as_str(), device.as_str()])?;
-    }
-    Ok(Some((!new.is_empty()).then(|| format!("tags added: {}", list(new)))))
-}
-
-fn remove_tags(c: &Connection, device: &DeviceId, tags: &[Tag]) -> Result<Changed, StoreError> {
-    let mut delete = c.prepare_cached("DELETE FROM device_tags WHERE tag = ? AND device = ?")?;
-    let mut gone = Vec::new();
-    for tag in tags {
-        if delete.execute(params![tag.as_str(), device.as_str()])? > 0 {
-            gone.push(tag);
+    for (sql, tags) in [
+        ("DELETE FROM device_tags WHERE tag = ? AND device = ?", &gone),
+        ("INSERT INTO device_tags (tag, device) VALUES (?, ?)", &new),
+    ] {
+        let mut change = c.prepare_cached(sql)?;
+        for tag in tags {
+            change.execute(params![tag.as_str(), device.as_str()])?;
         }
     }
-    Ok((!gone.is_empty()).then(|| format!("tags removed: {}", list(gone))))
+    let told = [("removed", gone), ("added", new)].into_iter().filter(|(_, tags)| !tags.is_empty());
+    Ok(Some(told.map(|(how, tags)| format!("tags {how}: {}", list(tags))).collect()))
+}
+
+/// Each once, in their order.
+fn distinct<'t>(tags: impl Iterator<Item = &'t Tag>) -> Vec<&'t Tag> {
+    let mut tags: Vec<_> = tags.collect();
+    tags.sort_unstable();
+    tags.dedup();
+    tags
 }
 
 fn list(tags: Vec<&Tag>) -> String {

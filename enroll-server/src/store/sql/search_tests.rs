@@ -59,7 +59,7 @@ fn find(text: &str) -> DeviceFilter {
 async fn a_device_is_found_by_any_of_its_identities(place: Place) {
     let store = filled(&place).await;
     let one = Selection::One(device("SN-05"));
-    let label = Label::Add(tags("site:Berlin env=prod"));
+    let label = Label::add(tags("site:Berlin env=prod"));
     store.label(one.clone(), label, Page::first(1), NOW).await.unwrap();
     store.label(one, Label::Group("lot-7".parse().unwrap()), Page::first(1), NOW).await.unwrap();
     for (text, expected) in [
@@ -134,17 +134,22 @@ async fn labels_are_put_on_many_and_never_too_many_on_one(place: Place) {
     let put = async |selection: &Selection, label: Label| {
         store.label(selection.clone(), label, Page::first(1_000), NOW).await.unwrap()
     };
-    let done = put(&all, Label::Add(tags("a b a"))).await;
+    let done = put(&all, Label::add(tags("a b a"))).await;
     assert_eq!((done.seen, done.changed), (40, 40));
-    assert_eq!(put(&all, Label::Add(tags("b"))).await.changed, 0, "to repeat it changes nothing");
+    assert_eq!(put(&all, Label::add(tags("b"))).await.changed, 0, "to repeat it changes nothing");
     let many: Vec<String> = (0..MAX_TAGS).map(|number| format!("t{number}")).collect();
     let one = Selection::One(device("SN-00"));
-    let full = put(&one, Label::Add(tags(&many.join(" ")))).await;
+    let full = put(&one, Label::add(tags(&many.join(" ")))).await;
     assert_eq!((full.changed, full.full.as_slice()), (0, &["SN-00".to_owned()][..]));
+    let both = Label::Tags { remove: tags("a"), add: tags(&many.join(" ")) };
+    assert_eq!(put(&one, both).await.full, ["SN-00"], "what does not fit takes nothing away either");
     assert_eq!(store.device(&device("SN-00")).await.unwrap().unwrap().tags, tags("a b"));
-    assert_eq!(put(&Selection::Tag("b".parse().unwrap()), Label::Remove(tags("a c"))).await.changed, 40);
+    assert_eq!(put(&one, Label::Tags { remove: tags("a c"), add: tags("d a") }).await.changed, 1);
+    assert_eq!(store.device(&device("SN-00")).await.unwrap().unwrap().tags, tags("a b d"));
+    assert_eq!(put(&one, Label::remove(tags("d"))).await.changed, 1);
+    assert_eq!(put(&Selection::Tag("b".parse().unwrap()), Label::remove(tags("a c"))).await.changed, 40);
     assert_eq!(store.device(&device("SN-00")).await.unwrap().unwrap().tags, tags("b"));
     let moved = put(&Selection::Tag("b".parse().unwrap()), Label::Group("lot-8".parse().unwrap())).await;
     assert_eq!((moved.seen, moved.changed), (40, 40));
-    assert_eq!(put(&all, Label::Add(tags("x"))).await.seen, 0);
+    assert_eq!(put(&all, Label::add(tags("x"))).await.seen, 0);
 }
