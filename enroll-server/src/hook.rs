@@ -8,6 +8,13 @@ use std::process::{ExitStatus, Stdio};
 
 use tokio::process::Command;
 
+use crate::config::Crl;
+
+/// How long a hook of a server may run.
+pub(crate) const LIMIT: Duration = Duration::from_secs(10);
+/// How long after a hook of a server that failed it is run again.
+pub(crate) const AGAIN: Duration = Duration::from_secs(60);
+
 /// Why a hook did not do its work.
 #[derive(Debug, thiserror::Error)]
 pub enum HookError {
@@ -49,6 +56,13 @@ pub(crate) fn command(hook: &[String]) -> Option<Command> {
 pub(crate) fn silent(hook: &[String]) -> Option<Command> {
     let mut command = command(hook)?;
     command.stdout(Stdio::null()).stderr(Stdio::null());
+    Some(command)
+}
+
+/// The one that has brokers read the revocation lists, and the CAs with them.
+pub(crate) fn of_lists(settings: &Crl) -> Option<Command> {
+    let mut command = silent(&settings.hook)?;
+    command.env("CRL_DER", &settings.der).env("CRL_PEM", &settings.pem);
     Some(command)
 }
 

@@ -27,10 +27,6 @@ use crate::store::{IssuerNumber, RevocationsSince, Store, StoreError};
 const POLL: Duration = Duration::from_millis(100);
 /// Pause after a publication that failed.
 const RETRY: Duration = Duration::from_secs(1);
-/// How long a hook may run.
-const HOOK_LIMIT: Duration = Duration::from_secs(10);
-/// How long after a hook that failed it is run again.
-const HOOK_AGAIN: Duration = Duration::from_secs(60);
 /// Most lists that are signed at one go although nothing on them changed, so that a revocation does not wait for them.
 const RENEWED_AT_ONCE: usize = 32;
 
@@ -370,12 +366,11 @@ impl Publisher {
 
     /// Runs the operator's command. That it fails is logged, and it is run again; the list is out all the same.
     async fn run_hook(&mut self) {
-        let Some(mut command) = hook::silent(&self.settings.hook) else { return };
-        command.env("CRL_DER", &self.settings.der).env("CRL_PEM", &self.settings.pem);
-        if let Err(error) = hook::run(command, HOOK_LIMIT).await {
-            let again = HOOK_AGAIN.as_secs();
+        let Some(command) = hook::of_lists(&self.settings) else { return };
+        if let Err(error) = hook::run(command, hook::LIMIT).await {
+            let again = hook::AGAIN.as_secs();
             tracing::error!(again, error = chain(&error), "crl.hook did not do its work, and is run again");
-            self.hook_again = Some(Instant::now() + HOOK_AGAIN);
+            self.hook_again = Some(Instant::now() + hook::AGAIN);
         } else {
             self.hook_again = None;
         }

@@ -15,7 +15,7 @@ use crate::failpoint::Hook;
 use crate::startup::{self, InitOptions, init, open_admin};
 use crate::store::{EventQuery, Store};
 
-fn server(folder: &Path) -> Config {
+pub(super) fn server(folder: &Path) -> Config {
     let options = InitOptions {
         directory: folder.join("server"),
         tenant: "Acme".into(),
@@ -27,7 +27,7 @@ fn server(folder: &Path) -> Config {
     Config::load(&init(&options, &SystemClock).unwrap().config).unwrap()
 }
 
-fn options(new_root: bool) -> StartOptions {
+pub(super) fn options(new_root: bool) -> StartOptions {
     let new = NewCa::Made {
         new_root,
         root_key: None,

@@ -14,13 +14,13 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use tokio::sync::watch;
 
 use super::lineup::Lineup;
+use super::owed::Owed;
 use super::publish::{authorities_pem, put};
 use super::trust::{self, TrustFileError};
 use crate::audit::EventKind;
 use crate::authorities::{Authorities, InOffice};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::hook;
 use crate::in_force::InForce;
 use crate::issuance::chain;
 use crate::serve::stopped;
@@ -33,8 +33,6 @@ use crate::tls_files::{Files, Tended, TlsFileError, recover, tend};
 const LOOK: Duration = Duration::from_millis(300);
 /// Pause after something failed.
 const RETRY: Duration = Duration::from_secs(5);
-/// How long a hook may run.
-const HOOK_LIMIT: Duration = Duration::from_secs(10);
 
 /// Follows the store.
 #[derive(Debug)]
@@ -52,6 +50,9 @@ pub(crate) struct Follower {
     shown: Vec<u8>,
     /// Whose renewal failed last, so that one failure is one event.
     failing: Vec<String>,
+    /// Whether the CAs for brokers were not written last, or not to their end.
+    unwritten: bool,
+    pub(super) owed: Arc<Owed>,
 }
 
 /// Why what the store says was not taken over.
@@ -84,11 +85,31 @@ impl Follower {
     ) -> Self {
         let shown = std::fs::read(&config.files.server_certificate).unwrap_or_default();
         let lineup = Arc::new(lineup);
-        Self { config, store, clock, in_office, trust, tls, lineup, generation, shown, failing: Vec::new() }
+        let owed = Arc::new(Owed::at_start(Arc::clone(&config)));
+        let (failing, unwritten) = (Vec::new(), false);
+        Self {
+            config,
+            store,
+            clock,
+            in_office,
+            trust,
+            tls,
+            lineup,
+            generation,
+            shown,
+            failing,
+            unwritten,
+            owed,
+        }
     }
 
     /// Follows until `stop`.
-    pub(crate) async fn run(mut self, mut stop: watch::Receiver<bool>) {
+    pub(crate) async fn run(self, stop: watch::Receiver<bool>) {
+        let owed = Arc::clone(&self.owed);
+        tokio::join!(self.follow(stop.clone()), owed.run(stop));
+    }
+
+    async fn follow(mut self, mut stop: watch::Receiver<bool>) {
         // What a crash, or an older version, left unwritten.
         if let Err(error) = self.publish().await {
             tracing::warn!(error = chain(&error), "files for brokers and the factory were not written");
@@ -104,6 +125,8 @@ impl Follower {
                     RETRY
                 }
             };
+            // After a look, whatever became of it: a hook finds all that the look has written.
+            self.owed.settle();
             tokio::select! {
                 () = stopped(&mut stop) => return,
                 () = tokio::time::sleep(pause) => {}
@@ -111,7 +134,7 @@ impl Follower {
         }
     }
 
-    async fn look(&mut self) -> Result<(), FollowError> {
+    pub(super) async fn look(&mut self) -> Result<(), FollowError> {
         let generation = self.store.rollover_generation().await?;
         if generation != self.generation {
             self.take_over().await?;
@@ -131,12 +154,9 @@ impl Follower {
         self.lineup = Arc::new(lineup);
         self.trust.replace(trust);
         // Brokers know a CA before anything is signed by it.
-        let changed = self.publish().await?;
+        self.publish().await?;
         self.in_office.replace(authorities);
         self.show()?;
-        if changed {
-            self.run_hooks().await;
-        }
         tracing::info!(
             issuing_ca = self.lineup.active.certificate.subject(),
             trust_bundle = self.trust.now().newest().number(),
@@ -145,8 +165,9 @@ impl Follower {
         Ok(())
     }
 
-    /// Writes the files that follow from what is in force; says whether the CAs for brokers are others now.
-    async fn publish(&self) -> Result<bool, FollowError> {
+    /// Writes the files that follow from what is in force. Where the CAs for brokers are others now, hooks are owed, whatever
+    /// fails after that: the next time they are found unchanged.
+    pub(super) async fn publish(&mut self) -> Result<(), FollowError> {
         let files = &self.config.files;
         let written = [
             (files.authorities.clone(), authorities_pem(&self.lineup).into_bytes()),
@@ -158,8 +179,12 @@ impl Follower {
             })
         });
         let [authorities, bundle] = task.await.map_err(|_| FollowError::Gone)?;
-        bundle?;
-        authorities
+        let before = core::mem::replace(&mut self.unwritten, authorities.is_err());
+        // One that failed may have come as far as the new file.
+        if matches!(authorities, Ok(changed) if changed || before) {
+            self.owed.owe_all();
+        }
+        bundle.and(authorities).map(|_| ())
     }
 
     /// Shows the certificate in the file from now on, and takes the clients of the CAs in force.
@@ -197,14 +222,22 @@ impl Follower {
         let mut failed = Ok(());
         for (name, tended) in done {
             match tended {
-                Ok(Tended::Current | Tended::Foreign) => self.failing.retain(|failing| *failing != name),
-                Ok(Tended::Finished) => self.run_hook(&name).await,
+                Ok(Tended::Current | Tended::Foreign) => {
+                    if self.mended(&name) {
+                        // What failed may have come as far as the new file.
+                        self.owed.owe(&name);
+                    }
+                }
+                Ok(Tended::Finished) => {
+                    self.mended(&name);
+                    self.owed.owe(&name);
+                }
                 Ok(Tended::Renewed(why, not_after)) => {
-                    self.failing.retain(|failing| *failing != name);
+                    self.mended(&name);
+                    self.owed.owe(&name);
                     tracing::info!(name, ?why, %not_after, "a server's certificate was renewed");
                     self.event(EventKind::TlsCertificateRenewed, format!("{name}: ends at {not_after}"))
                         .await;
-                    self.run_hook(&name).await;
                 }
                 Err(error) => {
                     if !self.failing.contains(&name) {
@@ -229,31 +262,16 @@ impl Follower {
         }
     }
 
-    async fn run_hook(&self, name: &str) {
-        if let Some(file) = self.config.tls_files.iter().find(|file| file.name == name) {
-            run_hook(name, &file.hook).await;
-        }
-    }
-
-    /// The CAs for brokers are others: every broker has to read them.
-    async fn run_hooks(&self) {
-        run_hook("crl", &self.config.crl.hook).await;
-        for file in &self.config.tls_files {
-            run_hook(&file.name, &file.hook).await;
-        }
+    /// Whether a renewal failed the last time, and does no more.
+    fn mended(&mut self, name: &str) -> bool {
+        let before = self.failing.len();
+        self.failing.retain(|failing| failing != name);
+        self.failing.len() < before
     }
 }
 
 /// What this server's own certificate is called in events.
 const OWN: &str = "enroll-server";
-
-/// Runs an operator's command. That it fails is logged; the files are there all the same.
-async fn run_hook(name: &str, hook: &[String]) {
-    let Some(command) = hook::silent(hook) else { return };
-    if let Err(error) = hook::run(command, HOOK_LIMIT).await {
-        tracing::warn!(name, error = chain(&error), "a hook did not do its work");
-    }
-}
 
 fn own_files(config: &Config) -> Files {
     let (certificate, key) = (config.files.server_certificate.clone(), config.files.server_key.clone());

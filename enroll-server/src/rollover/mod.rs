@@ -10,6 +10,7 @@ mod follow;
 mod lineup;
 mod make;
 mod order;
+mod owed;
 mod plan;
 mod publish;
 mod status;
@@ -18,6 +19,8 @@ mod trust;
 
 #[cfg(test)]
 mod crash_tests;
+#[cfg(test)]
+mod hook_tests;
 
 pub use broker::{BrokerCertificate, broker_certificate};
 pub(crate) use follow::{Follower, tls_settings};

@@ -141,7 +141,7 @@ pub struct TlsFile {
     pub files: Files,
     /// How long it lives.
     pub lifetime: Duration,
-    /// Run after each renewal, and when the CAs for brokers change.
+    /// Run after each renewal, when the CAs for brokers change and when the server starts; again where it fails.
     pub hook: Vec<String>,
 }
 
