@@ -98,6 +98,9 @@ pub struct Facts {
     pub had_identity: bool,
     /// The certificate the request was sent with: whose it is, and how it stands.
     pub presented: Option<(DeviceId, CertificateState)>,
+    /// Whether the CA that is to sign is the one that signs by the rollovers. It decides nothing about the device: who only asks
+    /// what would become of a request has no CA.
+    pub issuer_in_force: bool,
 }
 
 /// How a credential stands; that of a request without one is [`NONE`](Self::NONE).

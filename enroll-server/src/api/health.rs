@@ -11,7 +11,7 @@ pub struct Health {
     /// Whether anything may be signed at all; it may not while an older database waits for an operator's word.
     pub(crate) signing: Result<(), String>,
     /// Each thing by its name.
-    pub(crate) checks: [(&'static str, Result<(), String>); 4],
+    pub(crate) checks: [(&'static str, Result<(), String>); 5],
 }
 
 impl Api {
@@ -27,11 +27,18 @@ impl Api {
         let authorities = self.issuance.authorities();
         let ca = authorities.issuer().certificate().check_valid_at(now).map_err(|error| chain(&error));
         let crl = Arc::clone(&self.revocations.borrow()).check(now);
+        let rollover = self.rollover.borrow().clone().map_or(Ok(()), Err);
         let log = self.log_status.borrow().check();
         let signing = self.issuance.may_sign().await.map_err(|denied| chain(&denied));
         Health {
             signing,
-            checks: [("store", store), ("issuing CA", ca), ("revocation list", crl), ("log", log)],
+            checks: [
+                ("store", store),
+                ("issuing CA", ca),
+                ("revocation list", crl),
+                ("rollover", rollover),
+                ("log", log),
+            ],
         }
     }
 }

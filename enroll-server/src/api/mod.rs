@@ -87,6 +87,8 @@ pub struct Api {
     pub limits: Limits,
     /// The revocation list that is out.
     pub revocations: watch::Receiver<Arc<Revocations>>,
+    /// Why the CAs that the store says are in force are not taken over, and what to do; `None` where they are.
+    pub rollover: watch::Receiver<Option<String>>,
     /// Answers for single certificates.
     pub ocsp: Ocsp,
     /// Counters.

@@ -89,6 +89,12 @@ pub enum Denied {
     /// The configuration has no key for the CA that the intent was recorded for.
     #[error("there is no key for the issuing CA {0}, which was to sign; name it under [[previous_ca]]")]
     NoAuthority(IssuerNumber),
+    /// The CA that signs here is not the one that is in force: for a moment after the switch of a rollover, or until an operator
+    /// has brought the new CA's key here.
+    #[error(
+        "the CA that is in force by the database was not taken over here yet; /readyz says what is missing"
+    )]
+    OtherCa,
     /// An older database was put in place, and no operator has decided yet.
     #[error("nothing is signed until an operator has decided: {0}")]
     SigningStopped(String),
@@ -145,6 +151,7 @@ impl Denied {
             | Self::Wrapping(_)
             | Self::Ca(_)
             | Self::NoAuthority(_)
+            | Self::OtherCa
             | Self::Random => Reject::Unavailable,
         }
     }

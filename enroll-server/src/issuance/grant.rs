@@ -60,6 +60,7 @@ impl Issuance {
             }
             RecordOutcome::Held => return Ok(Some(Outcome::Held)),
             RecordOutcome::Changed => return Ok(None),
+            RecordOutcome::OtherCa => return Err(Denied::OtherCa),
             RecordOutcome::Refused(refused) => {
                 if refused.reject == Reject::IdentityConflict {
                     let event = NewEvent::new(now, EventKind::CloneSuspected, refused.reason).about(&device);

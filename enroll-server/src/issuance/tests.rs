@@ -81,7 +81,7 @@ impl Bench {
         device
     }
 
-    pub(super) fn nonce(&self, device: &DeviceId) -> Nonce {
+    pub(crate) fn nonce(&self, device: &DeviceId) -> Nonce {
         let lifetime = self.config.nonce_lifetime;
         self.issuance.parts.nonces.make(device, self.clock.now(), lifetime).unwrap().0
     }
@@ -92,7 +92,7 @@ impl Bench {
         self.send(&body).await.map(|outcome| Identity::of(&outcome))
     }
 
-    pub(super) async fn send(&self, body: &[u8]) -> Result<Outcome, Denied> {
+    pub(crate) async fn send(&self, body: &[u8]) -> Result<Outcome, Denied> {
         self.issuance.enroll(&EnrollRequest::decode(body).unwrap()).await
     }
 

@@ -33,6 +33,8 @@ use crate::tls_files::{Files, Tended, TlsFileError, recover, tend};
 const LOOK: Duration = Duration::from_millis(300);
 /// Pause after something failed.
 const RETRY: Duration = Duration::from_secs(5);
+/// So many attempts at taking a step over may fail before the server is not ready: a file may be on its way.
+const PATIENCE: u32 = 1;
 
 /// Follows the store.
 #[derive(Debug)]
@@ -53,6 +55,9 @@ pub(crate) struct Follower {
     /// Whether the CAs for brokers were not written last, or not to their end.
     unwritten: bool,
     pub(super) owed: Arc<Owed>,
+    /// How often what the store says now was not taken over.
+    attempts: u32,
+    standing: watch::Sender<Option<String>>,
 }
 
 /// Why what the store says was not taken over.
@@ -100,7 +105,14 @@ impl Follower {
             failing,
             unwritten,
             owed,
+            attempts: 0,
+            standing: watch::Sender::new(None),
         }
+    }
+
+    /// Why this server does not go by what the store says, and what to do; `None` where it does.
+    pub(crate) fn standing(&self) -> watch::Receiver<Option<String>> {
+        self.standing.subscribe()
     }
 
     /// Follows until `stop`.
@@ -137,10 +149,26 @@ impl Follower {
     pub(super) async fn look(&mut self) -> Result<(), FollowError> {
         let generation = self.store.rollover_generation().await?;
         if generation != self.generation {
-            self.take_over().await?;
+            let taken = self.take_over().await;
+            self.note(taken.as_ref().err());
+            taken?;
             self.generation = generation;
         }
         self.tend_files().await
+    }
+
+    /// Has whoever asks for the health know whether a step was taken over.
+    fn note(&mut self, failure: Option<&FollowError>) {
+        self.attempts = if failure.is_some() { self.attempts.saturating_add(1) } else { 0 };
+        let standing = match failure {
+            Some(failure) if self.attempts > PATIENCE => Some(format!(
+                "the CAs that are in force by the database were not taken over here: {}; with several servers, the folder that \
+                 `ca rollover start` made has to be under the same path on this one: copy it there",
+                chain(failure)
+            )),
+            _ => None,
+        };
+        self.standing.send_replace(standing);
     }
 
     /// Takes over what the store says now.

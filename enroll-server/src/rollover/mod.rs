@@ -20,6 +20,8 @@ mod trust;
 #[cfg(test)]
 mod crash_tests;
 #[cfg(test)]
+mod follow_tests;
+#[cfg(test)]
 mod hook_tests;
 
 pub use broker::{BrokerCertificate, broker_certificate};

@@ -193,6 +193,7 @@ impl Server {
             traces: config.traces.clone(),
             spans: options.spans,
             revocations: revocations.clone(),
+            rollover: follower.standing(),
             ocsp,
             metrics: Arc::clone(&metrics),
             refusals: Arc::clone(&refusals),

@@ -108,6 +108,8 @@ pub enum RecordOutcome {
     Held,
     /// The device is not as the appraisal saw it.
     Changed,
+    /// This server would sign with another CA than the one that is in force: it has not taken a rollover's step over.
+    OtherCa,
     /// It is refused.
     Refused(Refused),
 }

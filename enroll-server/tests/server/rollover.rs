@@ -1,14 +1,22 @@
 //! Which trust bundle a device holds, and who is believed; the view of a rollover over the admin API.
 
+use std::path::PathBuf;
+use std::process::Command;
+
+use ca::hierarchy::ISSUING_LIFETIME;
+use enroll_server::clock::{Clock as _, SystemClock};
+use enroll_server::config::Config;
+use enroll_server::rollover::{NewCa, Order, OrderOptions, SignerOptions, StartOptions, start, take};
+use enroll_server::startup::open_admin;
 use serde_json::Value;
 use shared::message::latest::TrustReport;
 use shared::{Reject, endpoint};
 
-use enroll_server::store::CertificateState;
+use enroll_server::store::{CertificateState, NewRollover};
 
-use crate::kit::client::Identity;
+use crate::kit::client::{Identity, http};
 use crate::kit::device::{Device, Operational};
-use crate::kit::{Site, assert_refused, identity};
+use crate::kit::{Site, assert_refused, identity, until};
 
 fn report(held: u64) -> Vec<u8> {
     let mut out = [0; TrustReport::MAX];
@@ -90,8 +98,64 @@ async fn the_view_is_for_operators_and_pages() {
     );
     assert_eq!(ca(&site, "?limt=2").await.0, 400);
     assert_eq!(ca(&site, "?after=S%2FN").await.0, 400);
-    let reply = crate::kit::client::http(site.http(), "/metrics").await.text();
+    let reply = http(site.http(), "/metrics").await.text();
     for line in ["enroll_devices_trust{bundle=\"0\"} 3", "enroll_certificates_live{issuer=\"1\"} 3"] {
         assert!(reply.contains(line), "{line} in {reply}");
     }
+}
+
+/// Has another server, with a copy of the files, begin a rollover on this one's database. Gives the folder of the new CA, and
+/// where it is: at the other server.
+async fn begun_elsewhere(site: &mut Site) -> (PathBuf, PathBuf) {
+    site.stop().await;
+    let (here, there) = (site.folder.path().join("server"), site.folder.path().join("elsewhere"));
+    assert!(Command::new("cp").arg("-r").args([&here, &there]).status().unwrap().success());
+    site.start().await;
+    let config = Config::load(&there.join("enroll-server.toml")).unwrap();
+    let admin = open_admin(&config, std::sync::Arc::new(SystemClock)).unwrap();
+    let new = NewCa::Made {
+        new_root: false,
+        root_key: None,
+        encrypt: false,
+        passphrase_file: None,
+        lifetime: ISSUING_LIFETIME,
+    };
+    let options = StartOptions { new, no_cross: false, signer: SignerOptions::default() };
+    let started = start(&config, admin.store().as_ref(), &options, SystemClock.now()).await.unwrap();
+    admin.close().await.unwrap();
+    let copy = rusqlite::Connection::open(&config.files.store).unwrap();
+    let issuer: [u8; 32] = copy.query_row("SELECT issuer FROM rollovers", [], |row| row.get(0)).unwrap();
+    let folder = started.folder.unwrap();
+    let kept = site.folder.path().join("kept");
+    std::fs::rename(&folder, &kept).unwrap();
+    let plan = started.plan.to_json().unwrap();
+    let new = NewRollover { plan, issuer, bundle: None, detail: "elsewhere".into() };
+    let begun = site.admin().store().begin_rollover(new, SystemClock.now()).await.unwrap();
+    assert_eq!(begun, Some(1));
+    (folder, kept)
+}
+
+#[tokio::test]
+async fn a_server_that_lacks_the_new_cas_folder_says_so_and_has_devices_come_again() {
+    let mut site = Site::new().await;
+    let (folder, kept) = begun_elsewhere(&mut site).await;
+    until("a server that is not ready", async || http(site.http(), "/readyz").await.status == 503).await;
+    let told = http(site.http(), "/readyz").await.text();
+    let line = told.lines().find(|line| line.starts_with("rollover: ")).unwrap();
+    assert!(line.contains(folder.to_str().unwrap()) && line.contains("copy it"), "{told}");
+    let gauge = "enroll_check_good{check=\"rollover\"}";
+    assert!(http(site.http(), "/metrics").await.text().contains(&format!("{gauge} 0\n")));
+
+    let device = site.device("SN-1").await;
+    let order = OrderOptions { order: Order::Switch, force: false, signer: SignerOptions::default() };
+    let admin = site.other_admin();
+    take(&site.config, admin.store().as_ref(), &order, SystemClock.now()).await.unwrap();
+    admin.close().await.unwrap();
+    let (reply, _) = site.try_enroll(&device).await;
+    assert_refused(&reply, Reject::Unavailable);
+
+    std::fs::rename(&kept, &folder).unwrap();
+    until("a server that is ready", async || http(site.http(), "/readyz").await.status == 200).await;
+    assert!(http(site.http(), "/metrics").await.text().contains(&format!("{gauge} 1\n")));
+    site.enroll(&device).await;
 }

@@ -152,6 +152,13 @@ fn start(global: &Global, asked: Start, output: &Output) -> Result<(), Failure> 
                 Some(bundle) => text += &format!("Devices are given trust bundle {bundle} with both roots.\n"),
                 None => text += "The root stays, and so does the trust bundle.\n",
             }
+            if let (Some(folder), Some(_)) = (&started.folder, &config.postgres) {
+                text += &format!(
+                    "With several servers, copy {} with its owner to the same path on each of them, without root-ca.key, before the \
+                     switch: one without it is not ready until then, and signs nothing after the switch.\n",
+                    folder.display()
+                );
+            }
             text + "Give authorities.pem to brokers elsewhere. Then watch `ca status`, and `ca rollover switch`."
         });
         Ok(())

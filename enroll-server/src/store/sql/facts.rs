@@ -10,13 +10,15 @@ use crate::issuance::sha256;
 use crate::store::database::{Connection, params};
 use crate::store::{Binding, StoreError};
 
-/// Nothing is equal to NULL. No list of states: SQLite would make a table of it.
+/// Nothing is equal to NULL. The CA that signs is that of the last rollover that came so far, and the settings' before. No list of states: SQLite would make a table of it.
 pub(super) const ELSEWHERE: &str = "SELECT EXISTS (SELECT 1 FROM certificates WHERE key_sha256 = ?1), \
     EXISTS (SELECT 1 FROM certificates WHERE nonce = ?2), \
     EXISTS (SELECT 1 FROM devices WHERE idevid_sha256 = ?3 AND device <> ?4), \
     EXISTS (SELECT 1 FROM certificates WHERE device = ?4 AND state = 'intent') \
     OR EXISTS (SELECT 1 FROM certificates WHERE device = ?4 AND state = 'issued') \
-    OR EXISTS (SELECT 1 FROM certificates WHERE device = ?4 AND state = 'revoked')";
+    OR EXISTS (SELECT 1 FROM certificates WHERE device = ?4 AND state = 'revoked'), \
+    coalesce((SELECT rollovers.issuer IS NOT DISTINCT FROM (SELECT sha256 FROM issuers WHERE issuers.number = ?5) \
+    FROM rollovers WHERE step = 'switched' OR step = 'retired' ORDER BY rollovers.number DESC LIMIT 1), TRUE)";
 
 /// All facts.
 pub(super) fn facts(c: &Connection, request: &Authorized) -> Result<Facts, StoreError> {
@@ -44,10 +46,9 @@ pub(super) fn facts(c: &Connection, request: &Authorized) -> Result<Facts, Store
         None => None,
     };
     let mut elsewhere = c.prepare_cached(ELSEWHERE)?;
-    let (key_known, nonce_used, idevid_elsewhere, had_identity) = elsewhere
-        .query_row(params![key, nonce, idevid, request.device().as_str()], |row| {
-            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
-        })?;
+    let values = params![key, nonce, idevid, request.device().as_str(), basis.issuer.get()];
+    let (key_known, nonce_used, idevid_elsewhere, had_identity, issuer_in_force) = elsewhere
+        .query_row(values, |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?)))?;
     Ok(Facts {
         known: read::known(c, request.device(), basis.now)?,
         same_request: same?,
@@ -62,6 +63,7 @@ pub(super) fn facts(c: &Connection, request: &Authorized) -> Result<Facts, Store
         },
         had_identity,
         presented,
+        issuer_in_force,
     })
 }
 

@@ -27,7 +27,13 @@ pub(super) fn record(
     limits: &RecordLimits,
     partitioning: Option<&Partitioning>,
 ) -> Result<RecordOutcome, StoreError> {
-    match decide(request, &facts(c, request)?) {
+    let facts = facts(c, request)?;
+    match decide(request, &facts) {
+        Decision::Record | Decision::Release(_) | Decision::Known(_, CertificateState::Intent)
+            if !facts.issuer_in_force =>
+        {
+            Ok(RecordOutcome::OtherCa)
+        }
         Decision::Record => {
             let wanted = quota::wanted(c, request)?;
             note_device(c, request, !request.appraised().is_renewal())?;
