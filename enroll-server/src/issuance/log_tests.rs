@@ -29,13 +29,13 @@ fn keeper(bench: &Bench, hook: Hook) -> Keeper {
     Keeper::new(store, folder, key(bench), Arc::new(SystemClock), Duration::from_secs(1), hook)
 }
 
-async fn log_all(bench: &Bench) {
+pub(super) async fn log_all(bench: &Bench) {
     let mut keeper = keeper(bench, Hook::default());
     while keeper.round().await.unwrap() {}
 }
 
 /// Everything that an audit finds, and how many leaves wait.
-async fn audit(bench: &Bench, earlier: Option<&[u8]>) -> (Vec<Finding>, u64) {
+pub(super) async fn audit(bench: &Bench, earlier: Option<&[u8]>) -> (Vec<Finding>, u64) {
     let (source, key) = (Source::Folder(folder(bench)), key(bench));
     let mut quiet = |_: &'static str, _: u64, _: u64| ();
     let mut walked = walk(&source, key.verifier(), earlier, &mut quiet, |_, _| ()).await.unwrap();

@@ -38,6 +38,8 @@ mod outage_tests;
 #[cfg(test)]
 mod renewal_tests;
 #[cfg(test)]
+mod restored_tests;
+#[cfg(test)]
 mod start_tests;
 #[cfg(test)]
 pub(crate) mod tests;

@@ -8,7 +8,7 @@ use crate::audit::EventKind;
 use crate::store::{NewEvent, Store, StoreError};
 
 /// The name of the note; empty where an operator has decided.
-const NOTE: &str = "signing-stopped";
+pub(crate) const NOTE: &str = "signing-stopped";
 
 const OLDER: &str = "an older database was put in place while servers run; start every server again, which brings in what was \
                      published since, and then decide";

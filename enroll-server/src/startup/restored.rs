@@ -16,10 +16,9 @@ use transparency::Checkpoint;
 use x509_parser::prelude::{CertificateRevocationList, FromDer as _, X509Certificate};
 
 use super::load::{self, LoadError};
-use crate::audit::LostRows;
 use crate::authorities::{Authorities, Authority};
 use crate::config::Config;
-use crate::issuance::{sha256, signing};
+use crate::issuance::sha256;
 use crate::store::{Missed, MissedList, MissedLog, Revocation, Store};
 use crate::transparency_log::audit::{self, AuditError, Finding};
 use crate::transparency_log::{Folder, LogKey, Source};
@@ -52,28 +51,8 @@ pub(super) async fn look(
     if log.is_none() && lists.is_empty() {
         return Ok(());
     }
-    let leaves = log.as_ref().map_or(0, |log| log.leaves.len());
-    let number = lists.iter().map(|list| list.number).max();
-    let caught = store.catch_up(Missed { log, lists }, now).await?;
-    let mut text = format!(
-        "the database is older than what was published: the log has {leaves} leaves more, {}; brought in again: {} \
-         certificates, {} revocations",
-        number.map_or_else(
-            || format!("the revocation list is not newer than {known}"),
-            |number| format!("the revocation list has the number {number} and the database knows {known}")
-        ),
-        caught.certificates,
-        caught.revocations,
-    );
-    if let Some((first, last)) = caught.lost {
-        text = format!("{text}; {}", LostRows(first..=last));
-    }
-    if caught.unknown > 0 {
-        text =
-            format!("{text}; {} entries of the lists are of certificates that nobody knows", caught.unknown);
-    }
-    tracing::error!("{text}; nothing is signed until an operator has decided: enroll-server audit accept");
-    signing::stop(store.as_ref(), text, now).await?;
+    let told = store.catch_up(Missed { log, lists, known }, now).await?;
+    tracing::error!("{told}; nothing is signed until an operator has decided: enroll-server audit accept");
     Ok(())
 }
 

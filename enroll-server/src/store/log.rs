@@ -4,7 +4,7 @@ use ca::Serial;
 
 use shared::UnixTime;
 
-use super::{CaughtUp, Missed, Reply, Sha256};
+use super::{Missed, Reply, Sha256};
 
 /// Where the log stands.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -70,8 +70,9 @@ pub trait LogStore {
     /// was.
     fn advance_log(&self, before: u64, size: u64, note: String) -> Reply<'_, bool>;
 
-    /// Brings in what this database does not know of because it is older than what was published.
-    fn catch_up(&self, missed: Missed, now: UnixTime) -> Reply<'_, CaughtUp>;
+    /// Brings in what this database does not know of because it is older than what was published, and stops signing; gives
+    /// what operators are told. In one transaction: afterwards nothing but the note says that the database was old.
+    fn catch_up(&self, missed: Missed, now: UnixTime) -> Reply<'_, String>;
 
     /// The leaves from `position` on, in their order; `limit` at most.
     fn leaf_rows(&self, position: u64, limit: u32) -> Reply<'_, Vec<LeafRow>>;

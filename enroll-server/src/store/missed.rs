@@ -3,6 +3,7 @@
 use ca::Serial;
 
 use super::{Revocation, Sha256};
+use crate::audit::LostRows;
 
 /// What was published after the state of the database.
 #[derive(Clone, Debug, Default)]
@@ -11,6 +12,35 @@ pub struct Missed {
     pub log: Option<MissedLog>,
     /// The revocation lists that are newer than what the database knows, one for each CA at most.
     pub lists: Vec<MissedList>,
+    /// The number of the last list that the database knows of.
+    pub known: u64,
+}
+
+impl Missed {
+    /// What an operator is told: what was found, and what came of it.
+    pub(in crate::store) fn told(&self, done: &CaughtUp) -> String {
+        let leaves = self.log.as_ref().map_or(0, |log| log.leaves.len());
+        let (number, known) = (self.lists.iter().map(|list| list.number).max(), self.known);
+        let lists = number.map_or_else(
+            || format!("the revocation list is not newer than {known}"),
+            |number| format!("the revocation list has the number {number} and the database knows {known}"),
+        );
+        let mut text = format!(
+            "the database is older than what was published: the log has {leaves} leaves more, {lists}; brought in again: {} \
+             certificates, {} revocations",
+            done.certificates, done.revocations,
+        );
+        if let Some((first, last)) = done.lost {
+            text = format!("{text}; {}", LostRows(first..=last));
+        }
+        if done.unknown > 0 {
+            text = format!(
+                "{text}; {} entries of the lists are of certificates that nobody knows",
+                done.unknown
+            );
+        }
+        text
+    }
 }
 
 /// The leaves of the log from the size on that the database knows of.
@@ -36,16 +66,14 @@ pub struct MissedList {
 }
 
 /// What was brought in again, and what was not.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct CaughtUp {
+#[derive(Clone, Copy, Debug, Default)]
+pub(in crate::store) struct CaughtUp {
     /// Certificates.
-    pub certificates: u64,
+    pub(in crate::store) certificates: u64,
     /// Revocations, and devices that were put on hold again.
-    pub revocations: u64,
-    /// Rows of the audit trail that are gone: how many, and the highest number. The log has commitments to them only.
-    pub events: u64,
-    /// The first and the last of those rows.
-    pub lost: Option<(u64, u64)>,
+    pub(in crate::store) revocations: u64,
+    /// The first and the last row of the audit trail that is gone. The log has commitments to them only.
+    pub(in crate::store) lost: Option<(u64, u64)>,
     /// Entries of the lists of which neither database nor log knows the certificate.
-    pub unknown: u64,
+    pub(in crate::store) unknown: u64,
 }

@@ -61,7 +61,8 @@ pub use import::{ImportChunk, ImportCounts, ImportState, RowOutcome};
 pub use issuer::{IssuerNumber, KnownIssuer};
 pub use label::{Label, Labelled};
 pub use log::{CertificateRow, LeafRow, LogHead, LogStore};
-pub use missed::{CaughtUp, Missed, MissedList, MissedLog};
+use missed::CaughtUp;
+pub use missed::{Missed, MissedList, MissedLog};
 pub use model::{
     Binding, Certificate, CertificateState, Device, ImportReport, InventoryEntry, Maker, Revocation,
     RevokedEntry, RevokedList, Sha256, StoredCrl, StoredEvidence, Token, Via,

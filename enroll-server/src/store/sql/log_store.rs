@@ -5,7 +5,7 @@ use ca::Serial;
 use shared::UnixTime;
 
 use super::{SqlStore, log, missed};
-use crate::store::{CaughtUp, CertificateRow, LeafRow, LogHead, LogStore, Missed, Reply};
+use crate::store::{CertificateRow, LeafRow, LogHead, LogStore, Missed, Reply};
 
 impl LogStore for SqlStore {
     fn log_head(&self) -> Reply<'_, LogHead> {
@@ -24,7 +24,7 @@ impl LogStore for SqlStore {
         self.write(move |c| log::advance(c, before, size, &note))
     }
 
-    fn catch_up(&self, missed: Missed, now: UnixTime) -> Reply<'_, CaughtUp> {
+    fn catch_up(&self, missed: Missed, now: UnixTime) -> Reply<'_, String> {
         let partitioning = self.partitioning.clone();
         self.write(move |c| missed::catch_up(c, &missed, partitioning.as_ref(), now))
     }

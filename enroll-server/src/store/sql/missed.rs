@@ -1,6 +1,7 @@
 //! Brings in what an older database does not know of: certificates and revocations come from the log, which has them whole.
 //!
-//! One transaction. Afterwards the table of leaves is what the log has, and what this database alone has waits behind it.
+//! One transaction. Afterwards the table of leaves is what the log has, what this database alone has waits behind it, and
+//! nothing is signed.
 
 use std::collections::VecDeque;
 
@@ -14,12 +15,13 @@ use x509_parser::prelude::{
 };
 
 use super::convert::{device, secs};
-use super::{crl, log, revoke};
-use crate::issuance::{ClientIdentity, sha256};
+use super::{appraisals, crl, events, log, revoke};
+use crate::audit::EventKind;
+use crate::issuance::{ClientIdentity, sha256, signing};
 use crate::store::database::{Connection, params};
 use crate::store::{
-    CaughtUp, IssuerNumber, LeafRow, Missed, MissedList, MissedLog, Partitioning, Revocation, Sha256,
-    StoreError,
+    CaughtUp, IssuerNumber, LeafRow, Missed, MissedList, MissedLog, NewEvent, Partitioning, Revocation,
+    Sha256, StoreError,
 };
 
 /// How far behind the last known partition one is looked for that a certificate names.
@@ -33,7 +35,7 @@ pub(super) fn catch_up(
     missed: &Missed,
     partitioning: Option<&Partitioning>,
     now: UnixTime,
-) -> Result<CaughtUp, StoreError> {
+) -> Result<String, StoreError> {
     let mut done = CaughtUp::default();
     if let Some(log) = &missed.log {
         Replay { c, partitioning, now, done: &mut done }.log(log)?;
@@ -44,7 +46,11 @@ pub(super) fn catch_up(
     let sql = "UPDATE counters SET value = value + ? WHERE name = 'crl'";
     c.prepare_cached(sql)?.execute(params![NUMBERS_AHEAD])?;
     revoke::raise(c, "revocations")?;
-    Ok(done)
+    // Here and not after the commit: who died in between would find a database that looks like any other, and sign.
+    let why = missed.told(&done);
+    appraisals::set_note(c, signing::NOTE, &why)?;
+    events::add(c, &NewEvent::new(now, EventKind::DatabaseRestored, why.clone()))?;
+    Ok(why)
 }
 
 struct Replay<'a> {
@@ -113,7 +119,6 @@ impl Replay<'_> {
                 ("revoked", Some(serial.to_vec()), None)
             }
             Leaf::Event { number, .. } => {
-                self.done.events += 1;
                 let first = self.done.lost.map_or(number, |(first, _)| first.min(number));
                 let last = self.done.lost.map_or(number, |(_, last)| last.max(number));
                 self.done.lost = Some((first, last));
