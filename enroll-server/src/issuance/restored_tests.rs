@@ -1,16 +1,21 @@
 //! A database from a backup is put in place: what a start brings in, from the log and the lists that are out.
 
+use core::time::Duration;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use ca::crl::Reason;
+use shared::DeviceId;
+
 use super::log_tests::log_all;
-use super::tests::Bench;
-use super::{Issuance, signing};
+use super::signing;
+use super::tests::{Bench, publisher};
+use crate::admin::Admin;
 use crate::audit::EventKind;
 use crate::clock::Clock;
 use crate::failpoint::Hook;
 use crate::startup::{self, StartError};
-use crate::store::{EventQuery, copy_database};
+use crate::store::{Action, CertificateState, DeviceState, EventQuery, copy_database};
 
 /// A copy of the database as it is.
 fn back_up(bench: &Bench) -> PathBuf {
@@ -19,17 +24,29 @@ fn back_up(bench: &Bench) -> PathBuf {
     backup
 }
 
-/// Puts the copy in place; the log has what happened since.
+/// Puts the copy in place; the log and the list have what happened since.
 async fn put_back(bench: &Bench, backup: PathBuf) -> rusqlite::Connection {
     log_all(bench).await;
+    publisher(&bench.config, &bench.issuance).publish_if_due().await.unwrap();
     bench.issuance.store().close().await.unwrap();
     std::fs::copy(backup, &bench.config.files.store).unwrap();
     rusqlite::Connection::open(&bench.config.files.store).unwrap()
 }
 
-async fn start(bench: &Bench) -> Result<Issuance, StartError> {
+/// A start on what is there now.
+async fn start(bench: &mut Bench) -> Result<(), StartError> {
     let clock: Arc<dyn Clock> = Arc::new(bench.clock.clone());
-    Ok(startup::open(&bench.config, &clock, Hook::default()).await?.issuance)
+    let issuance = startup::open(&bench.config, &clock, Hook::default()).await?.issuance;
+    bench.admin = Admin::new(Arc::clone(issuance.store()), clock);
+    bench.issuance = Arc::new(issuance);
+    Ok(())
+}
+
+/// Of its certificates; in which order those of one second come is not said.
+async fn states(bench: &Bench, device: &DeviceId) -> Vec<&'static str> {
+    let mut states: Vec<_> = bench.states(device).await.into_iter().map(CertificateState::name).collect();
+    states.sort_unstable();
+    states
 }
 
 /// The disk is full, or the connection is gone, when the note or the event is written: the next start has to find the database
@@ -37,7 +54,7 @@ async fn start(bench: &Bench) -> Result<Issuance, StartError> {
 #[tokio::test]
 async fn a_start_that_dies_over_an_old_database_is_asked_again() {
     for table in ["notes", "events"] {
-        let bench = Bench::new("").await;
+        let mut bench = Bench::new("").await;
         let device = bench.device("SN-1").await;
         let backup = back_up(&bench);
         bench.enroll(&device).await.unwrap();
@@ -46,14 +63,82 @@ async fn a_start_that_dies_over_an_old_database_is_asked_again() {
             "CREATE TRIGGER full BEFORE INSERT ON {table} BEGIN SELECT RAISE(ABORT, 'the disk is full'); END"
         );
         database.execute_batch(&trigger).unwrap();
-        assert!(start(&bench).await.is_err(), "{table}");
+        assert!(start(&mut bench).await.is_err(), "{table}");
         database.execute_batch("DROP TRIGGER full").unwrap();
-        let issuance = start(&bench).await.unwrap();
-        let store = issuance.store().as_ref();
+        start(&mut bench).await.unwrap();
+        let store = bench.issuance.store().as_ref();
         let why = signing::stopped(store).await.unwrap().expect(table);
         assert!(why.contains("1 certificates, 0 revocations; lost are the rows"), "{why}");
         let query = EventQuery { kinds: vec![EventKind::DatabaseRestored], ..EventQuery::last(10) };
         let told = store.events(query).await.unwrap();
         assert_eq!(told.into_iter().map(|event| event.detail).collect::<Vec<_>>(), [why], "{table}");
     }
+}
+
+/// What an operator does to the device before and after the backup, whether it gets a certificate after each, and how it has
+/// to stand when the backup is back in place.
+#[tokio::test]
+async fn a_device_stands_as_what_was_published_last_says() {
+    use DeviceState::{Enrolled, Registered, Revoked, Suspended};
+    let (suspend, resume) = (Action::Suspend, Action::Resume);
+    let (give_back, retire) = (Action::Return, Action::Retire);
+    let revoke = || Action::Revoke(Reason::KeyCompromise);
+    let transfer = || Action::Transfer("lot-7".parse().unwrap());
+    let cases: [(Option<Action>, Vec<(Action, bool)>, DeviceState); 10] = [
+        (None, vec![(give_back.clone(), true)], Enrolled),
+        // Nothing tells it from one that was retired.
+        (None, vec![(give_back.clone(), false)], Revoked),
+        (None, vec![(retire, false)], Revoked),
+        (None, vec![(transfer(), false)], Registered),
+        (None, vec![(transfer(), true)], Enrolled),
+        (None, vec![(give_back.clone(), true), (revoke(), false)], Revoked),
+        (Some(suspend.clone()), vec![(resume.clone(), true)], Enrolled),
+        (Some(suspend.clone()), vec![(resume.clone(), true), (revoke(), false)], Revoked),
+        (Some(suspend.clone()), vec![(resume, true), (suspend.clone(), false)], Suspended),
+        (Some(suspend), vec![(give_back, false)], Revoked),
+    ];
+    for (before, after, expected) in cases {
+        let mut bench = Bench::new("").await;
+        let device = bench.device("SN-1").await;
+        bench.enroll(&device).await.unwrap();
+        log_all(&bench).await;
+        if let Some(action) = before.clone() {
+            bench.admin.act_on(&device.id, action).await.unwrap();
+        }
+        let backup = back_up(&bench);
+        for (action, enrolls) in &after {
+            bench.admin.act_on(&device.id, action.clone()).await.unwrap();
+            if *enrolls {
+                bench.enroll(&device).await.unwrap();
+            }
+        }
+        let case = format!("{before:?}, then {after:?}");
+        let states = states(&bench, &device.id).await;
+        drop(put_back(&bench, backup).await);
+        bench.later(Duration::from_secs(60));
+        start(&mut bench).await.unwrap();
+        assert_eq!(bench.admin.device(&device.id).await.unwrap().state, expected, "{case}");
+        assert_eq!(self::states(&bench, &device.id).await, states, "{case}");
+        bench.admin.accept_restored("it is the newest".to_owned()).await.unwrap();
+        let may = expected == Enrolled || expected == Registered;
+        assert_eq!(bench.enroll(&device).await.is_ok(), may, "{case}");
+    }
+}
+
+/// An operator's word on the old database, before a start looked at it, is later than any leaf.
+#[tokio::test]
+async fn what_was_revoked_on_the_old_database_stays_revoked() {
+    let mut bench = Bench::new("").await;
+    let device = bench.device("SN-1").await;
+    bench.enroll(&device).await.unwrap();
+    log_all(&bench).await;
+    let backup = back_up(&bench);
+    bench.enroll(&device).await.unwrap();
+    drop(put_back(&bench, backup).await);
+    bench.later(Duration::from_secs(60));
+    let admin = startup::open_admin(&bench.config, Arc::new(bench.clock.clone())).unwrap();
+    admin.act_on(&device.id, Action::Revoke(Reason::KeyCompromise)).await.unwrap();
+    admin.close().await.unwrap();
+    start(&mut bench).await.unwrap();
+    assert_eq!(bench.admin.device(&device.id).await.unwrap().state, DeviceState::Revoked);
 }

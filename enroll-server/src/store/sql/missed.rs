@@ -38,10 +38,10 @@ pub(super) fn catch_up(
 ) -> Result<String, StoreError> {
     let mut done = CaughtUp::default();
     if let Some(log) = &missed.log {
-        Replay { c, partitioning, now, done: &mut done }.log(log)?;
+        Replay { c, partitioning, done: &mut done }.log(log)?;
     }
     for list in &missed.lists {
-        Replay { c, partitioning, now, done: &mut done }.list(list)?;
+        Replay { c, partitioning, done: &mut done }.list(list)?;
     }
     let sql = "UPDATE counters SET value = value + ? WHERE name = 'crl'";
     c.prepare_cached(sql)?.execute(params![NUMBERS_AHEAD])?;
@@ -56,7 +56,6 @@ pub(super) fn catch_up(
 struct Replay<'a> {
     c: &'a Connection,
     partitioning: Option<&'a Partitioning>,
-    now: UnixTime,
     done: &'a mut CaughtUp,
 }
 
@@ -173,7 +172,7 @@ impl Replay<'_> {
             content,
         ])?;
         if is_issued {
-            self.set_state(device, "enrolled", "state IN ('registered', 'held')")?;
+            self.set_state(device, "enrolled", UnixTime::from_secs(at), IN_SERVICE)?;
         }
         Ok(serial)
     }
@@ -188,15 +187,23 @@ impl Replay<'_> {
         self.done.revocations += 1;
         match reason {
             Reason::Superseded => {}
-            Reason::AffiliationChanged => self.set_state(&device, "registered", NO_CERTIFICATE)?,
-            _ => self.set_state(&device, "revoked", NO_CERTIFICATE)?,
+            Reason::AffiliationChanged => self.set_state(&device, "registered", at, NO_CERTIFICATE)?,
+            // One that was returned cannot be told from one that was retired; if it enrolled again, its leaf follows.
+            _ => self.set_state(&device, "revoked", at, NO_CERTIFICATE)?,
         }
         Ok(())
     }
 
-    fn set_state(&self, device: &DeviceId, state: &str, condition: &str) -> Result<(), StoreError> {
+    /// In a condition, ?2 is when it came to that.
+    fn set_state(
+        &self,
+        device: &DeviceId,
+        state: &str,
+        at: UnixTime,
+        condition: &str,
+    ) -> Result<(), StoreError> {
         let sql = format!("UPDATE devices SET state = ?1, changed = ?2 WHERE device = ?3 AND {condition}");
-        self.c.prepare_cached(&sql)?.execute(params![state, secs(self.now), device.as_str()])?;
+        self.c.prepare_cached(&sql)?.execute(params![state, secs(at), device.as_str()])?;
         Ok(())
     }
 
@@ -216,7 +223,7 @@ impl Replay<'_> {
                 Some((state, device))
                     if state == "issued" && revocation.reason == Reason::CertificateHold =>
                 {
-                    self.set_state(&device, "suspended", "state = 'enrolled'")?;
+                    self.set_state(&device, "suspended", revocation.at, "state = 'enrolled'")?;
                     self.done.revocations += 1;
                 }
                 Some((state, _)) if state == "issued" => {
@@ -259,6 +266,11 @@ impl Replay<'_> {
         Ok(partition)
     }
 }
+
+/// Of a device that got a certificate. It was in service then, whatever had been decided before: it was resumed, or returned and
+/// enrolled again. What an operator decided later, in this database before it was looked at, holds.
+const IN_SERVICE: &str = "(state IN ('registered', 'held') \
+     OR (state IN ('suspended', 'revoked', 'retired') AND changed <= ?2))";
 
 /// Of a device that has nothing in force any more.
 const NO_CERTIFICATE: &str = "state IN ('registered', 'held', 'enrolled', 'suspended') AND NOT EXISTS \
