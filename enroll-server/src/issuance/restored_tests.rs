@@ -7,15 +7,17 @@ use std::sync::Arc;
 use ca::crl::Reason;
 use shared::DeviceId;
 
-use super::log_tests::log_all;
+use super::log_tests::{audit, log_all};
 use super::signing;
-use super::tests::{Bench, publisher};
+use super::tests::{Bench, Identity, publisher};
 use crate::admin::Admin;
 use crate::audit::EventKind;
 use crate::clock::Clock;
-use crate::failpoint::Hook;
+use crate::failpoint::{Hook, Plant};
+use crate::kit::Operational;
 use crate::startup::{self, StartError};
 use crate::store::{Action, CertificateState, DeviceState, EventQuery, copy_database};
+use crate::transparency_log::audit::FindingKind;
 
 /// A copy of the database as it is.
 fn back_up(bench: &Bench) -> PathBuf {
@@ -35,8 +37,12 @@ async fn put_back(bench: &Bench, backup: PathBuf) -> rusqlite::Connection {
 
 /// A start on what is there now.
 async fn start(bench: &mut Bench) -> Result<(), StartError> {
+    start_with(bench, Hook::default()).await
+}
+
+async fn start_with(bench: &mut Bench, hook: Hook) -> Result<(), StartError> {
     let clock: Arc<dyn Clock> = Arc::new(bench.clock.clone());
-    let issuance = startup::open(&bench.config, &clock, Hook::default()).await?.issuance;
+    let issuance = startup::open(&bench.config, &clock, hook).await?.issuance;
     bench.admin = Admin::new(Arc::clone(issuance.store()), clock);
     bench.issuance = Arc::new(issuance);
     Ok(())
@@ -141,4 +147,36 @@ async fn what_was_revoked_on_the_old_database_stays_revoked() {
     admin.close().await.unwrap();
     start(&mut bench).await.unwrap();
     assert_eq!(bench.admin.device(&device.id).await.unwrap().state, DeviceState::Revoked);
+}
+
+/// Under servers that run, what was asked for before can be asked for again before they notice: the key is in the log with one
+/// certificate, and in the database with another.
+#[tokio::test]
+async fn a_request_that_was_recorded_anew_stands_beside_its_certificate_from_the_log() {
+    let mut bench = Bench::new("").await;
+    let device = bench.device("SN-1").await;
+    let body = device.enroll(bench.nonce(&device.id), &Operational::new().csr);
+    log_all(&bench).await;
+    let backup = back_up(&bench);
+    let first = Identity::of(&bench.send(&body).await.unwrap());
+    drop(put_back(&bench, backup).await);
+    let hook = Hook::default().with_plant(Plant::BelievesOldDatabase);
+    start_with(&mut bench, hook).await.unwrap();
+    let second = Identity::of(&bench.send(&body).await.unwrap());
+    assert_ne!(first, second);
+    bench.issuance.store().close().await.unwrap();
+
+    start(&mut bench).await.unwrap();
+    assert_eq!(states(&bench, &device.id).await, ["issued", "issued"]);
+    let (findings, _) = audit(&bench, None).await;
+    // Two events have one number: nothing can be done about that.
+    let found: Vec<_> = findings.iter().filter(|finding| finding.kind != FindingKind::EventDiffers).collect();
+    assert!(found.is_empty(), "{found:?}");
+    bench.admin.accept_restored("it is the newest".to_owned()).await.unwrap();
+    assert_eq!(
+        Identity::of(&bench.send(&body).await.unwrap()),
+        second,
+        "the same answer to the same request"
+    );
+    bench.renew(&first).await.unwrap();
 }

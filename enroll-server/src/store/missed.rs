@@ -4,6 +4,7 @@ use ca::Serial;
 
 use super::{Revocation, Sha256};
 use crate::audit::LostRows;
+use crate::issuance::sha256;
 
 /// What was published after the state of the database.
 #[derive(Clone, Debug, Default)]
@@ -52,6 +53,13 @@ pub struct MissedLog {
     pub leaves: Vec<Vec<u8>>,
     /// The checkpoint over all of them, a signed note.
     pub note: String,
+}
+
+/// What stands in the place of the hash of a certificate's key where that stands in another row already: the request came again,
+/// and was recorded anew, before it was noticed that the database is old. A key is in one row only; that with the answer to the
+/// request keeps it.
+pub(crate) fn in_place_of_key(serial: &[u8]) -> Sha256 {
+    sha256(&[b"from the log, key\0".as_slice(), serial].concat())
 }
 
 /// A revocation list.

@@ -62,6 +62,7 @@ pub use issuer::{IssuerNumber, KnownIssuer};
 pub use label::{Label, Labelled};
 pub use log::{CertificateRow, LeafRow, LogHead, LogStore};
 use missed::CaughtUp;
+pub(crate) use missed::in_place_of_key;
 pub use missed::{Missed, MissedList, MissedLog};
 pub use model::{
     Binding, Certificate, CertificateState, Device, ImportReport, InventoryEntry, Maker, Revocation,

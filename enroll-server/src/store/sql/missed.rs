@@ -21,7 +21,7 @@ use crate::issuance::{ClientIdentity, sha256, signing};
 use crate::store::database::{Connection, params};
 use crate::store::{
     CaughtUp, IssuerNumber, LeafRow, Missed, MissedList, MissedLog, NewEvent, Partitioning, Revocation,
-    Sha256, StoreError,
+    Sha256, StoreError, in_place_of_key,
 };
 
 /// How far behind the last known partition one is looked for that a certificate names.
@@ -153,6 +153,11 @@ impl Replay<'_> {
                    WHERE serial = ?3 AND state IN ('intent', 'held', 'voided')";
         let content = is_issued.then_some(der);
         self.c.prepare_cached(sql)?.execute(params![state, content, serial.as_bytes()])?;
+        let sql = "SELECT 1 FROM certificates WHERE key_sha256 = ? AND serial <> ?";
+        let is_recorded_anew =
+            self.c.prepare_cached(sql)?.exists(params![key.spki_sha256(), serial.as_bytes()])?;
+        let key_sha256 =
+            if is_recorded_anew { in_place_of_key(serial.as_bytes()) } else { *key.spki_sha256() };
         let sql = "INSERT INTO certificates (serial, device, state, point, key_sha256, nonce, not_before, not_after, \
                    recorded, issuer, crl_partition, der) \
                    SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12 \
@@ -162,7 +167,7 @@ impl Replay<'_> {
             device.as_str(),
             state,
             point,
-            key.spki_sha256(),
+            key_sha256,
             nonce,
             certificate.validity().not_before.timestamp(),
             certificate.validity().not_after.timestamp(),

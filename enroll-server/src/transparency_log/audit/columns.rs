@@ -3,7 +3,7 @@
 use x509_parser::prelude::FromDer as _;
 
 use crate::issuance::sha256;
-use crate::store::CertificateRow;
+use crate::store::{CertificateRow, in_place_of_key};
 
 /// The columns that do not say what the certificate in the row says, each with both.
 pub(super) fn differing(row: &CertificateRow) -> Vec<(&'static str, String)> {
@@ -13,7 +13,8 @@ pub(super) fn differing(row: &CertificateRow) -> Vec<(&'static str, String)> {
     };
     let device = certificate.subject().iter_common_name().next().and_then(|name| name.as_str().ok());
     let validity = certificate.validity();
-    let key = sha256(certificate.public_key().raw);
+    let in_place = in_place_of_key(&row.serial);
+    let key = if row.key_sha256 == in_place { in_place } else { sha256(certificate.public_key().raw) };
     let compare = |column, said: String, is: String| {
         (said != is).then(|| (column, format!("says {said}, the certificate {is}")))
     };
