@@ -251,6 +251,25 @@ fn a_renewal_that_fails_in_the_handshake_falls_back_to_the_idevid() {
     assert_eq!(world.count("rotated"), 1);
 }
 
+/// A group may hold second enrollments until an operator decides, and nobody does. What closed the connections is over, and the
+/// certificate is good: it does not run out.
+#[test]
+fn a_device_whose_second_enrollment_is_held_renews_when_the_server_takes_its_certificate_again() {
+    let world = World::new();
+    world.run_for(HOUR);
+    for _ in 0..3 {
+        world.fault(endpoint::RENEW, Fault::Closed);
+    }
+    for _ in 0..1_000 {
+        world.fault(endpoint::ENROLL, Fault::Pending(3600));
+    }
+    world.run_for(DAY * 80);
+    assert_eq!(world.asked(endpoint::RENEW), 4);
+    let held = world.asked(endpoint::ENROLL) - 1;
+    assert!((20..=26).contains(&held), "{held} questions in a day");
+    assert_eq!((world.count("rotated"), world.office.borrow().issued.len()), (1, 2));
+}
+
 /// Found by the simulated year: the CA of a device that was off had been retired meanwhile, so that no connection with its
 /// certificate came to anything, not even the question for a nonce.
 #[test]

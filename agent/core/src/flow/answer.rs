@@ -69,7 +69,7 @@ impl<W: World, const REQUEST: usize, const ANSWER: usize> Agent<'_, W, REQUEST, 
                 match taken {
                     Ok(dates) => Verdict::Issued { dates },
                     Err(NotTaken::Answer(error)) => return self.bad_answer(run, errand, error),
-                    Err(NotTaken::Storage(error)) => return self.not_stored(run, errand, error),
+                    Err(NotTaken::Storage(error)) => return self.not_stored(run, error),
                 }
             }
         };
@@ -118,10 +118,10 @@ impl<W: World, const REQUEST: usize, const ANSWER: usize> Agent<'_, W, REQUEST, 
     }
 
     /// The certificate cannot be kept; the same request brings it again.
-    fn not_stored(&mut self, run: &mut Run, errand: Errand, error: StorageError) {
+    fn not_stored(&mut self, run: &mut Run, error: StorageError) {
         self.world.parts().observer.notice(&Notice::StorageFailed(error));
         run.failure = Some(error.into());
-        self.tell(run, Event::RequestFailed { errand, again: true });
+        self.tell(run, Event::AnswerNotKept);
     }
 
     fn report(&mut self, run: &Run, verdict: Verdict, length: usize) {

@@ -60,11 +60,13 @@ pub enum Event {
         /// See above.
         validity: Validity,
     },
+    /// The certificate came and could not be stored: the same request brings it again.
+    AnswerNotKept,
     /// There was no request to send, or the answer was not taken.
     RequestFailed {
         /// What was asked.
         errand: Errand,
-        /// Whether the same request is of use again, as where only storage failed.
+        /// Whether the same request is of use again, as where only the key hardware failed.
         again: bool,
     },
     /// The enrollment server was not reached, or the exchange broke off.

@@ -7,6 +7,7 @@ use shared::message::latest::{EvidenceKind, Nonce};
 use shared::reject::DeviceAction;
 
 use super::Machine;
+use super::fall_back::refused_for_good;
 use crate::lifecycle::blame::{Blame, blame, consequence};
 use crate::lifecycle::schedule::{Retry, fraction};
 use crate::lifecycle::{Cause, Errand, Now, Verdict};
@@ -15,22 +16,19 @@ use crate::slots::{Asked, Purpose};
 use crate::x509::Validity;
 
 /// HTTP status (RFC 6585, section 4): the server is there and says when to come.
-const TOO_MANY_REQUESTS: u16 = 429;
+pub(super) const TOO_MANY_REQUESTS: u16 = 429;
 /// So many times longer are the bounds of delays of a device that can wait.
 const CALM: u32 = 6;
 
 impl Machine {
-    pub(super) fn purpose(&self) -> Purpose {
-        if self.state.current().is_some() && !self.fall_back { Purpose::Renew } else { Purpose::Enroll }
-    }
-
     pub(super) fn has_good_request(&self, purpose: Purpose) -> bool {
         !self.request_stale && self.state.asked().is_some_and(|asked| asked.purpose == purpose)
     }
 
     /// A renewal that needs no nonce is ready as soon as there is a key.
     pub(super) fn prepare(&mut self, now: &Now) {
-        let bare = self.purpose() == Purpose::Renew && !self.evidence_lasts && !self.evidence_asked;
+        let renews = self.purpose() == Purpose::Renew && !self.probing;
+        let bare = renews && !self.evidence_lasts && !self.evidence_asked;
         if bare && self.key_ready && self.cause(now).is_some() && !self.has_good_request(Purpose::Renew) {
             self.request(Asked::bare_renewal());
         }
@@ -46,6 +44,9 @@ impl Machine {
         if errand == Errand::Identity {
             // Whoever renews has shown its identity, and it was taken: what was suspected before was the server.
             self.renewal_suspects = 0;
+            if self.probing {
+                self.leave_fall_back();
+            }
         }
         if self.cause(now).is_none() {
             // It was about the time only; or now that the time is known, nothing is due.
@@ -67,6 +68,9 @@ impl Machine {
                 _ => self.errand_failed(errand, now, random),
             }
             return;
+        }
+        if self.probing {
+            return self.probe_answered(answer, now, random);
         }
         self.renewal_suspects = 0;
         match answer {
@@ -92,16 +96,22 @@ impl Machine {
             }
             Verdict::Pending { retry_after } => {
                 self.pending = true;
-                if self.state.refusal().is_some() {
+                // Why it enrolls again stays: whoever starts anew goes by it.
+                if self.state.refusal().is_some() && !refused_for_good(&self.state) {
                     self.state.clear_refusal();
                     self.unsaved = true;
                 }
                 let jitter = fraction(self.pace.server_first, random);
                 self.server.succeed(now.uptime.saturating_add(self.cap(retry_after)).saturating_add(jitter));
+                self.enrollment_waits(now);
             }
             Verdict::Rejected { code, status, retry_after } => {
                 self.pending = false;
+                let enrolls = self.purpose() == Purpose::Enroll;
                 self.rejected(code, status, retry_after, now, random);
+                if enrolls {
+                    self.enrollment_waits(now);
+                }
             }
         }
     }
@@ -151,7 +161,7 @@ impl Machine {
             }
             DeviceAction::EnrollAgain if self.purpose() == Purpose::Renew => {
                 self.request_stale = true;
-                self.fall_back = true;
+                self.fall_back_for_good();
                 let jitter = fraction(self.pace.server_first, random);
                 self.server.succeed(
                     now.uptime
@@ -167,7 +177,7 @@ impl Machine {
             DeviceAction::Stop => {
                 self.request_stale = true;
                 // The next attempt, a day later, begins with the gentler way again.
-                self.fall_back = false;
+                self.fall_back = None;
                 self.commanded = None;
                 let jitter = fraction(self.pace.final_retry / 12, random);
                 self.server.succeed(now.uptime.saturating_add(self.pace.final_retry).saturating_add(jitter));
@@ -177,7 +187,13 @@ impl Machine {
 
     pub(super) fn request_failed(&mut self, errand: Errand, again: bool, now: &Now, random: u64) {
         if errand == Errand::Identity {
-            self.request_stale |= !again;
+            if self.probing {
+                // Not even the question can be made: a renewal may do without.
+                self.leave_fall_back();
+            } else {
+                self.request_stale |= !again;
+                self.enrollment_waits(now);
+            }
             self.retry(None, now, random);
         } else {
             self.errand_failed(errand, now, random);
@@ -204,13 +220,18 @@ impl Machine {
             }
             return;
         }
+        if self.probing {
+            let is_away = matches!(error, TransportError::Unreachable | TransportError::TurnedAway);
+            self.probe_failed(is_away, now);
+            return self.retry(None, now, random);
+        }
         // The identity in use is shown with the renewal, and with the question for a nonce before it.
         let renewing = self.purpose() == Purpose::Renew;
         if renewing && (blame == Blame::PerhapsIdentity || error == TransportError::TooLarge) {
             self.renewal_suspects = self.renewal_suspects.saturating_add(1);
             if self.renewal_suspects >= self.pace.patience {
                 self.renewal_suspects = 0;
-                self.fall_back = true;
+                self.fall_back = Some(now.uptime.saturating_add(self.pace.final_retry));
                 self.request_stale = true;
             }
         } else if error == TransportError::Unreachable {
@@ -236,7 +257,7 @@ impl Machine {
         if matches!(errand, Errand::Trust) { &mut self.trust } else { &mut self.learn }
     }
 
-    fn retry(&mut self, retry_after: Option<Duration>, now: &Now, random: u64) {
+    pub(super) fn retry(&mut self, retry_after: Option<Duration>, now: &Now, random: u64) {
         let least = self.cap(retry_after.unwrap_or_default());
         // Whoever has days left asks a server that is away less often: it is not what it comes back to.
         let calm = if self.can_wait(now) { CALM } else { 1 };
@@ -254,7 +275,7 @@ impl Machine {
     }
 
     /// The time that the server told, with the jitter of a first attempt: it has told others others.
-    fn told(&self, after: Duration, now: &Now, random: u64) -> Duration {
+    pub(super) fn told(&self, after: Duration, now: &Now, random: u64) -> Duration {
         let jitter = fraction(self.pace.server_first, random);
         now.uptime.saturating_add(self.cap(after)).saturating_add(jitter)
     }
@@ -270,7 +291,7 @@ impl Machine {
         self.unsaved = true;
     }
 
-    fn drop_request(&mut self) {
+    pub(super) fn drop_request(&mut self) {
         self.key_ready = false;
         if self.state.asked().is_some() {
             self.state.give_up_next();
@@ -282,7 +303,8 @@ impl Machine {
         self.key_ready = false;
         self.request_stale = false;
         self.evidence_asked = false;
-        self.fall_back = false;
+        self.fall_back = None;
+        self.probing = false;
         self.commanded = None;
         self.suspicious = false;
         self.pending = false;

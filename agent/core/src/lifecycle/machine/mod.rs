@@ -8,6 +8,9 @@ mod broker_tests;
 mod end_tests;
 #[cfg(test)]
 mod exchange_tests;
+mod fall_back;
+#[cfg(test)]
+mod fall_back_tests;
 #[cfg(test)]
 mod kit;
 #[cfg(test)]
@@ -51,8 +54,10 @@ pub struct Machine {
     request_stale: bool,
     /// The server wants evidence with this renewal, though the device does not give it unasked.
     evidence_asked: bool,
-    /// The identity in use is not good enough to renew with.
-    fall_back: bool,
+    /// The identity in use is not good enough to renew with, as it seems: see [`fall_back`].
+    fall_back: Option<Duration>,
+    /// It is shown to the server once more; the enrollment waits meanwhile.
+    probing: bool,
     /// Uptime from which a renewal that somebody asked for is due.
     commanded: Option<Duration>,
     suspicious: bool,
@@ -101,9 +106,8 @@ impl Machine {
             key_ready: state.asked().is_some(),
             request_stale: false,
             evidence_asked: false,
-            // One that was refused for good has had its answer: the next attempt begins with the gentler way again.
-            fall_back: state.asked().is_some_and(|asked| asked.purpose == Purpose::Enroll)
-                && state.final_refusal().is_none(),
+            fall_back: Self::fallen_back(&state, &now),
+            probing: false,
             commanded: None,
             suspicious: false,
             pending: false,
@@ -275,6 +279,7 @@ impl Machine {
                 self.answered(errand, answer, &now, random);
             }
             Event::RequestFailed { errand, again } => self.request_failed(errand, again, &now, random),
+            Event::AnswerNotKept => self.retry(None, &now, random),
             Event::ExchangeFailed { errand, error, validity } => {
                 self.exchange_failed(errand, error, validity, &now, random);
             }
@@ -478,6 +483,7 @@ impl Machine {
             Asker::Local => {
                 self.commanded = Some(now.uptime);
                 self.server.set(now.uptime);
+                self.probe_by_chance(now, random);
             }
             Asker::Server => self.commanded = Some(self.commanded.map_or(jitter, |at| at.min(jitter))),
             // One is on its way: another command neither hastens nor delays it.
@@ -506,7 +512,7 @@ impl Machine {
         } else {
             // Without its key it can neither log in nor renew.
             self.suspicious = true;
-            self.fall_back = true;
+            self.fall_back_for_good();
         }
         self.broker.fail(now.uptime, Duration::ZERO, self.pace.broker_first, self.pace.broker_most, random);
     }
