@@ -8,7 +8,8 @@
 //!   head, and so the old record, whole.
 //! - An erased record is a head that says so, never a removed item.
 //! - A key that was erased or replaced is scrubbed: filler is written until every page was erased once. An item says
-//!   that this is owed, so that a power cut only puts it off: to the next operation.
+//!   that this is owed, so that a power cut only puts it off: to the next operation. Where it fails, as with a page that is worn
+//!   out, reading goes on without it, and whatever writes next tries it again.
 //!
 //! No future here may be dropped before it is ready; the map repairs what that leaves, but costs a wear cycle.
 
@@ -45,6 +46,8 @@ pub struct FlashStorage<'b, F: NorFlash> {
     scratch: &'b mut [u8],
     /// Whether scrubbing may be owed from before the last power cut.
     unchecked: bool,
+    /// Scrubbing failed while something was to be read: reading does not try it again, since each time wears out a page.
+    reads_on: bool,
 }
 
 impl<'b, F: NorFlash> FlashStorage<'b, F> {
@@ -59,7 +62,7 @@ impl<'b, F: NorFlash> FlashStorage<'b, F> {
         let fits = range.start < range.end && F::ERASE_SIZE >= 1024 && scratch.len() >= SCRATCH;
         let config = Some(range).filter(|_| fits).and_then(|range| MapConfig::try_new(range).ok());
         let map = config.map(|config| MapStorage::new(flash, config, Cache::new_uncached()));
-        Self { map, pages: pages.unwrap_or(0), scratch, unchecked: true }
+        Self { map, pages: pages.unwrap_or(0), scratch, unchecked: true, reads_on: false }
     }
 
     /// The flash itself, for whoever wants to look at it.
@@ -165,7 +168,11 @@ impl<F: NorFlash> Storage for FlashStorage<'_, F> {
 
 impl<F: NorFlash> FlashStorage<'_, F> {
     async fn read(&mut self, record: Record, buffer: &mut [u8]) -> Result<Option<usize>, StorageError> {
-        self.settle().await?;
+        // What is in force is for the newest head to say, scrubbed or not. A page that cannot be erased any more must not take
+        // all records with it, and the device off its broker.
+        if !self.reads_on && self.settle().await.is_err() {
+            self.reads_on = true;
+        }
         match self.head(record).await? {
             Head::Absent { .. } => Ok(None),
             Head::Short { length, content, .. } => {

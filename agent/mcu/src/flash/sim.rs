@@ -14,6 +14,8 @@ pub struct SimFlash<const PAGES: usize, const PAGE: usize, const WORD: usize> {
     cells: Vec<u8>,
     /// Bytes that can still be written or erased before the power is cut.
     budget: Option<u64>,
+    /// A page that cannot be erased any more.
+    worn_page: Option<usize>,
     wear: Wear,
 }
 
@@ -43,11 +45,14 @@ pub enum SimError {
     /// The power is off.
     #[error("the power is off")]
     PowerOff,
+    /// The page is worn out.
+    #[error("the page cannot be erased any more")]
+    WornOut,
 }
 
 impl<const PAGES: usize, const PAGE: usize, const WORD: usize> Default for SimFlash<PAGES, PAGE, WORD> {
     fn default() -> Self {
-        Self { cells: vec![0xff; PAGES * PAGE], budget: None, wear: Wear::default() }
+        Self { cells: vec![0xff; PAGES * PAGE], budget: None, worn_page: None, wear: Wear::default() }
     }
 }
 
@@ -66,6 +71,11 @@ impl<const PAGES: usize, const PAGE: usize, const WORD: usize> SimFlash<PAGES, P
     /// Switches the power on again.
     pub const fn power_on(&mut self) {
         self.budget = None;
+    }
+
+    /// Erasing this page fails from now on and leaves it as it is; none does any more with `None`.
+    pub const fn wear_out(&mut self, page: Option<usize>) {
+        self.worn_page = page;
     }
 
     /// The raw content, as somebody would read it out of the chip.
@@ -113,7 +123,7 @@ impl NorFlashError for SimError {
         match self {
             Self::Alignment => NorFlashErrorKind::NotAligned,
             Self::Bounds => NorFlashErrorKind::OutOfBounds,
-            Self::NotErased | Self::PowerOff => NorFlashErrorKind::Other,
+            Self::NotErased | Self::PowerOff | Self::WornOut => NorFlashErrorKind::Other,
         }
     }
 }
@@ -144,6 +154,9 @@ impl<const PAGES: usize, const PAGE: usize, const WORD: usize> NorFlash for SimF
         let length = to.checked_sub(from).ok_or(SimError::Bounds)? as usize;
         let start = self.bounds(from, length, PAGE)?;
         for at in start..start + length {
+            if self.worn_page == Some(at / PAGE) {
+                return Err(SimError::WornOut);
+            }
             self.spend()?;
             *self.cells.get_mut(at).ok_or(SimError::Bounds)? = 0xff;
             if (at + 1).is_multiple_of(PAGE) {

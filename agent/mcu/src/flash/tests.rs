@@ -205,6 +205,67 @@ fn scrubbing_that_a_power_cut_put_off_is_done_at_the_next_start() {
     assert!(put_off > 10, "{put_off}");
 }
 
+/// Any page may be worn out while a key is replaced or erased. Whatever becomes of that, each record is the old or the new one, at
+/// every later start; and a page that recovers is scrubbed with the next write.
+macro_rules! worn_pages {
+    ($name:ident, $flash:ty, $pages:expr) => {
+        #[test]
+        fn $name() {
+            let secret = content(0x44, 40);
+            let mut before = <$flash>::default();
+            // All pages are in use, once round the ring.
+            act!(before, &Deed::Store(Record::KeyB, content(0x77, 40))).unwrap();
+            act!(before, &Deed::Erase(Record::KeyB)).unwrap();
+            for (record, mark, length) in BEFORE {
+                act!(before, &Deed::Store(record, content(mark, length))).unwrap();
+            }
+            for worn in 0..$pages {
+                for deed in [Deed::Erase(Record::KeyA), Deed::Store(Record::KeyA, content(0x99, 40))] {
+                    let mut flash = before.clone();
+                    flash.wear_out(Some(worn));
+                    let done = act!(flash, &deed);
+                    assert_eq!(done, Err(StorageError::Medium), "{deed:?}, page {worn}");
+                    let in_force = read!(flash, Record::KeyA).unwrap();
+                    assert!(in_force.as_deref() == deed.result() || in_force.as_ref() == Some(&secret));
+                    for again in [false, true] {
+                        for (record, mark, length) in BEFORE {
+                            let old = Some(content(mark, length));
+                            let wanted = if record == Record::KeyA { in_force.clone() } else { old };
+                            assert_eq!(read!(flash, record).unwrap(), wanted, "{record:?}, page {worn}");
+                        }
+                        if !again {
+                            let done = act!(flash, &deed);
+                            assert_eq!(done, Err(StorageError::Medium), "{deed:?}, page {worn}");
+                        }
+                    }
+                    flash.wear_out(None);
+                    act!(flash, &deed).unwrap();
+                    assert_eq!(read!(flash, Record::KeyA).unwrap().as_deref(), deed.result());
+                    assert!(!holds(flash.cells(), &secret), "{deed:?}, page {worn}");
+                }
+            }
+        }
+    };
+}
+
+worn_pages!(a_worn_page_takes_no_record_with_it_on_small_pages, Small, 32);
+worn_pages!(a_worn_page_takes_no_record_with_it_on_large_pages, Large, 4);
+
+/// A board reads its records all the time, and each attempt to scrub erases the page before the worn one.
+#[test]
+fn reading_does_not_try_again_and_again_to_erase_a_worn_page() {
+    let mut flash = Small::default();
+    act!(flash, &Deed::Store(Record::KeyA, content(0x44, 40))).unwrap();
+    flash.wear_out(Some(7));
+    assert_eq!(act!(flash, &Deed::Erase(Record::KeyA)), Err(StorageError::Medium));
+    let before = flash.wear().erased_pages;
+    boot!(flash, |storage| for _ in 0..100 {
+        assert_eq!(storage.load(Record::KeyA, &mut [0; 64]).await, Ok(None));
+    });
+    let erased = flash.wear().erased_pages - before;
+    assert!(erased <= 2, "{erased} pages");
+}
+
 #[test]
 fn a_full_flash_says_so_and_keeps_what_it_has() {
     let mut flash = SimFlash::<4, 1024, 4>::default();
