@@ -10,7 +10,8 @@ use crate::issuance::sha256;
 use crate::store::database::{Connection, params};
 use crate::store::{Binding, StoreError};
 
-/// Nothing is equal to NULL. The CA that signs is that of the last rollover that came so far, and the settings' before. No list of states: SQLite would make a table of it.
+/// Nothing is equal to NULL. The CA that signs is that of the last rollover that came so far, and the settings' before. No list
+/// of states: SQLite would make a table of it.
 pub(super) const ELSEWHERE: &str = "SELECT EXISTS (SELECT 1 FROM certificates WHERE key_sha256 = ?1), \
     EXISTS (SELECT 1 FROM certificates WHERE nonce = ?2), \
     EXISTS (SELECT 1 FROM devices WHERE idevid_sha256 = ?3 AND device <> ?4), \
