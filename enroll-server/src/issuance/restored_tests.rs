@@ -83,6 +83,8 @@ async fn a_start_that_dies_over_an_old_database_is_asked_again() {
 
 /// What an operator does to the device before and after the backup, whether it gets a certificate after each, and how it has
 /// to stand when the backup is back in place.
+type Case = (Option<Action>, Vec<(Action, bool)>, DeviceState);
+
 #[tokio::test]
 async fn a_device_stands_as_what_was_published_last_says() {
     use DeviceState::{Enrolled, Registered, Revoked, Suspended};
@@ -90,7 +92,7 @@ async fn a_device_stands_as_what_was_published_last_says() {
     let (give_back, retire) = (Action::Return, Action::Retire);
     let revoke = || Action::Revoke(Reason::KeyCompromise);
     let transfer = || Action::Transfer("lot-7".parse().unwrap());
-    let cases: [(Option<Action>, Vec<(Action, bool)>, DeviceState); 10] = [
+    let cases: [Case; 10] = [
         (None, vec![(give_back.clone(), true)], Enrolled),
         // Nothing tells it from one that was retired.
         (None, vec![(give_back.clone(), false)], Revoked),
