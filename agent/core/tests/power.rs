@@ -9,7 +9,7 @@ mod support;
 use core::time::Duration;
 
 use agent_core::keystore::{SoftKeyStore, Unwrapped};
-use agent_core::platform::{KeyStore as _, Record, SigningKey as _, Slot};
+use agent_core::platform::{KeyStore as _, Record, SigningKey as _, Slot, StorageError};
 use agent_core::slots::{self, Identity, identity_record};
 use shared::{DeviceId, UnixTime};
 use support::storage::Cut;
@@ -62,6 +62,30 @@ fn a_cut_at_any_write_and_another_at_any_write_of_the_recovery_are_survived() {
         }
     }
     assert!(pairs > 300, "{pairs} pairs");
+}
+
+/// The disk is full from the moment at which the broker takes the new identity: nothing can be written down any more. The device is
+/// at work all the same, before and after a start, with the new identity, and has it written down as soon as there is room.
+#[test]
+fn a_disk_that_is_full_when_the_broker_accepts_takes_nobody_off_the_broker() {
+    let world = World::new();
+    // The fourteenth write says that the new identity was accepted.
+    world.storage.cut(Some(Cut { at: 14, done: false }));
+    world.run_for(SCENARIO);
+    assert!(world.storage.is_dead());
+    world.storage.cut(None);
+    world.storage.0.borrow_mut().failing = Some(StorageError::Full);
+    for _ in 0..2 {
+        let (telemetry, connections) = (world.count("published"), world.count("connecting"));
+        world.run_for(Duration::from_secs(86_400));
+        let (telemetry, connections) =
+            (world.count("published") - telemetry, world.count("connecting") - connections);
+        assert!(telemetry > 48 && connections < 100, "{telemetry} publications, {connections} connections");
+        assert_eq!(world.last_accepted(), world.office.borrow().issued.last().copied());
+    }
+    world.storage.0.borrow_mut().failing = None;
+    world.run_for(Duration::from_secs(7200));
+    at_the_end(&world).unwrap();
 }
 
 /// A reset that the power cuts leaves a device that works, or one without an identity; again, it goes to its end.

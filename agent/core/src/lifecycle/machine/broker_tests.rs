@@ -5,6 +5,7 @@ use core::time::Duration;
 use shared::Reject;
 
 use super::kit::{DAY, Device, START, challenged, is_longest};
+use crate::flow::BrokerAccepted;
 use crate::lifecycle::{Action, Asker, Errand, Event, Pace, Verdict};
 use crate::platform::{Slot, TransportError};
 use crate::slots::Dates;
@@ -269,4 +270,44 @@ fn certificates_that_are_due_when_they_come_are_not_asked_for_without_pause() {
         certificates += 1;
     }
     assert!(certificates < 25, "{certificates} certificates in ten days");
+}
+
+/// The disk is full, or cannot be written to any more: the broker took the new identity, and both are durable. The device stays at
+/// work with the new one, in this life and in the next.
+#[test]
+fn an_accepted_identity_goes_on_while_nothing_can_be_written() {
+    let mut device = Device::due();
+    device.until_request();
+    device.issued();
+    let saved = device.machine.state().clone();
+    assert_eq!(saved.candidate(), Some(Slot::B));
+    device.tell(Event::Accepted { proof: BrokerAccepted::for_test(Slot::B), validity: Validity::At(START) });
+    for _ in 0..10 {
+        assert!(matches!(device.machine.next_action(&device.now()), Action::Save(_)));
+        let now = device.now();
+        device.machine.handle(Event::SaveFailed, now, u64::MAX);
+        let action = device.machine.next_action(&now);
+        assert!(matches!(action, Action::Connect { slot: Slot::B, .. }), "{action:?}");
+        let stays = device.machine.errand(&now).unwrap();
+        device.uptime += stays;
+        device.disconnected_after(Some(stays), Slot::B, Ok(()));
+    }
+    device.restart_from(saved);
+    assert_eq!(device.connects_next(), Slot::B);
+    device.accepted(Slot::B);
+    assert_eq!(device.machine.state().current().map(|current| current.slot), Some(Slot::B));
+}
+
+/// A certificate that the durable state knows nothing of could be lost: the one in use goes on.
+#[test]
+fn an_identity_that_is_not_durable_does_not_log_in() {
+    let mut device = Device::due();
+    device.until_request();
+    let now = START.after(device.uptime);
+    let dates =
+        Dates { not_before: now, not_after: now.after(DAY * 90), renew_at: now.after(DAY * 65), order: 9 };
+    device.answered(Verdict::Issued { dates });
+    let now = device.now();
+    device.machine.handle(Event::SaveFailed, now, u64::MAX);
+    assert_eq!(device.machine.login_slot(&now), Some(Slot::A));
 }

@@ -159,8 +159,13 @@ impl Device {
 
     /// The power fails and comes back: what is durable is left, and the clock.
     pub(super) fn restart(&mut self) {
+        self.restart_from(self.machine.state().clone());
+    }
+
+    /// The same where it is not the machine's state that is durable.
+    pub(super) fn restart_from(&mut self, state: State) {
         let dates = [self.machine.dates(Slot::A), self.machine.dates(Slot::B)];
-        *self = Self::started(self.machine.state().clone(), dates, self.uptime);
+        *self = Self::started(state, dates, self.uptime);
     }
 
     /// A device in service.

@@ -41,8 +41,8 @@ pub struct Machine {
     /// What is durable, or is to be: see `unsaved`.
     state: State,
     unsaved: bool,
-    /// The identity in use by the state that is durable.
-    saved_current: Option<Slot>,
+    /// The state that is durable.
+    saved: Issued,
     /// Something lies in a slot that does not count.
     leftovers: bool,
     dates: [Option<Dates>; 2],
@@ -87,6 +87,23 @@ pub struct Machine {
     check_in: Retry,
 }
 
+/// The slots that a state names as those of issued identities.
+#[derive(Clone, Copy, Debug)]
+struct Issued {
+    current: Option<Slot>,
+    candidate: Option<Slot>,
+}
+
+impl Issued {
+    fn by(state: &State) -> Self {
+        Self { current: state.current().map(|current| current.slot), candidate: state.candidate() }
+    }
+
+    fn names(self, slot: Slot) -> bool {
+        self.current == Some(slot) || self.candidate == Some(slot)
+    }
+}
+
 impl Machine {
     /// The machine of a device that found `records`. `evidence_lasts` says whether the device can give evidence
     /// as often as it is asked, as with an IDevID, or once, as with a token.
@@ -100,7 +117,7 @@ impl Machine {
         let mut machine = Self {
             time: Time::new(state.floor()),
             unsaved: false,
-            saved_current: state.current().map(|current| current.slot),
+            saved: Issued::by(&state),
             leftovers: records.leftovers,
             dates: records.dates,
             key_ready: state.asked().is_some(),
@@ -234,7 +251,7 @@ impl Machine {
         match event {
             Event::Saved => {
                 self.unsaved = false;
-                self.saved_current = self.state.current().map(|current| current.slot);
+                self.saved = Issued::by(&self.state);
                 self.save.succeed(now.uptime);
             }
             Event::SaveFailed => {
@@ -415,9 +432,10 @@ impl Machine {
     /// Which identity to show to the broker: a candidate, or else the one in use unless it has certainly ended.
     /// Only what the durable state names: see [`crate::slots::open_identity_key`].
     fn login_slot(&self, now: &Now) -> Option<Slot> {
-        let candidate = self.state.candidate().filter(|_| !self.unsaved);
+        let candidate = self.state.candidate().filter(|slot| self.saved.names(*slot));
         let current = self.state.current().map(|current| current.slot);
-        let current = current.filter(|slot| self.saved_current == Some(*slot) && !self.has_ended(*slot, now));
+        // Where storage fails after the broker took the candidate, the durable state has it as that still.
+        let current = current.filter(|slot| self.saved.names(*slot) && !self.has_ended(*slot, now));
         if self.rests_until() > now.uptime { current.or(candidate) } else { candidate.or(current) }
     }
 
