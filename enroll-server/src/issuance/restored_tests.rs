@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use ca::crl::Reason;
+use ca::hierarchy::ISSUING_LIFETIME;
 use shared::DeviceId;
 
 use super::log_tests::{audit, log_all};
@@ -13,9 +14,11 @@ use super::tests::{Bench, Identity, publisher};
 use crate::admin::Admin;
 use crate::audit::EventKind;
 use crate::clock::Clock;
+use crate::config::{IssuingKey, PreviousCa};
 use crate::failpoint::{Hook, Plant};
 use crate::kit::Operational;
-use crate::startup::{self, StartError};
+use crate::rollover::{self, NewCa, Order, OrderOptions, SignerOptions, StartOptions};
+use crate::startup::{self, StartError, ca_certificate};
 use crate::store::{Action, CertificateState, DeviceState, EventQuery, copy_database};
 use crate::transparency_log::audit::FindingKind;
 
@@ -181,4 +184,65 @@ async fn a_request_that_was_recorded_anew_stands_beside_its_certificate_from_the
         "the same answer to the same request"
     );
     bench.renew(&first).await.unwrap();
+}
+
+/// The backup is from before a rollover. What the start says has to be done is done here: then the device that has its certificate
+/// from the new CA goes on, and the rollover is repeated with the same CA.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_from_before_a_rollover_asks_for_the_new_ca() {
+    for new_root in [false, true] {
+        let mut bench = Bench::new("").await;
+        let device = bench.device("SN-1").await;
+        log_all(&bench).await;
+        let backup = back_up(&bench);
+        let made = NewCa::Made {
+            new_root,
+            root_key: None,
+            encrypt: false,
+            passphrase_file: None,
+            lifetime: ISSUING_LIFETIME,
+        };
+        let folder = roll_over(&bench, made).await.expect("a folder with the new CA");
+        start(&mut bench).await.unwrap();
+        let identity = bench.enroll(&device).await.unwrap();
+        drop(put_back(&bench, backup).await);
+
+        let place = folder.join("issuing-ca.crt");
+        let told = start(&mut bench).await.unwrap_err().to_string();
+        assert!(told.contains(&format!("found in {}); name each", place.display())), "{told}");
+        let key_file = folder.join("issuing-ca.key");
+        let key = IssuingKey::File { passphrase_file: None };
+        let previous = PreviousCa { certificate: place.clone(), key_file: key_file.clone(), key };
+        bench.config.previous_cas.push(previous);
+        start(&mut bench).await.unwrap();
+        assert_eq!(states(&bench, &device.id).await, ["issued"]);
+        bench.admin.accept_restored("it is the newest".to_owned()).await.unwrap();
+        let identity = bench.renew(&identity).await.unwrap();
+
+        let again = NewCa::Imported {
+            root: new_root.then(|| folder.join("root-ca.crt")),
+            issuing: place,
+            key: format!("key_file = {key_file:?}\n"),
+            crosses: new_root.then(|| folder.join("cross.crt")).into_iter().collect(),
+        };
+        roll_over(&bench, again).await;
+        bench.issuance.store().close().await.unwrap();
+        bench.config.previous_cas.clear();
+        start(&mut bench).await.unwrap();
+        let subject = bench.issuance.authorities().issuer().certificate().subject().to_owned();
+        assert_eq!(subject, ca_certificate(&folder.join("issuing-ca.crt")).unwrap().subject());
+        bench.renew(&identity).await.unwrap();
+    }
+}
+
+/// Has another CA sign, and writes the trust bundle as the server does that takes it over; gives the folder of the new CA.
+async fn roll_over(bench: &Bench, new: NewCa) -> Option<PathBuf> {
+    let (store, now) = (bench.issuance.store().as_ref(), bench.issuance.now());
+    let options = StartOptions { new, no_cross: false, signer: SignerOptions::default() };
+    let started = rollover::start(&bench.config, store, &options, now).await.unwrap();
+    let options = OrderOptions { order: Order::Switch, force: true, signer: SignerOptions::default() };
+    rollover::take(&bench.config, store, &options, now).await.unwrap();
+    let bundles = store.trust_bundles().await.unwrap();
+    std::fs::write(&bench.config.files.trust_bundle, bundles.last().unwrap()).unwrap();
+    started.folder
 }

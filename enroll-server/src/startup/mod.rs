@@ -8,6 +8,7 @@ mod load;
 mod open;
 mod restored;
 mod server;
+mod unknown_ca;
 
 pub use error::StartError;
 pub use init::{
@@ -19,6 +20,7 @@ pub use load::LoadError;
 pub use open::{AtRest, open_admin, open_to_explain, start_at_rest};
 pub use restored::RestoredError;
 pub use server::{Bound, Options, Server};
+pub use unknown_ca::UnknownCa;
 
 /// The name of a log of which no address is known.
 fn log_origin_of(tenant: &str) -> String {

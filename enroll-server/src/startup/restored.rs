@@ -16,6 +16,7 @@ use transparency::Checkpoint;
 use x509_parser::prelude::{CertificateRevocationList, FromDer as _, X509Certificate};
 
 use super::load::{self, LoadError};
+use super::unknown_ca::{self, UnknownCa};
 use crate::authorities::{Authorities, Authority};
 use crate::config::Config;
 use crate::issuance::sha256;
@@ -34,6 +35,17 @@ pub enum RestoredError {
         "the database is older than the log, and the log is broken ({0}); put its files back as they were, then start again"
     )]
     Broken(Finding),
+    /// It has certificates of CAs that came with a rollover.
+    #[error(
+        "the database is from before a rollover: the log has certificates of issuing CAs that neither the database nor the \
+         settings know ({}); name each, with its key, in a table [[previous_ca]] of the settings, start again, and repeat the \
+         rollover with it",
+        UnknownCa::list(cas)
+    )]
+    UnknownCas {
+        /// Which.
+        cas: Vec<UnknownCa>,
+    },
 }
 
 /// Looks, and acts where the database is older. Afterwards log and database agree.
@@ -50,6 +62,10 @@ pub(super) async fn look(
     lists.retain(|list| list.number > known);
     if log.is_none() && lists.is_empty() {
         return Ok(());
+    }
+    let cas = log.as_ref().map_or_else(Vec::new, |log| unknown_ca::find(config, authorities, &log.leaves));
+    if !cas.is_empty() {
+        return Err(RestoredError::UnknownCas { cas }.into());
     }
     let told = store.catch_up(Missed { log, lists, known }, now).await?;
     tracing::error!("{told}; nothing is signed until an operator has decided: enroll-server audit accept");
