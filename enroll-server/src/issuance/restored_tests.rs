@@ -232,6 +232,8 @@ async fn a_database_from_before_a_rollover_asks_for_the_new_ca() {
         let subject = bench.issuance.authorities().issuer().certificate().subject().to_owned();
         assert_eq!(subject, ca_certificate(&folder.join("issuing-ca.crt")).unwrap().subject());
         bench.renew(&identity).await.unwrap();
+        log_all(&bench).await;
+        assert_eq!(audit(&bench, None).await, (vec![], 0), "{new_root}");
     }
 }
 

@@ -32,5 +32,5 @@ pub use order::{OrderError, OrderOptions, publish_bundles, take};
 pub use plan::{Plan, PlanError};
 pub use status::{BundleRow, CaRow, Status, status};
 pub use step::{Decided, NotYet, Order, Standing, Step, decide};
-pub(crate) use trust::load as load_trust;
 pub use trust::{SignerError, SignerOptions, TrustFileError, open_signer};
+pub(crate) use trust::{load as load_trust, read as read_trust};

@@ -39,29 +39,34 @@ pub enum TrustFileError {
     None,
 }
 
-/// All bundles: those of the store, and the one in the file where it is a newer one.
+/// All bundles: those of the store, and the one in the file where it is a newer one, which the store has then too.
 pub(crate) async fn load(config: &Config, store: &dyn Store, now: UnixTime) -> Result<TrustChain, LoadError> {
+    let (chain, is_newer) = read(config, store).await?;
+    if is_newer {
+        add(store, &chain, &config.files.trust_bundle, now).await?;
+    }
+    Ok(chain)
+}
+
+/// As [`load`], and changes nothing; tells whether the one in the file is newer.
+pub(crate) async fn read(config: &Config, store: &dyn Store) -> Result<(TrustChain, bool), LoadError> {
     let path = &config.files.trust_bundle;
     let file = read_file(path)?;
     let bad = |source| TrustFileError::Chain { path: path.clone(), source };
     let Some(mut chain) = from_store(store).await? else {
-        let chain = TrustChain::begin(&file).map_err(bad)?;
-        add(store, &chain, path, now).await?;
-        return Ok(chain);
+        return Ok((TrustChain::begin(&file).map_err(bad)?, true));
     };
     if chain.links().any(|link| link.signed() == file) {
-        return Ok(chain);
+        return Ok((chain, false));
     }
     let newest = chain.newest().number();
     match chain.push(&file) {
-        Ok(()) => {}
+        Ok(()) => Ok((chain, true)),
         Err(ChainError::NotNewer { found, .. }) if found <= newest => {
-            return Err(TrustFileError::Taken { path: path.clone(), number: found }.into());
+            Err(TrustFileError::Taken { path: path.clone(), number: found }.into())
         }
-        Err(error) => return Err(bad(error).into()),
+        Err(error) => Err(bad(error).into()),
     }
-    add(store, &chain, path, now).await?;
-    Ok(chain)
 }
 
 /// All bundles of the store; `None` where there is none yet.

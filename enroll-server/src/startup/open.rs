@@ -20,7 +20,7 @@ use crate::failpoint::Plant;
 use crate::in_force::InForce;
 use crate::issuance::{Issuance, Parts, Recovered, chain};
 use crate::revocation::Publisher;
-use crate::rollover::{Lineup, load_trust, tls_settings};
+use crate::rollover::{Lineup, load_trust, read_trust, tls_settings};
 use crate::store::{Partitioning, SERVING_CACHE_KIB, SqlStore, SqliteOptions, Store, StoreError};
 use crate::transparency_log::{Folder, Keeper, LogKey};
 
@@ -45,7 +45,7 @@ pub(crate) async fn open(config: &Config, clock: &Arc<dyn Clock>, hook: Hook) ->
     })?;
     let generation = store.rollover_generation().await?;
     let lineup = Lineup::of(config, &store.rollovers().await?)?;
-    let trust = load_trust(config, store.as_ref(), clock.now()).await?;
+    let (trust, _) = read_trust(config, store.as_ref()).await?;
     check_trust(config, &trust, &lineup)?;
     check_issuing(config, &lineup)?;
     let authorities = lineup.authorities(store.as_ref(), None, clock.now()).await?;
@@ -56,6 +56,8 @@ pub(crate) async fn open(config: &Config, clock: &Arc<dyn Clock>, hook: Hook) ->
     if !believes {
         restored::look(config, &store, &authorities, clock.now()).await?;
     }
+    // Not earlier: the event of a newer bundle would take a number that the log has for another, where the database is old.
+    let trust = load_trust(config, store.as_ref(), clock.now()).await?;
     let tls = tls_settings(config, &authorities, clock)?;
     let issuance = issuance(config, clock, store, authorities, hook)?;
     let (trust, tls) = (Arc::new(InForce::new(trust)), Arc::new(InForce::new(tls)));
