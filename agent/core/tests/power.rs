@@ -88,6 +88,32 @@ fn a_disk_that_is_full_when_the_broker_accepts_takes_nobody_off_the_broker() {
     at_the_end(&world).unwrap();
 }
 
+/// The power is cut at any write, and the disk is full ever after: the device starts, and whoever had an identity works with it.
+#[test]
+fn a_disk_that_is_full_after_a_cut_stops_no_device_that_has_an_identity() {
+    let mut at_work = 0;
+    for at in 1_usize.. {
+        let world = World::new();
+        world.storage.cut(Some(Cut { at, done: true }));
+        world.run_for(SCENARIO);
+        if !world.storage.is_dead() {
+            break;
+        }
+        world.storage.cut(None);
+        world.storage.0.borrow_mut().failing = Some(StorageError::Full);
+        let accepted = world.status().identity.is_some_and(|identity| identity.accepted);
+        let before = world.count("published");
+        world.run_for(Duration::from_secs(86_400));
+        let published = world.count("published") - before;
+        assert!(published >= 24 || !accepted, "cut at {at}: {published} publications in a day");
+        at_work += u32::from(accepted);
+        world.storage.0.borrow_mut().failing = None;
+        world.run_for(Duration::from_secs(86_400));
+        working(&world).unwrap_or_else(|violation| panic!("cut at {at}: {violation}"));
+    }
+    assert!(at_work > 5, "{at_work}");
+}
+
 /// A reset that the power cuts leaves a device that works, or one without an identity; again, it goes to its end.
 #[test]
 fn a_cut_at_any_write_of_a_reset_is_survived() {

@@ -54,11 +54,11 @@ impl Device {
         state.request(Asked::bare_renewal());
         state.issued();
         let records = Inspection {
+            stored: state.clone(),
             state,
             dates: [Some(nature.dates), None],
             leftovers: false,
             repaired: false,
-            changed: false,
         };
         // The weekly questions are no part of the storms: they can wait, and are spread over the week.
         let pace = Pace { check_in: Duration::ZERO, trust_check: Duration::ZERO, ..Pace::DEFAULT };

@@ -16,9 +16,17 @@ pub struct Inspection {
     pub leftovers: bool,
     /// A record was damaged, or the records did not fit each other as an ordinary power cut leaves them.
     pub repaired: bool,
-    /// What is stored says something else of the slots. A floor that rose with the build time alone is no reason
-    /// to write: it rises again at each start.
-    pub changed: bool,
+    /// The state that is stored; blank where there is none.
+    pub stored: State,
+}
+
+impl Inspection {
+    /// What is stored says the same of the slots. A floor that rose with the build time alone is no reason to write: it
+    /// rises again at each start.
+    #[must_use]
+    pub fn is_stored(&self) -> bool {
+        self.stored.is_like(&self.state)
+    }
 }
 
 /// Reads all records and decides what counts; changes nothing. `buffer` is as long as
@@ -50,12 +58,13 @@ pub async fn inspect<KS: KeyStore>(
         dates: [named(Slot::A, a), named(Slot::B, b)],
         leftovers: left(Slot::A, a) || left(Slot::B, b),
         repaired,
-        changed: !found.unwrap_or_else(|| State::blank(floor)).is_like(&state),
+        stored: found.unwrap_or_else(|| State::blank(floor)),
         state,
     })
 }
 
-/// As [`inspect`], and makes the state durable. At most one write; cut short, the next boot decides the same.
+/// As [`inspect`], and makes the state durable. At most one write; cut short, the next boot decides the same. Where it fails,
+/// what is stored goes on being in force: a device with a good identity must not be stopped by a disk that is full.
 ///
 /// # Errors
 /// As [`inspect`].
@@ -66,9 +75,14 @@ pub async fn boot<KS: KeyStore>(
     floor: UnixTime,
     buffer: &mut [u8],
 ) -> Result<(Stored, Inspection), KeyError> {
-    let inspection = inspect(keys, storage, device, floor, buffer).await?;
+    let mut inspection = inspect(keys, storage, device, floor, buffer).await?;
     let state = inspection.state.clone();
-    let stored = if inspection.changed { save(storage, state, 0).await? } else { Stored::as_read(state) };
+    let stored = if inspection.is_stored() {
+        Stored::as_read(state)
+    } else {
+        save(storage, state, 0).await.unwrap_or_else(|_| Stored::as_read(inspection.stored.clone()))
+    };
+    inspection.stored = stored.state().clone();
     Ok((stored, inspection))
 }
 

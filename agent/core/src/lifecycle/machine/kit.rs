@@ -27,7 +27,8 @@ impl Device {
     }
 
     fn started(state: State, dates: [Option<Dates>; 2], uptime: Duration) -> Self {
-        let records = Inspection { state, dates, leftovers: false, repaired: false, changed: false };
+        let stored = state.clone();
+        let records = Inspection { state, dates, leftovers: false, repaired: false, stored };
         let now = Now { uptime, wall: Some(START.after(uptime)) };
         Self { machine: Machine::new(&records, Pace::DEFAULT, true, now, 0), uptime }
     }

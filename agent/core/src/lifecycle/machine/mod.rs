@@ -116,8 +116,8 @@ impl Machine {
         let begin = now.uptime.saturating_add(spread(pace.broker_first));
         let mut machine = Self {
             time: Time::new(state.floor()),
-            unsaved: false,
-            saved: Issued::by(&state),
+            unsaved: !records.is_stored(),
+            saved: Issued::by(&records.stored),
             leftovers: records.leftovers,
             dates: records.dates,
             key_ready: state.asked().is_some(),

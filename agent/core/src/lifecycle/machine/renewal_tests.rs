@@ -34,8 +34,8 @@ fn started(evidence_lasts: bool, at: Now) -> Machine {
     state.issued();
     state.accept(&BrokerAccepted::for_test(Slot::A));
     let dates = dates(1);
-    let records =
-        Inspection { state, dates: [Some(dates), None], leftovers: false, repaired: false, changed: false };
+    let (stored, dates) = (state.clone(), [Some(dates), None]);
+    let records = Inspection { state, dates, leftovers: false, repaired: false, stored };
     let pace = Pace { check_in: Duration::ZERO, trust_check: Duration::ZERO, ..Pace::DEFAULT };
     Machine::new(&records, pace, evidence_lasts, at, 0)
 }

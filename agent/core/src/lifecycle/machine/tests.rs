@@ -318,7 +318,7 @@ fn inspection(state: &State, dates: [Option<Dates>; 2]) -> Inspection {
         dates: [named(Slot::A), named(Slot::B)],
         leftovers: left(Slot::A) || left(Slot::B),
         repaired: false,
-        changed: false,
+        stored: state.clone(),
     }
 }
 
