@@ -14,7 +14,7 @@ use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::ParsedExtension;
 use x509_parser::prelude::{FromDer as _, X509Extension};
 
-use crate::device_name;
+use crate::device_name::{self, NameError};
 use crate::maker::{Endorsements, MakerCa};
 use crate::revocation::Link;
 
@@ -156,6 +156,11 @@ pub enum PathError {
         /// The device that it names.
         device: DeviceId,
     },
+    /// A certificate in the middle has a name that cannot be read as a device's, and is not for certain a CA's.
+    #[error(
+        "a certificate in the middle of the chain that may be a device's own; a CA that vouches for devices has neither a serialNumber in its subject nor a hardwareModuleName"
+    )]
+    UnclearName(#[source] NameError),
 }
 
 impl PathError {
@@ -170,7 +175,8 @@ impl PathError {
             | Self::Broken(_)
             | Self::MakerExpired { .. }
             | Self::Intermediate
-            | Self::DeviceInTheMiddle { .. } => Reject::BadEndorsement,
+            | Self::DeviceInTheMiddle { .. }
+            | Self::UnclearName(_) => Reject::BadEndorsement,
         }
     }
 }
@@ -248,11 +254,13 @@ fn check_intermediate(certificate: &X509Certificate<'_>) -> Result<(), PathError
     if certificate.is_ca() && signs { Ok(()) } else { Err(PathError::Intermediate) }
 }
 
-/// The root of a DICE device is a CA, for its own layers: it leads to the maker, and its key lies in one device.
+/// The root of a DICE device is a CA, for its own layers: it leads to the maker, and its key lies in one device. A
+/// name that is no device's here may be one to its maker, so only a certificate without any is a CA's.
 fn check_names_no_device(certificate: &X509Certificate<'_>) -> Result<(), PathError> {
     match device_name::device(certificate) {
         Ok((device, _)) => Err(PathError::DeviceInTheMiddle { device }),
-        Err(_) => Ok(()),
+        Err(NameError::None) => Ok(()),
+        Err(error) => Err(PathError::UnclearName(error)),
     }
 }
 

@@ -10,6 +10,7 @@ mod dice;
 mod evidence;
 mod hardware_module;
 mod hostile_der;
+mod intermediate_name;
 mod maker_crl;
 mod makers;
 mod policy;
