@@ -108,3 +108,25 @@ fn the_name_of_an_ordinary_ca_is_none_of_a_devices() {
     })
     .unwrap();
 }
+
+/// An operator has looked at it, and it adds nothing to a chain that it is the anchor of.
+#[test]
+fn a_makers_own_ca_is_named_as_it_likes_and_may_be_sent_along() {
+    for number in ["SN_0001", "SN-0001"] {
+        let root = Maker::with("Root", |p| serial(p, number));
+        let middle = root.below("Factory 7", |_| ());
+        let leaf = middle.device("SN-0002").chain[0].clone();
+        check(&root, &[&leaf, &middle.der]).unwrap();
+        check(&root, &[&leaf, &middle.der, &root.der]).unwrap();
+        // The same key under a certificate that nobody has added.
+        let again = root.params.self_signed(&root.key).unwrap();
+        let found = check(&Maker::new("Other"), &[&leaf, &middle.der, again.der()]);
+        assert!(
+            matches!(
+                found,
+                Err(EndorsementError::Path(PathError::UnclearName(_) | PathError::DeviceInTheMiddle { .. }))
+            ),
+            "{found:?}"
+        );
+    }
+}
