@@ -37,8 +37,8 @@ pub(super) enum LayerError {
         number: usize,
     },
     /// A layer runs that nobody measured.
-    #[error("layer {number} without a statement about what was measured")]
-    Silent {
+    #[error("layer {number} without a digest of what was measured")]
+    Unmeasured {
         /// Which, the root being 0.
         number: usize,
     },
@@ -53,17 +53,18 @@ pub(super) enum LayerError {
 impl Layers {
     /// Reads certificates, the root first, the alias last.
     ///
-    /// A layer is measured by the one above it, so every certificate below the root has to say what was measured:
-    /// a layer that nobody measured could put any measurement into the certificates below it. The alias alone may
-    /// be silent, where the layer above, whose key certifies it, is a measured one.
+    /// A layer is measured by the one above it, so every certificate below the root has to hold a digest of what was
+    /// measured: a layer that nobody measured could put any measurement into the certificates below it. A version or
+    /// flags alone stay the same when the code changes. The alias may do without, where the layer above, whose key
+    /// certifies it, is a measured one.
     pub(super) fn read(certificates: &[X509Certificate<'_>]) -> Result<Self, LayerError> {
         let last = certificates.len().saturating_sub(1);
         let mut layers = Vec::new();
         for (number, certificate) in certificates.iter().enumerate() {
             let layer = Layer::read(number, certificate)?;
-            let may_be_silent = number == 0 || number == last && last >= 2;
-            if !layer.speaks() && !may_be_silent {
-                return Err(LayerError::Silent { number });
+            let may_be_unmeasured = number == 0 || number == last && last >= 2;
+            if !layer.is_measured() && !may_be_unmeasured {
+                return Err(LayerError::Unmeasured { number });
             }
             layers.push(layer);
         }
@@ -126,8 +127,14 @@ impl Layer {
         Ok(layer)
     }
 
+    /// Whether it says anything, of its mode for one.
     const fn speaks(&self) -> bool {
         !self.infos.is_empty() || self.open.is_some()
+    }
+
+    /// Whether there is a digest of it, which the policy then looks at.
+    fn is_measured(&self) -> bool {
+        !self.measured().is_empty()
     }
 
     fn measured(&self) -> Vec<Measured> {

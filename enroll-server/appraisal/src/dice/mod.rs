@@ -109,7 +109,7 @@ fn endorsed<'c>(
 }
 
 fn layers(chain: &DiceChain<'_>, trail: &mut Trail) -> Result<Layers, Refusal> {
-    let wanted = "a readable statement of every layer below the root about what was measured";
+    let wanted = "readable extensions, and a digest of every layer below the root";
     match Layers::read(chain.certificates()) {
         Ok(layers) => {
             trail.note(Verdict::Passed, rule::DICE_LAYERS, layers.to_string(), wanted);

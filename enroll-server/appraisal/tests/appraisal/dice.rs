@@ -47,6 +47,11 @@ fn tcb_info(version: &str, digest: &[u8], flags: Option<u8>, kind: &str) -> Vec<
     )
 }
 
+/// A DiceTcbInfo that measured nothing: version and flags of a layer whose code may be anything.
+fn unmeasured() -> Vec<u8> {
+    tlv(0x30, &[&tlv(0x82, &[b"1.2.0"]), &tlv(0x87, &[&[0, 0]]), &tlv(0x89, &[b"loader"])])
+}
+
 /// An extension of the Open Profile.
 fn open_dice(code: [u8; 64], mode: u8) -> Vec<u8> {
     let octets = |tag: u8, content: &[u8]| tlv(tag, &[&tlv(0x04, &[content])]);
@@ -271,6 +276,40 @@ fn a_layer_that_nobody_measured_is_refused() {
     refused(world.enroll(&alone.alias), Reject::BadEndorsement, rule::DICE_LAYERS);
     let broken = Boot::with(&world.maker, "SN-0001", vec![0x30, 0x00]);
     refused(world.enroll(&broken.alias), Reject::BadEndorsement, rule::DICE_LAYERS);
+}
+
+/// A version and flags are what a changed layer has too: only a digest tells it apart.
+#[test]
+fn a_layer_that_speaks_without_a_digest_is_not_measured() {
+    let (world, boot) = World::dice();
+    let info = || tcb_info("1.2.0", &GOOD, Some(0), "application");
+    let several = |infos: &[Vec<u8>]| {
+        let infos: Vec<&[u8]> = infos.iter().map(Vec::as_slice).collect();
+        extension(&[2, 23, 133, 5, 4, 5], tlv(0x30, &infos), true)
+    };
+    let through = |middle: CustomExtension, alias: CustomExtension| {
+        let layer = boot.root.below("layer", |p| p.custom_extensions.push(middle));
+        let mut device = layer.device_with("alias", P256, |p| p.custom_extensions.push(alias));
+        device.chain.extend([layer.der, boot.root.der.clone()]);
+        world.enroll(&device)
+    };
+    let one = |info| several(&[info]);
+    refused(through(one(unmeasured()), one(info())), Reject::BadEndorsement, rule::DICE_LAYERS);
+    let two = several(&[unmeasured(), unmeasured()]);
+    refused(through(two, one(info())), Reject::BadEndorsement, rule::DICE_LAYERS);
+    // One digest of several is a measurement, and below a measured layer the alias needs none.
+    through(several(&[unmeasured(), info()]), one(info())).unwrap();
+    through(one(info()), one(unmeasured())).unwrap();
+}
+
+/// Also where the policy does not ask for measurements.
+#[test]
+fn the_alias_below_the_root_is_measured_by_nobody_else() {
+    let (world, _) = World::dice();
+    let alias = Boot::with(&world.maker, "SN-0001", unmeasured()).alias;
+    refused(world.enroll(&alias), Reject::BadEndorsement, rule::DICE_LAYERS);
+    let world = world.policy("[evidence]\nkinds = [\"dice\"]\n[firmware]\nmeasurements = \"ignore\"\n");
+    refused(world.enroll(&alias), Reject::BadEndorsement, rule::DICE_LAYERS);
 }
 
 /// A device may issue certificates of any name, another device's too.
