@@ -5,8 +5,8 @@ use shared::{DeviceId, Reject, UnixTime};
 use x509_parser::certificate::X509Certificate;
 
 use super::key::AttestationKey;
+use crate::device_name::{self, NameError};
 use crate::maker::{Endorsements, Maker};
-use crate::oid;
 use crate::path::{self, PathError, PathRules};
 use crate::revocation::{self, Findings};
 
@@ -52,10 +52,9 @@ pub(super) enum LeafError {
     Usage,
     #[error("an attestation key that is not an uncompressed point on P-256, P-384 or P-521")]
     Key,
-    #[error("a certificate of an attestation key whose subject has more than one serialNumber")]
-    SerialNumbers,
-    #[error("a certificate of an attestation key whose serialNumber is no device identifier")]
-    DeviceId,
+    /// It names a device, and not in a way that can be read.
+    #[error(transparent)]
+    Name(NameError),
 }
 
 impl LeafError {
@@ -63,9 +62,7 @@ impl LeafError {
     pub(super) const fn reject(&self) -> Reject {
         match self {
             Self::Path(error) => error.reject(),
-            Self::IsCa | Self::Usage | Self::Key | Self::SerialNumbers | Self::DeviceId => {
-                Reject::BadEndorsement
-            }
+            Self::IsCa | Self::Usage | Self::Key | Self::Name(_) => Reject::BadEndorsement,
         }
     }
 }
@@ -81,19 +78,12 @@ fn check_usage(leaf: &X509Certificate<'_>) -> Result<(), LeafError> {
     Ok(())
 }
 
-/// The subject's serialNumber, as IEEE 802.1AR has it for an IDevID; an attestation key's certificate need not
-/// have one.
+/// The device that it names, as an IDevID does; an attestation key's certificate need not name one. Only where it is
+/// silent may the inventory say which device this is, so a name that cannot be read is not taken for none.
 fn device(leaf: &X509Certificate<'_>) -> Result<Option<DeviceId>, LeafError> {
-    let mut serials = leaf
-        .subject()
-        .iter_attributes()
-        .filter(|attribute| attribute.attr_type().as_bytes() == oid::SERIAL_NUMBER);
-    match (serials.next(), serials.next()) {
-        (None, _) => Ok(None),
-        (Some(serial), None) => {
-            let text = serial.as_str().map_err(|_| LeafError::DeviceId)?;
-            DeviceId::new(text).map(Some).map_err(|_| LeafError::DeviceId)
-        }
-        (Some(_), Some(_)) => Err(LeafError::SerialNumbers),
+    match device_name::device(leaf) {
+        Ok((device, _module)) => Ok(Some(device)),
+        Err(NameError::None) => Ok(None),
+        Err(error) => Err(LeafError::Name(error)),
     }
 }

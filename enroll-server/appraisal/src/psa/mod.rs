@@ -180,8 +180,8 @@ fn check_challenge(found: &[u8], nonce: &Nonce, csr: &CheckedCsr, trail: &mut Tr
     )
 }
 
-/// The instance is a device's by its registered key, by the serialNumber in its certificate, or because the
-/// inventory has the instance identifier for it. A maker's word for a key alone says nothing of which device.
+/// The instance is a device's by its registered key, by the name in its certificate, or, where that has none, because
+/// the inventory has the instance identifier for it. A maker's word for a key alone says nothing of which device.
 fn check_device(
     request: &Request<'_>,
     claims: &PsaClaims<'_>,

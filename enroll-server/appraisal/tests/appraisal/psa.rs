@@ -15,6 +15,7 @@ use shared::evidence::key_thumbprint;
 use shared::message::latest::EvidenceKind;
 use shared::{DeviceId, Reject};
 
+use crate::hardware_module::{TYPE, alt_names, module};
 use crate::support::{Device, GOOD, Maker, NONCE, NOW, World, registered};
 
 const INSTANCE: [u8; 32] = [0x77; 32];
@@ -271,6 +272,32 @@ fn a_chain_endorses_the_key_and_the_device_has_to_be_known_by_it() {
     let known = Some(KnownDevice { idevid_spki_sha256: Some(INSTANCE), ..registered() });
     let pinned = World { known, ..world };
     appraise(&pinned, &token, &nameless.chain, None).unwrap();
+}
+
+/// A maker may name a device by its hardware module alone: the inventory does not say otherwise.
+#[test]
+fn a_leaf_that_names_its_hardware_module_is_that_devices_and_nobody_elses() {
+    let known = Some(KnownDevice { idevid_spki_sha256: Some(INSTANCE), ..registered() });
+    let pinned = World { known, ..world() };
+    let by = |world: &World, names: &[Vec<u8>]| {
+        let key = world.maker.device_with("SN-0001", &rcgen::PKCS_ECDSA_P256_SHA256, |p| {
+            p.distinguished_name = rcgen::DistinguishedName::new();
+            p.distinguished_name.push(DnType::CommonName, "IAK");
+            alt_names(p, names, false);
+        });
+        let token = es256(&key, &Claims::new(&world.csr).encode());
+        appraise(world, &token, &key.chain, None)
+    };
+    let module = |serial: &[u8]| module(TYPE, serial);
+    let other = by(&pinned, &[module(b"SN-0002")]);
+    assert_refused(other, Reject::EvidenceDevice, rule::EVIDENCE_DEVICE);
+    // What names a device and cannot be read is no certificate without a name.
+    let two = vec![module(b"SN-0001"), module(b"SN-0002")];
+    for unreadable in [vec![module(b"")], two, vec![module(&[0; 25])]] {
+        assert_refused(by(&pinned, &unreadable), Reject::BadEndorsement, rule::ENDORSEMENT);
+    }
+    by(&pinned, &[module(b"SN-0001")]).unwrap();
+    by(&world(), &[module(b"SN-0001")]).unwrap();
 }
 
 #[test]
