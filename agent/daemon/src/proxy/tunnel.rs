@@ -163,23 +163,36 @@ async fn ended(ends: UnixTime, clock: Clock) {
     }
 }
 
-/// Returns when the certificate was replaced long enough ago, or erased.
+/// Returns when the certificate was replaced long enough ago, or the identity erased.
 async fn outdated(mine: Fingerprint, terms: &Terms) -> End {
     let mut in_use = terms.in_use.clone();
+    // Of the first sight of another certificate; a further renewal gives no more time.
+    let mut since = None;
     loop {
         let current = *in_use.borrow_and_update();
-        match (current, terms.drain) {
-            (None, _) => return End::Erased,
-            (Some(other), Some(drain)) if other != mine => {
-                sleep(drain).await;
-                return End::Drained(drain);
-            }
-            _ => {}
+        match current {
+            None => return End::Erased,
+            // What was known when it was opened may have been older than what it was opened with.
+            Some(current) if current == mine => since = None,
+            Some(_) => since = since.or_else(|| Some(Instant::now())),
         }
-        // The sender goes with the proxy, which takes this task along.
-        if in_use.changed().await.is_err() {
-            core::future::pending::<()>().await;
+        tokio::select! {
+            biased;
+            // No more changes: the sender goes with the proxy, which takes this task along.
+            Ok(()) = in_use.changed() => {}
+            drain = drained(since, terms.drain) => return End::Drained(drain),
         }
+    }
+}
+
+/// Returns when `drain` has passed since then; never where one of them is missing.
+async fn drained(since: Option<Instant>, drain: Option<Duration>) -> Duration {
+    match since.zip(drain) {
+        Some((since, drain)) => {
+            sleep_until(since + drain).await;
+            drain
+        }
+        None => core::future::pending().await,
     }
 }
 
@@ -248,6 +261,7 @@ mod tests {
 
     const MINE: Fingerprint = [1; 32];
     const NEXT: Fingerprint = [2; 32];
+    const OTHER: Fingerprint = [3; 32];
     /// What the pipes of these tests hold, in bytes.
     const PIPE: usize = 1024;
 
@@ -276,6 +290,7 @@ mod tests {
     }
 
     const HOUR: Duration = Duration::from_secs(3_600);
+    const DRAIN: Duration = Duration::from_secs(600);
 
     #[tokio::test(start_paused = true)]
     async fn each_direction_ends_by_itself() {
@@ -351,6 +366,38 @@ mod tests {
         in_use.send(None).unwrap();
         assert!(matches!(end.await.unwrap().0, End::Erased));
         assert_eq!(begin.elapsed().as_secs(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_erased_identity_ends_it_at_once_also_while_a_renewal_is_waited_out() {
+        let Carried { program: _program, broker: _broker, in_use, end } = start(HOUR, Some(DRAIN));
+        in_use.send(Some(NEXT)).unwrap();
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        let begin = Instant::now();
+        in_use.send(None).unwrap();
+        assert!(matches!(end.await.unwrap().0, End::Erased));
+        assert_eq!(begin.elapsed().as_secs(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_whose_certificate_turns_out_to_be_in_use_is_not_drained() {
+        let Carried { program: _program, broker: _broker, in_use, end } = start(HOUR, Some(DRAIN));
+        // What was known was older than what it was opened with.
+        in_use.send(Some(OTHER)).unwrap();
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        in_use.send(Some(MINE)).unwrap();
+        assert!(matches!(end.await.unwrap().0, End::Idle(_)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_second_renewal_gives_no_more_time() {
+        let Carried { program: _program, broker: _broker, in_use, end } = start(HOUR, Some(DRAIN));
+        let begin = Instant::now();
+        in_use.send(Some(NEXT)).unwrap();
+        tokio::time::sleep(DRAIN / 2).await;
+        in_use.send(Some(OTHER)).unwrap();
+        assert!(matches!(end.await.unwrap().0, End::Drained(_)));
+        assert_eq!(begin.elapsed().as_secs(), DRAIN.as_secs());
     }
 
     #[tokio::test(start_paused = true)]
