@@ -223,6 +223,16 @@ fn a_drain_moves_connections_to_the_new_certificate() {
     site.wait_for_log("the device has no certificate yet");
 }
 
+/// What the proxy knows is up to 2 s older than the certificate that a connection is opened with.
+#[test]
+fn one_that_connects_at_once_after_a_change_is_carried() {
+    let site = Site::of(World::new(), &["--proxy-drain", "0s"]);
+    site.world.ends(&["enroll"], 0);
+    assert_eq!(site.answer(&connect("first")), ACCEPTED, "{}", site.world.read("log"));
+    site.world.ends(&["renew", "--force"], 0);
+    assert_eq!(site.answer(&connect("second")), ACCEPTED, "{}", site.world.read("log"));
+}
+
 #[test]
 fn a_broker_that_goes_is_an_end_with_a_reason_and_comes_back() {
     let mut site = Site::new(&[]);

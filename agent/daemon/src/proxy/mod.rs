@@ -129,11 +129,11 @@ impl Proxy {
         let connections = self.settings.connections;
         tracing::info!(event = "proxy-listening", address, connections, "programs reach the broker here");
         ready(&address);
-        let (in_use, known) = watch::channel(self.source.in_use().await.unwrap_or(None));
-        let terms = Terms { idle: self.settings.idle, drain: self.settings.drain, in_use: known };
+        let in_use = watch::Sender::new(self.source.in_use().await.unwrap_or(None));
+        let terms = Terms { idle: self.settings.idle, drain: self.settings.drain, in_use };
         tokio::select! {
             () = accept(&listener, &self.source, &terms, connections) => {}
-            () = look(&self.source, &in_use) => {}
+            () = keep_looking(&self.source, &terms.in_use) => {}
         }
         Ok(())
     }
@@ -255,6 +255,8 @@ async fn serve(client: Client, connection: u64, source: &Source, terms: &Terms, 
         serial,
         "a connection is carried"
     );
+    // What is known may be older than the certificate this one was opened with, which would then count as replaced.
+    look(source, &terms.in_use).await;
     let of = (upstream.fingerprint, upstream.ends);
     let end = tunnel::carry(stream, &mut upstream.stream, of, terms, source.clock(), &moved).await;
     let (sent, received) = (moved.sent.load(Ordering::Relaxed), moved.received.load(Ordering::Relaxed));
@@ -264,20 +266,25 @@ async fn serve(client: Client, connection: u64, source: &Source, terms: &Terms, 
 }
 
 /// Keeps known which certificate is in use.
-async fn look(source: &Source, in_use: &watch::Sender<Option<Fingerprint>>) {
+async fn keep_looking(source: &Source, in_use: &watch::Sender<Option<Fingerprint>>) {
     let mut ticks = interval(LOOK);
     loop {
         ticks.tick().await;
-        match source.in_use().await {
-            Ok(found) => {
-                in_use.send_if_modified(|known| {
-                    let changed = *known != found;
-                    *known = found;
-                    changed
-                });
-            }
-            // In the middle of a change, or a disk that fails: what was known still counts.
-            Err(error) => tracing::debug!(%error, "the identity in use could not be looked at"),
+        look(source, in_use).await;
+    }
+}
+
+/// Looks which certificate is in use, and makes it known.
+async fn look(source: &Source, in_use: &watch::Sender<Option<Fingerprint>>) {
+    match source.in_use().await {
+        Ok(found) => {
+            in_use.send_if_modified(|known| {
+                let changed = *known != found;
+                *known = found;
+                changed
+            });
         }
+        // In the middle of a change, or a disk that fails: what was known still counts.
+        Err(error) => tracing::debug!(%error, "the identity in use could not be looked at"),
     }
 }

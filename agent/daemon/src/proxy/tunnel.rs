@@ -35,8 +35,8 @@ const GLANCE: Duration = Duration::from_secs(30);
 pub(super) struct Terms {
     pub(super) idle: Duration,
     pub(super) drain: Option<Duration>,
-    /// The certificate in use, as it changes.
-    pub(super) in_use: watch::Receiver<Option<Fingerprint>>,
+    /// The certificate in use, as far as is known. Told anew before a connection is carried.
+    pub(super) in_use: watch::Sender<Option<Fingerprint>>,
 }
 
 /// Why a connection was not carried to the broker.
@@ -165,20 +165,20 @@ async fn ended(ends: UnixTime, clock: Clock) {
 
 /// Returns when the certificate was replaced long enough ago, or the identity erased.
 async fn outdated(mine: Fingerprint, terms: &Terms) -> End {
-    let mut in_use = terms.in_use.clone();
+    let mut in_use = terms.in_use.subscribe();
     // Of the first sight of another certificate; a further renewal gives no more time.
     let mut since = None;
     loop {
         let current = *in_use.borrow_and_update();
         match current {
             None => return End::Erased,
-            // What was known when it was opened may have been older than what it was opened with.
+            // What was known may have been older than this one, where the records could not be read as it was opened.
             Some(current) if current == mine => since = None,
             Some(_) => since = since.or_else(|| Some(Instant::now())),
         }
         tokio::select! {
             biased;
-            // No more changes: the sender goes with the proxy, which takes this task along.
+            // Never an error: the terms hold a sender.
             Ok(()) = in_use.changed() => {}
             drain = drained(since, terms.drain) => return End::Drained(drain),
         }
@@ -279,7 +279,8 @@ mod tests {
     fn start_until(idle: Duration, drain: Option<Duration>, ends: UnixTime, clock: super::Clock) -> Carried {
         let (program, inner) = duplex(PIPE);
         let (mut outer, broker) = duplex(PIPE);
-        let (in_use, known) = watch::channel(Some(MINE));
+        let in_use = watch::Sender::new(Some(MINE));
+        let known = in_use.clone();
         let end = tokio::spawn(async move {
             let terms = Terms { idle, drain, in_use: known };
             let moved = Moved::default();
@@ -350,12 +351,12 @@ mod tests {
             let Carried { program: _program, broker: _broker, in_use, end } = start(HOUR, drain);
             tokio::time::sleep(Duration::from_secs(5)).await;
             let begin = Instant::now();
-            in_use.send(Some(NEXT)).unwrap();
+            in_use.send_replace(Some(NEXT));
             assert!(matches!(end.await.unwrap().0, End::Drained(_)));
             assert_eq!(begin.elapsed().as_secs(), expected);
         }
         let Carried { program: _program, broker: _broker, in_use, end } = start(HOUR, None);
-        in_use.send(Some(NEXT)).unwrap();
+        in_use.send_replace(Some(NEXT));
         assert!(matches!(end.await.unwrap().0, End::Idle(_)), "without a limit a renewal ends nothing");
     }
 
@@ -363,7 +364,7 @@ mod tests {
     async fn an_erased_identity_ends_it_at_once() {
         let Carried { program: _program, broker: _broker, in_use, end } = start(HOUR, None);
         let begin = Instant::now();
-        in_use.send(None).unwrap();
+        in_use.send_replace(None);
         assert!(matches!(end.await.unwrap().0, End::Erased));
         assert_eq!(begin.elapsed().as_secs(), 0);
     }
@@ -371,10 +372,10 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn an_erased_identity_ends_it_at_once_also_while_a_renewal_is_waited_out() {
         let Carried { program: _program, broker: _broker, in_use, end } = start(HOUR, Some(DRAIN));
-        in_use.send(Some(NEXT)).unwrap();
+        in_use.send_replace(Some(NEXT));
         tokio::time::sleep(Duration::from_secs(5)).await;
         let begin = Instant::now();
-        in_use.send(None).unwrap();
+        in_use.send_replace(None);
         assert!(matches!(end.await.unwrap().0, End::Erased));
         assert_eq!(begin.elapsed().as_secs(), 0);
     }
@@ -383,9 +384,9 @@ mod tests {
     async fn one_whose_certificate_turns_out_to_be_in_use_is_not_drained() {
         let Carried { program: _program, broker: _broker, in_use, end } = start(HOUR, Some(DRAIN));
         // What was known was older than what it was opened with.
-        in_use.send(Some(OTHER)).unwrap();
+        in_use.send_replace(Some(OTHER));
         tokio::time::sleep(Duration::from_secs(2)).await;
-        in_use.send(Some(MINE)).unwrap();
+        in_use.send_replace(Some(MINE));
         assert!(matches!(end.await.unwrap().0, End::Idle(_)));
     }
 
@@ -393,9 +394,9 @@ mod tests {
     async fn a_second_renewal_gives_no_more_time() {
         let Carried { program: _program, broker: _broker, in_use, end } = start(HOUR, Some(DRAIN));
         let begin = Instant::now();
-        in_use.send(Some(NEXT)).unwrap();
+        in_use.send_replace(Some(NEXT));
         tokio::time::sleep(DRAIN / 2).await;
-        in_use.send(Some(OTHER)).unwrap();
+        in_use.send_replace(Some(OTHER));
         assert!(matches!(end.await.unwrap().0, End::Drained(_)));
         assert_eq!(begin.elapsed().as_secs(), DRAIN.as_secs());
     }
