@@ -13,7 +13,7 @@ pub enum Exit {
     Usage,
     /// The server refused: an operator has to act.
     Refused,
-    /// The state directory or a provisioned file cannot be used, or the configuration cannot be read.
+    /// The state directory, a provisioned file or standard output cannot be used, or the configuration cannot be read.
     Files,
     /// There is no identity that is valid now.
     NotEnrolled,
@@ -49,7 +49,7 @@ impl Exit {
             Self::Usage => "the command line or the configuration is wrong",
             Self::Refused => "the enrollment server refused; an operator has to act",
             Self::Files => {
-                "the state directory, a key or another provisioned file cannot be used, or the configuration not be read"
+                "the state directory, a key, another file or the output cannot be used, or the configuration not be read"
             }
             Self::NotEnrolled => "the device has no certificate that is valid now",
             Self::Pending => "the enrollment server holds the request for an operator's approval",

@@ -98,6 +98,9 @@ pub enum StartError {
     /// The status cannot be written as JSON.
     #[error("the status cannot be written as JSON")]
     Json(#[source] serde_json::Error),
+    /// There is an answer, but nobody can read it.
+    #[error("the answer could not be written to standard output")]
+    Answer(#[source] io::Error),
     /// The agent cannot run.
     #[error(transparent)]
     Run(#[from] RunError),

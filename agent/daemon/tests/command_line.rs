@@ -7,12 +7,18 @@ use std::process::{Command, Output, Stdio};
 
 /// The program, in an environment of its own and at a width that does not change.
 fn agent(directory: &Path, arguments: &[&str]) -> Output {
+    agent_into(directory, arguments, Stdio::piped())
+}
+
+/// As [`agent`], with its standard output somewhere else.
+fn agent_into(directory: &Path, arguments: &[&str], stdout: impl Into<Stdio>) -> Output {
     Command::new(env!("CARGO_BIN_EXE_agent"))
         .args(arguments)
         .env_clear()
         .env("COLUMNS", "110")
         .current_dir(directory)
         .stdin(Stdio::null())
+        .stdout(stdout)
         .output()
         .unwrap()
 }
@@ -119,6 +125,51 @@ fn files_that_are_missing_or_open_are_refused_with_what_to_do() {
     let open_state = enroll("open");
     assert_eq!(open_state.status.code(), Some(4));
     compare("open-state.txt", &text(&open_state.stderr));
+}
+
+/// A script that keeps the answer, as `agent status --json > file` does, must hear that the disk was full.
+#[test]
+fn an_answer_that_cannot_be_written_is_a_failure_and_a_reader_that_left_is_none() {
+    let here = tempfile::tempdir().unwrap();
+    std::fs::write(here.path().join("token"), "secret-token").unwrap();
+    set_mode(&here.path().join("token"), 0o600);
+    // Nobody listens on port 1.
+    let flags = [
+        ["--server-host", "127.0.0.1"],
+        ["--server-port", "1"],
+        ["--identity-device", "SN-1"],
+        ["--identity-token-file", "token"],
+        ["--state-dir", "state"],
+    ];
+    // The first one that needs a state directory makes it.
+    for (command, usual) in [
+        (&["--help"][..], 0),
+        (&["--version"], 0),
+        (&["sample"], 0),
+        (&["reset", "--yes"], 0),
+        (&["status"], 5),
+        (&["status", "--json"], 5),
+        // No trust bundle: the answer says so.
+        (&["renew", "--json"], 4),
+        (&["doctor"], 1),
+    ] {
+        let arguments = [flags.as_flattened(), command].concat();
+        let heard = agent(here.path(), &arguments);
+        assert_eq!(heard.status.code(), Some(usual), "{command:?}: {heard:?}");
+        assert!(!heard.stdout.is_empty(), "{command:?} has an answer");
+
+        let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+        let lost = agent_into(here.path(), &arguments, full);
+        assert_eq!(lost.status.code(), Some(4), "{command:?}: {lost:?}");
+        let told = text(&lost.stderr);
+        assert!(told.contains("the answer could not be written to standard output: No space left"), "{told}");
+
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let left = agent_into(here.path(), &arguments, writer);
+        assert_eq!(left.status.code(), Some(usual), "{command:?}: {left:?}");
+        assert!(!text(&left.stderr).contains("standard output"), "{left:?}");
+    }
 }
 
 fn set_mode(path: &Path, mode: u32) {

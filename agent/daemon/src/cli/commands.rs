@@ -39,6 +39,11 @@ pub(super) async fn carry_out(
         // Needs no configuration, and was carried out before one was read.
         Command::Sample => Ok(Exit::Done),
     };
+    ended(outcome)
+}
+
+/// How a command ended; an error is told.
+pub(super) fn ended(outcome: Result<Exit, StartError>) -> Exit {
     outcome.unwrap_or_else(|error| {
         failure(&chain(&error));
         exit_of(&error)
@@ -75,7 +80,7 @@ async fn proxy(
 
 async fn enroll(config: &Config, control: Arc<Control>) -> Result<Exit, StartError> {
     let status = until_signalled(&control, startup::enroll(config, &control)).await?;
-    say(&status_text(&status, None));
+    say(&status_text(&status, None))?;
     Ok(Exit::Done)
 }
 
@@ -98,7 +103,7 @@ async fn status(config: &Config, json: bool) -> Result<Exit, StartError> {
     } else {
         status_text(&status, running.as_ref())
     };
-    say(&text);
+    say(&text)?;
     Ok(if has_valid_identity(&status) { Exit::Done } else { Exit::NotEnrolled })
 }
 
@@ -107,7 +112,7 @@ async fn reset(config: &Config, yes: bool) -> Result<Exit, StartError> {
         return Ok(Exit::Usage);
     }
     startup::reset(config).await?;
-    say("keys, certificates and exported files are erased");
+    say("keys, certificates and exported files are erased")?;
     Ok(Exit::Done)
 }
 
@@ -157,7 +162,10 @@ fn has_valid_identity(status: &Status) -> bool {
 
 pub(super) fn exit_of(error: &StartError) -> Exit {
     match error {
-        StartError::StateDir(_) | StartError::Provision(_) | StartError::Export(_) => Exit::Files,
+        StartError::StateDir(_)
+        | StartError::Provision(_)
+        | StartError::Export(_)
+        | StartError::Answer(_) => Exit::Files,
         StartError::Proxy(ProxyError::StateDir(_) | ProxyError::Provision(_)) => Exit::Files,
         StartError::Run(_) | StartError::Once(OnceError::Run(_) | OnceError::Storage(_)) => Exit::Files,
         StartError::Once(OnceError::NotEnrolled) => Exit::NotEnrolled,

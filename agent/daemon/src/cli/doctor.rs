@@ -15,7 +15,7 @@ pub(super) async fn run(config: &Config, wishes: &Wishes, json: bool) -> Result<
     } else {
         diagnosis.text(std::io::stdout().is_terminal())
     };
-    say(&text);
+    say(&text)?;
     Ok(if diagnosis.is_fine() { Exit::Done } else { Exit::Later })
 }
 

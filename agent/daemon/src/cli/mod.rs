@@ -14,9 +14,10 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::config::{Config, DEFAULT_FILE, Sources};
 use crate::exit::Exit;
+use commands::ended;
 use flags::Flags;
 pub(crate) use report::{chain as causes, serial};
-use report::{complain, say};
+use report::{complain, help, say};
 
 /// The agent of one device: enrolls it, keeps its certificate fresh, and connects it to its MQTT broker.
 #[derive(Debug, Parser)]
@@ -135,13 +136,16 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>, environment: BTreeMap
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
         Err(error) => {
-            complain(&error.render().ansi().to_string(), &error.render().to_string(), error.use_stderr());
-            return if error.use_stderr() { Exit::Usage } else { Exit::Done };
+            let (coloured, plain) = (error.render().ansi().to_string(), error.render().to_string());
+            if error.use_stderr() {
+                complain(&coloured, &plain);
+                return Exit::Usage;
+            }
+            return ended(help(&coloured, &plain).map(|()| Exit::Done));
         }
     };
     if matches!(cli.command, Command::Sample) {
-        say(crate::config::sample().trim_end());
-        return Exit::Done;
+        return ended(say(crate::config::sample().trim_end()).map(|()| Exit::Done));
     }
     let file = cli.config.or_else(|| environment.get("AGENT_CONFIG").map(PathBuf::from));
     let sources = Sources { file, flags: cli.flags.into_values(), environment };

@@ -191,14 +191,13 @@ fn tell(how: How, report: &Report, text: &str, exit: Exit) -> Result<Exit, Start
     if how.json {
         print(report)?;
     } else {
-        say(text);
+        say(text)?;
     }
     Ok(exit)
 }
 
 fn print(report: &Report) -> Result<(), StartError> {
-    say(&serde_json::to_string(report).map_err(StartError::Json)?);
-    Ok(())
+    say(&serde_json::to_string(report).map_err(StartError::Json)?)
 }
 
 #[cfg(test)]

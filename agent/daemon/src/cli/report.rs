@@ -9,29 +9,45 @@ use serde::Serialize;
 use shared::Reject;
 
 use crate::live::Snapshot;
+use crate::startup::StartError;
 
 /// Prints an answer.
-pub(super) fn say(text: &str) {
-    put(io::stdout(), &format!("{text}\n"));
+pub(super) fn say(text: &str) -> Result<(), StartError> {
+    answer(&format!("{text}\n"))
 }
 
-/// Prints what clap has to say: help to standard output, mistakes to standard error, coloured on a terminal.
-pub(super) fn complain(coloured: &str, plain: &str, is_mistake: bool) {
-    if is_mistake {
-        put(io::stderr(), if io::stderr().is_terminal() { coloured } else { plain });
-    } else {
-        put(io::stdout(), if io::stdout().is_terminal() { coloured } else { plain });
-    }
+/// Prints what clap answers, such as the help, coloured on a terminal.
+pub(super) fn help(coloured: &str, plain: &str) -> Result<(), StartError> {
+    answer(if io::stdout().is_terminal() { coloured } else { plain })
+}
+
+/// Prints the mistake that clap found, coloured on a terminal.
+pub(super) fn complain(coloured: &str, plain: &str) {
+    mention(if io::stderr().is_terminal() { coloured } else { plain });
 }
 
 /// Prints why a command failed.
 pub(super) fn failure(text: &str) {
-    put(io::stderr(), &format!("agent: {text}\n"));
+    mention(&format!("agent: {text}\n"));
 }
 
-/// Writes as far as somebody reads: a reader that has seen enough, such as `head`, is no failure.
-fn put(mut out: impl Write, text: &str) {
-    let _read = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+/// Writes as far as somebody reads: a reader that has seen enough, such as `head`, is no failure. A full disk is one:
+/// whoever keeps answers in files would take a part for the whole.
+fn answer(text: &str) -> Result<(), StartError> {
+    match put(io::stdout(), text) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(StartError::Answer(error)),
+        _ => Ok(()),
+    }
+}
+
+/// Where standard error takes nothing, there is nobody left to tell; the exit status says the same.
+fn mention(text: &str) {
+    let _heard = put(io::stderr(), text);
+}
+
+fn put(mut out: impl Write, text: &str) -> io::Result<()> {
+    out.write_all(text.as_bytes())?;
+    out.flush()
 }
 
 /// An error and its causes, in one line.
