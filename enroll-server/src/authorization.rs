@@ -80,8 +80,8 @@ impl Authorized {
 pub struct Facts {
     /// The device.
     pub known: Option<KnownDevice>,
-    /// The record of this very request: same device, key and binding.
-    pub same_request: Option<(Serial, CertificateState)>,
+    /// The record of this very request.
+    pub same_request: Option<SameRequest>,
     /// Whether the key stands in the record of another request.
     pub key_known: bool,
     /// Whether the nonce stands in the record of another request.
@@ -90,6 +90,9 @@ pub struct Facts {
     pub idevid_elsewhere: bool,
     /// Whether the token of the request is there, neither used nor revoked; `true` where it has none.
     pub token_is_good: bool,
+    /// Whether the token of the request is the one that a request for its key used up, and not revoked; `true` where it has
+    /// none.
+    pub token_is_its_own: bool,
     /// Whether as many devices of the group as its policy allows have an identity, this one not counted.
     pub group_is_full: bool,
     /// How the credential of the request stands.
@@ -103,6 +106,18 @@ pub struct Facts {
     pub issuer_in_force: bool,
 }
 
+/// The record of a request: same device, key and binding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SameRequest {
+    /// Its serial number.
+    pub serial: Serial,
+    /// How it stands.
+    pub state: CertificateState,
+    /// Whether it was held on the same proof: the same kind of evidence, which shows the same identity or is the same
+    /// token. Of one that is not held nothing is said.
+    pub same_proof: bool,
+}
+
 /// How a credential stands; that of a request without one is [`NONE`](Self::NONE).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CredentialFacts {
@@ -110,11 +125,13 @@ pub struct CredentialFacts {
     pub good: bool,
     /// The device was brought in by it, or one more may be.
     pub quota_left: bool,
+    /// The device was brought in by it.
+    pub brought_in: bool,
 }
 
 impl CredentialFacts {
     /// There is no credential to look at.
-    pub const NONE: Self = Self { good: true, quota_left: true };
+    pub const NONE: Self = Self { good: true, quota_left: true, brought_in: true };
 }
 
 /// What the store does with a request.
@@ -126,7 +143,7 @@ pub enum Decision {
     Hold,
     /// Nothing: this very request is recorded under this serial number, and stands so.
     Known(Serial, CertificateState),
-    /// Turns the recorded, held request into an intent: an operator approved it.
+    /// Turns the recorded, held request into an intent: an operator approved it, or the policy asks for no approval any more.
     Release(Serial),
     /// Nothing: the device is not as the appraisal saw it; it has to be appraised again.
     Changed,
@@ -167,8 +184,8 @@ pub fn decide(request: &Authorized, facts: &Facts) -> Decision {
     if let Err(refused) = in_service(facts.known.as_ref()) {
         return Decision::Refuse(refused);
     }
-    if let Some((serial, state)) = facts.same_request {
-        return again(request, facts, serial, state);
+    if let Some(same) = &facts.same_request {
+        return again(request, facts, same);
     }
     if basis.must_be_known {
         return refuse(Reject::ExpiredNonce, "the nonce is past its time");
@@ -180,13 +197,13 @@ pub fn decide(request: &Authorized, facts: &Facts) -> Decision {
         return refuse(Reject::UsedNonce, "the nonce was used for another request");
     }
     if facts.idevid_elsewhere {
-        return refuse(Reject::IdentityConflict, "the identity key is registered for another device");
+        return identity_elsewhere();
     }
     if !facts.token_is_good {
         return refuse(Reject::BadToken, "the token is unknown, used up or revoked");
     }
     if !facts.credential.good {
-        return refuse(Reject::BadCredential, "the credential was revoked, ended or overridden meanwhile");
+        return bad_credential();
     }
     if !facts.credential.quota_left {
         return refuse(Reject::QuotaReached, "the credential has brought in as many devices as it may");
@@ -223,22 +240,53 @@ pub fn decide(request: &Authorized, facts: &Facts) -> Decision {
     }
 }
 
-fn again(request: &Authorized, facts: &Facts, serial: Serial, state: CertificateState) -> Decision {
-    match state {
-        CertificateState::Held if facts.known != request.basis().known => Decision::Changed,
-        CertificateState::Held if request.appraised.decision() == Verdict::Accept => {
-            if facts.group_is_full {
-                group_is_full()
-            } else {
-                Decision::Release(serial)
-            }
-        }
-        CertificateState::Held | CertificateState::Intent | CertificateState::Issued => {
-            Decision::Known(serial, state)
-        }
+fn again(request: &Authorized, facts: &Facts, same: &SameRequest) -> Decision {
+    match same.state {
+        CertificateState::Held => held_before(request, facts, same),
+        CertificateState::Intent | CertificateState::Issued => Decision::Known(same.serial, same.state),
         CertificateState::Revoked => refuse(Reject::CertificateRevoked, "its certificate was revoked since"),
         CertificateState::Voided => refuse(Reject::UsedNonce, "the request was given up; a new one may come"),
     }
+}
+
+/// A nonce is for a device, not for one proof. What used up a token or counts for a credential, and what an operator sees, is
+/// the proof that the request was held on: any other one would get in without either.
+fn held_before(request: &Authorized, facts: &Facts, same: &SameRequest) -> Decision {
+    // A renewal never waits: it has the nonce of an enrollment.
+    if request.appraised.is_renewal() || !same.same_proof {
+        return refuse(Reject::UsedNonce, "the nonce is that of a request that waits on other evidence");
+    }
+    if facts.known != request.basis().known {
+        return Decision::Changed;
+    }
+    if request.appraised.decision() == Verdict::Hold {
+        return Decision::Known(same.serial, same.state);
+    }
+    // Its identity was not pinned while it waited: another device may have come in by it.
+    if facts.idevid_elsewhere {
+        return identity_elsewhere();
+    }
+    if !facts.token_is_its_own {
+        return refuse(Reject::BadToken, "the token is revoked, or another one than was used up");
+    }
+    if !facts.credential.good {
+        return bad_credential();
+    }
+    if !facts.credential.brought_in {
+        return refuse(Reject::BadCredential, "the credential is another one than it was held on");
+    }
+    if facts.group_is_full {
+        return group_is_full();
+    }
+    Decision::Release(same.serial)
+}
+
+const fn identity_elsewhere() -> Decision {
+    refuse(Reject::IdentityConflict, "the identity key is registered for another device")
+}
+
+const fn bad_credential() -> Decision {
+    refuse(Reject::BadCredential, "the credential was revoked, ended or overridden meanwhile")
 }
 
 const fn group_is_full() -> Decision {

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use appraisal::{
     Appraised, Approval, Basis as AppraisalBasis, DeviceState, Endorsements, GroupName, KnownDevice, Policy,
-    ReferenceValues, RenewalPresented, TlsIdentity,
+    Presented, Proof, ReferenceValues, RenewalPresented, TlsIdentity, TokenGrant,
 };
 use ca::{Facts as ProfileFacts, Profile, Serial, Validity};
 use shared::{DeviceId, Reject, UnixTime};
 
-use super::{Authorized, Basis, CredentialFacts, Decision, Facts, decide, in_service};
+use super::{Authorized, Basis, CredentialFacts, Decision, Facts, SameRequest, decide, in_service};
 use crate::kit::Operational;
 use crate::store::CertificateState::{self, Held, Intent, Issued, Revoked, Voided};
 use crate::store::{Binding, IssuerNumber, Via};
@@ -75,11 +75,34 @@ fn renewal(serial: Serial) -> Authorized {
     Authorized::new(appraised(), basis)
 }
 
+/// An enrollment by token that was appraised as good, of the same device and with the same facts.
+fn enrollment() -> Authorized {
+    let csr = appraisal::csr::check(&Operational::new().csr).unwrap();
+    let label = "t".to_owned();
+    let grant =
+        TokenGrant { label, device: Some(device()), model: None, group: None, expires: NOW, taken: true };
+    let presented = Presented { device: &device(), csr: &csr, proof: &Proof::OneTimeToken(grant) };
+    let basis = AppraisalBasis {
+        makers: &Endorsements::default(),
+        policy: &Policy::default(),
+        reference_values: &ReferenceValues::default(),
+    };
+    let appraised = appraisal::appraise(&presented, &basis, Some(&enrolled()), NOW).unwrap();
+    let serial = Serial::random().unwrap();
+    let basis = Basis { binding: Binding::Nonce([1; 32]), presented: None, ..renewal(serial).basis };
+    Authorized::new(appraised, basis)
+}
+
+fn same(serial: Serial, state: CertificateState) -> Option<SameRequest> {
+    Some(SameRequest { serial, state, same_proof: true })
+}
+
 /// Facts on which a renewal is recorded.
 fn good() -> Facts {
     Facts {
         known: Some(enrolled()),
         token_is_good: true,
+        token_is_its_own: true,
         credential: CredentialFacts::NONE,
         had_identity: true,
         presented: Some((device(), Issued)),
@@ -135,7 +158,7 @@ fn who_is_out_of_service_learns_that_and_nothing_else() {
         let serial = Serial::random().unwrap();
         let facts = Facts {
             known: Some(known(state)),
-            same_request: Some((serial, Issued)),
+            same_request: same(serial, Issued),
             key_known: true,
             ..good()
         };
@@ -176,7 +199,7 @@ fn the_same_request_gets_its_own_answer_before_anything_is_found_to_be_used() {
     request.basis.must_be_known = true;
     let again = |state: CertificateState, change: fn(&mut Facts)| {
         let mut facts = Facts {
-            same_request: Some((serial, state)),
+            same_request: same(serial, state),
             key_known: true,
             nonce_used: true,
             token_is_good: false,
@@ -193,10 +216,41 @@ fn the_same_request_gets_its_own_answer_before_anything_is_found_to_be_used() {
     }
     assert_eq!(refused(again(Revoked, |_| {})), Reject::CertificateRevoked);
     assert_eq!(refused(again(Voided, |_| {})), Reject::UsedNonce);
-    // What was held is released by an appraisal that accepts it now.
-    assert_eq!(again(Held, |_| {}), Decision::Release(serial));
-    assert_eq!(refused(again(Held, |facts| facts.group_is_full = true)), Reject::QuotaReached);
-    assert_eq!(again(Held, |facts| facts.known = None), Decision::Changed);
     // Without a record of it, a nonce that is past its time is no more use.
     assert_eq!(refused(again(Issued, |facts| facts.same_request = None)), Reject::ExpiredNonce);
+}
+
+/// In the order in which they are checked for a request that was held, and is accepted now.
+const HELD_ROWS: &[Row] = &[
+    (|facts| facts.same_request.as_mut().unwrap().same_proof = false, Reject::UsedNonce),
+    (|facts| facts.idevid_elsewhere = true, Reject::IdentityConflict),
+    (|facts| facts.token_is_its_own = false, Reject::BadToken),
+    (|facts| facts.credential.good = false, Reject::BadCredential),
+    (|facts| facts.credential.brought_in = false, Reject::BadCredential),
+    (|facts| facts.group_is_full = true, Reject::QuotaReached),
+];
+
+#[test]
+fn what_was_held_is_released_by_the_proof_it_was_held_on_and_by_no_other() {
+    let (serial, mut request) = (Serial::random().unwrap(), enrollment());
+    request.basis.must_be_known = true;
+    // It is the one that used its nonce, its key and its token.
+    let held = || Facts {
+        same_request: same(serial, Held),
+        key_known: true,
+        nonce_used: true,
+        token_is_good: false,
+        ..good()
+    };
+    assert_eq!(decide(&request, &held()), Decision::Release(serial));
+    for (at, (spoil, reject)) in HELD_ROWS.iter().enumerate() {
+        let mut facts = held();
+        spoil(&mut facts);
+        assert_eq!(refused(decide(&request, &facts)), *reject, "row {at}");
+        HELD_ROWS.iter().skip(at + 1).for_each(|(later, _)| later(&mut facts));
+        assert_eq!(refused(decide(&request, &facts)), *reject, "row {at} comes first");
+    }
+    assert_eq!(decide(&request, &Facts { known: None, ..held() }), Decision::Changed);
+    // A renewal has an authority of its own, and would pass by what the enrollment waits for.
+    assert_eq!(refused(decide(&renewal(Serial::random().unwrap()), &held())), Reject::UsedNonce);
 }

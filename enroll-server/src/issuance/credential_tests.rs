@@ -1,5 +1,7 @@
 //! Enrollments by what an operator handed out: symmetric keys and tokens of groups.
 
+mod held;
+
 use core::time::Duration;
 
 use appraisal::GroupName;
@@ -44,19 +46,22 @@ impl Bench {
 
     /// The body of an enrollment by the key in `text`; a group's is derived from first.
     fn by_key(&self, device: &Device, text: &str) -> Vec<u8> {
+        self.by_key_for(device, text, self.nonce(&device.id), &Operational::new().csr)
+    }
+
+    fn by_key_for(&self, device: &Device, text: &str, nonce: [u8; 32], csr: &[u8]) -> Vec<u8> {
         let key = KeyText::parse(text).unwrap();
         let secret = match key.scope() {
             Scope::Device => key.key().to_vec(),
             Scope::Group => appraisal::derive(key.key(), &device.id).to_vec(),
         };
-        let (nonce, csr) = (self.nonce(&device.id), Operational::new().csr);
-        let payload = device.payload(&nonce, &csr, ueid_of_name(&device.id));
+        let payload = device.payload(&nonce, csr, ueid_of_name(&device.id));
         let mut covered = Vec::new();
         mac_bytes(key.kid(), &payload, |part| covered.extend_from_slice(part));
         let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &secret), &covered);
         let mut eat = vec![0; 2048];
         let length = encode_mac0(key.kid(), &payload, tag.as_ref().try_into().unwrap(), &mut eat).unwrap();
-        body(&device.id, &csr, EvidenceKind::SymmetricKey, nonce, &eat[..length])
+        body(&device.id, csr, EvidenceKind::SymmetricKey, nonce, &eat[..length])
     }
 
     async fn group_of(&self, device: &str) -> GroupName {
@@ -297,6 +302,20 @@ impl Lot {
         let ca = crate::kit::Maker::new("Batch CA");
         Self { claim: ca.device("BATCH-7"), pem: ca.pem }
     }
+
+    /// The body of an enrollment by its claim certificate.
+    fn claims(&self, device: &str, nonce: [u8; 32], csr: &[u8]) -> Vec<u8> {
+        let payload = self.claim.payload(&nonce, csr, ueid_of_name(&id(device)));
+        let eat = self.claim.sign(&payload);
+        let endorsements = [self.claim.idevid.as_slice()].into_iter().collect();
+        let evidence =
+            FreshEvidence { nonce, kind: EvidenceKind::ClaimCertificate, body: &eat, endorsements };
+        let mut out = vec![0; 8192];
+        let length =
+            EnrollRequest { device: id(device), csr, evidence, trust: None }.encode(&mut out).unwrap();
+        out.truncate(length);
+        out
+    }
 }
 
 impl Bench {
@@ -307,17 +326,7 @@ impl Bench {
 
     /// The body of an enrollment by the lot's claim certificate.
     fn by_claim(&self, device: &str, lot: &Lot) -> Vec<u8> {
-        let (nonce, csr) = (self.nonce(&id(device)), Operational::new().csr);
-        let payload = lot.claim.payload(&nonce, &csr, ueid_of_name(&id(device)));
-        let eat = lot.claim.sign(&payload);
-        let endorsements = [lot.claim.idevid.as_slice()].into_iter().collect();
-        let evidence =
-            FreshEvidence { nonce, kind: EvidenceKind::ClaimCertificate, body: &eat, endorsements };
-        let mut out = vec![0; 8192];
-        let length =
-            EnrollRequest { device: id(device), csr: &csr, evidence, trust: None }.encode(&mut out).unwrap();
-        out.truncate(length);
-        out
+        lot.claims(device, self.nonce(&id(device)), &Operational::new().csr)
     }
 }
 

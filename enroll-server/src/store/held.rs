@@ -126,6 +126,17 @@ pub(in crate::store) fn shown(appraised: &Appraised) -> Value {
     serde_json::to_value(shown).unwrap_or_default()
 }
 
+/// What of [`Shown`] says on which proof a request is held. A credential is part of the identity, or counted for the device.
+const PROOF: [&str; 3] = ["kind", "token", "identity_sha256"];
+
+/// Whether a request that was recorded with `recorded` as what it showed has the proof of `appraised`. What cannot be read has
+/// another one.
+pub(in crate::store) fn same_proof(recorded: &str, appraised: &Appraised) -> bool {
+    let Ok(recorded) = serde_json::from_str::<Value>(recorded) else { return false };
+    let now = shown(appraised);
+    PROOF.iter().all(|name| now.get(name).is_some_and(|value| recorded.get(name) == Some(value)))
+}
+
 const fn debug(status: DebugStatus) -> &'static str {
     match status {
         DebugStatus::Enabled => "enabled",

@@ -100,6 +100,7 @@ pub(super) fn facts(
             && !found.overridden
             && credential.expires.is_none_or(|end| now <= end),
         quota_left: found.brought_in || credential.quota.is_none_or(|quota| credential.used < quota),
+        brought_in: found.brought_in,
     })
 }
 

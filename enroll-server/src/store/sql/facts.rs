@@ -5,10 +5,10 @@ use shared::message::latest::Nonce;
 
 use super::convert::{certificate_state, serial};
 use super::{credentials, quota, read, tokens};
-use crate::authorization::{Authorized, CredentialFacts, Facts};
+use crate::authorization::{Authorized, CredentialFacts, Facts, SameRequest};
 use crate::issuance::sha256;
 use crate::store::database::{Connection, params};
-use crate::store::{Binding, StoreError};
+use crate::store::{Binding, StoreError, held};
 
 /// Nothing is equal to NULL. The CA that signs is that of the last rollover that came so far, and the settings' before. No list
 /// of states: SQLite would make a table of it.
@@ -29,18 +29,21 @@ pub(super) fn facts(c: &Connection, request: &Authorized) -> Result<Facts, Store
     let (nonce, parent) = bound.columns();
     let idevid = request.appraised().idevid_spki_sha256();
     let mut same = c.prepare_cached(
-        "SELECT serial, state FROM certificates \
+        "SELECT serial, state, shown FROM certificates \
          WHERE key_sha256 = ? AND device = ? AND nonce IS NOT DISTINCT FROM ? \
          AND (nonce IS NOT NULL OR parent IS NOT DISTINCT FROM ?)",
     )?;
     let same = same.find(params![key, request.device().as_str(), nonce, parent], |row| {
-        Ok((serial(row)?, certificate_state(row)?))
+        let shown: Option<String> = row.get("shown")?;
+        let same_proof = shown.is_some_and(|shown| held::same_proof(&shown, request.appraised()));
+        Ok(SameRequest { serial: serial(row)?, state: certificate_state(row)?, same_proof })
     });
-    let token_is_good = match &basis.token {
-        Some(sha256) => {
-            tokens::find(c, sha256)?.is_some_and(|token| token.used_by_key.is_none() && !token.revoked)
-        }
-        None => true,
+    let (token_is_good, token_is_its_own) = match &basis.token {
+        Some(sha256) => match tokens::find(c, sha256)?.filter(|token| !token.revoked) {
+            Some(token) => (token.used_by_key.is_none(), token.used_by_key.as_ref() == Some(key)),
+            None => (false, false),
+        },
+        None => (true, true),
     };
     let presented = match basis.presented {
         Some(serial) => read::certificate(c, serial)?.map(|found| (found.device, found.state)),
@@ -57,6 +60,7 @@ pub(super) fn facts(c: &Connection, request: &Authorized) -> Result<Facts, Store
         nonce_used,
         idevid_elsewhere,
         token_is_good,
+        token_is_its_own,
         group_is_full: quota::is_full(c, request)?,
         credential: match request.appraised().credential() {
             Some(id) => credentials::facts(c, id, request.device(), basis.now)?,
