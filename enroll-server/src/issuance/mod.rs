@@ -36,6 +36,8 @@ mod log_tests;
 #[cfg(test)]
 mod outage_tests;
 #[cfg(test)]
+mod pinning_tests;
+#[cfg(test)]
 mod renewal_tests;
 #[cfg(test)]
 mod restored_tests;

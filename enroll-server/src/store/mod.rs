@@ -113,7 +113,7 @@ pub trait Store:
     fn find_token(&self, sha256: Sha256) -> Reply<'_, Option<FoundToken>>;
 
     /// Records the intent to issue, or whatever [`decide`](crate::authorization::decide) says. The nonce and
-    /// the token are used up, the device's identity key is pinned, all in one transaction.
+    /// the token are used up, and the device's identity key is pinned unless the request is held, all in one transaction.
     fn record(&self, request: Authorized) -> Reply<'_, RecordOutcome>;
 
     /// What [`record`](Self::record) would decide, without doing it.

@@ -46,7 +46,16 @@ impl Maker {
     }
 
     pub(crate) fn device(&self, id: &str) -> Device {
-        let key = KeyPair::generate().unwrap();
+        self.device_with(id, KeyPair::generate().unwrap())
+    }
+
+    /// The identity key of `device` under another name.
+    #[allow(dead_code, reason = "not every test target needs it")]
+    pub(crate) fn renamed(&self, device: &Device, id: &str) -> Device {
+        self.device_with(id, KeyPair::try_from(device.key_der()).unwrap())
+    }
+
+    fn device_with(&self, id: &str, key: KeyPair) -> Device {
         let mut params = CertificateParams::default();
         params.distinguished_name = DistinguishedName::new();
         let serial = DnValue::PrintableString(id.try_into().unwrap());

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use appraisal::record::rule;
 use appraisal::{GroupName, Verdict};
 use ca::{Bound as Profile, Serial};
-use shared::message::latest::EvidenceKind;
 use shared::{DeviceId, UnixTime};
 
 use super::convert::{device as device_column, secs, serial, validity};
@@ -36,7 +35,7 @@ pub(super) fn record(
         }
         Decision::Record => {
             let wanted = quota::wanted(c, request)?;
-            note_device(c, request, !request.appraised().is_renewal())?;
+            note_device(c, request, CertificateState::Intent)?;
             let partition = insert(c, request, CertificateState::Intent, partitioning)?;
             settle(c, request.device(), Move::Issue, request.basis().now)?;
             if let Some(observed) = observed(request) {
@@ -47,7 +46,7 @@ pub(super) fn record(
             Ok(RecordOutcome::Open(as_inserted(request, partition)))
         }
         Decision::Hold => {
-            note_device(c, request, false)?;
+            note_device(c, request, CertificateState::Held)?;
             insert(c, request, CertificateState::Held, partitioning)?;
             settle(c, request.device(), Move::Hold, request.basis().now)?;
             note_appraisal(c, request, Ruled::Held, limits)?;
@@ -114,11 +113,14 @@ fn note_quota(c: &Connection, request: &Authorized, wanted: Option<u32>) -> Resu
     )
 }
 
-/// Adds the device where it is new; pins its identity key and model where it had none; with `approved`, uses up an
-/// operator's approval. A row in which nothing changes is not written.
-fn note_device(c: &Connection, request: &Authorized, approved: bool) -> Result<(), StoreError> {
+/// Adds the device where it is new, for a request that is recorded in `state`. One that is to get its certificate pins identity
+/// key and model where there were none, and an enrollment uses up an operator's approval. A row in which nothing changes is
+/// not written.
+fn note_device(c: &Connection, request: &Authorized, state: CertificateState) -> Result<(), StoreError> {
     let appraised = request.appraised();
-    let approval = if approved { "NULL" } else { "devices.approval" };
+    // What waits for an operator pins nothing: whoever asks in a device's name would keep it, denied or not.
+    let granted = state != CertificateState::Held;
+    let approval = if granted && !appraised.is_renewal() { "NULL" } else { "devices.approval" };
     let sql = format!(
         "INSERT INTO devices (device, model, idevid_sha256, state, changed, added, device_group) \
          VALUES (?1, ?2, ?3, 'registered', ?4, ?4, coalesce(?5, 'default')) \
@@ -133,13 +135,12 @@ fn note_device(c: &Connection, request: &Authorized, approved: bool) -> Result<(
          OR (devices.device_group = 'default' AND excluded.device_group <> 'default') \
          OR devices.approval IS DISTINCT FROM {approval}"
     );
-    // What waits for an operator has no identity by a claim certificate yet.
-    let waits = of_batch(request) && appraised.decision() == appraisal::Decision::Hold;
-    let idevid = appraised.idevid_spki_sha256().filter(|_| !waits);
+    let idevid = appraised.idevid_spki_sha256().filter(|_| granted);
+    let model = appraised.model().filter(|_| granted);
     let now = secs(request.basis().now);
     let group = appraised.group().map(GroupName::as_str);
     let device = request.device().as_str();
-    c.prepare_cached(&sql)?.execute(params![device, appraised.model(), idevid, now, group])?;
+    c.prepare_cached(&sql)?.execute(params![device, model, idevid, now, group])?;
     if let (Some(credential), Some(identity)) = (appraised.credential(), appraised.idevid_spki_sha256()) {
         credentials::bring_in(c, credential, request.device(), identity, request.basis().now)?;
     }
@@ -159,12 +160,6 @@ fn settle(c: &Connection, device: &DeviceId, step: Move, now: UnixTime) -> Resul
     let (from, standing) = actions::standing(c, device)?.ok_or(StoreError::Damaged { field: "device" })?;
     let step = step.check(device, from).map_err(actions::undecided)?;
     actions::put(c, device, (from, step.to(standing)), now)
-}
-
-fn use_up_approval(c: &Connection, device: &DeviceId) -> Result<(), StoreError> {
-    c.prepare_cached("UPDATE devices SET approval = NULL WHERE device = ?")?
-        .execute(params![device.as_str()])?;
-    Ok(())
 }
 
 /// A new request takes the place of one that waits.
@@ -250,18 +245,8 @@ fn release(
         profiles::number(c, &basis.profile)?,
         serial.as_bytes()
     ])?;
-    if of_batch(request) {
-        let sql = "UPDATE devices SET idevid_sha256 = coalesce(idevid_sha256, ?) WHERE device = ?";
-        let identity = request.appraised().idevid_spki_sha256();
-        c.prepare_cached(sql)?.execute(params![identity, request.device().as_str()])?;
-    }
-    use_up_approval(c, request.device())?;
+    note_device(c, request, CertificateState::Intent)?;
     settle(c, request.device(), Move::Issue, basis.now)
-}
-
-/// Whether the request came by the claim certificate of a batch.
-fn of_batch(request: &Authorized) -> bool {
-    request.appraised().kind() == Some(EvidenceKind::ClaimCertificate)
 }
 
 fn issued(c: &Connection, serial: Serial) -> Result<RecordOutcome, StoreError> {
