@@ -1,6 +1,7 @@
 //! What the adapters need of a network: a TCP connection, and limits on time.
 
 use core::future::Future;
+use core::net::{IpAddr, Ipv4Addr};
 use core::pin::Pin;
 
 use agent_core::platform::TransportError;
@@ -10,8 +11,8 @@ use embedded_io_async::{Read, Write};
 /// Opens TCP connections.
 ///
 /// To implement with embassy-net: keep the `Stack` and the socket's two buffers, look `host` up with
-/// `Stack::dns_query`, make a `TcpSocket` on the buffers and connect it. With tokio: connect a `TcpStream` and
-/// wrap it in a type that implements the two traits of embedded-io-async.
+/// `Stack::dns_query` where it is a name ([`ipv4_literal`]), make a `TcpSocket` on the buffers and connect it. With
+/// tokio: connect a `TcpStream` and wrap it in a type that implements the two traits of embedded-io-async.
 ///
 /// A stream must be usable after one of its `read` futures is dropped (no byte may be lost), as both of the
 /// above are. Nothing here asks for a time limit: the callers have one.
@@ -67,6 +68,19 @@ impl Default for TimeLimits {
     }
 }
 
+/// The address that `host` is, or `None` where it is a name: for stacks that are built for IPv4 alone.
+///
+/// # Errors
+/// [`ConnectError::NoAddress`] for an IPv6 address. The broker's host is the server's to choose and lies in the flash
+/// then, and embassy-net panics at an address of a family that it was not built with: at every start.
+pub fn ipv4_literal(host: &str) -> Result<Option<Ipv4Addr>, ConnectError> {
+    match host.parse() {
+        Ok(IpAddr::V4(address)) => Ok(Some(address)),
+        Ok(IpAddr::V6(_)) => Err(ConnectError::NoAddress),
+        Err(_) => Ok(None),
+    }
+}
+
 impl From<ConnectError> for TransportError {
     fn from(_: ConnectError) -> Self {
         Self::Unreachable
@@ -81,5 +95,21 @@ pub(crate) async fn within<T, E: Into<TransportError>>(
     match with_timeout(limit, work).await {
         Ok(outcome) => outcome.map_err(Into::into),
         Err(_) => Err(TransportError::TimedOut),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_ipv6_address_is_no_address_and_no_name() {
+        for host in ["::1", "2001:db8::1", "::ffff:192.0.2.1", "::"] {
+            assert_eq!(ipv4_literal(host), Err(ConnectError::NoAddress), "{host}");
+        }
+        assert_eq!(ipv4_literal("192.0.2.1"), Ok(Some(Ipv4Addr::new(192, 0, 2, 1))));
+        for name in ["broker.example", "192.0.2", "[::1]", ""] {
+            assert_eq!(ipv4_literal(name), Ok(None), "{name}");
+        }
     }
 }

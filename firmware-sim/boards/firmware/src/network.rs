@@ -1,8 +1,8 @@
-//! TCP through embassy-net. One connection exists at a time, so that one pair of socket buffers serves all.
+//! TCP through embassy-net, over IPv4 only. One connection exists at a time, so that one pair of socket buffers serves all.
 
-use core::net::{IpAddr, SocketAddr};
+use core::net::SocketAddr;
 
-use agent_mcu::net::{ConnectError, Connector};
+use agent_mcu::net::{ConnectError, Connector, ipv4_literal};
 use embassy_net::Stack;
 use embassy_net::dns::DnsQueryType;
 use embassy_net::tcp::client::{TcpClient, TcpClientState, TcpConnection};
@@ -35,9 +35,9 @@ impl Connector for StackConnector<'_> {
 
     async fn connect<'c>(&'c mut self, host: &str, port: u16) -> Result<Self::Stream<'c>, ConnectError> {
         self.stack.wait_config_up().await;
-        let address = match host.parse::<IpAddr>() {
-            Ok(address) => address,
-            Err(_) => {
+        let address = match ipv4_literal(host)? {
+            Some(address) => address.into(),
+            None => {
                 let found = self.stack.dns_query(host, DnsQueryType::A).await;
                 let first = found.ok().and_then(|list| list.first().copied());
                 first.ok_or(ConnectError::NoAddress)?.into()
