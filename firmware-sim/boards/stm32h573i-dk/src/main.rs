@@ -20,6 +20,7 @@ use agent_mcu::layout::Layout;
 use agent_mcu::wrap::Wrapped;
 use embassy_executor::Spawner;
 use embassy_net::{Config, Runner, Stack, StackResources};
+use embassy_stm32::bind_interrupts;
 use embassy_stm32::eth::{Ethernet, GenericPhy, PacketQueue, Sma};
 use embassy_stm32::flash::Flash;
 use embassy_stm32::peripherals::{ETH, ETH_SMA, IWDG, RNG, SAES};
@@ -29,7 +30,6 @@ use embassy_stm32::rcc::{
 use embassy_stm32::rng::Rng;
 use embassy_stm32::saes::Saes;
 use embassy_stm32::wdg::IndependentWatchdog;
-use embassy_stm32::{Peri, bind_interrupts};
 use embassy_time::Timer;
 use firmware::{Hardware, Image, Memory};
 use rand_core::RngCore as _;
@@ -48,7 +48,8 @@ bind_interrupts!(struct Interrupts {
 
 firmware::export_version!();
 
-/// Longest time, in microseconds, that the program may not come round: a handshake's arithmetic takes a tenth of it.
+/// Longest time, in microseconds, that the program may not come round: a handshake's arithmetic takes a tenth of it, and so
+/// does bring-up at most, with the image's hash, the IDevID key and the records up to the first wait for the network.
 const WATCHDOG: u32 = 20_000_000;
 
 /// Least time, in seconds, before it starts over where it could not go on; twice that at most. A cause that stays must not
@@ -66,9 +67,12 @@ static RANDOM: StaticCell<RefCell<Rng<'static, RNG>>> = StaticCell::new();
 async fn main(spawner: Spawner) {
     rtt_init_print!();
     let p = embassy_stm32::init(clocks());
-    if let Ok(task) = watchdog(p.IWDG) {
-        spawner.spawn(task);
-    }
+    // Before all else, and not in its task, which first runs when this function waits: bring-up waits for hardware in loops
+    // that have no end of their own.
+    let mut guard = IndependentWatchdog::new(p.IWDG, WATCHDOG);
+    guard.unleash();
+    let Ok(task) = watchdog(guard) else { return rprintln!("no room for the watchdog task") };
+    spawner.spawn(task);
     let mut random = ChipRandom(RANDOM.init(RefCell::new(Rng::new(p.RNG, Interrupts))));
     let image = Image { digest: chip::measure(), debug: chip::debug_status() };
     let (name, version) = (firmware::NAME, firmware::VERSION);
@@ -146,11 +150,9 @@ async fn network(mut runner: Runner<'static, Driver>) -> ! {
 }
 
 #[embassy_executor::task]
-async fn watchdog(peripheral: Peri<'static, IWDG>) -> ! {
-    let mut watchdog = IndependentWatchdog::new(peripheral, WATCHDOG);
-    watchdog.unleash();
+async fn watchdog(mut guard: IndependentWatchdog<'static, IWDG>) -> ! {
     loop {
-        watchdog.pet();
+        guard.pet();
         Timer::after_secs(2).await;
     }
 }

@@ -6,8 +6,8 @@ use embassy_stm32::peripherals::RNG;
 use embassy_stm32::rng::Rng;
 use rand_core::{CryptoRng, Error, RngCore};
 
-/// The generator; SP 800-90B health tests run in the hardware. It waits for as long as they fail, and the watchdog ends
-/// that: no byte ever comes from anywhere else.
+/// The generator; SP 800-90B health tests run in the hardware. It waits for as long as they fail, while it is set up too, and
+/// the watchdog, which runs before that, ends it: no byte ever comes from anywhere else.
 #[derive(Clone, Copy)]
 pub struct ChipRandom(pub &'static RefCell<Rng<'static, RNG>>);
 
