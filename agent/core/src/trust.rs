@@ -8,7 +8,7 @@ use p256::ecdsa::{Signature, VerifyingKey};
 use sha2::{Digest as _, Sha256};
 use shared::codec::DecodeError;
 use shared::cose::{Content, Sign1};
-use shared::limits::{MAX_ANSWER, MAX_TRUST_BUNDLE};
+use shared::limits::{MAX_ANSWER, MAX_REQUEST, MAX_TRUST_BUNDLE};
 use shared::message::latest::{SIGNER_KEY, TrustBundle};
 
 use crate::platform::{Record, Storage, StorageError};
@@ -197,7 +197,21 @@ fn signed_by<'b>(signed: &'b [u8], signer: &[u8; SIGNER_KEY]) -> Result<TrustBun
     Ok(bundle)
 }
 
-/// The longest record of a signed bundle.
-pub(crate) const LONGEST_TRUST_RECORD: usize = MAX_TRUST_BUNDLE + 16;
-// It fits a buffer of an answer's length.
-const _: () = assert!(LONGEST_TRUST_RECORD <= MAX_ANSWER);
+/// Room for the record of any bundle: what is added is 11 bytes.
+pub const LONGEST_TRUST_RECORD: usize = MAX_TRUST_BUNDLE + 16;
+// It fits the protocol's buffers.
+const _: () = assert!(LONGEST_TRUST_RECORD <= MAX_ANSWER && LONGEST_TRUST_RECORD <= MAX_REQUEST);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_longest_bundle_has_room_as_a_record() {
+        let mut room = [0; LONGEST_TRUST_RECORD];
+        let length = record::seal(Record::Trust, &&[0xff_u8; MAX_TRUST_BUNDLE][..], &mut room).unwrap();
+        assert!(length > MAX_TRUST_BUNDLE);
+        let signed: &[u8] = record::open(Record::Trust, &room[..length]).unwrap();
+        assert_eq!(signed, [0xff; MAX_TRUST_BUNDLE]);
+    }
+}

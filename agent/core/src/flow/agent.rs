@@ -15,7 +15,8 @@ use crate::trust::{LONGEST_TRUST_RECORD, TrustAnchors};
 ///
 /// Where RAM is short, `REQUEST` and `ANSWER` may be less than the protocol's limits, down to what the device's
 /// own certificates and its server's answers need: what does not fit is an error, and never cut off. The device's
-/// IDevID chain and evidence set the length of requests; two chains with a trust bundle, that of answers.
+/// IDevID chain and evidence set the length of requests; two chains with a trust bundle, that of answers. Neither is less
+/// than [`LONGEST_TRUST_RECORD`].
 pub struct Agent<'s, W, const REQUEST: usize = MAX_REQUEST, const ANSWER: usize = MAX_ANSWER> {
     pub(super) world: W,
     pub(super) settings: Settings<'s>,
@@ -30,7 +31,9 @@ impl<'s, W: World, const REQUEST: usize, const ANSWER: usize> Agent<'s, W, REQUE
     /// Puts an agent together; does nothing yet.
     pub const fn new(world: W, settings: Settings<'s>) -> Self {
         const { assert!(REQUEST >= 2 * payload::MAX, "a session's publications do not fit") };
-        const { assert!(ANSWER >= LONGEST_TRUST_RECORD, "a trust bundle does not fit") };
+        // A stored bundle is read into the answer's buffer; a new one lies there, and is sealed into the request's.
+        const { assert!(ANSWER >= LONGEST_TRUST_RECORD, "a trust bundle does not fit into an answer") };
+        const { assert!(REQUEST >= LONGEST_TRUST_RECORD, "a trust bundle does not fit into a request") };
         Self { world, settings, trust: TrustAnchors::none(), request: [0; REQUEST], answer: [0; ANSWER] }
     }
 

@@ -16,6 +16,7 @@ use agent_core::evidence::{Firmware, IdevidAttester};
 use agent_core::flow::{Agent, Control, Platform, Settings};
 use agent_core::keystore::{KeyWrap, SoftKey, SoftKeyStore};
 use agent_core::platform::Observer;
+use agent_core::trust::LONGEST_TRUST_RECORD;
 use agent_mcu::custody::{self, CustodyError};
 use agent_mcu::flash::{FlashStorage, SCRATCH};
 use agent_mcu::http::Https;
@@ -81,8 +82,9 @@ pub struct Memory {
     sockets: Sockets,
 }
 
-/// Room for a request: evidence, CSR and a chain of two IDevID certificates take half of it.
-const REQUEST: usize = 4 * 1024;
+/// Room for a request: evidence, CSR and a chain of two IDevID certificates take half of it. A new trust bundle on its way
+/// into the flash may take all.
+const REQUEST: usize = LONGEST_TRUST_RECORD;
 /// Room for an answer: two certificates with a bundle of four trust anchors.
 const ANSWER: usize = 5 * 1024;
 /// An MQTT record longer than this is not interrupted while it arrives.
