@@ -6,10 +6,14 @@
 //!
 //! | factory's page | device's page | what is done |
 //! |---|---|---|
-//! | key | whatever | wrap the key, check, erase the factory's page |
+//! | key | whatever | wrap the key, check, erase the factory's page; not yet on an open chip |
 //! | blank | wrapped key | use it |
 //! | something else | wrapped key | erase the factory's page, use it |
 //! | no key | nothing usable | refuse to run |
+//!
+//! A chip may have a key of its own only once it is closed ([`KeyWrap::is_own`]). What would be wrapped before could not be
+//! unwrapped after it, so until then the device uses the factory's key where it lies, and neither page changes: the first
+//! start that takes the key over is the first one after the closing.
 //!
 //! A page begins with 160 bytes: a mark of 8, one byte that counts the content, the content and zeros, 119 bytes in
 //! all, and SHA-256 over all of that.
@@ -83,7 +87,7 @@ pub fn inspect_wrapped(page: &[u8]) -> Found {
     inspect(WRAPPED, page)
 }
 
-/// Opens the IDevID key, and takes it over if that was not done yet.
+/// Opens the IDevID key, and takes it over if that was not done yet and the chip has a key of its own.
 ///
 /// # Errors
 /// Says why there is no key to use.
@@ -94,12 +98,15 @@ pub async fn open<F: NorFlash>(
     rng: &mut impl CryptoRngCore,
 ) -> Result<SoftKey, CustodyError> {
     let secret = if let Some(secret) = factory_key(flash, layout).await? {
-        take_over(flash, layout, wrap, rng, &secret).await?;
+        if wrap.is_own() {
+            take_over(flash, layout, wrap, rng, &secret).await?;
+        }
         secret
     } else {
         // What is left in the factory's page may be of use to the maker, until the wrapped key is known to be good.
         let secret = wrapped_key(flash, layout, wrap).await?;
-        if !blank(flash, &layout.factory_key).await? {
+        // On an open chip it is not: the next start may find the key wrapped under another.
+        if wrap.is_own() && !blank(flash, &layout.factory_key).await? {
             erase(flash, &layout.factory_key).await?;
         }
         secret
@@ -218,7 +225,8 @@ mod tests {
 
     use super::*;
     use crate::flash::sim::SimFlash;
-    use crate::wrap::{SoftCipher, Wrapped};
+    use crate::wrap::{DeviceCipher, SoftCipher, Wrapped};
+    use agent_core::keystore::WrapNonce;
     use agent_core::platform::SigningKey as _;
     use rand_core::OsRng;
 
@@ -241,8 +249,44 @@ mod tests {
     }
 
     fn boot(flash: &mut Flash, device: u8) -> Result<[u8; 65], CustodyError> {
-        let mut wrap = Wrapped::new(SoftCipher::new(&[device; 32]));
+        boot_with(flash, SoftCipher::new(&[device; 32]))
+    }
+
+    fn boot_with(flash: &mut Flash, cipher: impl DeviceCipher) -> Result<[u8; 65], CustodyError> {
+        let mut wrap = Wrapped::new(cipher);
         now(open(flash, &LAYOUT, &mut wrap, &mut OsRng)).map(|key| key.public_point())
+    }
+
+    /// The key that all chips of a kind have while they are open.
+    const OPEN: u8 = 0;
+
+    /// A chip that is not closed yet, as a STM32H573 in its open product state.
+    struct OpenChip(SoftCipher);
+
+    impl OpenChip {
+        fn new() -> Self {
+            Self(SoftCipher::new(&[OPEN; 32]))
+        }
+    }
+
+    impl DeviceCipher for OpenChip {
+        fn is_own(&self) -> bool {
+            false
+        }
+
+        fn seal(&mut self, nonce: &WrapNonce, aad: &[u8], data: &mut [u8; 32]) -> Result<[u8; 16], KeyError> {
+            self.0.seal(nonce, aad, data)
+        }
+
+        fn open(
+            &mut self,
+            nonce: &WrapNonce,
+            aad: &[u8],
+            data: &mut [u8; 32],
+            tag: &[u8; 16],
+        ) -> Result<(), KeyError> {
+            self.0.open(nonce, aad, data, tag)
+        }
     }
 
     fn point(key: [u8; 32]) -> [u8; 65] {
@@ -302,6 +346,43 @@ mod tests {
         boot(&mut flash, 1).unwrap();
         assert_eq!(boot(&mut flash, 2), Err(CustodyError::Damaged));
         assert_eq!(boot(&mut flash, 1), Ok(point(KEY)), "and it is not destroyed there");
+    }
+
+    #[test]
+    fn an_open_chip_leaves_the_factorys_key_and_takes_it_over_once_it_is_closed() {
+        let mut flash = made(KEY);
+        let before = flash.cells().to_vec();
+        for _start in 0..2 {
+            assert_eq!(boot_with(&mut flash, OpenChip::new()), Ok(point(KEY)));
+            assert_eq!(flash.cells(), before, "nothing is wrapped, and nothing erased");
+        }
+        for _start in 0..2 {
+            assert_eq!(boot(&mut flash, 1), Ok(point(KEY)));
+            assert!(!is_readable(&flash));
+        }
+    }
+
+    #[test]
+    fn a_key_wrapped_on_an_open_chip_is_lost_at_the_closing_and_may_be_written_again() {
+        let mut flash = made(KEY);
+        // As a program did that knew nothing of open chips.
+        boot(&mut flash, OPEN).unwrap();
+        assert_eq!(boot_with(&mut flash, OpenChip::new()), Ok(point(KEY)));
+        assert_eq!(boot(&mut flash, 1), Err(CustodyError::Damaged));
+        now(flash.write(LAYOUT.factory_key.start, factory_record(&KEY).as_ref())).unwrap();
+        for _start in 0..2 {
+            assert_eq!(boot(&mut flash, 1), Ok(point(KEY)));
+            assert!(!is_readable(&flash));
+        }
+    }
+
+    #[test]
+    fn half_a_key_in_the_factorys_page_stays_there_while_the_chip_is_open() {
+        let mut flash = made(KEY);
+        boot(&mut flash, OPEN).unwrap();
+        now(flash.write(LAYOUT.factory_key.start, &factory_record(&KEY)[..80])).unwrap();
+        assert_eq!(boot_with(&mut flash, OpenChip::new()), Ok(point(KEY)));
+        assert_eq!(inspect_factory(page(&flash, &LAYOUT.factory_key)), Found::Other);
     }
 
     #[test]

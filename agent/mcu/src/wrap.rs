@@ -18,6 +18,9 @@ use zeroize::{Zeroize as _, ZeroizeOnDrop, Zeroizing};
 /// To implement: use the chip's cipher with a key that software cannot read. Where there is none, [`SoftCipher`]
 /// with a secret from wherever the chip hides best.
 pub trait DeviceCipher {
+    /// Whether the key is this one device's already, and stays so: see [`KeyWrap::is_own`].
+    fn is_own(&self) -> bool;
+
     /// Encrypts `data` in place; returns the tag.
     ///
     /// # Errors
@@ -58,6 +61,10 @@ const VERSION: u8 = 1;
 const LENGTH: usize = 1 + 12 + 32 + 16;
 
 impl<C: DeviceCipher> KeyWrap for Wrapped<C> {
+    fn is_own(&self) -> bool {
+        self.0.is_own()
+    }
+
     fn wrap(
         &mut self,
         key: KeyUse,
@@ -117,6 +124,11 @@ impl SoftCipher {
 }
 
 impl DeviceCipher for SoftCipher {
+    /// The secret is the device's from the beginning.
+    fn is_own(&self) -> bool {
+        true
+    }
+
     fn seal(
         &mut self,
         nonce: &WrapNonce,

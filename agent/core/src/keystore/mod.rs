@@ -306,6 +306,10 @@ mod tests {
     struct Inverted;
 
     impl KeyWrap for Inverted {
+        fn is_own(&self) -> bool {
+            true
+        }
+
         fn wrap(
             &mut self,
             _: KeyUse,

@@ -36,6 +36,10 @@ pub type WrapNonce = [u8; 12];
 /// To implement: encrypt and authenticate with a key that does not leave the chip, and bind the
 /// [label](KeyUse::label).
 pub trait KeyWrap {
+    /// Whether the key it wraps with is this chip's alone, and stays so. Some chips give a key of their own only when they are
+    /// closed, and before that one which all of their kind have: what is wrapped under that is lost at the closing.
+    fn is_own(&self) -> bool;
+
     /// Wraps `secret` into `out`; returns the length.
     ///
     /// # Errors
@@ -60,6 +64,11 @@ pub trait KeyWrap {
 pub struct Unwrapped;
 
 impl KeyWrap for Unwrapped {
+    /// Nothing changes for what is not wrapped.
+    fn is_own(&self) -> bool {
+        true
+    }
+
     fn wrap(
         &mut self,
         _: KeyUse,

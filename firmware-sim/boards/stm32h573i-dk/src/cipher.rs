@@ -1,5 +1,6 @@
 //! AES-GCM in SAES under the chip's derived hardware unique key (RM0481, section 34): made for this one chip, and never
-//! readable, not by this program either.
+//! readable, not by this program either. ST says that it is so only once the product state is closed: before that, all
+//! chips give the same key.
 
 use agent_core::keystore::WrapNonce;
 use agent_core::platform::KeyError;
@@ -9,7 +10,12 @@ use embassy_stm32::peripherals::SAES;
 use embassy_stm32::saes::{AesGcm, Direction, HardwareKeySource, Saes};
 
 /// The chip's cipher.
-pub struct ChipCipher(pub Saes<'static, SAES, Blocking>);
+pub struct ChipCipher {
+    /// The unit.
+    pub saes: Saes<'static, SAES, Blocking>,
+    /// Whether the product state is closed or locked.
+    pub closed: bool,
+}
 
 impl ChipCipher {
     /// Encrypts or decrypts `data` in place; returns the tag.
@@ -22,20 +28,24 @@ impl ChipCipher {
     ) -> Result<[u8; 16], KeyError> {
         // Only its length counts: the key is the hardware's.
         let cipher = AesGcm::new(&[0; 16], nonce);
-        let mut context = self.0.start_with_hw_key(HardwareKeySource::DHUK, &cipher, direction);
+        let mut context = self.saes.start_with_hw_key(HardwareKeySource::DHUK, &cipher, direction);
         let mut output = [0; 32];
         let mut work = || {
-            self.0.aad_blocking(&mut context, associated_data, true)?;
-            self.0.payload_blocking(&mut context, data, &mut output, true)
+            self.saes.aad_blocking(&mut context, associated_data, true)?;
+            self.saes.payload_blocking(&mut context, data, &mut output, true)
         };
         work().map_err(|_| KeyError::Hardware)?;
-        let tag = self.0.finish_blocking(context).map_err(|_| KeyError::Hardware)?;
+        let tag = self.saes.finish_blocking(context).map_err(|_| KeyError::Hardware)?;
         *data = output;
         tag.ok_or(KeyError::Hardware)
     }
 }
 
 impl DeviceCipher for ChipCipher {
+    fn is_own(&self) -> bool {
+        self.closed
+    }
+
     fn seal(
         &mut self,
         nonce: &WrapNonce,

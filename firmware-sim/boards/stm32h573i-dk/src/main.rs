@@ -34,6 +34,7 @@ use embassy_time::Timer;
 use firmware::{Hardware, Image, Memory};
 use rand_core::RngCore as _;
 use rtt_target::{rprintln, rtt_init_print};
+use shared::evidence::DebugStatus;
 use static_cell::{ConstStaticCell, StaticCell};
 
 use cipher::ChipCipher;
@@ -100,7 +101,11 @@ async fn main(spawner: Spawner) {
         embassy_net::new(ethernet, Config::dhcpv4(Default::default()), RESOURCES.take(), random.next_u64());
     let Ok(task) = network(runner) else { return rprintln!("no room for the network task") };
     spawner.spawn(task);
-    let cipher = ChipCipher(Saes::new_blocking(p.SAES, Interrupts));
+    let closed = image.debug != DebugStatus::Enabled;
+    if !closed {
+        rprintln!("product state open: the IDevID key stays where it is, and others are lost at the closing");
+    }
+    let cipher = ChipCipher { saes: Saes::new_blocking(p.SAES, Interrupts), closed };
     let flash = ChipFlash(Flash::new_blocking(p.FLASH));
     run(stack, flash, cipher, random, image).await;
 }
