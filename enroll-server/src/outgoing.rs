@@ -11,9 +11,10 @@ use std::sync::Arc;
 
 use axum::http::header::{CONTENT_LENGTH, HOST, USER_AGENT};
 use axum::http::uri::{Authority, Scheme};
-use axum::http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri};
+use axum::http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, response};
 use bytes::Bytes;
-use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::{CertificateDer, InvalidDnsNameError, ServerName};
@@ -146,7 +147,8 @@ pub struct Reply {
     pub status: StatusCode,
     /// Its header fields.
     pub headers: HeaderMap,
-    /// Its body: at most [`MAX_REPLY`] bytes after a post, what was asked for at most after a get.
+    /// Its body: at most [`MAX_REPLY`] bytes after a post, what was asked for at most after a get. Of a
+    /// [delivery](Outgoing::deliver) what there is of it.
     pub body: Bytes,
 }
 
@@ -219,9 +221,23 @@ impl Outgoing {
     /// # Errors
     /// Where no whole answer came in time.
     pub async fn post(&self, target: &Target, headers: &HeaderMap, body: Bytes) -> Result<Reply, SendError> {
-        let limit = self.limit;
-        let exchange = self.exchange(target, headers, body);
-        tokio::time::timeout(limit, exchange).await.map_err(|_| SendError::TooSlow { limit })?
+        let exchange = self.exchange(target, request(target, headers, body)?, MAX_REPLY);
+        exchange.await.map_err(|broken| broken.why)
+    }
+
+    /// As [`post`](Self::post), where the head of the answer says it all: a body that is longer than [`MAX_REPLY`],
+    /// breaks off or does not end in time is cut, and the answer is one.
+    ///
+    /// # Errors
+    /// Where no whole head of an answer came in time.
+    pub async fn deliver(
+        &self,
+        target: &Target,
+        headers: &HeaderMap,
+        body: Bytes,
+    ) -> Result<Reply, SendError> {
+        let exchange = self.exchange(target, request(target, headers, body)?, MAX_REPLY);
+        exchange.await.or_else(|Broken { came, why }| came.ok_or(why))
     }
 
     /// Gets what is below the address of `target` at `path`, at most `most` bytes. Any status is an answer.
@@ -229,19 +245,28 @@ impl Outgoing {
     /// # Errors
     /// Where no whole answer came in time.
     pub async fn get(&self, target: &Target, path: &str, most: usize) -> Result<Reply, SendError> {
-        let limit = self.limit;
         let target =
             Target { path: format!("{}/{path}", target.path.trim_end_matches('/')), ..target.clone() };
-        let exchange = async {
-            let mut request = request(&target, &HeaderMap::new(), Bytes::new())?;
-            *request.method_mut() = Method::GET;
-            self.send(&target, request, most).await
-        };
-        tokio::time::timeout(limit, exchange).await.map_err(|_| SendError::TooSlow { limit })?
+        let mut request = request(&target, &HeaderMap::new(), Bytes::new())?;
+        *request.method_mut() = Method::GET;
+        self.exchange(&target, request, most).await.map_err(|broken| broken.why)
     }
 
-    async fn exchange(&self, target: &Target, headers: &HeaderMap, body: Bytes) -> Result<Reply, SendError> {
-        self.send(target, request(target, headers, body)?, MAX_REPLY).await
+    async fn exchange(
+        &self,
+        target: &Target,
+        request: Request<Full<Bytes>>,
+        most: usize,
+    ) -> Result<Reply, Broken> {
+        let limit = self.limit;
+        // Outside of what the deadline drops.
+        let mut came = Came::default();
+        let sent = tokio::time::timeout(limit, self.send(target, request, most, &mut came)).await;
+        let problem = sent.unwrap_or(Err(SendError::TooSlow { limit })).err();
+        match (came.reply(), problem) {
+            (Some(reply), None) => Ok(reply),
+            (came, why) => Err(Broken { came, why: why.unwrap_or(SendError::Body) }),
+        }
     }
 
     async fn send(
@@ -249,17 +274,57 @@ impl Outgoing {
         target: &Target,
         request: Request<Full<Bytes>>,
         most: usize,
-    ) -> Result<Reply, SendError> {
+        came: &mut Came,
+    ) -> Result<(), SendError> {
         let unreachable = |source| SendError::Unreachable { host: target.host().to_owned(), source };
         let stream = TcpStream::connect((target.host(), target.port())).await.map_err(unreachable)?;
         if !target.tls {
-            return converse(stream, request, most).await;
+            return converse(stream, request, most, came).await;
         }
         let name = ServerName::try_from(target.host().to_owned())
             .map_err(|source| SendError::Name { host: target.host().to_owned(), source })?;
         let connector = TlsConnector::from(Arc::clone(&self.tls));
         let stream = connector.connect(name, stream).await.map_err(unreachable)?;
-        converse(stream, request, most).await
+        converse(stream, request, most, came).await
+    }
+}
+
+/// Why there is no whole answer, and what came of one.
+struct Broken {
+    /// Its head, and as much of its body as came.
+    came: Option<Reply>,
+    why: SendError,
+}
+
+/// An answer as far as it came.
+#[derive(Default)]
+struct Came {
+    head: Option<response::Parts>,
+    body: Vec<u8>,
+}
+
+impl Came {
+    fn reply(self) -> Option<Reply> {
+        let head = self.head?;
+        Some(Reply { status: head.status, headers: head.headers, body: self.body.into() })
+    }
+
+    /// Takes an answer in, with at most `most` bytes of its body.
+    async fn read(&mut self, answer: response::Response<Incoming>, most: usize) -> Result<(), SendError> {
+        let (head, mut body) = answer.into_parts();
+        self.head = Some(head);
+        while let Some(frame) = body.frame().await {
+            // What are no data are trailers.
+            let Ok(mut data) = frame.map_err(|_| SendError::Body)?.into_data() else { continue };
+            let room = most.saturating_sub(self.body.len());
+            let fits = data.len() <= room;
+            data.truncate(room);
+            self.body.extend_from_slice(&data);
+            if !fits {
+                return Err(SendError::TooLong { most });
+            }
+        }
+        Ok(())
     }
 }
 
@@ -279,7 +344,12 @@ fn request(
     Ok(request)
 }
 
-async fn converse<S>(stream: S, request: Request<Full<Bytes>>, most: usize) -> Result<Reply, SendError>
+async fn converse<S>(
+    stream: S,
+    request: Request<Full<Bytes>>,
+    most: usize,
+    came: &mut Came,
+) -> Result<(), SendError>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -287,20 +357,18 @@ where
     client.max_buf_size(MAX_HEAD).max_headers(64);
     let (mut sender, connection) = client.handshake(TokioIo::new(stream)).await?;
     let answer = async {
-        let (head, body) = sender.send_request(request).await?.into_parts();
-        let body = Limited::new(body, most).collect().await.map_err(|error| {
-            if error.is::<LengthLimitError>() { SendError::TooLong { most } } else { SendError::Body }
-        })?;
-        Ok(Reply { status: head.status, headers: head.headers, body: body.to_bytes() })
+        let answer = sender.send_request(request).await?;
+        came.read(answer, most).await
     };
     // The connection lives no longer than the exchange: both are polled here, and dropped here.
     let mut connection = core::pin::pin!(connection);
     let mut answer = core::pin::pin!(answer);
     tokio::select! {
         answer = &mut answer => answer,
-        ended = &mut connection => {
-            ended?;
-            answer.await
+        ended = &mut connection => match (answer.await, ended) {
+            // What the connection says is nearer to the cause. Where it broke off behind a head, that is still read.
+            (Err(_), Err(error)) => Err(error.into()),
+            (answered, _) => answered,
         }
     }
 }

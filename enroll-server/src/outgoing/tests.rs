@@ -59,10 +59,12 @@ fn client(anchors: &Anchors) -> Outgoing {
     Outgoing::new(anchors, LIMIT).unwrap()
 }
 
+const BODY: &[u8] = b"{\"a\":1}";
+
 async fn post(client: &Outgoing, url: &str) -> Result<super::Reply, SendError> {
     let mut headers = HeaderMap::new();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    client.post(&Target::parse(url).unwrap(), &headers, Bytes::from_static(b"{\"a\":1}")).await
+    client.post(&Target::parse(url).unwrap(), &headers, Bytes::from_static(BODY)).await
 }
 
 const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}";
@@ -107,6 +109,32 @@ async fn what_is_slow_long_broken_or_absent_is_an_error_within_the_limit() {
     let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
     let found = post(&client, &format!("http://127.0.0.1:{closed}/")).await;
     assert!(matches!(found, Err(SendError::Unreachable { .. })), "{found:?}");
+}
+
+#[tokio::test]
+async fn a_delivery_needs_no_more_of_an_answer_than_its_head() {
+    let client = client(&Anchors::System);
+    let head = format!("HTTP/1.1 202 Accepted\r\nContent-Length: {}\r\n\r\n", MAX_REPLY + 1).into_bytes();
+    let whole = [head.clone(), vec![b'x'; MAX_REPLY + 1]].concat();
+    // The server keeps the connection: what is missing is late.
+    for (case, answer, read) in [
+        ("longer than is read", whole.as_slice(), MAX_REPLY),
+        ("late in its body", &whole[..head.len() + 5], 5),
+        ("late behind its head", &head, 0),
+    ] {
+        let (port, _) = serve(answer.to_vec(), None).await;
+        let target = Target::parse(&format!("http://127.0.0.1:{port}/")).unwrap();
+        let reply = client.deliver(&target, &HeaderMap::new(), Bytes::from_static(BODY)).await.unwrap();
+        assert_eq!((reply.status, reply.body.len()), (StatusCode::ACCEPTED, read), "{case}");
+        assert_eq!(reply.headers.len(), 1, "{case}");
+
+        let (port, _) = serve(answer.to_vec(), None).await;
+        post(&client, &format!("http://127.0.0.1:{port}/")).await.unwrap_err();
+    }
+    let (port, _) = serve(b"HTTP/1.1 202 Acc".to_vec(), None).await;
+    let target = Target::parse(&format!("http://127.0.0.1:{port}/")).unwrap();
+    let half = client.deliver(&target, &HeaderMap::new(), Bytes::from_static(BODY)).await;
+    assert!(matches!(half, Err(SendError::TooSlow { .. })), "half a head is none: {half:?}");
 }
 
 /// A server for `name` with a certificate of its own; the certificate as PEM, in a file.

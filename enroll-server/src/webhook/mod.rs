@@ -122,15 +122,16 @@ impl Sender {
         &self.webhook
     }
 
-    /// Sends one message, once. Any status is an answer.
+    /// Sends one message, once. Any status is an answer, whatever becomes of the body behind it: a receiver that took
+    /// an event has taken it, and one that refused it has refused it.
     ///
     /// # Errors
-    /// Where no whole answer came in time.
+    /// Where no answer came in time.
     pub async fn send(&self, message: &Message, now: UnixTime) -> Result<Reply, SendError> {
         let headers = message.headers(&self.secret, now)?;
         let span = spans::delivery(&self.webhook.name, message.id());
         let body = Bytes::from(message.body().to_owned());
-        let sent = self.client.post(&self.webhook.target, &headers, body).instrument(span.clone()).await;
+        let sent = self.client.deliver(&self.webhook.target, &headers, body).instrument(span.clone()).await;
         match &sent {
             Ok(reply) => spans::answered(&span, reply.status),
             Err(_) => spans::failed(&span),

@@ -230,6 +230,31 @@ async fn an_event_that_the_receiver_refuses_for_good_is_parked_and_can_be_sent_a
 }
 
 #[tokio::test]
+async fn a_status_is_an_answer_whatever_becomes_of_the_body_behind_it() {
+    for taken in [Behaviour::Long(200), Behaviour::BreakOff(200), Behaviour::Dawdle(200)] {
+        let bench = Bench::new(move |_, _| taken).await;
+        bench.add(EventKind::Held, 2).await;
+        let courier = bench.run(bench.courier());
+        let standing = bench.until("two requests", |_| bench.receiver.received().len() >= 2).await;
+        assert_eq!(standing.state.failed, 0, "{taken:?}: {:?}", standing.state.problem);
+        bench.done().await;
+        courier.abort();
+        let numbers: Vec<u64> = bench.receiver.received().iter().map(|received| received.number()).collect();
+        assert_eq!(numbers, [1, 2], "{taken:?}: each once");
+    }
+    for refused in [Behaviour::Long(422), Behaviour::BreakOff(422)] {
+        let bench = Bench::new(move |_, body| if body["data"]["number"] == 1 { refused } else { OK }).await;
+        bench.add(EventKind::Held, 2).await;
+        let courier = bench.run(bench.courier());
+        let standing = bench.done().await;
+        courier.abort();
+        assert_eq!((standing.state.delivered, standing.state.parked), (1, 1), "{refused:?}");
+        let problem = &bench.store.parked("alarms".into(), false, 10).await.unwrap()[0].problem;
+        assert_eq!(problem, "status 422", "{refused:?}");
+    }
+}
+
+#[tokio::test]
 async fn one_delivers_at_a_time_and_another_takes_over() {
     let bench = Bench::new(|_, _| OK).await;
     bench.add(EventKind::Held, 5).await;

@@ -1,12 +1,14 @@
 //! A receiver of webhooks that does what its script says: takes, refuses, hangs, or goes away in mid-exchange.
 
 use core::future::pending;
+use core::pin::Pin;
+use core::task::{Context, Poll};
 use std::io;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use http_body_util::{BodyExt as _, Full};
-use hyper::body::Incoming;
+use http_body_util::BodyExt as _;
+use hyper::body::{Body, Frame, Incoming};
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
@@ -21,6 +23,12 @@ pub(crate) enum Behaviour {
     Status(u16),
     /// Answers with this status and a `Retry-After`.
     Later(u16, &'static str),
+    /// Answers with this status and more of a body than anybody reads.
+    Long(u16),
+    /// Answers with this status, and closes the connection in the middle of the body.
+    BreakOff(u16),
+    /// Answers with this status, and never ends the body.
+    Dawdle(u16),
     /// Closes the connection: the answer is lost.
     Drop,
     /// Never answers.
@@ -54,7 +62,15 @@ impl Received {
 
     /// Whether the sender was told that it was taken.
     pub(crate) fn taken(&self) -> bool {
-        matches!(self.behaviour, Behaviour::Status(200..=299))
+        let (Behaviour::Status(status)
+        | Behaviour::Later(status, _)
+        | Behaviour::Long(status)
+        | Behaviour::BreakOff(status)
+        | Behaviour::Dawdle(status)) = self.behaviour
+        else {
+            return false;
+        };
+        (200..300).contains(&status)
     }
 }
 
@@ -112,11 +128,51 @@ impl Receiver {
     }
 }
 
+/// A body in one piece, and what comes behind it.
+struct Said {
+    piece: Option<Bytes>,
+    then: Then,
+}
+
+enum Then {
+    /// Its end.
+    End,
+    /// The connection breaks off, once the piece is out.
+    Break { flushed: bool },
+    /// Nothing, for ever.
+    Nothing,
+}
+
+impl Body for Said {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        if let Some(piece) = self.piece.take() {
+            return Poll::Ready(Some(Ok(Frame::data(piece))));
+        }
+        match &mut self.then {
+            Then::End => Poll::Ready(None),
+            Then::Break { flushed: true } => Poll::Ready(Some(Err(io::ErrorKind::ConnectionAborted.into()))),
+            // hyper writes out what it has when a body keeps it waiting.
+            Then::Break { flushed } => {
+                *flushed = true;
+                context.waker().wake_by_ref();
+                Poll::Pending
+            }
+            Then::Nothing => Poll::Pending,
+        }
+    }
+}
+
 async fn answer(
     request: Request<Incoming>,
     seen: &Mutex<Vec<Received>>,
     says: &Mutex<Script>,
-) -> io::Result<Response<Full<Bytes>>> {
+) -> io::Result<Response<Said>> {
     let header = |name: &str| request.headers().get(name).unwrap().to_str().unwrap().to_owned();
     let (id, timestamp) = (header("webhook-id"), header("webhook-timestamp"));
     let signature = header("webhook-signature");
@@ -128,16 +184,20 @@ async fn answer(
     let behaviour = script(place, &body);
     let at = Instant::now();
     seen.lock().unwrap().push(Received { id, timestamp, signature, raw, body, at, behaviour });
-    let mut response = Response::new(Full::new(Bytes::from_static(b"said the receiver")));
-    match behaviour {
-        Behaviour::Status(status) => *response.status_mut() = status.try_into().unwrap(),
-        Behaviour::Later(status, after) => {
-            *response.status_mut() = status.try_into().unwrap();
-            response.headers_mut().insert("retry-after", after.try_into().unwrap());
-        }
+    let few = Bytes::from_static(b"said the receiver");
+    let (status, piece, then) = match behaviour {
+        Behaviour::Status(status) | Behaviour::Later(status, _) => (status, few, Then::End),
+        Behaviour::Long(status) => (status, Bytes::from(vec![b'x'; 20_000]), Then::End),
+        Behaviour::BreakOff(status) => (status, few, Then::Break { flushed: false }),
+        Behaviour::Dawdle(status) => (status, few, Then::Nothing),
         // An error of the service closes the connection without an answer.
         Behaviour::Drop => return Err(io::ErrorKind::ConnectionAborted.into()),
         Behaviour::Hang => pending().await,
+    };
+    let mut response = Response::new(Said { piece: Some(piece), then });
+    *response.status_mut() = status.try_into().unwrap();
+    if let Behaviour::Later(_, after) = behaviour {
+        response.headers_mut().insert("retry-after", after.try_into().unwrap());
     }
     Ok(response)
 }
