@@ -13,27 +13,30 @@ pub enum Consequence {
     Delivered,
     /// It is sent again, after at least this time where the receiver asked for one.
     Again(Option<Duration>),
+    /// As [`Again`](Self::Again), and it counts: the receiver calls the event bad.
+    Refused(Option<Duration>),
     /// The receiver refuses it for good.
     Park,
 }
 
-/// So often an event is sent to a receiver that calls it bad; then it is parked.
+/// An event that its receiver has called bad so often is parked.
 pub const TRIES: u32 = 8;
 
-/// Judges an answer; `None`: there was none. `tries` counts this one.
+/// Judges an answer; `None`: there was none. `refusals`: so often the receiver has called this event bad, should this
+/// answer do so too.
 ///
 /// Only a status that speaks of the message itself makes an event a bad one. All others speak of the receiver (its
 /// address, its keys, its load), where the next event would fare no better: it is tried for as long as it takes.
 #[must_use]
-pub fn consequence(answer: Option<(StatusCode, &HeaderMap)>, tries: u32, now: UnixTime) -> Consequence {
+pub fn consequence(answer: Option<(StatusCode, &HeaderMap)>, refusals: u32, now: UnixTime) -> Consequence {
     let Some((status, headers)) = answer else { return Consequence::Again(None) };
     if status.is_success() {
         return Consequence::Delivered;
     }
-    if speaks_of_the_message(status) && tries >= TRIES {
-        return Consequence::Park;
+    if !speaks_of_the_message(status) {
+        return Consequence::Again(retry_after(headers, now));
     }
-    Consequence::Again(retry_after(headers, now))
+    if refusals >= TRIES { Consequence::Park } else { Consequence::Refused(retry_after(headers, now)) }
 }
 
 /// Statuses of RFC 9110, section 15.5, and RFC 6585 that blame the content or the form of a request.
@@ -59,9 +62,9 @@ mod tests {
 
     const NOW: UnixTime = UnixTime::from_secs(784_111_777);
 
-    fn judge(status: u16, tries: u32) -> Consequence {
+    fn judge(status: u16, refusals: u32) -> Consequence {
         let headers = HeaderMap::new();
-        consequence(Some((StatusCode::from_u16(status).unwrap(), &headers)), tries, NOW)
+        consequence(Some((StatusCode::from_u16(status).unwrap(), &headers)), refusals, NOW)
     }
 
     #[test]
@@ -72,7 +75,7 @@ mod tests {
             assert_eq!(judge(status, 1_000_000) == Consequence::Delivered, success, "{status}");
             if judge(status, TRIES) == Consequence::Park {
                 parked.push(status);
-                assert_eq!(judge(status, TRIES - 1), Consequence::Again(None));
+                assert_eq!(judge(status, TRIES - 1), Consequence::Refused(None));
             }
         }
         assert_eq!(parked, [400, 406, 409, 411, 413, 414, 415, 416, 417, 422, 431]);

@@ -1,7 +1,7 @@
 //! Delivers the events of one webhook, in order, for as long as the server runs.
 //!
-//! Keeps nothing that is not in the store but where to look next: a courier that dies is taken over by the next one,
-//! in this process or another, where its cursor stands.
+//! Keeps nothing that is not in the store but where to look next, and how often the next event was called bad: a courier
+//! that dies is taken over by the next one, in this process or another, where its cursor stands.
 
 use core::time::Duration;
 use std::sync::Arc;
@@ -44,6 +44,10 @@ pub(crate) struct Courier {
     cursor: u64,
     /// Up to here there is nothing to deliver; may lie ahead of the cursor.
     seen: u64,
+    /// So often the receiver has called the event behind the cursor bad. Apart from the attempts, which count when it
+    /// was ill too: an outage takes no event its tries. A courier that takes over begins anew, so an event has more
+    /// tries then, and never fewer.
+    refusals: u32,
     /// Errors of the store in a row.
     troubles: u32,
     /// The planted bug: the cursor moves before the event is delivered.
@@ -75,6 +79,7 @@ impl Courier {
             leased: None,
             cursor: 0,
             seen: 0,
+            refusals: 0,
             troubles: 0,
             #[cfg(test)]
             moves_first: false,
@@ -124,7 +129,11 @@ impl Courier {
             return Ok(Duration::ZERO);
         };
         if state.cursor != self.cursor {
-            (self.cursor, self.seen) = (state.cursor, state.cursor);
+            (self.cursor, self.seen, self.refusals) = (state.cursor, state.cursor, 0);
+        }
+        if state.attempts == 0 {
+            // The cursor was moved, if only to where it stood: `webhook replay --from`.
+            self.refusals = 0;
         }
         let is_new = self.leased.is_none();
         if !self.keep_lease(&state).await? {
@@ -202,10 +211,14 @@ impl Courier {
         let answer = self.sender.send(&Message::of(event), self.clock.now()).await;
         let now = self.clock.now();
         let tries = attempts.saturating_add(1);
-        let (outcome, problem) = judge(&answer, tries, now);
+        let (outcome, problem) = judge(&answer, self.refusals.saturating_add(1), now);
         let moved = match outcome {
             Consequence::Delivered => self.delivered(step, now).await?,
             Consequence::Again(asked) => return self.again(step, (tries, asked), problem, now).await,
+            Consequence::Refused(asked) => {
+                self.refusals = self.refusals.saturating_add(1);
+                return self.again(step, (tries, asked), problem, now).await;
+            }
             Consequence::Park => {
                 let failure = Failure { at: now, problem: problem.clone(), next_attempt: now };
                 match self.outbox.park(step.clone(), failure).await? {
@@ -225,7 +238,7 @@ impl Courier {
             }
         };
         if moved {
-            (self.cursor, self.seen) = (event.number, event.number);
+            (self.cursor, self.seen, self.refusals) = (event.number, event.number, 0);
         }
         Ok(if moved { Went::On } else { Went::Lost })
     }
@@ -259,7 +272,7 @@ impl Courier {
         let problem = match outcome {
             Consequence::Delivered => None,
             Consequence::Park => Some(problem),
-            Consequence::Again(asked) => {
+            Consequence::Again(asked) | Consequence::Refused(asked) => {
                 let tries = attempts.saturating_add(1);
                 // Nothing is passed: the cursor stays where it is.
                 let step = self.step(self.cursor);
@@ -283,10 +296,10 @@ impl Courier {
 }
 
 /// What follows from an attempt, and what is noted of it: nothing that the receiver wrote.
-fn judge(answer: &Result<Reply, SendError>, tries: u32, now: UnixTime) -> (Consequence, String) {
+fn judge(answer: &Result<Reply, SendError>, refusals: u32, now: UnixTime) -> (Consequence, String) {
     let (seen, problem) = match answer {
         Ok(reply) => (Some((reply.status, &reply.headers)), format!("status {}", reply.status.as_u16())),
         Err(error) => (None, chain(error).chars().take(MAX_PROBLEM).collect()),
     };
-    (consequence(seen, tries, now), problem)
+    (consequence(seen, refusals, now), problem)
 }

@@ -13,7 +13,7 @@ use super::{Backoff, Courier, Filter, Sender, Standing, TRIES, Webhook, new_secr
 use crate::audit::{EventKind, Severity};
 use crate::clock::{Clock, SettableClock};
 use crate::outgoing::Target;
-use crate::receiver::{Behaviour, Receiver};
+use crate::receiver::{Behaviour, Received, Receiver};
 use crate::store::{EventQuery, NewEvent, Replay, SqlStore, SqliteOptions, Store};
 
 const NOW: UnixTime = UnixTime::from_secs(1_800_000_000);
@@ -227,6 +227,54 @@ async fn an_event_that_the_receiver_refuses_for_good_is_parked_and_can_be_sent_a
     );
     assert_eq!(bench.store.replay("alarms".into(), Replay::Event(2)).await.unwrap(), Some(0));
     assert_eq!(bench.store.replay("nobody".into(), Replay::Parked).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn an_outage_takes_an_event_none_of_its_tries() {
+    let tries = TRIES as usize;
+    let outage = move |n| match n {
+        n if n < tries => Behaviour::Drop,
+        n if n < 2 * tries - 1 => Behaviour::Status(422),
+        _ => OK,
+    };
+    let bench = Bench::new(move |n, _| outage(n)).await;
+    bench.add(EventKind::Held, 1).await;
+    let courier = bench.run(bench.courier());
+    let standing = bench.done().await;
+    courier.abort();
+    assert_eq!((standing.state.delivered, standing.state.parked), (1, 0), "called bad 7 times");
+    assert_eq!(bench.receiver.taken(), [1]);
+
+    // Failures in between take nothing off the count either, and the next event has one of its own.
+    let bench =
+        Bench::new(|n, _| if n % 2 == 0 { Behaviour::Status(503) } else { Behaviour::Status(400) }).await;
+    bench.add(EventKind::Held, 2).await;
+    let courier = bench.run(bench.courier());
+    bench.done().await;
+    courier.abort();
+    let received = bench.receiver.received();
+    for number in [1, 2] {
+        let bad = |one: &&Received| one.number() == number && one.behaviour == Behaviour::Status(400);
+        assert_eq!(received.iter().filter(bad).count(), tries, "event {number}");
+    }
+}
+
+#[tokio::test]
+async fn an_event_that_was_sent_again_leaves_no_failures_behind() {
+    let bench = Bench::new(|_, _| Behaviour::Status(422)).await;
+    bench.add(EventKind::Held, 1).await;
+    let courier = bench.run(bench.courier());
+    bench.until("it is parked", |standing| standing.state.parked == 1).await;
+    for (answer, parked) in [(Behaviour::Status(422), 1), (OK, 0)] {
+        bench.receiver.change(|_, _| Behaviour::Status(500));
+        assert_eq!(bench.store.replay("alarms".into(), Replay::Parked).await.unwrap(), Some(1));
+        bench.until("the receiver is ill", |standing| standing.state.attempts > 0).await;
+        bench.receiver.change(move |_, _| answer);
+        bench.until("it has answered", |standing| standing.state.attempts == 0).await;
+        let standing = bench.standing().await;
+        assert_eq!((standing.state.parked, standing.state.next_attempt), (parked, None), "{answer:?}");
+    }
+    courier.abort();
 }
 
 #[tokio::test]

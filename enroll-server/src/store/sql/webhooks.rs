@@ -179,18 +179,20 @@ pub(super) fn sent_again(
     problem: Option<&str>,
     now: UnixTime,
 ) -> Result<(), StoreError> {
+    // It was answered, so the receiver is not ill, or not any more.
     let count = match problem {
         None => {
             c.prepare_cached("DELETE FROM webhook_parked WHERE webhook = ? AND event = ?")?
                 .execute(params![name, event])?;
-            "UPDATE webhooks SET delivered = delivered + 1, last_attempt = ?1, last_delivery = ?1, \
-             problem = NULL WHERE name = ?2"
+            "UPDATE webhooks SET attempts = 0, next_attempt = NULL, delivered = delivered + 1, \
+             last_attempt = ?1, last_delivery = ?1, problem = NULL WHERE name = ?2"
         }
         Some(problem) => {
             let sql =
                 "UPDATE webhook_parked SET again = 0, problem = ?, at = ? WHERE webhook = ? AND event = ?";
             c.prepare_cached(sql)?.execute(params![problem, secs(now), name, event])?;
-            "UPDATE webhooks SET failed = failed + 1, last_attempt = ?1 WHERE name = ?2"
+            "UPDATE webhooks SET attempts = 0, next_attempt = NULL, failed = failed + 1, last_attempt = ?1 \
+             WHERE name = ?2"
         }
     };
     c.prepare_cached(count)?.execute(params![secs(now), name])?;
