@@ -40,6 +40,8 @@ pub(super) enum Failure {
     NotAKey { path: PathBuf, what: &'static str },
     #[error("{}: cannot be written", path.display())]
     Unwritable { path: PathBuf, source: io::Error },
+    #[error("nobody has the tokens that were made, and they are revoked again")]
+    Withdrawn(#[source] Box<Self>),
     #[error(transparent)]
     Secret(#[from] SecretError),
     #[error(transparent)]
@@ -136,6 +138,7 @@ impl Failure {
             | Self::Wrapping(_)
             | Self::NotAKey { .. }
             | Self::Unwritable { .. }
+            | Self::Withdrawn(_)
             | Self::Secret(_)
             | Self::Key(_)
             | Self::Ceremony(_)

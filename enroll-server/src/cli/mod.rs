@@ -61,16 +61,18 @@ pub fn run_with(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     // Wrong arguments end here with status 2, help with 0.
     let args = Args::parse_from(arguments);
     let output = Output::new(args.global.json);
-    match dispatch(args, &output) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            // What the result has told already is not told again.
-            if !matches!(failure, Failure::Told(_)) {
-                output.error(&failure);
-            }
-            ExitCode::from(failure.code())
-        }
+    let failed = dispatch(args, &output).err();
+    let mut code = failed.as_ref().map_or(0, Failure::code);
+    // What the result has told already is not told again.
+    if let Some(failure) = failed.filter(|failure| !matches!(failure, Failure::Told(_))) {
+        output.error(&failure);
     }
+    // A status that the result was to explain says less than that there is none.
+    if let Some(unwritten) = output.problem() {
+        output.error(&unwritten);
+        code = unwritten.code();
+    }
+    ExitCode::from(code)
 }
 
 fn dispatch(args: Args, output: &Output) -> Result<(), Failure> {

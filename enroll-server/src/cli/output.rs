@@ -1,5 +1,8 @@
 //! Prints: tables and sentences for people, JSON for programs.
+//!
+//! What cannot be written is kept until the end of the command: only what runs commands tells failures.
 
+use core::cell::RefCell;
 use std::io::{self, Write};
 
 use comfy_table::{Table, presets};
@@ -13,30 +16,24 @@ use crate::issuance::chain;
 #[derive(Debug)]
 pub(super) struct Output {
     json: bool,
+    /// Why a result was not written, or not all of it: the first reason.
+    problem: RefCell<Option<io::Error>>,
 }
 
 impl Output {
     pub(super) const fn new(json: bool) -> Self {
-        Self { json }
+        Self { json, problem: RefCell::new(None) }
     }
 
     /// One result: as JSON, or as `text`.
     pub(super) fn result(&self, value: &impl Serialize, text: impl FnOnce() -> String) {
-        if self.json {
-            match serde_json::to_string_pretty(value) {
-                Ok(json) => put(io::stdout(), &json),
-                Err(error) => {
-                    put(io::stderr(), &format!("error: the result cannot be written as JSON: {error}"))
-                }
-            }
-        } else {
-            put(io::stdout(), &text());
-        }
+        let json = || serde_json::to_string_pretty(value).map_err(io::Error::from);
+        self.put(if self.json { json() } else { Ok(text()) });
     }
 
     /// A document in a format of its own, with or without `--json`.
     pub(super) fn document(&self, text: &str) {
-        put(io::stdout(), text.trim_end());
+        self.put(Ok(text.trim_end().to_owned()));
     }
 
     /// A list: as a JSON array, or as a table with a line for an empty one.
@@ -78,24 +75,41 @@ impl Output {
 
     /// One of many that come one by one: as JSON in a line, or as `text`. `false` where nobody reads any more.
     pub(super) fn line(&self, value: &impl Serialize, text: impl FnOnce() -> String) -> bool {
-        let line = if self.json { serde_json::to_string(value).unwrap_or_default() } else { text() };
-        let mut out = io::stdout();
-        writeln!(out, "{line}").and_then(|()| out.flush()).is_ok()
+        let json = || serde_json::to_string(value).map_err(io::Error::from);
+        self.put(if self.json { json() } else { Ok(text()) })
     }
 
     /// A failure, with all its causes. With `--json` it is an object on standard output too.
     pub(super) fn error(&self, failure: &Failure) {
         let text = chain(failure);
         if self.json {
-            put(io::stdout(), &json!({ "error": text }).to_string());
+            let _read = write(io::stdout(), &json!({ "error": text }).to_string());
         }
-        put(io::stderr(), &format!("error: {text}"));
+        let _read = write(io::stderr(), &format!("error: {text}"));
+    }
+
+    /// Why not all of the results was written. Asked again it says nothing.
+    pub(super) fn problem(&self) -> Option<Failure> {
+        let unwritable = |source| Failure::Unwritable { path: "standard output".into(), source };
+        self.problem.take().map(unwritable)
+    }
+
+    /// Whether the text was written. A reader that has seen enough, such as `head`, is no problem.
+    fn put(&self, text: io::Result<String>) -> bool {
+        match text.and_then(|text| write(io::stdout(), &text)) {
+            Ok(()) => true,
+            Err(error) => {
+                if error.kind() != io::ErrorKind::BrokenPipe {
+                    self.problem.borrow_mut().get_or_insert(error);
+                }
+                false
+            }
+        }
     }
 }
 
-/// Writes a line as far as somebody reads: a reader that has seen enough, such as `head`, is no failure.
-fn put(mut out: impl Write, text: &str) {
-    let _read = writeln!(out, "{text}").and_then(|()| out.flush());
+fn write(mut out: impl Write, text: &str) -> io::Result<()> {
+    writeln!(out, "{text}").and_then(|()| out.flush())
 }
 
 /// A dash where there is nothing.

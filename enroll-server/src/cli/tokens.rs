@@ -53,24 +53,46 @@ async fn create(admin: &Admin, options: &CreateToken, output: &Output) -> Result
         lifetime: Duration::from_secs(u64::from(options.hours) * 3_600),
         short: options.short,
     };
-    let count = usize::try_from(options.count.unwrap_or(1)).unwrap_or(usize::MAX);
+    let count = options.count.unwrap_or(1);
+    let mut made = Vec::new();
+    let created = make(admin, &request, count, &mut made).await;
+    let Err(failure) = created.and_then(|()| hand_out(&made, options, output)) else { return Ok(()) };
+    // Nobody has seen them: they must not stay good.
+    for token in &made {
+        admin.revoke_token(&token.token.id).await?;
+    }
+    Err(if made.is_empty() { failure } else { Failure::Withdrawn(Box::new(failure)) })
+}
+
+/// Makes `count` tokens. Those that came before a failure are in `made`.
+async fn make(
+    admin: &Admin,
+    request: &TokenRequest,
+    count: u32,
+    made: &mut Vec<NewToken>,
+) -> Result<(), Failure> {
     // On standard error, and only where a person looks at it.
-    let progress = ProgressBar::new(u64::from(options.count.unwrap_or(1)));
-    let mut made = Vec::with_capacity(count);
+    let progress = ProgressBar::new(u64::from(count));
+    let count = usize::try_from(count).unwrap_or(usize::MAX);
     while made.len() < count {
-        made.extend(admin.create_tokens(&request, (count - made.len()).min(MAX_TOKENS)).await?);
+        made.extend(admin.create_tokens(request, (count - made.len()).min(MAX_TOKENS)).await?);
         progress.set_position(made.len() as u64);
     }
     progress.finish_and_clear();
+    Ok(())
+}
+
+/// All of it, or a failure that leaves nothing to hold on to.
+fn hand_out(made: &[NewToken], options: &CreateToken, output: &Output) -> Result<(), Failure> {
     if let (Some(path), Some(token)) = (&options.qr, made.first()) {
-        let written = files::create(path, qr::svg(&token.text)?.as_bytes(), 0o600);
-        if let Err(source) = written {
-            // Nobody has seen it: it must not stay good.
-            admin.revoke_token(&token.token.id).await?;
-            return Err(Failure::Unwritable { path: path.clone(), source });
-        }
+        let unwritable = |source| Failure::Unwritable { path: path.clone(), source };
+        files::create(path, qr::svg(&token.text)?.as_bytes(), 0o600).map_err(unwritable)?;
     }
-    show(&made, options, output)
+    let shown = show(made, options, output).and_then(|()| output.problem().map_or(Ok(()), Err));
+    if let (Err(_), Some(path)) = (&shown, &options.qr) {
+        let _gone = std::fs::remove_file(path);
+    }
+    shown
 }
 
 fn show(made: &[NewToken], options: &CreateToken, output: &Output) -> Result<(), Failure> {

@@ -209,6 +209,50 @@ fn exit_statuses_tell_failures_apart() {
 }
 
 #[test]
+fn a_result_that_cannot_be_written_is_a_failure_and_leaves_no_token_that_nobody_has() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    assert!(init(folder).status.success());
+    let into = |stdout: Stdio, arguments: &[&str]| {
+        let mut command = program();
+        command.arg("--config").arg(folder.join("server/enroll-server.toml")).args(arguments);
+        command.stdout(stdout).output().unwrap()
+    };
+    let full = || Stdio::from(std::fs::File::options().write(true).open("/dev/full").unwrap());
+    let svg = folder.join("token.svg");
+    for (arguments, made) in [
+        (&["token", "create"][..], 1),
+        (&["token", "create", "--json"], 1),
+        (&["token", "create", "--count", "3", "--csv"], 3),
+        (&["token", "create", "--count", "2", "--short", "--print"], 2),
+        (&["token", "create", "--qr", svg.to_str().unwrap()], 1),
+        (&["token", "list"], 0),
+        (&["token", "list", "--json"], 0),
+        (&["event", "follow", "--since", "1h"], 0),
+        (&["openapi"], 0),
+    ] {
+        let before = json(&on(folder, &["token", "list", "--json"])).as_array().unwrap().len();
+        let output = into(full(), arguments);
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}: {}", error(&output));
+        let said = error(&output);
+        assert_eq!(said.matches("standard output: cannot be written").count(), 1, "{arguments:?}: {said}");
+        assert_eq!(said.contains("revoked again"), made > 0, "{arguments:?}: {said}");
+        let tokens = json(&on(folder, &["token", "list", "--json"]));
+        assert_eq!(tokens.as_array().unwrap().len() - before, made, "{arguments:?}");
+        assert!(tokens.as_array().unwrap().iter().all(|token| token["revoked"] == true), "{tokens}");
+    }
+    assert!(!svg.exists(), "no label of a token that is none");
+
+    // A reader that has seen enough is no failure.
+    for arguments in [&["token", "list"][..], &["token", "create"], &["event", "follow", "--since", "1h"]] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = into(writer.into(), arguments);
+        assert_eq!((output.status.code(), error(&output)), (Some(0), String::new()), "{arguments:?}");
+    }
+}
+
+#[test]
 fn an_inventory_with_a_mistake_is_not_imported_at_all() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
