@@ -114,6 +114,10 @@ pub(super) enum Failure {
     Peer(#[from] crate::peers::PeerError),
     #[error(transparent)]
     Write(#[from] crate::peers::WriteError),
+    #[error(
+        "--all means every device, and nobody confirmed it: nothing was changed; say --yes to do it without being asked"
+    )]
+    Unconfirmed,
     #[error("the result says it")]
     Told(u8),
 }
@@ -130,6 +134,8 @@ impl Failure {
             | Self::Facts(FactsError::Policies(PolicyFilesError::Mistakes(_))) => 3,
             Self::Admin(AdminError::NotFound { .. }) | Self::Nothing { .. } => 4,
             Self::Inclusion(InclusionError::Unknown { .. }) => 4,
+            // As clap's own for wrong arguments.
+            Self::Unconfirmed => 2,
             Self::Told(code) => *code,
             Self::Init(_)
             | Self::Start(_)

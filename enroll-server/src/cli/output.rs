@@ -2,7 +2,7 @@
 //!
 //! What cannot be written is kept until the end of the command: only what runs commands tells failures.
 
-use core::cell::RefCell;
+use core::cell::{Cell, RefCell};
 use std::io::{self, Write};
 
 use comfy_table::{Table, presets};
@@ -16,23 +16,30 @@ use crate::issuance::chain;
 #[derive(Debug)]
 pub(super) struct Output {
     json: bool,
+    /// Whether standard output holds the document that the command promises.
+    answered: Cell<bool>,
     /// Why a result was not written, or not all of it: the first reason.
     problem: RefCell<Option<io::Error>>,
 }
 
 impl Output {
     pub(super) const fn new(json: bool) -> Self {
-        Self { json, problem: RefCell::new(None) }
+        Self { json, answered: Cell::new(false), problem: RefCell::new(None) }
     }
 
     /// One result: as JSON, or as `text`.
     pub(super) fn result(&self, value: &impl Serialize, text: impl FnOnce() -> String) {
         let json = || serde_json::to_string_pretty(value).map_err(io::Error::from);
-        self.put(if self.json { json() } else { Ok(text()) });
+        let text = if self.json { json() } else { Ok(text()) };
+        if text.is_ok() {
+            self.answered.set(true);
+        }
+        self.put(text);
     }
 
     /// A document in a format of its own, with or without `--json`.
     pub(super) fn document(&self, text: &str) {
+        self.answered.set(true);
         self.put(Ok(text.trim_end().to_owned()));
     }
 
@@ -79,10 +86,11 @@ impl Output {
         self.put(if self.json { json() } else { Ok(text()) })
     }
 
-    /// A failure, with all its causes. With `--json` it is an object on standard output too.
+    /// A failure, with all its causes. With `--json` it is an object on standard output too, unless that has a result: two
+    /// documents behind each other are none.
     pub(super) fn error(&self, failure: &Failure) {
         let text = chain(failure);
-        if self.json {
+        if self.json && !self.answered.get() {
             let _read = write(io::stdout(), &json!({ "error": text }).to_string());
         }
         let _read = write(io::stderr(), &format!("error: {text}"));

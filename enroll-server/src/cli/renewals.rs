@@ -42,8 +42,7 @@ struct Report {
 pub(super) async fn renew(admin: &Admin, order: Renew, tells: bool, output: &Output) -> Result<(), Failure> {
     let selection = order.selection();
     if selection == Selection::All && !order.yes && !order.cancel && !confirmed() {
-        // As clap's own status for wrong arguments.
-        return Err(Failure::Told(2));
+        return Err(Failure::Unconfirmed);
     }
     if order.cancel {
         let done = all_pages(admin, &selection, None).await?;
@@ -165,21 +164,15 @@ fn bar(of: Option<u64>, what: &'static str) -> ProgressBar {
 
 /// Asks on the terminal whether all devices are meant; without one the answer is no.
 fn confirmed() -> bool {
-    let mut terminal = stderr();
     if !std::io::stdin().is_terminal() {
-        let _told =
-            writeln!(terminal, "error: --all means every device; say --yes to do it without being asked");
         return false;
     }
+    let mut terminal = stderr();
     let asked = write!(terminal, "Have every device renew its certificate? Type yes: ");
     let mut answer = String::new();
     let heard =
         asked.and_then(|()| terminal.flush()).and_then(|()| std::io::stdin().lock().read_line(&mut answer));
-    let confirmed = heard.is_ok() && answer.trim() == "yes";
-    if !confirmed {
-        let _told = writeln!(terminal, "nothing was changed");
-    }
-    confirmed
+    heard.is_ok() && answer.trim() == "yes"
 }
 
 /// Lists what is wanted.

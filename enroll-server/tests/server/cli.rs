@@ -209,6 +209,24 @@ fn exit_statuses_tell_failures_apart() {
 }
 
 #[test]
+fn with_json_every_failure_is_one_document() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    assert!(init(folder).status.success());
+    for (arguments, status, said) in [
+        // Nobody is asked where there is no terminal.
+        (&["device", "renew", "--all", "--json"][..], 2, "say --yes"),
+        (&["device", "show", "SN-9", "--json"], 4, "SN-9"),
+    ] {
+        let output = on(folder, arguments);
+        assert_eq!(output.status.code(), Some(status), "{arguments:?}: {}", error(&output));
+        let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert!(told["error"].as_str().unwrap().contains(said), "{told}");
+        assert_eq!(error(&output).matches(said).count(), 1, "{}", error(&output));
+    }
+}
+
+#[test]
 fn a_result_that_cannot_be_written_is_a_failure_and_leaves_no_token_that_nobody_has() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();

@@ -297,6 +297,11 @@ async fn operators_see_and_mend_what_went_wrong() {
         assert_eq!(output.status.code(), Some(status), "{arguments:?}: {error}");
         assert!(error.contains(said), "{arguments:?}: {error}");
     }
+    let refused = yard.on(&["webhook", "test", "alarms", "--json"]).await;
+    assert_eq!(refused.status.code(), Some(1));
+    let one: Value = serde_json::from_slice(&refused.stdout).expect("one document");
+    assert_eq!(one["status"], 503);
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("did not take the event"));
     // A secret that others can read is no secret.
     let permissions = std::os::unix::fs::PermissionsExt::from_mode(0o644);
     std::fs::set_permissions(yard.path("hook.secret"), permissions).unwrap();
