@@ -21,6 +21,7 @@ pub mod clock;
 pub mod config;
 pub mod credential;
 pub mod dashboard;
+mod dial;
 pub mod est;
 pub mod explanation;
 pub mod failpoint;

@@ -20,8 +20,9 @@ use hyper_util::rt::TokioIo;
 use rustls::pki_types::{CertificateDer, InvalidDnsNameError, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+
+use crate::dial::dial;
 
 /// Longest answer that is read.
 pub const MAX_REPLY: usize = 16 * 1024;
@@ -277,7 +278,7 @@ impl Outgoing {
         came: &mut Came,
     ) -> Result<(), SendError> {
         let unreachable = |source| SendError::Unreachable { host: target.host().to_owned(), source };
-        let stream = TcpStream::connect((target.host(), target.port())).await.map_err(unreachable)?;
+        let stream = dial(target.host(), target.port(), self.limit).await.map_err(unreachable)?;
         if !target.tls {
             return converse(stream, request, most, came).await;
         }

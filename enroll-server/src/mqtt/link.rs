@@ -21,6 +21,7 @@ use tokio_rustls::client::TlsStream;
 
 use super::identity::{Identity, IdentityError};
 use super::place::{Address, Birth};
+use crate::dial::dial;
 use crate::issuance::chain;
 use crate::store::TellOutcome;
 
@@ -73,8 +74,8 @@ impl Link {
         let opening = async {
             let credentials = identity.read()?;
             let name = ServerName::try_from(address.host.clone())?;
-            let target = (address.host.as_str(), address.port);
-            let stream = TcpStream::connect(target).await.map_err(LinkError::Unreachable)?;
+            let dialled = dial(&address.host, address.port, limit).await;
+            let stream = dialled.map_err(LinkError::Unreachable)?;
             let connector = TlsConnector::from(credentials.tls);
             let stream = connector.connect(name, stream).await.map_err(LinkError::Unreachable)?;
             let options = options(stream, credentials.name, &address);
