@@ -84,6 +84,9 @@ impl Model {
     fn boot(&mut self, random: u64) {
         let evidence_lasts = self.machine.evidence_lasts;
         let found = inspection(&self.saved, self.dates);
+        // Whoever starts again knows what was written down, and no more: that the broker took a candidate may not have been, and
+        // then it is one that can be given up.
+        self.accepted = self.saved.current().filter(|current| current.accepted).map(|current| current.slot);
         self.machine = Machine::new(&found, Pace::DEFAULT, evidence_lasts, self.now(), random);
     }
 
