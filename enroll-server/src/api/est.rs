@@ -211,7 +211,7 @@ impl Api {
         if !kind.eq_ignore_ascii_case(PKCS10.as_bytes()) {
             return Err(EstProblem::MediaType);
         }
-        let body = read_body_of(self, rank, request.into_body(), MAX_BODY).await?;
+        let body = read_body_of(self, Some(rank), request.into_body(), MAX_BODY).await?;
         Ok(crate::est::read(&body)?)
     }
 

@@ -36,7 +36,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::Uri;
+use axum::http::{Extensions, Uri};
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use ca::trust_chain::TrustChain;
@@ -198,27 +198,25 @@ impl Api {
 
 /// Reads the body of a request, of at most `limit` bytes, within its deadline.
 async fn read_body(api: &Api, request: Request, limit: usize) -> Result<Bytes, Problem> {
-    let rank = request.extensions().get().copied().unwrap_or_default();
-    read_body_of(api, rank, request.into_body(), limit).await
+    let rank = rank(request.extensions());
+    read_body_of(api, Some(rank), request.into_body(), limit).await
 }
 
-/// As [`read_body`], where it is known what is proved of who sends it.
-async fn read_body_of(api: &Api, rank: Rank, body: Body, limit: usize) -> Result<Bytes, Problem> {
-    announced_within(&body, limit)?;
+/// What admission found to be proved of who asks.
+fn rank(extensions: &Extensions) -> Rank {
+    extensions.get().copied().unwrap_or_default()
+}
+
+/// As [`read_body`], where it is known what is proved of who sends it. Without a rank the body counts for nothing: for bodies
+/// so short that there is room for one of each connection.
+async fn read_body_of(api: &Api, rank: Option<Rank>, body: Body, limit: usize) -> Result<Bytes, Problem> {
+    // What is announced as too long is not waited for.
+    if body.size_hint().lower() > limit as u64 {
+        return Err(Problem::BodyTooLarge { limit });
+    }
     let announced = body.size_hint().upper().and_then(|upper| usize::try_from(upper).ok());
     let bytes = announced.map_or(limit, |announced| announced.min(limit));
-    let _room = api.issuance.gate().body(bytes, rank)?;
-    read_any_body(api, body, limit).await
-}
-
-/// What is announced as too long is not waited for.
-fn announced_within(body: &Body, limit: usize) -> Result<(), Problem> {
-    if body.size_hint().lower() > limit as u64 { Err(Problem::BodyTooLarge { limit }) } else { Ok(()) }
-}
-
-/// As [`read_body`], where so little may come that as many as there may be connections have room.
-async fn read_any_body(api: &Api, body: Body, limit: usize) -> Result<Bytes, Problem> {
-    announced_within(&body, limit)?;
+    let _room = rank.map(|rank| api.issuance.gate().body(bytes, rank)).transpose()?;
     let body = Limited::new(body, limit);
     let read = tokio::time::timeout(api.limits.body, body.collect()).await;
     match read.map_err(|_| Problem::BodyTooSlow)? {

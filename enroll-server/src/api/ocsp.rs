@@ -17,7 +17,7 @@ use shared::Reject;
 use super::lists::{Cached, cacheable};
 use super::openapi::{Operation, Schemas, binary};
 use super::public::typed;
-use super::{Api, Shared, read_any_body};
+use super::{Api, Shared, read_body_of};
 use crate::issuance::sha256;
 use crate::ocsp::Answered;
 
@@ -34,7 +34,7 @@ pub(super) async fn post(State(api): Shared, request: Request) -> Response<Body>
     let kind = request.headers().get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
     let is_request = kind.eq_ignore_ascii_case(REQUEST.as_bytes());
     // What is no request is answered as such: a client of OCSP understands nothing else.
-    let body = match read_any_body(&api, request.into_body(), MAX_REQUEST).await {
+    let body = match read_body_of(&api, None, request.into_body(), MAX_REQUEST).await {
         Ok(body) if is_request => body,
         _ => bytes::Bytes::new(),
     };

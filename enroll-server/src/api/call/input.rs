@@ -10,9 +10,8 @@ use shared::DeviceId;
 use shared::limits::MAX_REQUEST;
 
 use super::super::openapi::{Operation, Schemas};
-use super::super::{Api, read_body_of};
+use super::super::{Api, rank, read_body_of};
 use super::{Code, Input, JSON, Refusal};
-use crate::admission::Rank;
 use crate::written::Text;
 
 /// The device that the path names.
@@ -54,10 +53,9 @@ impl<Q: DeserializeOwned + JsonSchema + Send> Input for Query<Q> {
 pub(in crate::api) struct Sent<B>(pub(in crate::api) B);
 
 impl<B: DeserializeOwned + JsonSchema + Send> Input for Sent<B> {
-    async fn read(api: &Api, _: &mut Parts, body: &mut Option<Body>) -> Result<Self, Refusal> {
+    async fn read(api: &Api, parts: &mut Parts, body: &mut Option<Body>) -> Result<Self, Refusal> {
         let body = body.take().unwrap_or_default();
-        // An operator's token was looked at before.
-        let body = read_body_of(api, Rank::Proven, body, MAX_REQUEST).await?;
+        let body = read_body_of(api, Some(rank(&parts.extensions)), body, MAX_REQUEST).await?;
         object(&body).map(Self).map_err(|problem| Refusal::new(Code::BadRequest, problem))
     }
 
