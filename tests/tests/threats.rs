@@ -37,8 +37,8 @@ fn has(path: &Path, name: &str) -> bool {
         let before = lines[..at].iter().rev().take_while(|line| line.starts_with("#["));
         let attributes: Vec<&&str> = before.collect();
         is_fn
-            && attributes.iter().any(|line| line.contains("test"))
-            && !attributes.iter().any(|line| line.contains("ignore"))
+            && attributes.iter().any(|line| line.starts_with("#[test]") || line.starts_with("#[tokio::test"))
+            && !attributes.iter().any(|line| line.contains("ignore") || line.starts_with("#[cfg"))
     })
 }
 

@@ -99,20 +99,27 @@ async fn states(issuance: &Issuance, device: &Device) -> Vec<CertificateState> {
     certificates.iter().map(|certificate| certificate.state).collect()
 }
 
-/// Of several requests of a device that came to no end, the last one counts.
+/// Of several requests of a device that came to no end, the last one counts, whatever the clock did in between.
 #[tokio::test]
 async fn of_what_a_crash_left_open_the_newest_of_a_device_is_finished() {
     let folder = tempfile::tempdir().unwrap();
     let config = new_server(folder.path(), "");
     let (issuance, device) = open(&config, Hook::default()).await;
     let reachable = out_of_reach(&config, &issuance);
-    for _ in 0..3 {
-        let body = request(&issuance, &device);
-        issuance.enroll(&EnrollRequest::decode(&body).unwrap()).await.unwrap_err();
+    let bodies = [request(&issuance, &device), request(&issuance, &device), request(&issuance, &device)];
+    for body in &bodies {
+        issuance.enroll(&EnrollRequest::decode(body).unwrap()).await.unwrap_err();
     }
+    // The clock was set back before each.
+    let raw = rusqlite::Connection::open(&config.files.store).unwrap();
+    raw.busy_timeout(core::time::Duration::from_secs(5)).unwrap();
+    assert_eq!(raw.execute("UPDATE certificates SET recorded = recorded - 100 * rowid", []).unwrap(), 3);
+    drop(raw);
     reachable.store(true, Ordering::SeqCst);
     let recovered = issuance.recover().await.unwrap();
     assert_eq!(recovered, Recovered { finished: 1, voided: 2, left: 0 });
+    let outcome = issuance.enroll(&EnrollRequest::decode(&bodies[2]).unwrap()).await.unwrap();
+    assert!(matches!(outcome, Outcome::Granted(_)), "the last one");
     let states = states(&issuance, &device).await;
     assert_eq!(states.iter().filter(|state| **state == CertificateState::Issued).count(), 1);
     assert_eq!(states.iter().filter(|state| **state == CertificateState::Voided).count(), 2);

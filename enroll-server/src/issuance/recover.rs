@@ -38,7 +38,7 @@ impl Issuance {
                     denied
                     @ (Denied::Ca(IssueError::Lint(_)) | Denied::NoAuthority(_) | Denied::Withdrawn(_)),
                 ) => {
-                    self.parts.store.void(serial, denied.to_string(), now).await?;
+                    self.parts.store.void(serial, chain(&denied), now).await?;
                     recovered.voided += 1;
                 }
                 // The key does not answer for now: the device's own repetition takes it up again.

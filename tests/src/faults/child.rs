@@ -189,6 +189,11 @@ impl Child {
         self.process.id()
     }
 
+    /// Kills it (SIGKILL), and does not wait.
+    pub fn strike(&self) {
+        self.process.signal(Signal::KILL);
+    }
+
     /// Whether it still runs.
     pub fn is_running(&mut self) -> bool {
         self.process.is_running()

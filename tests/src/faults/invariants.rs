@@ -9,6 +9,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
+use ca::Serial;
 use enroll_server::clock::{Clock, SystemClock};
 use enroll_server::config::Config;
 use enroll_server::failpoint::Hook;
@@ -16,7 +17,10 @@ use enroll_server::issuance::{Issuance, Outcome, chain};
 use enroll_server::startup::{AtRest, start_at_rest};
 use enroll_server::store::{Certificate, CertificateState, Store};
 use enroll_server::transparency_log::{Folder, Keeper, LogKey, Source, audit};
+use shared::UnixTime;
 use transparency::VerifierKey;
+use x509_cert::crl::CertificateList;
+use x509_cert::der::{Decode as _, Error};
 
 use super::fleet::Request;
 use super::ledger::{KeyHash, Ledger};
@@ -38,7 +42,7 @@ pub enum Invariant {
     SameAgain,
     /// A device has a way forward: its request is answered, now or repeated.
     WayForward,
-    /// What is revoked stays revoked.
+    /// What is revoked stays revoked, and stands on the list that is published.
     StaysRevoked,
     /// Log and database agree.
     LogAgrees,
@@ -109,7 +113,8 @@ async fn check_in(
     let config = Config::load(config).map_err(|error| starts(&error))?;
     let at_rest = Box::pin(start_at_rest(&config, &clock, Hook::default())).await;
     let AtRest { issuance, mut log, .. } = at_rest.map_err(|error| starts(&error))?;
-    let found = look(&issuance, ledger, upto, repeated, &config, &mut log).await;
+    let now = clock.now();
+    let found = look(&issuance, ledger, (upto, now), repeated, &config, &mut log).await;
     issuance.store().close().await.map_err(|error| starts(&error))?;
     found
 }
@@ -117,7 +122,7 @@ async fn check_in(
 async fn look(
     issuance: &Issuance,
     ledger: &Ledger,
-    upto: u64,
+    (upto, now): (u64, UnixTime),
     repeated: &[KeyHash],
     config: &Config,
     log: &mut Keeper,
@@ -130,6 +135,7 @@ async fn look(
     let rows = rows(store).await?;
     stored(&rows, ledger, upto)?;
     revoked(&rows, ledger, upto)?;
+    listed(&rows, ledger, upto, (&config.crl.der, now))?;
     for key in repeated {
         if let Some(asked) = ledger.asked.get(key) {
             let answered = asked.answer.as_ref().filter(|(at, _)| *at <= upto);
@@ -169,6 +175,42 @@ fn revoked(rows: &[Certificate], ledger: &Ledger, upto: u64) -> Result<(), Viola
         }
     }
     Ok(())
+}
+
+/// The list that is published, which is all that a broker sees, has every certificate of every revoked device that would be
+/// in force.
+fn listed(
+    rows: &[Certificate],
+    ledger: &Ledger,
+    upto: u64,
+    (list, now): (&Path, UnixTime),
+) -> Result<(), Violation> {
+    let devices: BTreeSet<_> =
+        ledger.revoked.iter().filter(|(at, _)| *at <= upto).map(|(_, device)| device).collect();
+    let theirs =
+        |row: &&Certificate| devices.contains(&row.device) && row.der.is_some() && row.not_after > now;
+    let serials: Vec<Serial> = rows.iter().filter(theirs).map(|row| row.serial).collect();
+    if serials.is_empty() {
+        return Ok(());
+    }
+    let wrong = |found: String| Violation::of(Invariant::StaysRevoked, found);
+    let der = fs::read(list).map_err(|error| wrong(format!("no list: {error}")))?;
+    match left_out(&der, &serials) {
+        Ok(None) => Ok(()),
+        Ok(Some(serial)) => Err(wrong(format!("{serial}, of a device that is revoked, is not on the list"))),
+        Err(error) => Err(wrong(format!("no list: {error}"))),
+    }
+}
+
+/// The first of `serials` that a revocation list in DER leaves out.
+///
+/// # Errors
+/// Where it is no revocation list.
+pub fn left_out(list: &[u8], serials: &[Serial]) -> Result<Option<Serial>, Error> {
+    let list = CertificateList::from_der(list)?;
+    let entries = list.tbs_cert_list.revoked_certificates.unwrap_or_default();
+    let entries: BTreeSet<&[u8]> = entries.iter().map(|entry| entry.serial_number.as_bytes()).collect();
+    Ok(serials.iter().find(|serial| !entries.contains(serial.to_der_value().as_slice())).copied())
 }
 
 /// Sends a request again, and once more.

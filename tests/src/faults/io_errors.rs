@@ -14,10 +14,10 @@ use shared::message::latest::{Answer, Outcome};
 use super::child::Child;
 use super::fleet::{Fleet, Request};
 use super::invariants::{Invariant, Violation, check};
-use super::ledger::Ledger;
+use super::ledger::{Asked, Ledger};
 use super::progress::Progress;
 use super::trace::Watch;
-use crate::harness::{Reply, client_config, try_https};
+use crate::harness::{Reply, client_config, operator, try_https};
 
 /// How operations fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,7 +43,7 @@ impl Failure {
 pub struct IoErrors {
     /// How operations fail.
     pub failure: Failure,
-    /// How many devices enroll in each run; the first one renews.
+    /// How many devices enroll in each run; the first one renews, and is revoked.
     pub enrollments: u32,
     /// A defect.
     pub plant: Option<Plant>,
@@ -127,7 +127,9 @@ impl IoErrors {
             other => return Err(Violation::of(Invariant::Starts, format!("{other:?}"))),
         }
         ledger.witness(&std::fs::read_to_string(&marks).unwrap_or_default(), 0);
-        let keys: Vec<_> = ledger.asked.keys().copied().collect();
+        // A revoked device gets nothing any more.
+        let stays = |asked: &&Asked| !ledger.to_be_revoked.contains(&asked.request.device);
+        let keys: Vec<_> = ledger.asked.values().filter(stays).map(|asked| asked.request.key).collect();
         check(&folder.config(), &ledger, 0, &keys)?;
         Ok(failed.exists())
     }
@@ -145,7 +147,34 @@ impl IoErrors {
             patience -= 1;
             patience > 0
         };
-        enroll_and_renew(fleet, child, ledger, &mut later)
+        enroll_and_renew(fleet, child, ledger, &mut later)?;
+        revoke(fleet, child, ledger, &mut later)
+    }
+}
+
+/// The first device is revoked. Until the operator is told so, the server may only say "later".
+fn revoke(
+    fleet: &Fleet,
+    child: &Child,
+    ledger: &mut Ledger,
+    later: &mut dyn FnMut() -> bool,
+) -> Result<(), Violation> {
+    let Some(device) = fleet.devices.first().map(|device| device.id.clone()) else { return Ok(()) };
+    ledger.to_be_revoked.insert(device.clone());
+    let path = format!("/admin/v1/devices/{device}/revoke");
+    loop {
+        let reply = operator(child.port, &fleet.root, &fleet.admin_token, &path);
+        match reply.status {
+            200 => {
+                ledger.revoked.push((0, device));
+                return Ok(());
+            }
+            503 if later() => {}
+            _ => {
+                let found = format!("the operator who revokes {device} is told {reply:?}");
+                return Err(Violation::of(Invariant::WayForward, found));
+            }
+        }
     }
 }
 
@@ -195,8 +224,9 @@ fn insist(
     }
 }
 
-/// The certificate, or nothing where the device is to come later; anything else is the wrong answer to a failing disk.
-fn certificate(reply: &Reply) -> Result<Option<Vec<u8>>, Violation> {
+/// The certificate, or nothing where the device is to come later; anything else is the wrong answer to a good request,
+/// whatever the machine does.
+pub(super) fn certificate(reply: &Reply) -> Result<Option<Vec<u8>>, Violation> {
     let wrong = || Violation::of(Invariant::WayForward, format!("the wrong answer: {reply:?}"));
     let answer = Answer::decode(&reply.body).map_err(|_| wrong())?;
     match answer.outcome {

@@ -10,16 +10,17 @@ use std::fs;
 use std::path::PathBuf;
 use std::sync::mpsc;
 use std::thread;
+use std::time::Instant;
 
 use enroll_server::failpoint::Plant;
 use firmware_sim::chance::Dice;
 use shared::endpoint::ENROLL;
-use shared::message::latest::{Answer, Outcome};
 
 use super::child::{Child, Death, Place};
 use super::database::{Cluster, StoreKind};
 use super::fleet::{Fleet, Request};
 use super::invariants::{Invariant, Violation, check};
+use super::io_errors::certificate;
 use super::ledger::{KeyHash, Ledger};
 use super::progress::Progress;
 use super::site::StateFolder;
@@ -58,6 +59,8 @@ pub struct Kills {
     pub seed: u64,
     /// A defect.
     pub plant: Option<Plant>,
+    /// Another one: the server ends where its database does.
+    pub dies_with_database: bool,
 }
 
 /// What was done.
@@ -107,6 +110,9 @@ enum What {
 /// So many answers, and then so long.
 type Moment = (u64, Duration);
 
+/// A request, and the certificate that came for it, or nothing where the server was dead.
+type Heard = (Request, Result<Option<Vec<u8>>, Violation>);
+
 /// How a server comes to its end.
 enum End<'c> {
     /// At a named place.
@@ -124,6 +130,8 @@ enum Came {
     Later,
     /// No answer, or half of one.
     Nothing,
+    /// What no good request is told.
+    Wrong(Violation),
 }
 
 impl Kills {
@@ -204,53 +212,59 @@ impl Kills {
         let (dead, port) = (AtomicBool::new(false), child.port);
         let (tell, hear) = mpsc::channel();
         let mut heard = Vec::new();
-        let mut lives = true;
+        let (mut lives, mut dies) = (true, true);
         thread::scope(|scope| {
             for lane in lanes.iter_mut() {
                 let (tell, dead) = (tell.clone(), &dead);
                 scope.spawn(move || lane.run(port, dead, &tell));
             }
             drop(tell);
-            let mut await_moment = |(answers, time): Moment| {
-                let answers = (0..answers).map_while(|_| hear.recv_timeout(LIMIT).ok());
-                let before = heard.len();
-                heard.extend(answers);
-                pause(time);
-                heard.len() - before
-            };
             match end {
                 End::At(moment) => {
-                    let _answers = await_moment(moment);
+                    await_moment(&hear, &mut heard, moment);
                     child.kill();
                 }
                 End::After(cluster, database, server) => {
-                    let _answers = await_moment(database);
+                    await_moment(&hear, &mut heard, database);
                     cluster.server.kill().expect("to kill the database");
+                    if self.dies_with_database {
+                        child.strike();
+                    }
                     cluster.server.begin_again().expect("a database that starts again");
-                    // At least one answer: by the server that has lived through it.
-                    lives = await_moment((server.0 + 1, server.1)) > 0;
+                    // What came before tells nothing: a certificate has to come by the server that has lived through it.
+                    heard.extend(hear.try_iter());
+                    let mut lived = 0;
+                    while lived <= server.0 {
+                        let Ok(came) = hear.recv_timeout(LIMIT) else { break };
+                        lived += u64::from(matches!(came.1, Ok(Some(_))));
+                        heard.push(came);
+                    }
+                    pause(server.1);
+                    lives = lived > 0 && child.is_running();
                     child.kill();
                 }
                 End::ByItself => {
-                    while child.is_running() {
+                    let begun = now();
+                    while child.is_running() && begun.elapsed() < LIMIT {
                         pause(Duration::from_millis(1));
                     }
+                    dies = !child.is_running();
+                    child.kill();
                 }
             }
             dead.store(true, Ordering::SeqCst);
             heard.extend(hear.iter());
         });
         if !lives {
-            let found = format!("no answer {LIMIT:?} after the database was there again");
+            let found = format!("no certificate {LIMIT:?} after the database was there again");
             return Err(Violation::of(Invariant::WayForward, found));
         }
+        assert!(dies, "within {LIMIT:?} the server does not pass the place where it is to die");
         let mut cut = 0;
         for (request, came) in heard {
             ledger.asks(&request);
-            match came {
-                Some(certificate) => {
-                    ledger.answered(&request, 0, certificate)?;
-                }
+            match came? {
+                Some(certificate) => ledger.answered(&request, 0, certificate)?,
                 None => cut += 1,
             }
         }
@@ -289,7 +303,7 @@ impl<'f> Lane<'f> {
     }
 
     /// Sends requests until the server is dead.
-    fn run(&mut self, port: u16, dead: &AtomicBool, tell: &mpsc::Sender<(Request, Option<Vec<u8>>)>) {
+    fn run(&mut self, port: u16, dead: &AtomicBool, tell: &mpsc::Sender<Heard>) {
         let config = client_config(&self.fleet.root, None);
         let mut again = self.last.clone().filter(|_| self.repeats);
         while !dead.load(Ordering::SeqCst) {
@@ -300,12 +314,16 @@ impl<'f> Lane<'f> {
                 self.open = Some(request.clone());
             }
             let came = match try_https(port, config.clone(), ENROLL, Some(&request.body)) {
-                Ok(reply) => certificate(&reply.body, reply.status),
+                Ok(reply) => match certificate(&reply) {
+                    Ok(Some(certificate)) => Came::Certificate(certificate),
+                    Ok(None) => Came::Later,
+                    Err(wrong) => Came::Wrong(wrong),
+                },
                 Err(_) => Came::Nothing,
             };
             match came {
                 Came::Certificate(certificate) => {
-                    tell.send((request.clone(), Some(certificate))).expect("somebody listens");
+                    tell.send((request.clone(), Ok(Some(certificate)))).expect("somebody listens");
                     if !is_last {
                         (self.open, self.last) = (None, Some(request));
                     }
@@ -313,7 +331,11 @@ impl<'f> Lane<'f> {
                 // Not as fast as it can: a database that starts again needs the processor.
                 Came::Later => pause(Duration::from_millis(20)),
                 Came::Nothing => {
-                    tell.send((request, None)).expect("somebody listens");
+                    tell.send((request, Ok(None))).expect("somebody listens");
+                    return;
+                }
+                Came::Wrong(wrong) => {
+                    tell.send((request, Err(wrong))).expect("somebody listens");
                     return;
                 }
             }
@@ -327,14 +349,15 @@ impl<'f> Lane<'f> {
     }
 }
 
-fn certificate(body: &[u8], status: u16) -> Came {
-    if status == 503 {
-        return Came::Later;
-    }
-    match Answer::decode(body).expect("an answer").outcome {
-        Outcome::Issued(issued) => Came::Certificate(issued.chain[0].to_vec()),
-        other => panic!("a good request is refused: {other:?}"),
-    }
+/// Hears so many of the lanes, and waits so long then.
+fn await_moment(hear: &mpsc::Receiver<Heard>, heard: &mut Vec<Heard>, (answers, time): Moment) {
+    heard.extend((0..answers).map_while(|_| hear.recv_timeout(LIMIT).ok()));
+    pause(time);
+}
+
+fn now() -> Instant {
+    #[expect(clippy::disallowed_methods, reason = "another process is not waited for without end")]
+    Instant::now()
 }
 
 fn witness(folder: &StateFolder) -> PathBuf {

@@ -14,18 +14,19 @@ use std::thread;
 use std::time::Instant;
 
 use firmware_sim::chance::Dice;
+use shared::Reject;
 use shared::endpoint::{ENROLL, RENEW};
 use shared::message::latest::{Answer, Outcome};
 
 use super::child::{Child, Extra};
 use super::fleet::{Fleet, Request};
 use super::invariants::{Invariant, Violation, check};
-use super::io_errors::Failure;
+use super::io_errors::{Failure, certificate};
 use super::ledger::Ledger;
 use super::progress::Progress;
 use super::site::StateFolder;
 use super::trace::Fault;
-use crate::harness::{HandDevice, client_config, operator, try_https};
+use crate::harness::{HandDevice, Reply, client_config, operator, try_https};
 
 /// What is to be done.
 #[derive(Clone, Copy, Debug)]
@@ -300,10 +301,8 @@ impl Lane<'_> {
                     continue;
                 }
             };
-            let outcome = Answer::decode(&reply.body).map(|answer| answer.outcome);
-            match outcome {
-                Ok(Outcome::Issued(issued)) => {
-                    let certificate = issued.chain.first().map(|leaf| leaf.to_vec()).unwrap_or_default();
+            match certificate(&reply) {
+                Ok(Some(certificate)) => {
                     let answered =
                         scene.ledger.lock().expect("no panic").answered(&request, 0, certificate.clone());
                     if let Err(violation) = answered {
@@ -318,15 +317,12 @@ impl Lane<'_> {
                     scene.seen.lock().expect("no panic").answered += 1;
                     self.last = Some((request, certificate));
                 }
-                _ if reply.status == 503 => {
+                Ok(None) => {
                     self.open = Some(request);
                     pause(Duration::from_millis(20));
                 }
-                // A revoked device is refused, and one whose nonce a jump of the clock has ended begins anew.
-                _ if reply.status == 403 => {}
-                other => {
-                    let found = format!("{}: {} {other:?}", request.device, reply.status);
-                    let violation = Violation::of(Invariant::WayForward, found);
+                Err(_) if is_rightly_refused(scene, &request, &reply) => {}
+                Err(violation) => {
                     scene.violation.lock().expect("no panic").get_or_insert(violation);
                     return;
                 }
@@ -345,6 +341,24 @@ impl Lane<'_> {
         }
         self.devices.rotate_left(1);
         scene.fleet.enrollment(self.devices[0])
+    }
+}
+
+/// A revoked device is refused. After a jump of the clock a device begins anew whose nonce has ended, or whose request was
+/// recorded by a clock that was ahead: no certificate is signed for it whose life has not begun. Nor has that of its IDevID,
+/// which was made for this run, where the clock was set back.
+fn is_rightly_refused(scene: &Scene<'_>, request: &Request, reply: &Reply) -> bool {
+    let Ok(Answer { outcome: Outcome::Rejected(rejected), .. }) = Answer::decode(&reply.body) else {
+        return false;
+    };
+    match rejected.reject() {
+        Some(Reject::DeviceRevoked | Reject::CertificateRevoked) => {
+            scene.ledger.lock().expect("no panic").to_be_revoked.contains(&request.device)
+        }
+        Some(Reject::UnknownNonce | Reject::ExpiredNonce | Reject::UsedNonce | Reject::BadEndorsement) => {
+            scene.seen.lock().expect("no panic").clock > 0
+        }
+        _ => false,
     }
 }
 
@@ -368,6 +382,7 @@ fn compared(samples: &[(Duration, Usage)], length: Duration) -> [Usage; 2] {
 }
 
 fn grown([before, after]: [Usage; 2]) -> Result<(), Violation> {
+    assert!(before.resident > 0 && before.descriptors > 0 && before.threads > 0, "it was looked: {before:?}");
     let listed = LISTED * after.list.saturating_sub(before.list);
     let grown = [
         ("KiB of memory", before.resident, after.resident, SLACK + listed),

@@ -181,6 +181,10 @@ impl Simulation {
             }
         }
         drop(devices);
+        if let Some(at) = revocation.filter(|at| *at < END) {
+            let found = format!("the operator could not revoke a device, and was to come again at {at:?}");
+            return Err(Violation::of(Invariant::WayForward, found));
+        }
         self.judge(&mut office, &town.borrow())?;
         let (events, trace) = sim.trace();
         Ok(Seen { events, trace, deaths: office.deaths, certificates: office.issued.len() })

@@ -13,6 +13,7 @@ const SQLITE: Kills = Kills {
     check_every: 50,
     seed: 6,
     plant: None,
+    dies_with_database: false,
 };
 const POSTGRES: Kills = Kills {
     random: 40,
@@ -61,9 +62,18 @@ fn a_signature_without_an_intent_is_found() {
     }
 }
 
+/// The harness turns red on a server that ends where its database does.
+#[test]
+fn a_server_that_does_not_live_through_the_death_of_its_database_is_found() {
+    let kills = Kills { random: 0, named: 0, log: 0, database: 1, dies_with_database: true, ..POSTGRES };
+    let found = kills.run().unwrap_err();
+    assert_eq!(found.invariant, Invariant::WayForward, "{found}");
+}
+
 fn report(kills: Kills) {
     let killed = kills.run().unwrap_or_else(|violation| panic!("{:?}: {violation}", kills.store));
     let Killed { deaths, database, answered, cut, checks } = killed;
+    assert!(answered > deaths && cut > deaths && checks > 0, "{killed:?}");
     #[expect(clippy::print_stdout, reason = "the figures of docs/faults.md")]
     {
         let store = kills.store;

@@ -10,6 +10,7 @@
 #![expect(clippy::panic, reason = "a test fails by panicking")]
 
 mod answers;
+mod invariants;
 mod io_errors;
 mod kill;
 mod power;

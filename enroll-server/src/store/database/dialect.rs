@@ -2,8 +2,8 @@
 //!
 //! The queries keep to what both understand (`IS NOT DISTINCT FROM`, `ON CONFLICT`, `RETURNING`, `string_agg`). What is
 //! left: parameters are `?` and `?1` there and `$1` here; two hints to SQLite's planner mean nothing; the
-//! numbers that were given last are in a table of ours; and `LIKE`, which
-//! does not tell `a` from `A` in SQLite, is `ILIKE`.
+//! numbers that were given last are in a table of ours; `LIKE`, which does not tell `a` from `A` in SQLite, is `ILIKE`; and
+//! the order in which rows of `certificates` came, which no clock decides, is that of the transactions that wrote them.
 
 /// The text of a query for PostgreSQL.
 pub(super) fn postgres(sql: &str) -> String {
@@ -32,6 +32,7 @@ fn plain(part: &str, next: &mut u32, text: &mut String) {
         .replace(" NOT INDEXED", "")
         .replace("CROSS JOIN", "JOIN")
         .replace("sqlite_sequence", "sequences")
+        .replace("certificates.rowid", "-age(certificates.xmin)")
         .replace(" LIKE ", " ILIKE ");
     let mut letters = part.chars().peekable();
     while let Some(letter) = letters.next() {
@@ -69,6 +70,7 @@ mod tests {
                 "FROM devices JOIN certificates USING (device)",
             ),
             ("FROM events NOT INDEXED WHERE a", "FROM events WHERE a"),
+            ("a ORDER BY certificates.rowid", "a ORDER BY -age(certificates.xmin)"),
         ] {
             assert_eq!(postgres(sqlite), expected);
         }

@@ -285,11 +285,13 @@ fn recorded_row(row: &Row<'_>, likely: Option<&Arc<Profile>>) -> Result<Recorded
     Ok(Recorded::committed(serial, device, point, validity(row)?, (issuer, partition), profile))
 }
 
+/// Those that are open, in the order in which they were asked for. Not by the time that was recorded: a clock that was set back
+/// would have an old request take the place of the one that the device waits for.
 pub(super) fn open_intents(c: &Connection) -> Result<Vec<Recorded>, StoreError> {
     // With the words of the index of those few, without which a start goes through all certificates.
     let sql = format!(
         "SELECT certificates.*, {} FROM certificates {} \
-         WHERE state IN ('held', 'intent') AND state = 'intent' ORDER BY recorded",
+         WHERE state IN ('held', 'intent') AND state = 'intent' ORDER BY certificates.rowid",
         profiles::COLUMNS,
         profiles::JOIN
     );
