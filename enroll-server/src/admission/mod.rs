@@ -208,7 +208,7 @@ const GROUPS: usize = 4_096;
 const NONCES: usize = 65_536;
 /// How often a nonce can be brought in a minute.
 const SEQUELS: core::num::NonZeroU32 = core::num::NonZeroU32::MIN.saturating_add(5);
-/// When whoever finds no room for its body comes again; its jitter comes on top.
+/// When whoever finds no room for its body, or shows a token, comes again; its jitter comes on top.
 const A_WHILE: Duration = Duration::from_secs(5);
 /// A renewal with less than this left is served where others find all requests or connections taken.
 const URGENT: Duration = Duration::from_secs(3_600);
@@ -287,14 +287,23 @@ impl Admission {
         if (asking.place == Place::Reserve && rank != Rank::Urgent)
             || !self.requests.take(rank, 1, limits.requests, limits.reserve)
         {
-            let lane = Lane::of(rank != Rank::Unproven);
-            return Err(Later { reason: Busy::Requests, after: self.turns.later(lane, now) });
+            return Err(Later { reason: Busy::Requests, after: self.no_place(asking, now) });
         }
         let may = self.may_ask(asking, now);
         if may.is_err() {
             self.requests.give_back(rank, 1);
         }
         may
+    }
+
+    /// When whoever finds no place comes again. A path that wants a token proves nothing: whoever asks there without one would
+    /// move the times of those who did prove who they are, and is told a while that is nobody's turn.
+    fn no_place(&mut self, asking: &Asking<'_>, now: Duration) -> Duration {
+        if asking.by_token {
+            return A_WHILE;
+        }
+        let lane = Lane::of(asking.identity.is_some() || asking.left.is_some());
+        self.turns.later(lane, asking.left, now)
     }
 
     fn may_ask(&mut self, asking: &Asking<'_>, now: Duration) -> Result<(), Later> {

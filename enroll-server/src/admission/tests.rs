@@ -183,6 +183,37 @@ fn without_a_rate_times_are_forgotten_too() {
     assert!(wait(&mut admission, SECOND * 60) <= Duration::from_secs(1));
 }
 
+/// Anybody can ask at a path that wants a token: what is told there is nobody's turn.
+#[test]
+fn a_flood_at_paths_that_want_a_token_moves_no_devices_turn() {
+    let mut admission = admission(|limits| (limits.connections, limits.reserve) = (1, 1_000));
+    let device = &devices(1)[0];
+    let flood = Asking { place: Place::Reserve, by_token: true, ..stranger() };
+    for _ in 0..100_000 {
+        assert_eq!(admission.request(&flood, SECOND).unwrap_err().after, Duration::from_secs(5));
+    }
+    let asking = Asking { place: Place::Reserve, ..renewal(device, DAY) };
+    assert_eq!(admission.request(&asking, SECOND).unwrap_err().after, Duration::from_secs(1));
+}
+
+#[test]
+fn where_there_is_no_place_nobody_is_told_a_time_at_which_its_certificate_has_ended() {
+    let mut admission = admission(|limits| limits.longest_wait = DAY);
+    let device = &devices(1)[0];
+    let asking = |left| Asking { place: Place::Reserve, ..renewal(device, left) };
+    for _ in 0..3_000_000 {
+        let _turned_away = admission.request(&asking(DAY * 90), SECOND);
+    }
+    let mut wait = |left| admission.request(&asking(left), SECOND).unwrap_err().after;
+    assert!(wait(DAY * 90) > Duration::from_secs(50_000));
+    assert_eq!(
+        wait(Duration::from_secs(10_800)),
+        Duration::from_secs(10_200),
+        "three hours less ten minutes"
+    );
+    assert!(wait(Duration::ZERO) > Duration::from_secs(50_000), "what has ended can wait");
+}
+
 #[test]
 fn times_that_nobody_came_for_are_forgotten() {
     let mut admission = admission(|limits| limits.rate = Some("1/s".parse().unwrap()));

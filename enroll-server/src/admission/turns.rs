@@ -43,6 +43,12 @@ const MARGIN: Duration = Duration::from_secs(600);
 /// Where for so long nobody came whom there would have been room for, those who were told a time do not come.
 const QUIET: Duration = Duration::from_secs(30);
 
+/// When a renewal with `left` has to come at the latest, where `wait` is later than that. What has ended can wait.
+fn too_late(left: Option<Duration>, wait: Duration) -> Option<Duration> {
+    left.filter(|left| !left.is_zero() && *left <= wait.saturating_add(MARGIN))
+        .map(|left| left.saturating_sub(MARGIN))
+}
+
 impl Turns {
     /// For a rate, if one is kept; without one, those are told a time for whom there is no place.
     pub(super) fn new(rate: Option<Rate>, longest: Duration) -> Self {
@@ -67,16 +73,16 @@ impl Turns {
         if self.bucket.take(self.fill, rest, now).is_ok() {
             return Ok(());
         }
-        let wait = self.wait(lane, now);
-        if left.is_some_and(|left| !left.is_zero() && left <= wait.saturating_add(MARGIN)) {
+        if too_late(left, self.wait(lane, now)).is_some() {
             self.bucket.overdraw(self.fill, now);
             return Ok(());
         }
-        Err(self.later(lane, now))
+        Err(self.later(lane, left, now))
     }
 
-    /// The next time to come, which is then taken.
-    pub(super) fn later(&mut self, lane: Lane, now: Duration) -> Duration {
+    /// The next time to come, which is then taken. `left` is as in [`ask`](Self::ask): nobody is told a time at which its
+    /// certificate has ended.
+    pub(super) fn later(&mut self, lane: Lane, left: Option<Duration>, now: Duration) -> Duration {
         // The bucket, of which nobody takes where no rate is kept, says nothing of how quiet it was.
         if let Some(told) = &mut self.told {
             if now.saturating_sub(*told) >= QUIET {
@@ -85,6 +91,9 @@ impl Turns {
             *told = now;
         }
         let wait = self.wait(lane, now);
+        if let Some(latest) = too_late(left, wait) {
+            return latest.max(SOONEST);
+        }
         self.book(lane, now.saturating_add(wait));
         wait
     }
