@@ -169,7 +169,7 @@ pub enum Replay {
     Parked,
     /// One parked event.
     Event(u64),
-    /// Every event from this number on: the cursor goes back, or forward.
+    /// Every event from this number on: the cursor goes back. It never goes forward, so that nothing that waits is left out.
     From(u64),
 }
 

@@ -200,9 +200,7 @@ pub(super) fn sent_again(
 }
 
 pub(super) fn replay(c: &Connection, name: &str, what: Replay) -> Result<Option<u64>, StoreError> {
-    if state(c, name)?.is_none() {
-        return Ok(None);
-    }
+    let Some(standing) = state(c, name)? else { return Ok(None) };
     let changed = match what {
         Replay::Parked => c
             .prepare_cached("UPDATE webhook_parked SET again = 1 WHERE webhook = ?")?
@@ -213,9 +211,9 @@ pub(super) fn replay(c: &Connection, name: &str, what: Replay) -> Result<Option<
         Replay::From(event) => {
             let sql = "UPDATE webhooks SET cursor = ?, attempts = 0, next_attempt = NULL WHERE name = ?";
             let last = last_number(c)?;
-            let cursor = event.saturating_sub(1).min(last);
+            let cursor = event.saturating_sub(1).min(standing.cursor);
             c.prepare_cached(sql)?.execute(params![cursor, name])?;
-            return Ok(Some(last - cursor));
+            return Ok(Some(last.saturating_sub(cursor)));
         }
     };
     Ok(Some(u64::try_from(changed).unwrap_or(u64::MAX)))
