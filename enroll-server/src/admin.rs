@@ -74,6 +74,14 @@ pub enum AdminError {
     /// The device is in a state in which that cannot be done.
     #[error(transparent)]
     Illegal(#[from] IllegalMove),
+    /// The request that was decided on does not wait any more.
+    #[error("{device} does not wait with the request {serial} any more; look at the queue again")]
+    Replaced {
+        /// The device.
+        device: DeviceId,
+        /// The request that was decided on.
+        serial: Serial,
+    },
     /// The device would have too many tags.
     #[error("{device} would have more than {MAX_TAGS} tags; nothing was changed")]
     TooManyTags {
@@ -257,7 +265,7 @@ impl Admin {
         page: Page,
     ) -> Result<Labelled, AdminError> {
         let one = match &selection {
-            Selection::One(device) => Some(device.clone()),
+            Selection::One(device) | Selection::Request(device, _) => Some(device.clone()),
             Selection::Group(_) | Selection::Tag(_) | Selection::All => None,
         };
         let labelled = self.store.label(selection, label, page, self.clock.now()).await?;
@@ -301,6 +309,30 @@ impl Admin {
         match carried.illegal.pop() {
             Some(illegal) => Err(illegal.into()),
             None if carried.done == 0 => Err(not_found("device", device)),
+            None => Ok(carried),
+        }
+    }
+
+    /// Approves or denies the request `seen` of a device, and no other that came in its place; where none is named,
+    /// [as it stands](Self::act_on).
+    ///
+    /// # Errors
+    /// Where there is no such device, its state does not allow it, or that request does not wait any more.
+    pub async fn decide(
+        &self,
+        device: &DeviceId,
+        seen: Option<Serial>,
+        decision: Action,
+    ) -> Result<Carried, AdminError> {
+        let Some(serial) = seen else { return self.act_on(device, decision).await };
+        let request = Selection::Request(device.clone(), serial);
+        let mut carried = self.act(request, decision, Page::first(1)).await?;
+        match carried.illegal.pop() {
+            Some(illegal) => Err(illegal.into()),
+            None if carried.done == 0 => {
+                let Device { device, .. } = self.device(device).await?;
+                Err(AdminError::Replaced { device, serial })
+            }
             None => Ok(carried),
         }
     }

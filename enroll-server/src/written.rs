@@ -291,7 +291,7 @@ macro_rules! read_by_from_str {
     };
 }
 
-read_by_from_str! { DeviceId GroupName Tag Find Rate }
+read_by_from_str! { DeviceId GroupName Tag Find Rate Serial }
 
 fn among<T>(found: Option<T>, names: &[&str]) -> Result<T, String> {
     found.ok_or_else(|| format!("expected one of {}", names.join(", ")))

@@ -40,7 +40,7 @@ impl Admin {
     /// Where the one device is not there, or the store fails.
     pub async fn unwant_renewals(&self, selection: Selection, page: Page) -> Result<Wanted, AdminError> {
         let one = match &selection {
-            Selection::One(device) => Some(device.clone()),
+            Selection::One(device) | Selection::Request(device, _) => Some(device.clone()),
             Selection::Group(_) | Selection::Tag(_) | Selection::All => None,
         };
         let wanted = self.store.unwant_renewals(selection, page, self.now()).await?;
@@ -73,7 +73,7 @@ impl Admin {
                 groups.iter().find(|(name, _)| name == group.as_str()).map(|(_, count)| *count)
             }
             Selection::All => Some(groups.iter().map(|(_, count)| *count).sum()),
-            Selection::One(_) => Some(1),
+            Selection::One(_) | Selection::Request(..) => Some(1),
             Selection::Tag(_) => None,
         })
     }

@@ -13,6 +13,7 @@ use axum::http::Response;
 use axum::http::header::AUTHORIZATION;
 use axum::middleware::Next;
 use axum::response::IntoResponse as _;
+use ca::Serial;
 use ca::crl::Reason;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -23,7 +24,7 @@ use super::{Api, PeerAddress, Shared};
 use crate::admin::AdminError;
 use crate::audit::{ADMIN_TOKEN, Caller};
 use crate::credential::TokenRequest;
-use crate::store::Device;
+use crate::store::{Action, Device};
 use crate::written::Text;
 
 pub(super) async fn authenticated(State(api): Shared, request: Request, next: Next) -> Response<Body> {
@@ -64,11 +65,20 @@ pub(super) struct Approved {
     approved: DeviceId,
 }
 
+/// An approval.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Approve {
+    /// The request that was seen in the queue, and no other that came in its place; whatever is held, or the next
+    /// enrollment, where none is named.
+    serial: Maybe<Text<Serial>>,
+}
+
 pub(super) async fn approve(
     api: Arc<Api>,
-    (Named(device), Sent(Nothing {})): (Named, Sent<Nothing>),
+    (Named(device), Sent(body)): (Named, Sent<Approve>),
 ) -> Result<Approved, Refusal> {
-    api.admin.approve(&device).await?;
+    api.admin.decide(&device, body.serial.value(), Action::Approve).await?;
     Ok(Approved { approved: device })
 }
 

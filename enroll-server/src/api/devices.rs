@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use appraisal::GroupName;
+use ca::Serial;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use shared::DeviceId;
@@ -121,13 +122,18 @@ actions! { suspend Suspend resume Resume retire Retire return_to_factory Return 
 pub(super) struct Deny {
     /// Why, for the trail.
     reason: Plain,
+    /// The request that was seen in the queue, and no other that came in its place; whatever is held where none is named.
+    #[serde(default)]
+    serial: Maybe<Text<Serial>>,
 }
 
 pub(super) async fn deny(
     api: Arc<Api>,
     (Named(device), Sent(body)): (Named, Sent<Deny>),
 ) -> Result<Acted, Refusal> {
-    act(&api, device, denial(&body.reason)?).await
+    let action = denial(&body.reason)?;
+    let Carried { state, certificates, .. } = api.admin.decide(&device, body.serial.value(), action).await?;
+    Ok(Acted { device, state, certificates })
 }
 
 pub(super) fn denial(Plain(reason): &Plain) -> Result<Action, Refusal> {

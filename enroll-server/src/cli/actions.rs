@@ -2,8 +2,9 @@
 
 use serde_json::json;
 
-use super::args::Which;
+use super::args::{ForGood, Which};
 use super::failure::Failure;
+use super::onlooker::{bar, confirmed};
 use super::output::Output;
 use crate::admin::Admin;
 use crate::store::{Action, Label, Page, Selection};
@@ -13,25 +14,72 @@ const PAGE: u32 = 1_000;
 /// Most devices that are named in an answer.
 const NAMED: usize = 100;
 
+/// Carries out what cannot be taken back: somebody has to confirm it where it is for many.
+pub(super) async fn act_for_good(
+    admin: &Admin,
+    which: ForGood,
+    action: Action,
+    output: &Output,
+) -> Result<(), Failure> {
+    let (selection, yes) = which.selection();
+    let many = match &selection {
+        Some(Selection::Group(group)) => Some(format!("the group {group}")),
+        Some(Selection::Tag(tag)) => Some(format!("the tag {tag}")),
+        _ => None,
+    };
+    if let (Some(many), Some(selection), false) = (many, &selection, yes) {
+        let devices = match admin.count_devices(selection).await? {
+            Some(count) => format!("all {count} devices"),
+            None => "all devices".to_owned(),
+        };
+        if !confirmed(&format!("{} {devices} of {many}? It cannot be taken back.", action.step().name())) {
+            return Err(Failure::Unconfirmed { what: "this is for many devices and cannot be taken back" });
+        }
+    }
+    act(admin, selection, action, output).await
+}
+
 /// Carries out `action` for all of a selection, page by page.
-pub(super) async fn act(admin: &Admin, which: Which, action: Action, output: &Output) -> Result<(), Failure> {
-    let Some(selection) = which.selection() else { return Ok(()) };
+pub(super) async fn act(
+    admin: &Admin,
+    selection: Option<Selection>,
+    action: Action,
+    output: &Output,
+) -> Result<(), Failure> {
+    let Some(selection) = selection else { return Ok(()) };
     let name = action.step().name();
-    if let Selection::One(device) = &selection {
-        let carried = admin.act_on(device, action).await?;
+    let one = match &selection {
+        Selection::One(device) => Some((device, admin.act_on(device, action.clone()).await?)),
+        Selection::Request(device, serial) => {
+            Some((device, admin.decide(device, Some(*serial), action.clone()).await?))
+        }
+        Selection::Group(_) | Selection::Tag(_) | Selection::All => None,
+    };
+    if let Some((device, carried)) = one {
         let state = carried.state.map_or("", crate::store::DeviceState::name);
         let certificates = carried.certificates;
         let value = json!({ "action": name, "device": device.as_str(), "state": state, "certificates": certificates });
         output.result(&value, || format!("{device}: {name}; it is {state} now.{}", revoked(certificates)));
         return Ok(());
     }
+    let count = match action {
+        // Those that wait, and no other.
+        Action::Approve | Action::Deny(_) => None,
+        _ => admin.count_devices(&selection).await?,
+    };
+    let bar = bar(count, name);
     let (mut page, mut done, mut certificates) = (Page::first(PAGE), 0, 0);
     let (mut illegal, mut named) = (0_u64, Vec::new());
     loop {
-        let carried = admin.act(selection.clone(), action.clone(), page).await?;
+        let carried = match admin.act(selection.clone(), action.clone(), page).await {
+            Ok(carried) => carried,
+            Err(error) if done == 0 => return Err(error.into()),
+            Err(error) => return Err(Failure::HalfWay { done, error: Box::new(error) }),
+        };
         done += carried.done;
         certificates += carried.certificates;
         illegal += carried.illegal.len() as u64;
+        bar.set_position(done + illegal);
         let room = NAMED.saturating_sub(named.len());
         named.extend(carried.illegal.into_iter().take(room));
         match carried.next {
@@ -39,6 +87,7 @@ pub(super) async fn act(admin: &Admin, which: Which, action: Action, output: &Ou
             None => break,
         }
     }
+    bar.finish_and_clear();
     let value = json!({
         "action": name, "done": done, "certificates": certificates, "illegal": illegal, "named": named,
     });

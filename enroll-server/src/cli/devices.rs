@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::actions::{act, label};
+use super::actions::{act, act_for_good, label};
 use super::args::{Device, TagCommand, page};
 use super::failure::Failure;
 use super::output::{Output, or_dash};
@@ -32,14 +32,18 @@ pub(super) async fn run(admin: Admin, command: Device, tells: bool, output: &Out
             let selection = group.map(Selection::Group).or_else(|| tag.map(Selection::Tag));
             queue(&admin.held(selection, page(after, limit)).await?, output);
         }
-        Device::Approve { which } => act(&admin, which, Action::Approve, output).await?,
-        Device::Deny { which, reason } => act(&admin, which, Action::Deny(reason), output).await?,
-        Device::Suspend { which } => act(&admin, which, Action::Suspend, output).await?,
-        Device::Resume { which } => act(&admin, which, Action::Resume, output).await?,
-        Device::Revoke { which, reason } => act(&admin, which, Action::Revoke(reason), output).await?,
-        Device::Retire { which } => act(&admin, which, Action::Retire, output).await?,
-        Device::Return { which } => act(&admin, which, Action::Return, output).await?,
-        Device::Transfer { which, to } => act(&admin, which, Action::Transfer(to), output).await?,
+        Device::Approve(request) => act(&admin, request.selection(), Action::Approve, output).await?,
+        Device::Deny { request, reason } => {
+            act(&admin, request.selection(), Action::Deny(reason), output).await?;
+        }
+        Device::Suspend { which } => act(&admin, which.selection(), Action::Suspend, output).await?,
+        Device::Resume { which } => act(&admin, which.selection(), Action::Resume, output).await?,
+        Device::Revoke { which, reason } => {
+            act_for_good(&admin, which, Action::Revoke(reason), output).await?;
+        }
+        Device::Retire(which) => act_for_good(&admin, which, Action::Retire, output).await?,
+        Device::Return(which) => act_for_good(&admin, which, Action::Return, output).await?,
+        Device::Transfer { which, to } => act_for_good(&admin, which, Action::Transfer(to), output).await?,
         Device::Renew(order) => renewals::renew(&admin, order, tells, output).await?,
         Device::Renewals { group, tag, after, limit } => {
             let selection = group.map(Selection::Group).or_else(|| tag.map(Selection::Tag));
@@ -85,7 +89,10 @@ fn queue(page: &HeldPage, output: &Output) {
         page,
         &page.requests,
         "Nothing waits for approval.",
-        ["Device", "Group", "Evidence", "Maker", "Model", "Software", "Held by", "Since", "Approved"],
+        [
+            "Device", "Group", "Evidence", "Maker", "Model", "Software", "Held by", "Since", "Approved",
+            "Serial",
+        ],
         |request| {
             let claims = request.shown.get("claims");
             let software = claims.and_then(|claims| claims.get("software_version"));
@@ -99,6 +106,7 @@ fn queue(page: &HeldPage, output: &Output) {
                 shown(request, "rule"),
                 request.since.to_string(),
                 if request.approved { "yes".to_owned() } else { "no".to_owned() },
+                request.serial.to_string(),
             ]
         },
         page.next.as_ref().map(|next| format!("There are more: --after {next}")),

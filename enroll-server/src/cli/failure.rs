@@ -114,10 +114,14 @@ pub(super) enum Failure {
     Peer(#[from] crate::peers::PeerError),
     #[error(transparent)]
     Write(#[from] crate::peers::WriteError),
-    #[error(
-        "--all means every device, and nobody confirmed it: nothing was changed; say --yes to do it without being asked"
-    )]
-    Unconfirmed,
+    #[error("{what}, and nobody confirmed it: nothing was changed; say --yes to do it without being asked")]
+    Unconfirmed { what: &'static str },
+    #[error("{done} devices were done, the others are as they were; say it again to go on")]
+    HalfWay {
+        done: u64,
+        #[source]
+        error: Box<AdminError>,
+    },
     #[error("the result says it")]
     Told(u8),
 }
@@ -135,11 +139,12 @@ impl Failure {
             Self::Admin(AdminError::NotFound { .. }) | Self::Nothing { .. } => 4,
             Self::Inclusion(InclusionError::Unknown { .. }) => 4,
             // As clap's own for wrong arguments.
-            Self::Unconfirmed => 2,
+            Self::Unconfirmed { .. } => 2,
             Self::Told(code) => *code,
             Self::Init(_)
             | Self::Start(_)
             | Self::Admin(_)
+            | Self::HalfWay { .. }
             | Self::Qr(_)
             | Self::Wrapping(_)
             | Self::NotAKey { .. }

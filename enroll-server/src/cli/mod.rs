@@ -20,6 +20,7 @@ mod import;
 mod keys;
 mod makers;
 mod migrate;
+mod onlooker;
 mod output;
 mod peers;
 mod policy;

@@ -1,9 +1,7 @@
 //! `device renew` and `device renewals`.
 
 use core::time::Duration;
-use std::io::{BufRead as _, IsTerminal as _, Write as _, stderr};
 
-use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use serde_json::json;
 use shared::UnixTime;
@@ -11,6 +9,7 @@ use tokio::time::Instant;
 
 use super::args::Renew;
 use super::failure::Failure;
+use super::onlooker::{bar, confirmed};
 use super::output::{Output, or_dash};
 use crate::admin::Admin;
 use crate::store::{Page, Selection, Turns, Wanted, WantedPage};
@@ -41,8 +40,12 @@ struct Report {
 /// Wants renewals, or wants them no more. `tells` says whether the settings have `[mqtt]`.
 pub(super) async fn renew(admin: &Admin, order: Renew, tells: bool, output: &Output) -> Result<(), Failure> {
     let selection = order.selection();
-    if selection == Selection::All && !order.yes && !order.cancel && !confirmed() {
-        return Err(Failure::Unconfirmed);
+    if selection == Selection::All
+        && !order.yes
+        && !order.cancel
+        && !confirmed("Have every device renew its certificate?")
+    {
+        return Err(Failure::Unconfirmed { what: "--all means every device" });
     }
     if order.cancel {
         let done = all_pages(admin, &selection, None).await?;
@@ -144,35 +147,6 @@ async fn count(admin: &Admin, selection: &Selection) -> Result<u64, Failure> {
             None => return Ok(count),
         }
     }
-}
-
-/// A bar where somebody looks on.
-fn bar(of: Option<u64>, what: &'static str) -> ProgressBar {
-    if !stderr().is_terminal() {
-        return ProgressBar::hidden();
-    }
-    let (bar, template) = match of {
-        Some(of) => (ProgressBar::new(of), "{msg} [{bar:40}] {pos} of {len}, {eta} left"),
-        None => (ProgressBar::new_spinner(), "{msg} {spinner} {pos}"),
-    };
-    if let Ok(style) = ProgressStyle::with_template(template) {
-        bar.set_style(style.progress_chars("=> "));
-    }
-    bar.set_message(what);
-    bar
-}
-
-/// Asks on the terminal whether all devices are meant; without one the answer is no.
-fn confirmed() -> bool {
-    if !std::io::stdin().is_terminal() {
-        return false;
-    }
-    let mut terminal = stderr();
-    let asked = write!(terminal, "Have every device renew its certificate? Type yes: ");
-    let mut answer = String::new();
-    let heard =
-        asked.and_then(|()| terminal.flush()).and_then(|()| std::io::stdin().lock().read_line(&mut answer));
-    heard.is_ok() && answer.trim() == "yes"
 }
 
 /// Lists what is wanted.

@@ -8,6 +8,7 @@ use core::marker::PhantomData;
 use core::time::Duration;
 use std::sync::Arc;
 
+use ca::Serial;
 use ca::crl::Reason;
 use shared::DeviceId;
 
@@ -18,7 +19,7 @@ use crate::admin::{Admin, NewToken};
 use crate::api::Api;
 use crate::audit::Caller;
 use crate::credential::TokenRequest;
-use crate::store::{Action, Selection, Session, Sessions, Store, StoreError};
+use crate::store::{Action, Session, Sessions, Store, StoreError};
 
 mod reading;
 
@@ -112,18 +113,23 @@ impl Acting<Anyone> {
     }
 }
 
+/// The request that a form is about, if it names one.
+fn serial(seen: Option<&str>) -> Result<Option<Serial>, Refusal> {
+    seen.map(str::parse)
+        .transpose()
+        .map_err(|_unreadable| Refusal::Malformed("the form names no request".to_owned()))
+}
+
 impl Acting<Operator> {
     /// Approves the held request `serial` of a device; where none is named, its next enrollment.
     pub(super) async fn approve(&self, device: &DeviceId, seen: Option<&str>) -> Result<(), Refusal> {
-        self.check_seen(device, seen).await?;
-        Ok(self.admin.approve(device).await?)
+        Ok(self.admin.decide(device, serial(seen)?, Action::Approve).await.map(drop)?)
     }
 
     /// Denies the held request `serial` of a device.
     pub(super) async fn deny(&self, device: &DeviceId, seen: Option<&str>, why: &str) -> Result<(), Refusal> {
         let action = Action::deny(why).map_err(|error| Refusal::Malformed(error.to_string()))?;
-        self.check_seen(device, seen).await?;
-        Ok(self.admin.act_on(device, action).await.map(drop)?)
+        Ok(self.admin.decide(device, serial(seen)?, action).await.map(drop)?)
     }
 
     /// Takes a device out of service for a time.
@@ -139,19 +145,6 @@ impl Acting<Operator> {
     /// Wants a renewal of a device.
     pub(super) async fn renew(&self, device: &DeviceId) -> Result<(), Refusal> {
         Ok(self.admin.want_renewal(device).await.map(drop)?)
-    }
-
-    /// Whoever decided about one request does not decide about another that came in its place meanwhile.
-    async fn check_seen(&self, device: &DeviceId, seen: Option<&str>) -> Result<(), Refusal> {
-        let Some(seen) = seen else { return Ok(()) };
-        let one = Some(Selection::One(device.clone()));
-        let held = self.admin.held(one, crate::store::Page::first(1)).await?;
-        if held.requests.iter().any(|request| request.serial.to_string() == seen) {
-            return Ok(());
-        }
-        Err(Refusal::Changed(format!(
-            "{device} does not wait with that request any more; look at the queue again"
-        )))
     }
 }
 

@@ -35,8 +35,6 @@ pub(super) enum Refusal {
     TooMany(Duration),
     /// There is no such page.
     NoSuchPage,
-    /// What was looked at has changed since.
-    Changed(String),
     /// The operator's hand refuses.
     Admin(AdminError),
     /// The random generator failed.
@@ -71,12 +69,12 @@ impl Refusal {
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::TooMany(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::NoSuchPage => StatusCode::NOT_FOUND,
-            Self::Changed(_) => StatusCode::CONFLICT,
             Self::Random => StatusCode::SERVICE_UNAVAILABLE,
             Self::Admin(error) => match error {
                 AdminError::NotFound { .. } => StatusCode::NOT_FOUND,
                 AdminError::Random | AdminError::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
                 AdminError::Illegal(_)
+                | AdminError::Replaced { .. }
                 | AdminError::TooManyTags { .. }
                 | AdminError::NothingToRenew { .. } => StatusCode::CONFLICT,
                 _ => StatusCode::BAD_REQUEST,
@@ -110,12 +108,14 @@ impl Refusal {
                 format!("There were too many from your address. Wait {} seconds.", after.as_secs().max(1)),
             ),
             Self::NoSuchPage => ("There is no such page", "The address is wrong, or it was moved.".to_owned()),
-            Self::Changed(what) => ("It has changed meanwhile", format!("{what}. Nothing was changed by you.")),
             Self::Random => ("The server cannot do that now", "The random generator failed. Try again.".to_owned()),
             Self::Admin(AdminError::Store(error)) => {
                 ("The store does not answer", format!("{}. Try again; if it stays so, see the server's log.", chain(error)))
             }
             Self::Admin(error @ AdminError::NotFound { .. }) => ("There is no such thing", format!("{}.", chain(error))),
+            Self::Admin(error @ AdminError::Replaced { .. }) => {
+                ("It has changed meanwhile", format!("{}. Nothing was changed by you.", chain(error)))
+            }
             Self::Admin(error) => ("That cannot be done", format!("{}.", chain(error))),
         }
     }

@@ -1,12 +1,13 @@
 //! When the identity of a device is pinned: with its certificate, and not while a request waits for one.
 
-use shared::Reject;
+use shared::{DeviceId, Reject};
 
 use super::tests::{Bench, Identity};
 use super::{Denied, Outcome};
+use crate::admin::AdminError;
 use crate::audit::EventKind;
 use crate::kit::{Device, Operational};
-use crate::store::Action;
+use crate::store::{Action, DeviceState, Page};
 
 const HOLD: &str = "[enrollment]\nfirst = \"hold\"\n";
 const NAME_ONLY: &str = "device,model,idevid_sha256\nSN-1,,\n";
@@ -64,6 +65,34 @@ async fn a_release_pins_the_identity_and_the_model_of_the_request_that_was_appro
     assert_eq!(model.as_deref(), Some("sensor-a"));
     assert!(!bench.admin.device(&device.id).await.unwrap().approved, "an approval is used up");
     assert_eq!(refused(bench.enroll(&stranger).await), Reject::IdentityConflict);
+}
+
+/// A stranger asks while the operator reads the queue.
+#[tokio::test]
+async fn a_decision_is_about_the_request_that_was_seen() {
+    let bench = Bench::new(HOLD).await;
+    bench.admin.import_devices(NAME_ONLY).await.unwrap();
+    let (stranger, device) = (bench.maker.device("SN-1"), bench.maker.device("SN-1"));
+    let body = bench.ask(&device);
+    assert_eq!(bench.send(&body).await.unwrap(), Outcome::Held);
+    let seen = bench.admin.held(None, Page::first(1)).await.unwrap().requests.remove(0).serial;
+    assert_eq!(bench.send(&bench.ask(&stranger)).await.unwrap(), Outcome::Held);
+
+    for decision in [Action::Approve, Action::Deny("not one of ours".into())] {
+        let late = bench.admin.decide(&device.id, Some(seen), decision).await;
+        assert!(matches!(late, Err(AdminError::Replaced { serial, .. }) if serial == seen), "{late:?}");
+    }
+    let row = bench.admin.device(&device.id).await.unwrap();
+    assert_eq!((row.approved, row.denied, row.state), (false, None, DeviceState::Held));
+
+    // The device comes again with a new request.
+    let body = bench.ask(&device);
+    assert_eq!(bench.send(&body).await.unwrap(), Outcome::Held);
+    let now = bench.admin.held(None, Page::first(1)).await.unwrap().requests.remove(0).serial;
+    bench.admin.decide(&device.id, Some(now), Action::Approve).await.unwrap();
+    Identity::of(&bench.send(&body).await.unwrap());
+    let nobody = bench.admin.decide(&DeviceId::new("SN-9").unwrap(), Some(now), Action::Approve).await;
+    assert!(matches!(nobody, Err(AdminError::NotFound { .. })), "{nobody:?}");
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! What an operator does to one device or to many, and what became of it.
 
 use appraisal::GroupName;
+use ca::Serial;
 use ca::crl::Reason;
 use shared::DeviceId;
 
@@ -13,6 +14,9 @@ use crate::written::OptionalText;
 pub enum Selection {
     /// This one.
     One(DeviceId),
+    /// This one, as long as this is the request that is held for it: whoever decided about one request does not decide about
+    /// another that came in its place.
+    Request(DeviceId, Serial),
     /// All of a group.
     Group(GroupName),
     /// All with a tag.

@@ -324,7 +324,11 @@ fn a_maker_s_file_is_tried_imported_exported_and_read_back() {
     let held = on(folder, &["device", "resume", "SN-1"]);
     assert_eq!(held.status.code(), Some(1));
     assert!(error(&held).contains("SN-1 is registered: it cannot be resumed"), "{}", error(&held));
-    let all = json(&on(folder, &["device", "retire", "--group", "lot-7", "--json"]));
+    let many = ["device", "retire", "--group", "lot-7", "--json"];
+    let unsure = on(folder, &many);
+    assert_eq!(unsure.status.code(), Some(2), "nobody confirmed it");
+    assert!(error(&unsure).contains("--yes"), "{}", error(&unsure));
+    let all = json(&on(folder, &[&many[..], &["--yes"]].concat()));
     assert_eq!((&all["done"], &all["illegal"]), (&1.into(), &0.into()));
     let queue = on(folder, &["device", "queue"]);
     assert_eq!(String::from_utf8(queue.stdout).unwrap().trim(), "Nothing waits for approval.");

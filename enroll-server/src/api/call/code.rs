@@ -67,6 +67,8 @@ codes! {
     TooSlow = "too-slow", REQUEST_TIMEOUT, "Send it again; if it recurs, the network or the database is slow.";
     /// The state of the device does not allow it.
     IllegalMove = "illegal-move", CONFLICT, "Look at the device: get_device; the text says what its state allows.";
+    /// The request that was decided on does not wait any more.
+    RequestReplaced = "request-replaced", CONFLICT, "Look at the queue again: list_approvals.";
     /// The device would have too many tags.
     TooManyTags = "too-many-tags", CONFLICT, "Take tags away first.";
     /// The device has no certificate in force that could be renewed.
@@ -151,6 +153,7 @@ impl From<AdminError> for Refusal {
         let code = match &error {
             AdminError::NotFound { .. } => Code::NotFound,
             AdminError::Illegal(_) => Code::IllegalMove,
+            AdminError::Replaced { .. } => Code::RequestReplaced,
             AdminError::TooManyTags { .. } => Code::TooManyTags,
             AdminError::NothingToRenew { .. } => Code::NothingToRenew,
             AdminError::NotAMaker { .. }

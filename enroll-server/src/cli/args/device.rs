@@ -4,6 +4,7 @@ use core::time::Duration;
 use std::path::PathBuf;
 
 use appraisal::GroupName;
+use ca::Serial;
 use ca::crl::Reason;
 use clap::{Args, Subcommand, ValueEnum};
 use shared::DeviceId;
@@ -80,14 +81,11 @@ pub(in crate::cli) enum Device {
     },
     /// Approve the held request of a device and no other; where none is held, its next enrollment. Of a group or
     /// tag: every request that is held.
-    Approve {
-        #[command(flatten)]
-        which: Which,
-    },
+    Approve(Request),
     /// Deny the held request of a device: it is refused for good, until it is approved.
     Deny {
         #[command(flatten)]
-        which: Which,
+        request: Request,
         /// Why, for the audit trail.
         #[arg(long, value_parser = denial)]
         reason: String,
@@ -108,27 +106,21 @@ pub(in crate::cli) enum Device {
     /// `return` revokes the certificates, and the device enrolls anew.
     Revoke {
         #[command(flatten)]
-        which: Which,
+        which: ForGood,
         /// Why: unspecified, key-compromise, affiliation-changed, superseded, cessation-of-operation or
         /// privilege-withdrawn.
         #[arg(long, default_value = "unspecified", value_parser = reason)]
         reason: Reason,
     },
     /// End a device's life: its certificates are revoked, its identifier stays taken.
-    Retire {
-        #[command(flatten)]
-        which: Which,
-    },
+    Retire(ForGood),
     /// Take a device back as it left its maker: certificates, approval, group, tags and tokens end, the pinned
     /// identity stays. It has to enroll anew.
-    Return {
-        #[command(flatten)]
-        which: Which,
-    },
+    Return(ForGood),
     /// Give a device to another owner: as `return`, and into the new owner's group.
     Transfer {
         #[command(flatten)]
-        which: Which,
+        which: ForGood,
         /// The new owner's group.
         #[arg(long, value_name = "GROUP")]
         to: GroupName,
@@ -269,6 +261,42 @@ impl Which {
             // clap has seen to it that one is given.
             Self { device: None, group: None, tagged: None } => None,
         }
+    }
+}
+
+/// A request that waits, or many.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Request {
+    #[command(flatten)]
+    which: Which,
+    /// The request of the device that was seen in the queue, and no other that came in its place meanwhile.
+    #[arg(long, value_name = "SERIAL", requires = "device")]
+    serial: Option<Serial>,
+}
+
+impl Request {
+    pub(in crate::cli) fn selection(self) -> Option<Selection> {
+        match (self.which.selection(), self.serial) {
+            (Some(Selection::One(device)), Some(serial)) => Some(Selection::Request(device, serial)),
+            (selection, _) => selection,
+        }
+    }
+}
+
+/// One device, or many, for what cannot be taken back.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct ForGood {
+    #[command(flatten)]
+    which: Which,
+    /// Do not ask whether all devices of the group or the tag are meant.
+    #[arg(long)]
+    yes: bool,
+}
+
+impl ForGood {
+    /// The devices, and whether nobody is to be asked about them.
+    pub(in crate::cli) fn selection(self) -> (Option<Selection>, bool) {
+        (self.which.selection(), self.yes)
     }
 }
 

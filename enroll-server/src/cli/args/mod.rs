@@ -23,7 +23,7 @@ pub(super) use audit::{Audit, WhichLog};
 pub(super) use ca::{Ca, Csr, Import, RootCeremony, RootCrl, Sign, TpmCreate};
 pub(super) use credentials::{Batch, CreateToken, Key, Token};
 pub(super) use dashboard::Dashboard;
-pub(super) use device::{Device, Format, Renew, TagCommand, Which, page};
+pub(super) use device::{Device, ForGood, Format, Renew, TagCommand, Which, page};
 pub(super) use doctor::Doctor;
 pub(super) use makers::{AttestationKey, Maker, Reference, ReferenceFile};
 pub(super) use peers::{Broker, PeerOutput, Terminator};

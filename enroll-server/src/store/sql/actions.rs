@@ -20,8 +20,8 @@ pub(super) fn carry_out(
     now: UnixTime,
 ) -> Result<Carried, StoreError> {
     // To approve or deny many means those that wait; one device can be approved before it asks.
-    let waiting =
-        matches!(action, Action::Approve | Action::Deny(_)) && !matches!(selection, Selection::One(_));
+    let waiting = matches!(action, Action::Approve | Action::Deny(_))
+        && matches!(selection, Selection::Group(_) | Selection::Tag(_) | Selection::All);
     let (selected, next) = search::select(c, selection, waiting.then_some(DeviceState::Held), page)?;
     let mut carried = Carried { next, ..Carried::default() };
     for (device, from) in selected {

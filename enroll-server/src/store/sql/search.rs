@@ -34,6 +34,11 @@ impl Conditions {
     pub(super) fn selection(&mut self, selection: &Selection) {
         match selection {
             Selection::One(device) => self.text("device = ?", device.as_str()),
+            Selection::Request(device, serial) => {
+                self.text("device = ?", device.as_str());
+                let waits = "device IN (SELECT device FROM certificates WHERE serial = ? AND state = 'held')";
+                self.and(waits, [Box::new(serial.as_bytes().to_vec()) as Box<dyn Bind>]);
+            }
             Selection::Group(group) => self.text("device_group = ?", group.as_str()),
             Selection::Tag(tag) => {
                 self.text("device IN (SELECT device FROM device_tags WHERE tag = ?)", tag.as_str());

@@ -83,7 +83,7 @@ async fn a_decision_is_about_the_request_that_was_looked_at() {
     // What was looked at is not what waits now.
     for action in ["approve", "deny"] {
         let why = if action == "deny" { "&reason=x" } else { "" };
-        let fields = format!("request={}{why}", "0".repeat(32));
+        let fields = format!("request={}{why}", "6b".repeat(16));
         let reply = browser.post(&format!("/devices/SN-1/{action}"), &fields).await;
         assert!(
             reply.status == 409 && reply.text().contains("look at the queue again"),
