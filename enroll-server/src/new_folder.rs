@@ -6,6 +6,7 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use crate::files;
+use crate::tls_files::Owner;
 
 /// A folder in the making. Dropped before it is finished, it leaves nothing behind: what is in it may be keys.
 #[derive(Debug)]
@@ -84,6 +85,15 @@ impl NewFolder {
         DirBuilder::new().mode(mode).create(&path).map_err(unwritable(&path))
     }
 
+    /// As [`finish`](Self::finish), for the folder of a server: made by root, it belongs to whom its parent belongs to, with all
+    /// that is in it. Root would make a folder that the server cannot read.
+    pub(crate) fn finish_own(self) -> Result<PathBuf, FolderError> {
+        if let Some(owner) = Owner::of_folder(&self.workshop).map_err(unwritable(&self.workshop))? {
+            give(&self.workshop, owner)?;
+        }
+        self.finish()
+    }
+
     /// Puts it into its place, durably; gives where that is.
     pub(crate) fn finish(self) -> Result<PathBuf, FolderError> {
         let target = self.target.clone();
@@ -95,6 +105,20 @@ impl NewFolder {
     }
 }
 
+/// Gives `owner` the folder and what is in it.
+fn give(folder: &Path, owner: Owner) -> Result<(), FolderError> {
+    for entry in fs::read_dir(folder).map_err(unwritable(folder))? {
+        let entry = entry.map_err(unwritable(folder))?;
+        let path = entry.path();
+        if entry.file_type().map_err(unwritable(&path))?.is_dir() {
+            give(&path, owner)?;
+        } else {
+            owner.take(&path).map_err(unwritable(&path))?;
+        }
+    }
+    owner.take(folder).map_err(unwritable(folder))
+}
+
 impl Drop for NewFolder {
     fn drop(&mut self) {
         // Gone already where it was finished. The error that is told is the one that led here.
@@ -104,4 +128,28 @@ impl Drop for NewFolder {
 
 pub(crate) fn unwritable(path: &Path) -> impl FnOnce(io::Error) -> FolderError {
     move |source| FolderError::Unwritable { path: path.to_owned(), source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::NewFolder;
+    use std::os::unix::fs::{MetadataExt as _, chown};
+
+    #[test]
+    fn what_root_makes_for_a_server_belongs_to_the_user_of_its_parent() {
+        let parent = tempfile::tempdir().unwrap();
+        if rustix::process::geteuid().is_root() {
+            chown(parent.path(), Some(1234), Some(4321)).unwrap();
+        }
+        let of =
+            |path: &std::path::Path| std::fs::metadata(path).map(|found| (found.uid(), found.gid())).unwrap();
+        let folder = NewFolder::begin(&parent.path().join("server")).unwrap();
+        folder.write("a.key", b"secret", 0o600).unwrap();
+        folder.folder("log", 0o755).unwrap();
+        folder.write("log/checkpoint", b"x", 0o644).unwrap();
+        let made = folder.finish_own().unwrap();
+        for path in ["", "a.key", "log", "log/checkpoint"] {
+            assert_eq!(of(&made.join(path)), of(parent.path()), "{path:?}");
+        }
+    }
 }

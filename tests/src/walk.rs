@@ -108,7 +108,7 @@ impl Stage {
              stop() {{ kill \"$(cat .walk/pid)\"; while kill -0 \"$(cat .walk/pid)\" 2>/dev/null; do sleep 0.02; done; rm .walk/pid; }}\n\
              start() {{ enroll-server --config var/lib/enroll-server/server/enroll-server.toml serve & echo $! >.walk/pid\n\
              until curl -sf http://127.0.0.1:{port}/healthz >/dev/null; do sleep 0.05; done; }}\n\
-             case \"$1 $2\" in\n'stop enroll-server') stop ;;\n'start enroll-server') start ;;\n\
+             case \"$*\" in\n'stop enroll-server') stop ;;\n'start enroll-server' | 'enable --now enroll-server') start ;;\n\
              'restart enroll-server') stop; start ;;\n*) echo \"systemctl $*: not on this stage\"; exit 1 ;;\nesac\n",
             home = self.home.path().display(),
             port = self.port("8080"),

@@ -149,7 +149,7 @@ pub fn init_with(options: &InitOptions, guard: &Guard, clock: &dyn Clock) -> Res
     // Everything is made beside the folder and moved there at the end, in one step.
     let folder = NewFolder::begin(&options.directory)?;
     fill(&folder, options, guard, clock.now())?;
-    let directory = folder.finish()?;
+    let directory = folder.finish_own()?;
     Ok(InitReport {
         config: directory.join("enroll-server.toml"),
         trust_bundle: directory.join("trust.bundle"),
