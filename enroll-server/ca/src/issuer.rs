@@ -1,10 +1,14 @@
 //! The issuer: signs what was linted for its CA, and nothing else.
 //!
-//! It keeps no state and gives out no serial numbers; the record of intent has them.
+//! It gives out no serial numbers; the record of intent has them. It remembers whether its key signed the last time, and
+//! nothing else.
 
 use core::cell::RefCell;
+use core::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, TryLockError};
 
 use aws_lc_rs::digest::{SHA256, digest};
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1, UnparsedPublicKey};
 use rcgen::{PKCS_ECDSA_P256_SHA256, PublicKeyData, SignatureAlgorithm, SigningKey};
 use shared::UnixTime;
 
@@ -21,6 +25,10 @@ use crate::to_be_signed::assemble;
 pub struct Issuer {
     certificate: CaCertificate,
     key: Box<dyn IssuerKey>,
+    /// Whether the key did not sign the last time.
+    failed: AtomicBool,
+    /// Held while the key is tried: one that hangs is not asked again and again.
+    trial: Mutex<()>,
 }
 
 /// A signed certificate that is exactly what was linted; made by [`Issuer::issue`] only.
@@ -40,7 +48,7 @@ impl Issuer {
         if key.public_point() != certificate.public_point() {
             return Err(IssueError::WrongKey);
         }
-        Ok(Self { certificate, key })
+        Ok(Self { certificate, key, failed: AtomicBool::new(false), trial: Mutex::new(()) })
     }
 
     /// The CA's certificate.
@@ -55,6 +63,33 @@ impl Issuer {
         self.key.is_at_hand()
     }
 
+    /// Whether the key did not sign when it was last asked to.
+    #[must_use]
+    pub fn has_failed(&self) -> bool {
+        self.failed.load(Ordering::Relaxed)
+    }
+
+    /// Has the key sign what is no certificate and no list: for whoever wants to know whether one that failed is back. It may
+    /// block as long as the key does.
+    ///
+    /// # Errors
+    /// Where the key does not sign, or a trial before this one has not ended.
+    pub fn try_key(&self) -> Result<(), KeyError> {
+        let _trial = match self.trial.try_lock() {
+            Ok(trial) => trial,
+            Err(TryLockError::Poisoned(trial)) => trial.into_inner(),
+            Err(TryLockError::WouldBlock) => return Err(KeyError::OnTrial),
+        };
+        // Nothing in DER that a CA signs begins like this.
+        let message = b"enroll-server: trial of a CA's key";
+        let public = UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, self.certificate.public_point());
+        self.noted(
+            self.key
+                .sign(message)
+                .and_then(|signature| public.verify(message, &signature).map_err(|_| KeyError::Signing)),
+        )
+    }
+
     /// Signs a linted certificate, and verifies the signature before anybody sees it. What is signed was compared with its
     /// template when it was linted, byte for byte.
     ///
@@ -66,12 +101,18 @@ impl Issuer {
             return Err(IssueError::OtherCa);
         }
         self.certificate.check_valid_at(now)?;
-        Issued::sign(linted, self.key.as_ref())
+        self.noted(Issued::sign(linted, self.key.as_ref()))
     }
 
     /// Signs what this crate has written: a revocation list, and nothing that a caller could choose.
     pub(crate) fn sign(&self, message: &[u8]) -> Result<Vec<u8>, IssueError> {
-        Ok(self.key.sign(message)?)
+        Ok(self.noted(self.key.sign(message))?)
+    }
+
+    /// What became of a signature, remembered.
+    fn noted<T, E>(&self, signed: Result<T, E>) -> Result<T, E> {
+        self.failed.store(signed.is_err(), Ordering::Relaxed);
+        signed
     }
 }
 
@@ -189,5 +230,79 @@ impl SigningKey for Signing<'_> {
             self.failure.replace(Some(error));
             rcgen::Error::RemoteKeyError
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{IssueError, Issuer};
+    use crate::hierarchy::{ROOT_LIFETIME, root_ca};
+    use crate::key::{FileKey, IssuerKey, KeyError};
+    use core::sync::atomic::{AtomicUsize, Ordering};
+    use shared::UnixTime;
+    use std::sync::{Arc, Barrier};
+
+    const NOW: UnixTime = UnixTime::from_secs(1_800_000_000);
+
+    /// A key that can be pulled: it fails, signs with another key, or waits for whoever is at the other end.
+    #[derive(Debug)]
+    struct Token {
+        key: FileKey,
+        other: FileKey,
+        state: Arc<AtomicUsize>,
+        gate: Arc<Barrier>,
+    }
+
+    const GOOD: usize = 0;
+    const PULLED: usize = 1;
+    const EXCHANGED: usize = 2;
+    const SLOW: usize = 3;
+
+    impl IssuerKey for Token {
+        fn public_point(&self) -> &[u8; 65] {
+            self.key.public_point()
+        }
+
+        fn sign(&self, message: &[u8]) -> Result<Vec<u8>, KeyError> {
+            match self.state.load(Ordering::SeqCst) {
+                PULLED => return Err(KeyError::Unavailable("pulled".into())),
+                EXCHANGED => return self.other.sign(message),
+                SLOW => {
+                    let _both = (self.gate.wait(), self.gate.wait());
+                }
+                _ => {}
+            }
+            self.key.sign(message)
+        }
+    }
+
+    #[test]
+    fn a_key_that_did_not_sign_is_remembered_until_it_does() {
+        let (certificate, key) = root_ca("Acme", ROOT_LIFETIME, NOW).unwrap();
+        let (state, gate) = (Arc::new(AtomicUsize::new(GOOD)), Arc::new(Barrier::new(2)));
+        let other = FileKey::generate().unwrap();
+        let token = Token { key, other, state: Arc::clone(&state), gate: Arc::clone(&gate) };
+        let issuer = Issuer::new(certificate, Box::new(token)).unwrap();
+        assert!(!issuer.has_failed(), "nobody has asked it");
+        state.store(PULLED, Ordering::SeqCst);
+        assert!(matches!(issuer.sign(b"a list"), Err(IssueError::Key(KeyError::Unavailable(_)))));
+        assert!(issuer.has_failed());
+        assert!(matches!(issuer.try_key(), Err(KeyError::Unavailable(_))));
+        state.store(EXCHANGED, Ordering::SeqCst);
+        assert!(matches!(issuer.try_key(), Err(KeyError::Signing)), "a signature of another key is none");
+        assert!(issuer.has_failed());
+        state.store(GOOD, Ordering::SeqCst);
+        issuer.try_key().unwrap();
+        assert!(!issuer.has_failed());
+
+        // One that hangs is asked once.
+        state.store(SLOW, Ordering::SeqCst);
+        std::thread::scope(|scope| {
+            let first = scope.spawn(|| issuer.try_key());
+            let _under_way = gate.wait();
+            assert!(matches!(issuer.try_key(), Err(KeyError::OnTrial)));
+            let _go_on = gate.wait();
+            first.join().unwrap().unwrap();
+        });
     }
 }

@@ -246,7 +246,7 @@ async fn health_and_readiness_tell_what_is_wrong() {
     assert_eq!(http(site.http(), "/healthz").await.status, 200);
     assert_eq!(
         http(site.http(), "/readyz").await.text(),
-        "store: ok\nissuing CA: ok\nrevocation list: ok\nrollover: ok\nlog: ok\n"
+        "store: ok\nissuing CA: ok\nissuing key: ok\nrevocation list: ok\nrollover: ok\nlog: ok\n"
     );
     // A database that another process holds, long enough for the list to run out.
     let holder = rusqlite::Connection::open(&site.config.files.store).unwrap();

@@ -118,4 +118,7 @@ pub enum KeyError {
     /// A remote key does not answer.
     #[error("the key cannot be reached")]
     Unavailable(#[source] Box<dyn Error + Send + Sync>),
+    /// The key was asked for a signature to see whether it signs, and has not answered.
+    #[error("the key did not sign the last time, and does not answer now that it is tried again")]
+    OnTrial,
 }
