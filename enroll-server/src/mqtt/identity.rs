@@ -1,7 +1,7 @@
 //! The server's client certificate at the brokers, and whom it believes to be one.
 //!
-//! The server certifies itself, and anew when two thirds of the certificate's life are over or another CA issues. A
-//! certificate under another name is an operator's own and is left alone.
+//! The server certifies itself, and anew when two thirds of the certificate's life are over, where it has not begun (the clock was
+//! ahead), or another CA issues. A certificate under another name is an operator's own and is left alone.
 
 use core::time::Duration;
 use std::path::{Path, PathBuf};
@@ -166,7 +166,7 @@ impl Identity {
             leaf.public_key().subject_public_key.data.as_ref() == key.public_point().as_slice()
         };
         let by_this_ca = leaf.issuer().as_raw() == issuer.certificate().subject_der();
-        Ok(!fits || !by_this_ca || now >= from.after(to.since(from) * 2 / 3))
+        Ok(!fits || !by_this_ca || now < from || now >= from.after(to.since(from) * 2 / 3))
     }
 
     /// Whether the files can be used as they are now.

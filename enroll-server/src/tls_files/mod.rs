@@ -38,6 +38,8 @@ pub enum Why {
     OtherCa,
     /// It is for other names.
     OtherNames,
+    /// Its life has not begun: it was made while the clock was ahead.
+    Early,
     /// Its time has come.
     Age,
 }
@@ -99,6 +101,10 @@ impl Seen {
     ) -> Option<Why> {
         if !issuer.has_signed(der) {
             return Some(Why::OtherCa);
+        }
+        // Nobody takes it, and its time would come a life later.
+        if now < self.not_before {
+            return Some(Why::Early);
         }
         if hosts.is_some_and(|hosts| !same_names(hosts, &self.hosts)) {
             return Some(Why::OtherNames);

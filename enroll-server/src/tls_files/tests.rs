@@ -60,7 +60,26 @@ fn a_certificate_is_made_kept_and_renewed_in_time() {
         Seen::read(&ca::pem::read_certificates(&std::fs::read(&files.certificate).unwrap()).unwrap()[0])
             .unwrap();
     assert!(super::same_names(&seen.hosts, &hosts), "{:?}", seen.hosts);
-    assert!(matches!(look(&files, Some(&hosts[..1]), &issuer, NOW), Tended::Renewed(Why::OtherNames, _)));
+    let later = NOW.after(DAY * 332);
+    assert!(matches!(look(&files, Some(&hosts[..1]), &issuer, later), Tended::Renewed(Why::OtherNames, _)));
+}
+
+/// The clock was ahead, and every certificate was renewed at once: they are again when it is set right.
+#[test]
+fn a_certificate_whose_life_has_not_begun_is_made_anew() {
+    let (folder, issuer) = (tempfile::tempdir().unwrap(), issuer());
+    let files = files(folder.path());
+    look(&files, Some(&hosts()), &issuer, NOW);
+    let ahead = NOW.after(DAY * 540);
+    assert!(matches!(look(&files, None, &issuer, ahead), Tended::Renewed(Why::Age, _)));
+    let behind = ahead.before(BACKDATE);
+    assert_eq!(look(&files, None, &issuer, behind), Tended::Current, "a clock that is a little behind");
+    for named in [None, Some(hosts())] {
+        assert!(matches!(look(&files, named.as_deref(), &issuer, NOW), Tended::Renewed(Why::Early, _)));
+        assert!(fits(&files));
+        assert_eq!(look(&files, named.as_deref(), &issuer, NOW), Tended::Current);
+        super::issue(&files, &hosts(), (&issuer, &[]), SERVER_LIFETIME, ahead).unwrap();
+    }
 }
 
 #[test]
@@ -91,7 +110,6 @@ fn renewals_are_spread_and_lie_in_the_window() {
     assert!(points[0] >= NOW.after(DAY * 60) && points[19] <= NOW.after(DAY * 75), "{points:?}");
     points.dedup();
     assert!(points.len() > 10, "{points:?}");
-    let _backdated = BACKDATE;
 }
 
 /// Every state that a crash between two writes can leave is put in order by whoever looks next.
