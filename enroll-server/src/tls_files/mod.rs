@@ -8,6 +8,7 @@ mod renew;
 use core::time::Duration;
 
 use ca::{BACKDATE, CaCertificate};
+use rustls::pki_types::ServerName;
 use shared::UnixTime;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::{GeneralName, ParsedExtension};
@@ -28,6 +29,10 @@ pub struct Seen {
     not_after: UnixTime,
     serial: Vec<u8>,
 }
+
+/// How long a certificate is left as it was made, though it is for other names: whoever has two settings for one file would
+/// otherwise have it made anew at each look, for ever.
+const PAUSE: Duration = Duration::from_secs(60);
 
 /// Why a certificate is renewed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,10 +89,14 @@ impl Seen {
     /// random, decides. So replicas agree on it, and many certificates made at once do not end at once.
     #[must_use]
     pub fn renewal(&self) -> UnixTime {
-        let made = self.not_before.after(BACKDATE).min(self.not_after);
+        let made = self.made();
         let life = self.not_after.since(made);
         let dice = self.serial.last().copied().map_or(0, u32::from);
         made.after(life * 2 / 3 + life / 6 * dice / 256)
+    }
+
+    fn made(&self) -> UnixTime {
+        self.not_before.after(BACKDATE).min(self.not_after)
     }
 
     /// Whether and why it is to be renewed: `hosts` are the names it should have, where that is not up to itself.
@@ -106,17 +115,22 @@ impl Seen {
         if now < self.not_before {
             return Some(Why::Early);
         }
-        if hosts.is_some_and(|hosts| !same_names(hosts, &self.hosts)) {
+        let others = hosts.is_some_and(|hosts| !same_names(hosts, &self.hosts));
+        if others && now >= self.made().after(PAUSE) {
             return Some(Why::OtherNames);
         }
         (now >= self.renewal()).then_some(Why::Age)
     }
 }
 
-/// As names are compared: DNS names without regard to case.
+/// As names are compared: DNS names without regard to case, addresses however they are written.
 fn same_names(one: &[String], other: &[String]) -> bool {
+    let plain = |name: &String| match ServerName::try_from(name.as_str()) {
+        Ok(ServerName::IpAddress(address)) => core::net::IpAddr::from(address).to_string(),
+        _ => name.to_ascii_lowercase(),
+    };
     let sorted = |names: &[String]| {
-        let mut names: Vec<String> = names.iter().map(|name| name.to_ascii_lowercase()).collect();
+        let mut names: Vec<String> = names.iter().map(plain).collect();
         names.sort();
         names.dedup();
         names

@@ -60,8 +60,25 @@ fn a_certificate_is_made_kept_and_renewed_in_time() {
         Seen::read(&ca::pem::read_certificates(&std::fs::read(&files.certificate).unwrap()).unwrap()[0])
             .unwrap();
     assert!(super::same_names(&seen.hosts, &hosts), "{:?}", seen.hosts);
-    let later = NOW.after(DAY * 332);
-    assert!(matches!(look(&files, Some(&hosts[..1]), &issuer, later), Tended::Renewed(Why::OtherNames, _)));
+}
+
+#[test]
+fn other_names_are_taken_over_and_an_address_is_one_however_it_is_written() {
+    let (folder, issuer) = (tempfile::tempdir().unwrap(), issuer());
+    let files = files(folder.path());
+    let hosts = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+    let long = hosts(&["2001:0db8:0:0:0:0:0:1", "::ffff:10.0.0.1", "Broker.example"]);
+    look(&files, Some(&long), &issuer, NOW);
+    let later = NOW.after(DAY);
+    assert_eq!(look(&files, Some(&long), &issuer, later), Tended::Current);
+    let short = hosts(&["broker.example", "2001:db8::1", "::ffff:a00:1"]);
+    assert_eq!(look(&files, Some(&short), &issuer, later), Tended::Current);
+    let other = hosts(&["2001:db8::2"]);
+    assert!(matches!(look(&files, Some(&other), &issuer, later), Tended::Renewed(Why::OtherNames, _)));
+    // Two settings for one file cost a certificate a minute, and not one at each look.
+    assert_eq!(look(&files, Some(&long), &issuer, later.after(super::PAUSE / 2)), Tended::Current);
+    let minute = later.after(super::PAUSE);
+    assert!(matches!(look(&files, Some(&long), &issuer, minute), Tended::Renewed(Why::OtherNames, _)));
 }
 
 /// The clock was ahead, and every certificate was renewed at once: they are again when it is set right.
