@@ -52,21 +52,25 @@ impl Config {
         let list = brokers::list(&mut reader, &mut root, &broker, is_topic);
         let assignment = brokers::assignment(&mut reader, &mut root, &list, folder);
         let (limits, admission) = limits::read(&mut reader, &mut root);
+        let files = files(&mut reader, &mut root, folder);
+        let mqtt = mqtt::read(&mut reader, &mut root, folder);
+        let crl = crl(&mut reader, &mut root, folder);
+        let taken = tls_files::taken(&files, mqtt.as_ref(), &crl);
         let config = Self {
             tenant,
             listen: listen(&mut reader, &mut root),
-            files: files(&mut reader, &mut root, folder),
+            files,
             issuing_key: issuing_key::read(&mut reader, &mut root, folder),
             previous_cas: issuing_key::previous(&mut reader, &mut root, folder),
             server_lifetime: tls_files::server_lifetime(&mut reader, &mut root),
-            tls_files: tls_files::read(&mut reader, &mut root, folder),
+            tls_files: tls_files::read(&mut reader, &mut root, folder, taken),
             certificates: certificates(&mut reader, &mut root),
             est: est(&mut reader, &mut root),
             broker,
             brokers: list,
             assignment,
-            mqtt: mqtt::read(&mut reader, &mut root, folder),
-            crl: crl(&mut reader, &mut root, folder),
+            mqtt,
+            crl,
             ocsp: ocsp(&mut reader, &mut root),
             nonce_lifetime: top(&mut reader, &mut root, "nonce_lifetime", 5 * 60, 10, HOUR),
             approval_retry: top(&mut reader, &mut root, "approval_retry", 60, 1, DAY),

@@ -188,3 +188,35 @@ fn limits_follow_the_connections_and_rates_can_be_switched_off() {
         assert!(fields.contains(&field), "{field}: {fields:?}");
     }
 }
+
+/// Two that are renewed into one file would replace each other at every look, and a key of a CA would be lost.
+#[test]
+fn a_certificate_that_is_renewed_has_files_of_its_own() {
+    let table = |name: &str, certificate: &str, key: &str| {
+        format!(
+            "[[tls_files]]\nname = \"{name}\"\nhosts = [\"b.example\"]\ncertificate = \"{certificate}\"\nkey = \"{key}\"\n"
+        )
+    };
+    let parse = |tables: String| parse(&format!("tenant = \"Acme\"\n[mqtt]\nenabled = true\n{tables}"));
+    let two = |certificate, key| parse(table("one", "b.crt", "b.key") + &table("two", certificate, key));
+    assert_eq!(two("c.crt", "c.key").unwrap().tls_files.len(), 2);
+    for (certificate, key, field) in [
+        ("b.crt", "c.key", "certificate"),
+        ("c.crt", "/etc/enroll/./b.key", "key"),
+        ("server.crt", "c.key", "certificate"),
+        ("c.crt", "issuing-ca.key", "key"),
+        ("mqtt-client.crt", "c.key", "certificate"),
+        ("crl.pem", "c.key", "certificate"),
+        ("c.pem", "c.pem", "key"),
+    ] {
+        let Err(ConfigError::Mistakes { mistakes, .. }) = two(certificate, key) else {
+            panic!("{certificate}, {key}: taken")
+        };
+        assert_eq!(mistakes.len(), 1, "{mistakes:?}");
+        assert!(mistakes[0].field.ends_with(field), "{mistakes:?}");
+        assert!(
+            mistakes[0].problem.contains("is a file that the settings name elsewhere too"),
+            "{mistakes:?}"
+        );
+    }
+}

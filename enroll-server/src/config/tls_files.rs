@@ -1,11 +1,12 @@
 //! The tables `[server_certificate]` and `[[tls_files]]`: certificates of servers that are kept renewed.
 
 use core::time::Duration;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use ca::hierarchy::SERVER_LIFETIME;
 
 use super::reader::{Reader, Section, duration, text, texts};
+use crate::config;
 use crate::tls_files::{Files, Owner, TlsFile};
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -24,8 +25,46 @@ fn lifetime<'t>(reader: &mut Reader<'t>, section: &mut Section<'t>) -> Duration 
     found.unwrap_or(SERVER_LIFETIME)
 }
 
-/// Reads the tables `[[tls_files]]`.
-pub(super) fn read<'t>(reader: &mut Reader<'t>, root: &mut Section<'t>, folder: &Path) -> Vec<TlsFile> {
+/// The files that no certificate under `[[tls_files]]` may replace.
+pub(super) fn taken(files: &config::Files, mqtt: Option<&config::Mqtt>, crl: &config::Crl) -> Vec<PathBuf> {
+    // With all its fields, so that one that is added is thought of here.
+    let config::Files {
+        root_certificate,
+        root_crl,
+        issuing_certificate,
+        issuing_key,
+        server_certificate,
+        server_key,
+        trust_bundle,
+        authorities,
+        nonce_key,
+        broker_token,
+        credential_key,
+        policy,
+        policy_groups,
+        profile,
+        profiles,
+        reference_values,
+        store,
+        log_key,
+    } = files;
+    let mut taken = vec![root_certificate, root_crl, issuing_certificate, issuing_key];
+    taken.extend([server_certificate, server_key, trust_bundle, authorities, nonce_key, broker_token]);
+    taken.extend([credential_key, policy, policy_groups, profile, profiles, store, log_key]);
+    taken.extend(reference_values);
+    taken.extend([&crl.der, &crl.pem]);
+    taken.extend(mqtt.into_iter().flat_map(|mqtt| [&mqtt.certificate, &mqtt.key]));
+    taken.into_iter().cloned().collect()
+}
+
+/// Reads the tables `[[tls_files]]`. `taken` are the files that others have: what is renewed here would replace them, and be
+/// replaced by them, at each look.
+pub(super) fn read<'t>(
+    reader: &mut Reader<'t>,
+    root: &mut Section<'t>,
+    folder: &Path,
+    mut taken: Vec<PathBuf>,
+) -> Vec<TlsFile> {
     let mut list: Vec<TlsFile> = Vec::new();
     for mut section in reader.sections(root, "tls_files") {
         let path = |found: &str| (!found.is_empty()).then(|| folder.join(found));
@@ -59,6 +98,13 @@ pub(super) fn read<'t>(reader: &mut Reader<'t>, root: &mut Section<'t>, folder: 
         if let (Some(name), Some(hosts), Some(certificate), Some(key)) = (name, hosts, certificate, key) {
             if list.iter().any(|other| other.name == name) {
                 reader.mistake(&section, "name", "is the name of another one too".to_owned());
+            }
+            for (field, path) in [("certificate", &certificate), ("key", &key)] {
+                if taken.contains(path) {
+                    let problem = "is a file that the settings name elsewhere too; expected one of its own";
+                    reader.mistake(&section, field, format!("{} {problem}", path.display()));
+                }
+                taken.push(path.clone());
             }
             let files = Files { certificate, key, key_mode: key_mode.unwrap_or(0o600), owner };
             list.push(TlsFile { name, hosts, files, lifetime, hook });
