@@ -12,10 +12,9 @@ use zeroize::Zeroizing;
 use super::args::{Global, Key};
 use super::failure::Failure;
 use super::output::{Output, or_dash};
-use super::with_admin;
+use super::{with_admin, with_config};
 use crate::admin::Admin;
 use crate::clock::{Clock as _, SystemClock};
-use crate::config::Config;
 use crate::credential::{KeyFor, KeyRequest, WrappingKey};
 use crate::files;
 use crate::store::{Credential, CredentialKind};
@@ -32,8 +31,10 @@ pub(super) fn run(global: &Global, command: Key, output: &Output) -> Result<(), 
             };
             let lifetime = expires_days.map(|days| Duration::from_secs(u64::from(days) * 86_400));
             let request = KeyRequest { key_for, enroll_group, lifetime, quota };
-            let wrapping = WrappingKey::load_or_create(&Config::load(&global.config)?.files.credential_key)?;
-            with_admin(global, async |admin| create(&admin, request, &wrapping, out.as_deref(), output).await)
+            with_config(global, async |admin, config| {
+                let wrapping = admin.wrapping_key(&config.files.credential_key).await?;
+                create(&admin, request, &wrapping, out.as_deref(), output).await
+            })
         }
         Key::List => with_admin(global, async |admin| {
             list(&admin.credentials(KINDS).await?, output);

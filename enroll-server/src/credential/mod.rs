@@ -5,9 +5,11 @@
 //! to.
 
 mod admin;
+mod kept;
 mod tokens;
 mod wrapping;
 
 pub use admin::{BatchRequest, KeyFor, KeyRequest, NewKey};
+pub(crate) use kept::look_for_key;
 pub use tokens::{MAX_TOKENS, TokenRequest};
 pub use wrapping::{NotOpened, WrappingFile, WrappingKey, WrappingKeyError};

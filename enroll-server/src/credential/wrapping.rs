@@ -14,6 +14,7 @@ use aws_lc_rs::rand::{SecureRandom as _, SystemRandom};
 use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::files::{self, SecretError};
+use crate::store::StoreError;
 
 /// Length of the wrapping key, in bytes.
 const KEY: usize = 32;
@@ -76,13 +77,40 @@ pub enum WrappingKeyError {
         /// The file.
         path: PathBuf,
     },
+    /// There is no file, and there are keys that were wrapped under what stood in it.
+    #[error(
+        "{}: is missing, and the database has keys that are wrapped under it, such as {id}: bring the file from another server \
+         of this database, or from a backup; where it is lost, revoke those keys (key list, key revoke) before a new one is made",
+        path.display()
+    )]
+    Lost {
+        /// The file.
+        path: PathBuf,
+        /// One of the keys.
+        id: String,
+    },
+    /// The keys were wrapped under another one.
+    #[error(
+        "{}: is not the file of this database: the key {id} does not open with it; bring it from another server of this \
+         database, or from a backup; where that one is lost, revoke the keys that are wrapped under it (key list, key revoke)",
+        path.display()
+    )]
+    Another {
+        /// The file.
+        path: PathBuf,
+        /// The key that does not open.
+        id: String,
+    },
     /// The random generator failed.
     #[error("the random generator failed")]
     Random,
+    /// It is not known whether there are keys that are wrapped.
+    #[error(transparent)]
+    Store(#[from] StoreError),
 }
 
 impl WrappingKeyError {
-    fn is_missing(&self) -> bool {
+    pub(super) fn is_missing(&self) -> bool {
         matches!(self, Self::File(SecretError::Unreadable { source, .. })
             if source.kind() == io::ErrorKind::NotFound)
     }
@@ -102,7 +130,8 @@ impl WrappingKey {
         RandomizedNonceKey::new(&AES_256_GCM, key).map(Self).map_err(|_| WrappingKeyError::Random)
     }
 
-    /// Reads the key file; makes it where there is none, as on a server from before there were symmetric keys.
+    /// Reads the key file; makes it where there is none, as on a server from before there were symmetric keys. Whether it may be
+    /// made, [`Admin::wrapping_key`](crate::admin::Admin::wrapping_key) knows.
     ///
     /// # Errors
     /// Where others may read it, it holds something else, or it cannot be made.
@@ -122,7 +151,7 @@ impl WrappingKey {
         }
     }
 
-    fn load(path: &Path) -> Result<Self, WrappingKeyError> {
+    pub(super) fn load(path: &Path) -> Result<Self, WrappingKeyError> {
         let text = files::read_secret(path)?;
         let mut key = Zeroizing::new([0; KEY]);
         hex::decode_to_slice(text.trim(), &mut *key)

@@ -15,7 +15,7 @@ use shared::{DeviceId, Reject};
 use super::tests::Bench;
 use super::{Denied, Outcome};
 use crate::audit::EventKind;
-use crate::credential::{BatchRequest, KeyFor, KeyRequest, NewKey, TokenRequest, WrappingKey};
+use crate::credential::{BatchRequest, KeyFor, KeyRequest, NewKey, TokenRequest};
 use crate::kit::{Device, Operational};
 use crate::store::{CertificateState, CredentialKind};
 
@@ -38,7 +38,7 @@ fn for_device(device: &str) -> KeyRequest {
 
 impl Bench {
     async fn key(&self, request: KeyRequest) -> NewKey {
-        let wrapping = WrappingKey::load_or_create(&self.config.files.credential_key).unwrap();
+        let wrapping = self.admin.wrapping_key(&self.config.files.credential_key).await.unwrap();
         let made = self.admin.make_key(request, &wrapping).unwrap();
         self.admin.add_key(&made).await.unwrap();
         made

@@ -14,6 +14,7 @@ use crate::audit::Caller;
 use crate::authorities::{Authorities, InOffice};
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::credential::look_for_key;
 use crate::failpoint::Hook;
 #[cfg(any(test, feature = "plants"))]
 use crate::failpoint::Plant;
@@ -59,6 +60,9 @@ pub(crate) async fn open(config: &Config, clock: &Arc<dyn Clock>, hook: Hook) ->
     // Not earlier: the event of a newer bundle would take a number that the log has for another, where the database is old.
     let trust = load_trust(config, store.as_ref(), clock.now()).await?;
     let tls = tls_settings(config, &authorities, clock)?;
+    if let Err(error) = look_for_key(store.as_ref(), &config.files.credential_key).await {
+        tracing::warn!(error = chain(&error), "devices with symmetric keys are refused");
+    }
     let issuance = issuance(config, clock, store, authorities, hook)?;
     let (trust, tls) = (Arc::new(InForce::new(trust)), Arc::new(InForce::new(tls)));
     Ok(Opened { issuance, trust, tls, lineup, generation })
