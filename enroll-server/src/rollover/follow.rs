@@ -33,7 +33,8 @@ use crate::tls_files::{Files, Tended, TlsFileError, recover, tend};
 const LOOK: Duration = Duration::from_millis(300);
 /// Pause after something failed.
 const RETRY: Duration = Duration::from_secs(5);
-/// So many attempts at taking a step over may fail before the server is not ready: a file may be on its way.
+/// So many attempts at taking a step over, or at showing what is in the server's own file, may fail before it is told: a file
+/// may be on its way.
 const PATIENCE: u32 = 1;
 
 /// Follows the store.
@@ -48,8 +49,10 @@ pub(crate) struct Follower {
     lineup: Arc<Lineup>,
     /// The generation that was taken over last.
     generation: u64,
-    /// The chain that is shown, as it stands in its file.
-    shown: Vec<u8>,
+    /// The chain that is shown, as it stood in its file.
+    shown: watch::Sender<Vec<u8>>,
+    /// How often what is in the file could not be shown.
+    unshown: u32,
     /// Whose renewal failed last, so that one failure is one event.
     failing: Vec<String>,
     /// Whether the CAs for brokers were not written last, or not to their end.
@@ -88,7 +91,7 @@ impl Follower {
         lineup: Lineup,
         generation: u64,
     ) -> Self {
-        let shown = std::fs::read(&config.files.server_certificate).unwrap_or_default();
+        let shown = watch::Sender::new(own_chain(&config));
         let lineup = Arc::new(lineup);
         let owed = Arc::new(Owed::at_start(Arc::clone(&config)));
         let (failing, unwritten) = (Vec::new(), false);
@@ -102,6 +105,7 @@ impl Follower {
             lineup,
             generation,
             shown,
+            unshown: 0,
             failing,
             unwritten,
             owed,
@@ -113,6 +117,11 @@ impl Follower {
     /// Why this server does not go by what the store says, and what to do; `None` where it does.
     pub(crate) fn standing(&self) -> watch::Receiver<Option<String>> {
         self.standing.subscribe()
+    }
+
+    /// The chain that is shown: the file may hold one that cannot be.
+    pub(crate) fn shown(&self) -> watch::Receiver<Vec<u8>> {
+        self.shown.subscribe()
     }
 
     /// Follows until `stop`.
@@ -216,9 +225,9 @@ impl Follower {
     }
 
     /// Shows the certificate in the file from now on, and takes the clients of the CAs in force.
-    fn show(&mut self) -> Result<(), FollowError> {
+    fn show(&self) -> Result<(), FollowError> {
         let config = tls_settings(&self.config, &self.in_office.now(), &self.clock)?;
-        self.shown = std::fs::read(&self.config.files.server_certificate).unwrap_or_default();
+        self.shown.send_replace(own_chain(&self.config));
         self.tls.replace(config);
         Ok(())
     }
@@ -228,7 +237,7 @@ impl Follower {
         let (config, lineup) = (Arc::clone(&self.config), Arc::clone(&self.lineup));
         let authorities = self.in_office.now();
         let now = self.clock.now();
-        let own_chain = config.files.server_certificate.clone();
+        let settings = Arc::clone(&config);
         let renew = move || {
             let (issuer, above) = lineup.for_servers();
             // Without its key nothing is renewed now; the CA of a later look may have one.
@@ -245,7 +254,7 @@ impl Follower {
             }
             done
         };
-        let work = move || (renew(), std::fs::read(own_chain).unwrap_or_default());
+        let work = move || (renew(), own_chain(&settings));
         let (done, found) = tokio::task::spawn_blocking(work).await.map_err(|_| FollowError::Gone)?;
         let mut failed = Ok(());
         for (name, tended) in done {
@@ -277,9 +286,16 @@ impl Follower {
                 }
             }
         }
-        if found != self.shown {
-            self.show()?;
+        let as_shown = *self.shown.borrow() == found;
+        let showing = if as_shown { Ok(()) } else { self.show() };
+        self.unshown = if showing.is_err() { self.unshown.saturating_add(1) } else { 0 };
+        if let Err(error) = &showing
+            && self.unshown == PATIENCE + 1
+        {
+            let detail = format!("{OWN}: is not shown, the one before is: {}", chain(error));
+            self.event(EventKind::TlsCertificateFailed, detail).await;
         }
+        showing?;
         Ok(failed?)
     }
 
@@ -300,6 +316,11 @@ impl Follower {
 
 /// What this server's own certificate is called in events.
 const OWN: &str = "enroll-server";
+
+/// This server's chain as it stands in its file.
+fn own_chain(config: &Config) -> Vec<u8> {
+    std::fs::read(&config.files.server_certificate).unwrap_or_default()
+}
 
 fn own_files(config: &Config) -> Files {
     let (certificate, key) = (config.files.server_certificate.clone(), config.files.server_key.clone());

@@ -3,17 +3,21 @@
 
 use std::sync::Arc;
 
+use ca::hierarchy::{ISSUING_LIFETIME, ROOT_LIFETIME, issuing_ca, root_ca, server_certificate};
+use ca::{FileKey, Issuer};
 use shared::Reject;
 
 use super::crash_tests::options;
 use super::{Follower, Order, OrderOptions, SignerOptions, start, take};
+use crate::audit::EventKind;
 use crate::clock::{Clock, SystemClock};
 use crate::failpoint::Hook;
 use crate::issuance::Denied;
 use crate::issuance::tests::Bench;
 use crate::kit::Operational;
 use crate::startup;
-use crate::store::IssuerNumber;
+use crate::store::{EventQuery, IssuerNumber};
+use crate::telemetry::OnDisk;
 
 /// What follows the store for the server of `bench`.
 async fn follower(bench: &Bench) -> Follower {
@@ -23,6 +27,50 @@ async fn follower(bench: &Bench) -> Follower {
     let (trust, tls) = (opened.trust, opened.tls);
     let config = Arc::new(bench.config.clone());
     Follower::new(config, store, clock, in_office, trust, tls, opened.lineup, opened.generation)
+}
+
+/// An operator's own certificate with a key that belongs to another one: the one before stays, and that is told, once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_certificate_that_cannot_be_shown_is_told_once_and_the_one_before_stays() {
+    let bench = Bench::new("").await;
+    let mut follower = follower(&bench).await;
+    follower.look().await.unwrap();
+    let shown = follower.shown();
+    let files = &bench.config.files;
+    let on_disk = OnDisk::of(&bench.config, shown.clone());
+    let (chain, before) = (std::fs::read(&files.server_certificate).unwrap(), on_disk.look().certificates);
+    assert_eq!(before[0].0, "enroll-server");
+
+    let now = SystemClock.now();
+    let (root, key) = root_ca("Another", ROOT_LIFETIME, now).unwrap();
+    let root = Issuer::new(root, Box::new(key)).unwrap();
+    let (issuing, key) = issuing_ca("Another", &root, ISSUING_LIFETIME, now).unwrap();
+    let (issuer, own) = (Issuer::new(issuing, Box::new(key)).unwrap(), FileKey::generate().unwrap());
+    let day = core::time::Duration::from_secs(86_400);
+    let theirs = server_certificate(&["localhost"], &own, &issuer, day, now).unwrap();
+    std::fs::write(&files.server_certificate, ca::pem::certificate(theirs.der())).unwrap();
+    let failures = async || {
+        let query = EventQuery { kinds: vec![EventKind::TlsCertificateFailed], ..EventQuery::last(10) };
+        bench.admin.find_events(query).await.unwrap()
+    };
+    follower.look().await.unwrap_err();
+    assert_eq!(failures().await, [], "the key may be on its way");
+    for _ in 0..2 {
+        follower.look().await.unwrap_err();
+    }
+    let told = failures().await;
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].detail.contains("enroll-server: is not shown, the one before is: "), "{told:?}");
+    assert_eq!((shown.borrow().clone(), on_disk.look().certificates), (chain, before));
+
+    // The key comes after it.
+    std::fs::remove_file(&files.server_key).unwrap();
+    own.save(&files.server_key).unwrap();
+    follower.look().await.unwrap();
+    assert_eq!(on_disk.look().certificates[0].2, theirs.validity().not_after);
+    std::fs::write(&files.server_certificate, "no certificate").unwrap();
+    follower.look().await.unwrap_err();
+    assert!(failures().await.len() > 1, "the next failure is another one");
 }
 
 /// By whom the certificates of a device were signed.

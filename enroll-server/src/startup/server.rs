@@ -189,7 +189,7 @@ impl Server {
             approval_retry: config.approval_retry,
             busy_retry: config.busy_retry,
             limits: config.limits,
-            on_disk: OnDisk::of(&config),
+            on_disk: OnDisk::of(&config, follower.shown()),
             traces: config.traces.clone(),
             spans: options.spans,
             revocations: revocations.clone(),

@@ -1,19 +1,23 @@
 //! What stands in files and has an end, or grows: certificates of servers, the root CA, the database.
 //!
-//! They are read for each scrape, in a task that may block: others replace them, and what counts is what is there.
+//! They are read for each scrape, in a task that may block: others replace them, and what counts is what is there. Of this
+//! server's own certificate what counts is what it shows, which a file that cannot be shown does not change.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use shared::UnixTime;
+use tokio::sync::watch;
 
 use crate::config::Config;
 use crate::tls_files::Seen;
 
 /// Where to look.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct OnDisk {
     root: PathBuf,
+    /// The chain that this server shows.
+    shown: watch::Receiver<Vec<u8>>,
     certificates: Vec<(String, PathBuf)>,
     /// The SQLite database, where there is one, and the size it may have.
     store: Option<(PathBuf, Option<u64>)>,
@@ -38,24 +42,26 @@ const OWN: &str = "enroll-server";
 const MQTT: &str = "mqtt-client";
 
 impl OnDisk {
-    /// The files that the settings name.
+    /// The files that the settings name, and the chain that is `shown`.
     #[must_use]
-    pub fn of(config: &Config) -> Self {
-        let mut certificates = vec![(OWN.to_owned(), config.files.server_certificate.clone())];
+    pub fn of(config: &Config, shown: watch::Receiver<Vec<u8>>) -> Self {
+        let mut certificates = Vec::new();
         certificates.extend(config.mqtt.as_ref().map(|mqtt| (MQTT.to_owned(), mqtt.certificate.clone())));
         let others = config.tls_files.iter();
         certificates.extend(others.map(|file| (file.name.clone(), file.files.certificate.clone())));
         let most = config.limits.store_mib.map(|mib| u64::from(mib) << 20);
         let store = config.postgres.is_none().then(|| (config.files.store.clone(), most));
-        Self { root: config.files.root_certificate.clone(), certificates, store }
+        Self { root: config.files.root_certificate.clone(), shown, certificates, store }
     }
 
     /// Looks.
     #[must_use]
     pub fn look(&self) -> Found {
-        let life = |(name, path): &(String, PathBuf)| {
-            leaf(path).map(|seen| (name.clone(), seen.not_before(), seen.not_after()))
+        let life = |name: &str, seen: Option<Seen>| {
+            seen.map(|seen| (name.to_owned(), seen.not_before(), seen.not_after()))
         };
+        let own = life(OWN, first(&self.shown.borrow()));
+        let others = self.certificates.iter().filter_map(|(name, path)| life(name, leaf(path)));
         let size = |path: &Path| fs::metadata(path).ok().map(|file| file.len());
         let store = self.store.as_ref();
         let with_log = |path: &PathBuf| {
@@ -65,7 +71,7 @@ impl OnDisk {
         };
         Found {
             root_not_after: leaf(&self.root).map(|seen| seen.not_after()),
-            certificates: self.certificates.iter().filter_map(life).collect(),
+            certificates: own.into_iter().chain(others).collect(),
             store: store.and_then(|(path, _)| with_log(path)),
             store_most: store.and_then(|(_, most)| *most),
         }
@@ -74,6 +80,10 @@ impl OnDisk {
 
 /// The first certificate of a file.
 fn leaf(path: &Path) -> Option<Seen> {
-    let bytes = fs::read(path).ok()?;
-    Seen::read(ca::pem::read_certificates(&bytes).ok()?.first()?)
+    first(&fs::read(path).ok()?)
+}
+
+/// The first certificate of a chain in PEM.
+fn first(pem: &[u8]) -> Option<Seen> {
+    Seen::read(ca::pem::read_certificates(pem).ok()?.first()?)
 }
