@@ -54,11 +54,15 @@ pub struct Policies {
 /// What the files were when they were last looked at.
 #[derive(Debug, Default)]
 struct Seen {
-    taken: Fingerprint,
+    /// `None` where they could not be read: it may have been the moment, and leaves no trace on them.
+    taken: Option<Fingerprint>,
     /// A change that is not taken yet: files that are still being written change once more.
     changing: Option<Fingerprint>,
     problem: Option<String>,
 }
+
+/// How the files are read; tests have one that fails.
+type ReadFiles = fn(&PolicyFiles) -> Result<InForce, PolicyFilesError>;
 
 /// What came of a look at the files.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,7 +84,7 @@ impl Policies {
         // Before they are read: what changes in between is seen as a change.
         let taken = files.fingerprint();
         let in_force = crate::in_force::InForce::new(files.read()?);
-        Ok(Self { files, in_force, seen: Mutex::new(Seen { taken, ..Seen::default() }) })
+        Ok(Self { files, in_force, seen: Mutex::new(Seen { taken: Some(taken), ..Seen::default() }) })
     }
 
     /// What is in force now; to be taken once a request.
@@ -97,9 +101,13 @@ impl Policies {
 
     /// Takes the files over where they changed and have stood still since the last look.
     pub fn look(&self) -> Look {
+        self.look_by(PolicyFiles::read)
+    }
+
+    fn look_by(&self, read: ReadFiles) -> Look {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let found = self.files.fingerprint();
-        if found == seen.taken {
+        if seen.taken.as_ref() == Some(&found) {
             seen.changing = None;
             return Look::Nothing;
         }
@@ -107,20 +115,28 @@ impl Policies {
             seen.changing = Some(found);
             return Look::Nothing;
         }
-        self.take(&mut seen, found)
+        let before = seen.problem.clone();
+        match self.take(&mut seen, found, read) {
+            // They are tried again and again: it is told once.
+            Look::Broken(problem) if seen.taken.is_none() && before.as_ref() == Some(&problem) => {
+                Look::Nothing
+            }
+            look => look,
+        }
     }
 
     /// Takes the files over as they are now, whether or not they changed.
     pub fn reload(&self) -> Look {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let found = self.files.fingerprint();
-        self.take(&mut seen, found)
+        self.take(&mut seen, found, PolicyFiles::read)
     }
 
-    fn take(&self, seen: &mut Seen, found: Fingerprint) -> Look {
+    fn take(&self, seen: &mut Seen, found: Fingerprint, read: ReadFiles) -> Look {
         seen.changing = None;
-        seen.taken = found;
-        match self.files.read() {
+        let read = read(&self.files);
+        seen.taken = Some(found).filter(|_| !matches!(read, Err(PolicyFilesError::Unreadable { .. })));
+        match read {
             Ok(read) => {
                 seen.problem = None;
                 self.in_force.replace(read);

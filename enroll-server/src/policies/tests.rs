@@ -83,6 +83,32 @@ fn a_broken_file_keeps_the_old_policies_and_says_so() {
     assert_eq!(days(&policies, "default"), Some(1));
 }
 
+/// What kept a file from being read passes, and leaves it as it was.
+#[test]
+fn files_that_could_not_be_read_once_are_read_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let files = files(folder.path());
+    fs::write(&files.policy, with_days(1)).unwrap();
+    let policies = Policies::load(files.clone()).unwrap();
+    fs::write(&files.policy, with_days(22)).unwrap();
+    // EIO
+    let broken: super::ReadFiles = |files| {
+        let source = std::io::Error::from_raw_os_error(5);
+        Err(PolicyFilesError::Unreadable { path: files.policy.clone(), source })
+    };
+    assert_eq!(policies.look_by(broken), Look::Nothing, "it may still be written");
+    let Look::Broken(problem) = policies.look_by(broken) else { panic!("taken") };
+    assert!(problem.contains("cannot be read"), "{problem}");
+    for _ in 0..4 {
+        assert_eq!(policies.look_by(broken), Look::Nothing, "it is told once");
+        assert_eq!((policies.problem(), days(&policies, "default")), (Some(problem.clone()), Some(1)));
+    }
+    let looks = [policies.look(), policies.look()];
+    assert!(looks.iter().any(|look| matches!(look, Look::Taken(_))), "{looks:?}");
+    assert_eq!((policies.problem(), days(&policies, "default")), (None, Some(22)));
+    assert_eq!([policies.look(), policies.look()], [Look::Nothing, Look::Nothing]);
+}
+
 #[test]
 fn groups_come_and_go_with_their_files() {
     let folder = tempfile::tempdir().unwrap();
