@@ -6,7 +6,8 @@ use core::time::Duration;
 use std::io;
 use std::process::{ExitStatus, Stdio};
 
-use tokio::process::Command;
+use rustix::process::{Pid, Signal, kill_process_group};
+use tokio::process::{Child, Command};
 
 use crate::config::Crl;
 
@@ -48,7 +49,9 @@ pub enum HookError {
 pub(crate) fn command(hook: &[String]) -> Option<Command> {
     let (program, arguments) = hook.split_first()?;
     let mut command = Command::new(program);
-    command.args(arguments).stdin(Stdio::null()).kill_on_drop(true);
+    command.args(arguments).stdin(Stdio::null());
+    // So that what the hook itself has started ends with it.
+    command.process_group(0);
     Some(command)
 }
 
@@ -72,10 +75,53 @@ pub(crate) fn of_lists(settings: &Crl) -> Option<Command> {
 /// Where it does not end well in time.
 pub(crate) async fn run(mut command: Command, limit: Duration) -> Result<(), HookError> {
     let program = command.as_std().get_program().to_string_lossy().into_owned();
-    match tokio::time::timeout(limit, command.status()).await {
+    let unstarted = |source| HookError::Unstarted { program: program.clone(), source };
+    let mut running = Running(command.spawn().map_err(unstarted)?);
+    match tokio::time::timeout(limit, running.0.wait()).await {
         Ok(Ok(status)) if status.success() => Ok(()),
         Ok(Ok(status)) => Err(HookError::Failed { program, status }),
         Ok(Err(source)) => Err(HookError::Unstarted { program, source }),
         Err(_) => Err(HookError::Slow { program, limit }),
+    }
+}
+
+/// A hook in a process group of its own, which ends when nobody waits for it any more.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // One that was waited for has no number: that may be another's by now.
+        let group = self.0.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
+        if let Some(Err(error)) = group.map(|group| kill_process_group(group, Signal::KILL)) {
+            tracing::warn!(%error, "a hook that is not waited for any more was not killed");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{HookError, command, run};
+    use core::time::Duration;
+
+    #[tokio::test]
+    async fn a_hook_that_takes_too_long_ends_with_everything_that_it_started() {
+        let folder = tempfile::tempdir().unwrap();
+        let (pid, done) = (folder.path().join("pid"), folder.path().join("done"));
+        let script = format!("sleep 600 & echo $! > {}; wait; echo > {}", pid.display(), done.display());
+        let hook = ["/bin/sh", "-c", script.as_str()].map(str::to_owned);
+        let ended = run(command(&hook).unwrap(), Duration::from_secs(2)).await;
+        assert!(matches!(ended, Err(HookError::Slow { .. })), "{ended:?}");
+        let number = std::fs::read_to_string(&pid).unwrap();
+        // Dead, or not yet collected by whoever inherits it.
+        let state = || std::fs::read_to_string(format!("/proc/{}/stat", number.trim()));
+        let gone = || state().map_or(true, |stat| stat.contains(") Z "));
+        tokio::time::timeout(Duration::from_secs(10), async {
+            while !gone() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        })
+        .await
+        .expect("what the hook started is dead");
+        assert!(!done.exists(), "and so is the hook");
     }
 }
