@@ -128,8 +128,10 @@ pub(super) enum Failure {
 
 impl Failure {
     /// The exit status, as the help tells it.
-    pub(super) const fn code(&self) -> u8 {
+    pub(super) fn code(&self) -> u8 {
         match self {
+            // Not a mistake: the service is started again after it.
+            Self::Config(error) | Self::Start(StartError::Config(error)) if may_pass(error) => 1,
             Self::Config(_)
             | Self::Start(
                 StartError::Config(_) | StartError::Load(LoadError::Policy(PolicyFilesError::Mistakes(_))),
@@ -186,5 +188,49 @@ impl Failure {
             | Self::Traces(_)
             | Self::Signals(_) => 1,
         }
+    }
+}
+
+/// Whether the settings could not be read by no fault of theirs, as where the disk fails or there are too many open files.
+fn may_pass(error: &ConfigError) -> bool {
+    use io::ErrorKind::{InvalidData, IsADirectory, NotADirectory, NotFound, PermissionDenied};
+    match error {
+        ConfigError::Unreadable { source, .. } => {
+            !matches!(source.kind(), NotFound | PermissionDenied | IsADirectory | NotADirectory | InvalidData)
+        }
+        ConfigError::Mistakes { .. } => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Failure;
+    use crate::config::ConfigError;
+    use crate::startup::StartError;
+    use std::io;
+
+    /// The service is not started again after 3.
+    #[test]
+    fn settings_that_could_not_be_read_once_are_no_mistake() {
+        let code = |source: io::Error| {
+            let unread = |source| ConfigError::Unreadable { path: "enroll-server.toml".into(), source };
+            let again = io::Error::from(source.kind());
+            let codes = (
+                Failure::Config(unread(source)).code(),
+                Failure::Start(StartError::Config(unread(again))).code(),
+            );
+            assert_eq!(codes.0, codes.1);
+            codes.0
+        };
+        // EIO, EMFILE, ENOMEM
+        for errno in [5, 24, 12] {
+            assert_eq!(code(io::Error::from_raw_os_error(errno)), 1, "{errno}");
+        }
+        // ENOENT, EACCES, EISDIR
+        for errno in [2, 13, 21] {
+            assert_eq!(code(io::Error::from_raw_os_error(errno)), 3, "{errno}");
+        }
+        assert_eq!(code(io::ErrorKind::InvalidData.into()), 3, "no text");
+        assert_eq!(Failure::Config(ConfigError::Mistakes { path: "x".into(), mistakes: vec![] }).code(), 3);
     }
 }
