@@ -12,6 +12,7 @@ use aws_lc_rs::digest::{Context, SHA256};
 use rusqlite::{Connection, OpenFlags};
 
 use super::{Sha256, StoreError};
+use crate::files;
 
 /// Why there is no copy. Nothing is left behind.
 #[derive(Debug, thiserror::Error)]
@@ -67,44 +68,42 @@ pub fn copy_database(from: &Path, to: &Path) -> Result<Copied, BackupError> {
     if fs::symlink_metadata(to).is_ok() {
         return Err(exists());
     }
-    let mut name = to.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".{}.new", std::process::id()));
-    let unfinished = to.with_file_name(name);
+    let unfinished = files::unfinished(to);
     // SQLite takes an empty file for none, and leaves its mode as it is.
     let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unfinished);
     drop(made.map_err(unwritable)?);
-    let copied = fill(from, &unfinished).and_then(|copied| {
-        // A link, unlike a rename, never takes the place of what is there.
-        fs::hard_link(&unfinished, to).map_err(|source| match source.kind() {
-            io::ErrorKind::AlreadyExists => exists(),
-            _ => unwritable(source),
-        })?;
-        Ok(copied)
-    });
-    let removed = fs::remove_file(&unfinished).map_err(unwritable);
-    let copied = copied?;
-    removed?;
-    let folder =
-        to.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
-    File::open(folder).and_then(|folder| folder.sync_all()).map_err(unwritable)?;
-    Ok(copied)
+    files::finish(&unfinished, to, fill(from, &unfinished, to), |source| match source.kind() {
+        io::ErrorKind::AlreadyExists => exists(),
+        _ => unwritable(source),
+    })
 }
 
-fn fill(from: &Path, to: &Path) -> Result<Copied, BackupError> {
+/// Makes the copy under the name `unfinished`.
+fn fill(from: &Path, unfinished: &Path, to: &Path) -> Result<Copied, BackupError> {
     let failed = |error: rusqlite::Error| BackupError::Source { path: from.to_owned(), source: error.into() };
     // Not created where it is not there. Writing is for SQLite's own lock file beside it.
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let source = Connection::open_with_flags(from, flags).map_err(failed)?;
-    let target = to.to_string_lossy();
-    source.execute("VACUUM INTO ?1", [target.as_ref()]).map_err(failed)?;
+    let target = unfinished.to_string_lossy();
+    source.execute("VACUUM INTO ?1", [target.as_ref()]).map_err(|error| not_copied(error, from, to))?;
     // SQLite 3.51 finds every database whole that is opened for reading alone.
-    let copy = Connection::open_with_flags(to, flags).map_err(failed)?;
+    let copy = Connection::open_with_flags(unfinished, flags).map_err(failed)?;
     let found: String = copy.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0)).map_err(failed)?;
     drop(copy);
     if found != "ok" {
         return Err(BackupError::Damaged { path: from.to_owned(), found });
     }
-    finish(to).map_err(|source| BackupError::Unwritable { path: to.to_owned(), source })
+    finish(unfinished).map_err(|source| BackupError::Unwritable { path: to.to_owned(), source })
+}
+
+/// A copy writes to no disk but that of its target.
+fn not_copied(error: rusqlite::Error, from: &Path, to: &Path) -> BackupError {
+    match StoreError::from(error) {
+        StoreError::Full => {
+            BackupError::Unwritable { path: to.to_owned(), source: io::ErrorKind::StorageFull.into() }
+        }
+        source => BackupError::Source { path: from.to_owned(), source },
+    }
 }
 
 /// Makes the file durable, and hashes what is in it.
@@ -176,6 +175,18 @@ mod tests {
         let left: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
         assert!(left.iter().all(|name| !name.to_string_lossy().starts_with("other")), "{left:?}");
         assert!(copy_database(&path, &folder.path().join("no/such.sqlite")).is_err());
+    }
+
+    #[test]
+    fn a_full_disk_is_told_of_the_file_that_lacks_the_room() {
+        let (from, to) = (Path::new("store.sqlite"), Path::new("/mnt/copy.sqlite"));
+        let full =
+            rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_FULL), None);
+        let told = not_copied(full, from, to);
+        assert!(matches!(&told, BackupError::Unwritable { path, .. } if path == to), "{told}");
+        let broken =
+            rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT), None);
+        assert!(matches!(not_copied(broken, from, to), BackupError::Source { .. }));
     }
 
     #[test]
