@@ -4,11 +4,10 @@
 //! which was forgotten does not go on with a second truth.
 
 mod content;
+mod error;
 
 #[cfg(test)]
 mod tests;
-
-use std::path::PathBuf;
 
 use rusqlite::types::ValueRef;
 
@@ -18,6 +17,7 @@ use super::database::{
 };
 
 use content::{Content, Hasher};
+pub use error::TransferError;
 
 /// Every table, those that others refer to before them.
 const TABLES: &[&str] = &[
@@ -60,35 +60,6 @@ const TABLES: &[&str] = &[
 const NEVER_EMPTY: &[&str] = &["counters", "log_head", "counts"];
 /// Rows that are on their way at once.
 const AT_ONCE: u64 = 500;
-
-/// Why nothing was moved.
-#[derive(Debug, thiserror::Error)]
-pub enum TransferError {
-    /// There is no file to move.
-    #[error("{}: there is no such database", path.display())]
-    Missing {
-        /// The file.
-        path: PathBuf,
-    },
-    /// The file cannot be read.
-    #[error("the SQLite database cannot be read; is a server running on it?")]
-    Source(#[source] StoreError),
-    /// PostgreSQL failed. Nothing is there unless it was the commit that failed; then the target is empty or complete.
-    #[error("the PostgreSQL database cannot be written")]
-    Target(#[source] StoreError),
-    /// Something is there already.
-    #[error("the PostgreSQL database is not empty: {table} has rows; name an empty database")]
-    NotEmpty {
-        /// A table with rows.
-        table: &'static str,
-    },
-    /// This program does not know all tables, or what was read back is not what was written.
-    #[error("{table}: what was read back is not what was written; nothing was moved")]
-    Differs {
-        /// Which table.
-        table: String,
-    },
-}
 
 /// What was moved of one table.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
@@ -143,8 +114,16 @@ pub fn transfer(
     let moved = carry(&source, &target, dry_run, progress);
     match moved {
         Ok(moved) if !dry_run => {
+            if let Err(error) = close(&source, &target) {
+                target.roll_back();
+                source.roll_back();
+                return Err(TransferError::Mark(error));
+            }
+            // Where this fails, the file's transaction ends with its connection, and changes nothing.
             target.commit().map_err(TransferError::Target)?;
-            close(&source, &target).map_err(TransferError::Source)?;
+            source
+                .commit()
+                .map_err(|error| TransferError::Unmarked { path: from.path.clone(), source: error })?;
             Ok(moved)
         }
         done => {
@@ -155,7 +134,8 @@ pub fn transfer(
     }
 }
 
-/// Says in the file that it was moved, and lets nothing be added to it.
+/// Says in the file that it was moved, and lets nothing be added to it, from the commit on. Before the target's commit:
+/// whatever can fail has to fail while nothing was moved.
 fn close(source: &Connection, target: &Connection) -> Result<(), StoreError> {
     let place = match target {
         Connection::Postgres(session) => session.place(),
@@ -171,7 +151,7 @@ fn close(source: &Connection, target: &Connection) -> Result<(), StoreError> {
         );
         source.prepare_cached(&sql)?.execute(&[])?;
     }
-    source.commit()
+    Ok(())
 }
 
 /// The note by which a file says where it was moved to.

@@ -71,6 +71,25 @@ fn a_store_is_moved_whole_and_its_file_takes_nothing_new() {
     other.open().close_blocking();
 }
 
+/// The planted fault: the file's disk is full when it is to say that it was moved. Two databases in use would be two truths.
+#[test]
+fn a_file_that_cannot_be_marked_is_not_moved() {
+    let (file, place) = (filled_file(), Place::postgres());
+    let (Place::Sqlite(folder), Place::Postgres { url }) = (&file, &place) else { unreachable!() };
+    place.open().close_blocking();
+    file.sql(
+        "CREATE TRIGGER full BEFORE INSERT ON notes WHEN NEW.name = 'moved' \
+         BEGIN SELECT RAISE(ABORT, 'the disk is full'); END",
+    );
+    let from = SqliteOptions::new(&folder.path().join("s.sqlite"));
+    let error = transfer(&from, Place::options(url), false, &mut |_| {}).unwrap_err();
+    assert!(matches!(error, TransferError::Mark(_)), "{error:?}");
+    assert_eq!(place.sql("SELECT count(*) FROM devices"), "0");
+    file.sql("DROP TRIGGER full");
+    file.open().close_blocking();
+    transfer(&from, Place::options(url), false, &mut |_| {}).unwrap();
+}
+
 /// What an operator waits for takes as long as it does: here another session's lock, as it could be the order of a large table.
 #[test]
 fn a_move_has_all_the_time_it_needs() {
