@@ -1,8 +1,8 @@
 //! `audit`: verifies the log, exports it, proves what is in it.
 
 use core::time::Duration;
-use std::fs::OpenOptions;
-use std::io::{self, BufWriter, IsTerminal as _, Write};
+use std::fs::{self, OpenOptions};
+use std::io::{self, BufWriter, IsTerminal as _};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -17,6 +17,7 @@ use super::output::Output;
 use super::read_bounded;
 use crate::clock::SystemClock;
 use crate::config::Config;
+use crate::files;
 use crate::outgoing::{Anchors, Outgoing, Target};
 use crate::startup::{StartError, open_admin, open_store};
 use crate::store::Store;
@@ -111,7 +112,9 @@ async fn verify(
     // Where the log is broken, that its leaves are not in it says nothing more.
     let broken = !findings.is_empty();
     let mut waiting = None;
-    if !log_only && !broken {
+    if log_only || broken {
+        findings.extend(walked.repeated_events());
+    } else {
         let store = open_store(config)?;
         let compared = audit::compare(store.as_ref(), &walked, (&source, &key), &mut bar).await;
         store.close().await?;
@@ -177,34 +180,39 @@ async fn export(
     output: &Output,
 ) -> Result<(), Failure> {
     let (source, key) = open(config, log)?;
-    let unwritable = |source| Failure::Unwritable {
-        path: path.map_or_else(|| "standard output".into(), Path::to_owned),
-        source,
-    };
-    let file: Box<dyn Write> = match path {
-        Some(path) => {
-            Box::new(OpenOptions::new().write(true).create_new(true).open(path).map_err(unwritable)?)
-        }
-        None => Box::new(io::stdout().lock()),
-    };
-    let mut out = BufWriter::new(file);
     let (store, mut bar) = (open_store(config)?, Bar::default());
-    let written = audit::export(&source, &key, store.as_ref(), with_proofs, &mut out, &mut bar).await;
-    store.close().await?;
-    bar.clear();
-    match (written, path) {
-        (Ok(lines), Some(path)) => {
-            let value = json!({ "lines": lines, "file": path });
-            output.result(&value, || format!("{lines} lines written to {}", path.display()));
-            Ok(())
-        }
-        (Ok(_), None) => Ok(()),
-        // A reader that has seen enough, such as `head`, is no failure.
-        (Err(audit::ExportError::Unwritable(error)), None) if error.kind() == io::ErrorKind::BrokenPipe => {
-            Ok(())
-        }
-        (Err(error), _) => Err(error.into()),
+    let Some(path) = path else {
+        let mut out = BufWriter::new(io::stdout().lock());
+        let written = audit::export(&source, &key, store.as_ref(), with_proofs, &mut out, &mut bar).await;
+        store.close().await?;
+        bar.clear();
+        return match written {
+            // A reader that has seen enough, such as `head`, is no failure.
+            Err(audit::ExportError::Unwritable(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            written => Ok(written.map(drop)?),
+        };
+    };
+    let unwritable = |source| Failure::Unwritable { path: path.to_owned(), source };
+    // Before all the work, and once more when the file gets its name.
+    if fs::symlink_metadata(path).is_ok() {
+        return Err(unwritable(io::ErrorKind::AlreadyExists.into()));
     }
+    let unfinished = files::unfinished(path);
+    let file = OpenOptions::new().write(true).create_new(true).open(&unfinished).map_err(unwritable)?;
+    let mut out = BufWriter::new(&file);
+    let written = audit::export(&source, &key, store.as_ref(), with_proofs, &mut out, &mut bar).await;
+    drop(out);
+    let closed = store.close().await;
+    bar.clear();
+    let written = written.map_err(Failure::from).and_then(|lines| {
+        closed?;
+        file.sync_all().map_err(unwritable)?;
+        Ok(lines)
+    });
+    let lines = files::finish(&unfinished, path, written, unwritable)?;
+    let value = json!({ "lines": lines, "file": path });
+    output.result(&value, || format!("{lines} lines written to {}", path.display()));
+    Ok(())
 }
 
 async fn inclusion(config: &Config, log: &WhichLog, serial: Serial, output: &Output) -> Result<(), Failure> {

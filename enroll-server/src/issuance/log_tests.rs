@@ -16,15 +16,15 @@ use crate::store::{Action, CertificateState, NewEvent, PLANT};
 use crate::transparency_log::audit::{Finding, FindingKind, compare, walk};
 use crate::transparency_log::{Folder, Keeper, LogKey, Source};
 
-fn key(bench: &Bench) -> Arc<LogKey> {
+pub(super) fn key(bench: &Bench) -> Arc<LogKey> {
     Arc::new(LogKey::open(&bench.config.files.log_key, "acme.example/log", true).unwrap())
 }
 
-fn folder(bench: &Bench) -> Folder {
+pub(super) fn folder(bench: &Bench) -> Folder {
     Folder::new(bench.config.transparency.folder.clone())
 }
 
-fn keeper(bench: &Bench, hook: Hook) -> Keeper {
+pub(super) fn keeper(bench: &Bench, hook: Hook) -> Keeper {
     let (store, folder) = (Arc::clone(bench.issuance.store()), Arc::new(folder(bench)));
     Keeper::new(store, folder, key(bench), Arc::new(SystemClock), Duration::from_secs(1), hook)
 }

@@ -34,6 +34,8 @@ mod event_tests;
 #[cfg(test)]
 mod log_tests;
 #[cfg(test)]
+mod lost_rows_tests;
+#[cfg(test)]
 mod outage_tests;
 #[cfg(test)]
 mod pinning_tests;

@@ -26,10 +26,18 @@ pub(crate) async fn stop(store: &dyn Store, why: String, now: UnixTime) -> Resul
 }
 
 /// An older database was found while the server runs. Only a start brings in again what was published, so this is said as
-/// often as it is seen.
-pub(crate) async fn stop_for_older(store: &dyn Store, now: UnixTime) -> Result<(), StoreError> {
+/// often as it is seen. `published`: the size of the log that is out, where it is known.
+pub(crate) async fn stop_for_older(
+    store: &dyn Store,
+    published: Option<u64>,
+    now: UnixTime,
+) -> Result<(), StoreError> {
     if stopped(store).await?.is_none() {
         tracing::error!("{OLDER}");
+        if let Some(size) = published {
+            // What is written to the trail from now on is not taken for the rows that are lost.
+            store.pass_over_events(size).await?;
+        }
         stop(store, OLDER.to_owned(), now).await?;
     }
     Ok(())

@@ -256,7 +256,7 @@ impl Publisher {
                     RevocationsSince::Forgotten => break,
                     RevocationsSince::DatabaseOlder => {
                         // The lists that are out say more than it knows, and their numbers are taken.
-                        signing::stop_for_older(self.store.as_ref(), now).await?;
+                        signing::stop_for_older(self.store.as_ref(), None, now).await?;
                         return Err(PublishError::DatabaseOlder);
                     }
                 }

@@ -70,6 +70,10 @@ pub trait LogStore {
     /// was.
     fn advance_log(&self, before: u64, size: u64, note: String) -> Reply<'_, bool>;
 
+    /// From now on events get numbers greater than `last`: this database is older than a log of `last` leaves, whose events
+    /// have numbers up to that at most.
+    fn pass_over_events(&self, last: u64) -> Reply<'_, ()>;
+
     /// Brings in what this database does not know of because it is older than what was published, and stops signing; gives
     /// what operators are told. In one transaction: afterwards nothing but the note says that the database was old.
     fn catch_up(&self, missed: Missed, now: UnixTime) -> Reply<'_, String>;

@@ -296,8 +296,9 @@ impl Keeper {
 
     async fn failed(&mut self, error: &KeepError) {
         self.edge = None;
-        if let KeepError::Diverged(Divergence::OlderDatabase { .. }) = error
-            && let Err(error) = signing::stop_for_older(self.store.as_ref(), self.clock.now()).await
+        if let KeepError::Diverged(Divergence::OlderDatabase { published, .. }) = error
+            && let Err(error) =
+                signing::stop_for_older(self.store.as_ref(), Some(*published), self.clock.now()).await
         {
             tracing::error!(error = chain(&error), "signing could not be stopped");
         }

@@ -51,6 +51,17 @@ pub(super) fn add(c: &Connection, event: &NewEvent) -> Result<(), StoreError> {
     log::event(c, &row)
 }
 
+/// The numbers up to `last` are taken: the log has commitments to rows with them, which this database does not have.
+pub(super) fn pass_over(c: &Connection, last: u64) -> Result<(), StoreError> {
+    // SQLite has no number before the first row.
+    let sql = "INSERT INTO sqlite_sequence (name, seq) SELECT 'events', 0 \
+               WHERE NOT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = 'events')";
+    c.prepare_cached(sql)?.execute(params![])?;
+    let sql = "UPDATE sqlite_sequence SET seq = ?1 WHERE name = 'events' AND seq < ?1";
+    c.prepare_cached(sql)?.execute(params![last])?;
+    Ok(())
+}
+
 /// Adds an event unless there is one of its kind about its device since `quiet` before.
 pub(super) fn add_once(
     c: &Connection,

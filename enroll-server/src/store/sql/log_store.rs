@@ -4,7 +4,7 @@ use ca::Serial;
 
 use shared::UnixTime;
 
-use super::{SqlStore, log, missed};
+use super::{SqlStore, events, log, missed};
 use crate::store::{CertificateRow, LeafRow, LogHead, LogStore, Missed, Reply};
 
 impl LogStore for SqlStore {
@@ -22,6 +22,10 @@ impl LogStore for SqlStore {
 
     fn advance_log(&self, before: u64, size: u64, note: String) -> Reply<'_, bool> {
         self.write(move |c| log::advance(c, before, size, &note))
+    }
+
+    fn pass_over_events(&self, last: u64) -> Reply<'_, ()> {
+        self.write(move |c| events::pass_over(c, last))
     }
 
     fn catch_up(&self, missed: Missed, now: UnixTime) -> Reply<'_, String> {

@@ -80,9 +80,7 @@ impl Replay<'_> {
         let sql = "UPDATE log_head SET size = ?, note = ?";
         self.c.prepare_cached(sql)?.execute(params![size, missed.note])?;
         if let Some((_, last)) = self.done.lost {
-            // The numbers are taken: the log has commitments to rows with them.
-            let sql = "UPDATE sqlite_sequence SET seq = ?1 WHERE name = 'events' AND seq < ?1";
-            self.c.prepare_cached(sql)?.execute(params![last])?;
+            events::pass_over(self.c, last)?;
         }
         Ok(())
     }

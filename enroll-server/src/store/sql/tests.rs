@@ -10,7 +10,9 @@ use shared::{DeviceId, UnixTime};
 use super::{SqlStore, SqliteOptions};
 use crate::audit::EventKind;
 use crate::store::database::params;
-use crate::store::{DeviceFilter, EventQuery, InventoryEntry, NewEvent, Page, Store as _, StoreError};
+use crate::store::{
+    DeviceFilter, EventQuery, InventoryEntry, LogStore as _, NewEvent, Page, Store as _, StoreError,
+};
 use crate::store::{Place, on_both};
 
 const NOW: UnixTime = UnixTime::from_secs(1_800_000_000);
@@ -20,6 +22,7 @@ on_both!(
     changes_are_committed_in_groups_and_a_bad_one_spoils_nobody_elses,
     events_are_never_changed_and_not_repeated_while_it_is_quiet,
     an_import_completes_and_never_overwrites,
+    numbers_of_events_that_a_log_has_are_passed_over,
     numbers_of_revocation_lists_are_given_once
 );
 
@@ -56,6 +59,19 @@ async fn what_was_written_is_there_after_a_new_start(place: Place) {
     let store = place.open();
     assert_eq!(count(&store).await, 1);
     assert_eq!(store.events(EventQuery::last(10)).await.unwrap().len(), 1);
+}
+
+async fn numbers_of_events_that_a_log_has_are_passed_over(place: Place) {
+    let store = place.open();
+    let mut numbers = Vec::new();
+    // Before the first row too, and never back.
+    for last in [7, 3, 9] {
+        store.pass_over_events(last).await.unwrap();
+        store.add_event(NewEvent::new(NOW, EventKind::Refused, ""), Duration::ZERO).await.unwrap();
+        numbers.push(store.events(EventQuery::last(1)).await.unwrap()[0].number);
+    }
+    assert_eq!(numbers, [8, 9, 10]);
+    store.close().await.unwrap();
 }
 
 #[tokio::test]

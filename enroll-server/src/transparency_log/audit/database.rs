@@ -3,7 +3,7 @@
 //! The checkpoint was read before the database, so the database may be ahead: what is not in the log has to be among
 //! the leaves that wait for the next checkpoint.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use ca::crl::Reason;
 use transparency::{Checkpoint, VerifierKey};
@@ -11,8 +11,8 @@ use transparency::{Checkpoint, VerifierKey};
 use super::columns::differing;
 use super::finding::{Finding, FindingKind};
 use super::log::{AuditError, Progress, Walked};
+use super::lost::Lost;
 use super::record::{OfSerial, Record};
-use crate::audit::{EventKind, LostRows};
 use crate::issuance::sha256;
 use crate::store::{CertificateRow, Event, EventQuery, LeafRow, Store};
 use crate::transparency_log::source::Source;
@@ -45,7 +45,8 @@ pub async fn compare(
         comparison.find(FindingKind::LogShorter, format!("{published} leaves"), detail);
     }
     comparison.certificates(store, progress).await?;
-    comparison.events(store, progress).await?;
+    let lost = Lost::read(store, record, size).await?;
+    comparison.events(store, &lost, progress).await?;
     comparison.findings.sort();
     Ok((comparison.findings, head.leaves.saturating_sub(size)))
 }
@@ -241,11 +242,20 @@ impl Comparison<'_> {
         }
     }
 
-    async fn events(&mut self, store: &dyn Store, progress: &mut impl Progress) -> Result<(), AuditError> {
+    async fn events(
+        &mut self,
+        store: &dyn Store,
+        lost: &Lost,
+        progress: &mut impl Progress,
+    ) -> Result<(), AuditError> {
+        for repeated in &self.record.repeated {
+            if !lost.explains(repeated.number, repeated.index) {
+                self.findings.push(repeated.finding());
+            }
+        }
         let all = self.record.events.len() as u64;
-        let mut missing: HashSet<u64> = self.record.events.keys().copied().collect();
-        // Rows that were lost with a database, and an event that stands in the log says so.
-        let mut lost = Vec::new();
+        let mut missing: HashMap<u64, u64> =
+            self.record.events.iter().map(|(number, logged)| (*number, logged.index)).collect();
         let mut last = 0;
         loop {
             let rows = store.events(EventQuery::after(last, PAGE)).await?;
@@ -253,13 +263,12 @@ impl Comparison<'_> {
             last = row.number;
             for event in rows {
                 missing.remove(&event.number);
-                lost.extend(self.lost(&event));
-                self.event(&event);
+                self.event(&event, lost);
             }
             progress.at("events", all.saturating_sub(missing.len() as u64), all);
         }
-        missing.retain(|number| !lost.iter().any(|LostRows(rows)| rows.contains(number)));
-        let mut missing: Vec<u64> = missing.into_iter().collect();
+        missing.retain(|number, index| !lost.explains(*number, *index));
+        let mut missing: Vec<u64> = missing.into_keys().collect();
         missing.sort_unstable();
         for number in missing {
             self.find(FindingKind::EventMissing, format!("event {number}"), "the database has no such row");
@@ -267,21 +276,15 @@ impl Comparison<'_> {
         Ok(())
     }
 
-    /// The rows of which `event` says that they are lost. It counts only as it stands in the log, or waits for it.
-    fn lost(&self, event: &Event) -> Option<LostRows> {
-        let logged = self.record.events.get(&event.number);
-        let is_good = logged.is_some_and(|logged| *logged == event.commitment())
-            || (logged.is_none() && self.waiting.events.contains(&event.number));
-        let says = is_good && event.kind == EventKind::DatabaseRestored.name();
-        LostRows::find(&event.detail).filter(|_| says)
-    }
-
-    fn event(&mut self, event: &Event) {
+    fn event(&mut self, event: &Event, lost: &Lost) {
         let subject = || format!("event {}", event.number);
+        let waits = self.waiting.events.contains(&event.number);
         match self.record.events.get(&event.number) {
-            Some(logged) if *logged == event.commitment() => {}
+            Some(logged) if logged.commitment == event.commitment() => {}
+            // The number was that of a row that is lost; the leaf of this one is not in a checkpoint yet.
+            Some(logged) if waits && lost.explains(event.number, logged.index) => {}
             Some(_) => self.find(FindingKind::EventDiffers, subject(), "the row is not what was logged"),
-            None if self.waiting.events.contains(&event.number) => {}
+            None if waits => {}
             None => self.find(
                 FindingKind::EventNotLogged,
                 subject(),

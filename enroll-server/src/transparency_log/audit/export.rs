@@ -8,7 +8,8 @@ use shared::UnixTime;
 use transparency::{Hash, Leaf, VerifierKey, inclusion, leaf_hash};
 
 use super::log::{AuditError, Progress, Walked, walk};
-use crate::store::{EventQuery, Store};
+use super::lost::Lost;
+use crate::store::{Event, EventQuery, Sha256, Store};
 use crate::transparency_log::source::Source;
 
 /// Rows that are read at once.
@@ -23,6 +24,15 @@ pub enum ExportError {
     /// The log is not what it should be.
     #[error("the log is not what it should be, nothing was exported: enroll-server audit verify")]
     NotGood,
+    /// A row of the audit trail is not what was logged, and nothing says that it was lost.
+    #[error(
+        "event {number}: the database does not have this row of the audit trail as it was logged; what was exported until \
+         here is not whole: enroll-server audit verify"
+    )]
+    Row {
+        /// Its number.
+        number: u64,
+    },
     /// It cannot be written.
     #[error("the export cannot be written")]
     Unwritable(#[source] io::Error),
@@ -47,6 +57,10 @@ pub async fn export(
         return Err(ExportError::NotGood);
     }
     let size = walked.report.size;
+    let lost = Lost::read(store, &walked.record, size).await?;
+    if walked.record.repeated.iter().any(|repeated| !lost.explains(repeated.number, repeated.index)) {
+        return Err(ExportError::NotGood);
+    }
     let note = String::from_utf8_lossy(&walked.note);
     let head = json!({
         "type": "checkpoint", "vkey": key.to_string(), "size": size, "root": walked.report.root, "note": note,
@@ -60,26 +74,37 @@ pub async fn export(
         }
     });
     again.await?;
-    let mut events = core::mem::take(&mut lines.events);
-    events.sort_unstable();
-    let mut events = events.into_iter();
+    let mut leaves = core::mem::take(&mut lines.events);
+    leaves.sort_unstable();
+    let mut leaves = leaves.into_iter().peekable();
     let mut last = 0;
     loop {
         let rows = store.events(EventQuery::after(last, PAGE)).await.map_err(AuditError::from)?;
         let Some(row) = rows.last() else { break };
         last = row.number;
         for event in rows {
-            let mut value = serde_json::to_value(&event).unwrap_or_default();
-            if let (Value::Object(fields), Some((number, index))) = (&mut value, events.next()) {
-                if number != event.number {
-                    return Err(ExportError::NotGood);
+            while let Some(leaf) = leaves.next_if(|leaf| leaf.number < event.number) {
+                lines.without_row(&leaf, &lost)?;
+            }
+            let (commitment, mut own, mut others) = (event.commitment(), None, false);
+            while let Some(leaf) = leaves.next_if(|leaf| leaf.number == event.number) {
+                if leaf.commitment == commitment {
+                    own = Some(leaf.index);
+                } else {
+                    others = true;
+                    lines.without_row(&leaf, &lost)?;
                 }
-                fields.insert("type".into(), "event".into());
-                fields.insert("salt".into(), event.salt.as_deref().map(hex::encode).into());
-                fields.insert("index".into(), index.into());
-                lines.put(&value);
+            }
+            match own {
+                Some(index) => lines.row(&event, index),
+                // It waits for the next checkpoint, as all that follow do, or has the number of one that is lost.
+                None if others || leaves.peek().is_none() => {}
+                None => return Err(ExportError::Row { number: event.number }),
             }
         }
+    }
+    for leaf in leaves {
+        lines.without_row(&leaf, &lost)?;
     }
     match lines.failed.take() {
         Some(error) => Err(ExportError::Unwritable(error)),
@@ -97,8 +122,16 @@ struct Lines<'w, W> {
     with_proofs: bool,
     written: u64,
     failed: Option<io::Error>,
-    /// Number and leaf of each event, by number.
-    events: Vec<(u64, u64)>,
+    /// The leaves of events.
+    events: Vec<EventLeaf>,
+}
+
+/// Ordered by number, then by place.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct EventLeaf {
+    number: u64,
+    index: u64,
+    commitment: Sha256,
 }
 
 impl<W: Write> Lines<'_, W> {
@@ -109,6 +142,25 @@ impl<W: Write> Lines<'_, W> {
                 Err(error) => self.failed = Some(error),
             }
         }
+    }
+
+    fn row(&mut self, event: &Event, index: u64) {
+        let mut value = serde_json::to_value(event).unwrap_or_default();
+        if let Value::Object(fields) = &mut value {
+            fields.insert("type".into(), "event".into());
+            fields.insert("salt".into(), event.salt.as_deref().map(hex::encode).into());
+            fields.insert("index".into(), index.into());
+        }
+        self.put(&value);
+    }
+
+    /// A leaf whose row the database does not have, which must have been lost with an earlier one.
+    fn without_row(&mut self, leaf: &EventLeaf, lost: &Lost) -> Result<(), ExportError> {
+        if !lost.explains(leaf.number, leaf.index) {
+            return Err(ExportError::Row { number: leaf.number });
+        }
+        self.put(&json!({ "type": "event-lost", "number": leaf.number, "index": leaf.index }));
+        Ok(())
     }
 
     fn leaf(&mut self, index: u64, entry: &[u8]) {
@@ -134,7 +186,7 @@ impl<W: Write> Lines<'_, W> {
                     fields.insert("reason".into(), name.into());
                 }
                 Leaf::Event { number, commitment, .. } => {
-                    self.events.push((number, index));
+                    self.events.push(EventLeaf { number, index, commitment });
                     fields.insert("event".into(), number.into());
                     fields.insert("commitment".into(), hex::encode(commitment).into());
                 }

@@ -113,7 +113,14 @@ pub async fn walk(
 }
 
 impl Walked {
-    /// Takes out what is wrong with the leaves.
+    /// Numbers of events that were logged twice, for who reads the log alone: only the database can tell whether the rows
+    /// that had them first were lost.
+    #[must_use]
+    pub fn repeated_events(&self) -> Vec<Finding> {
+        self.record.repeated.iter().map(|repeated| repeated.finding()).collect()
+    }
+
+    /// Takes out what is wrong with the leaves, but for [numbers that were given again](Self::repeated_events).
     pub fn take_record_findings(&mut self) -> Vec<Finding> {
         core::mem::take(&mut self.record.findings)
     }

@@ -8,6 +8,7 @@ mod export;
 mod finding;
 mod inclusion;
 mod log;
+mod lost;
 mod record;
 
 pub use database::compare;

@@ -32,6 +32,27 @@ pub(super) struct LoggedRevocation {
     pub(super) reason: u8,
 }
 
+/// What the log says of one row of the audit trail.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct LoggedEvent {
+    pub(super) index: u64,
+    pub(super) commitment: Sha256,
+}
+
+/// A leaf with the number of an event that an earlier leaf has too.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Repeated {
+    pub(super) number: u64,
+    pub(super) index: u64,
+}
+
+impl Repeated {
+    pub(super) fn finding(self) -> Finding {
+        let detail = format!("logged again by leaf {}", self.index);
+        Finding::new(FindingKind::LeafTwice, format!("event {}", self.number), detail)
+    }
+}
+
 /// How many leaves there are of each kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Counts {
@@ -49,8 +70,11 @@ pub struct Counts {
 #[derive(Debug, Default)]
 pub struct Record {
     pub(super) serials: HashMap<Vec<u8>, OfSerial>,
-    /// Commitments to events, by their numbers.
-    pub(super) events: HashMap<u64, Sha256>,
+    /// What is logged of events, by their numbers: of several leaves with one number, the last.
+    pub(super) events: HashMap<u64, LoggedEvent>,
+    /// Leaves with a number that was logged before. Whether that is right the database says: where rows of the trail were
+    /// lost with one, the next began behind those that it had.
+    pub(super) repeated: Vec<Repeated>,
     pub(super) counts: Counts,
     pub(super) findings: Vec<Finding>,
 }
@@ -83,9 +107,8 @@ impl Record {
             }
             Leaf::Event { number, commitment, .. } => {
                 self.counts.events += 1;
-                if self.events.insert(number, commitment).is_some() {
-                    let detail = format!("logged again by leaf {index}");
-                    self.found(FindingKind::LeafTwice, format!("event {number}"), detail);
+                if self.events.insert(number, LoggedEvent { index, commitment }).is_some() {
+                    self.repeated.push(Repeated { number, index });
                 }
             }
         }
