@@ -17,12 +17,15 @@ mod explain;
 mod grant;
 mod identity;
 mod journal;
+mod list_address;
 mod outcome;
 mod recover;
 mod renew;
 pub(crate) mod signing;
 mod suspicion;
 
+#[cfg(test)]
+mod audit_tests;
 #[cfg(test)]
 mod authority_tests;
 #[cfg(test)]
@@ -79,6 +82,7 @@ pub use evidence::token_hash;
 pub use explain::Circumstances;
 pub use identity::{ClientIdentity, IdentityError};
 pub use journal::Journal;
+pub(crate) use list_address::list_address;
 pub use outcome::{Granted, Outcome};
 pub use recover::Recovered;
 

@@ -53,6 +53,19 @@ pub struct CertificateRow {
     pub reason: Option<String>,
     /// SHA-256 of the issuing CA's certificate, where the CA is known.
     pub issuer_sha256: Option<Sha256>,
+    /// The revocation list that it is on when it is revoked; 0: the complete one alone.
+    pub crl_partition: i64,
+    /// The address of that list, where there is such a list.
+    pub crl_url: Option<String>,
+}
+
+/// How a device stands, word for word.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeviceRow {
+    /// Device.
+    pub device: String,
+    /// State.
+    pub state: String,
 }
 
 /// The part of the store that the log is kept from.
@@ -89,4 +102,10 @@ pub trait LogStore {
 
     /// How many certificates there are, in whatever state.
     fn count_certificates(&self) -> Reply<'_, u64>;
+
+    /// The addresses of all revocation lists but the complete ones.
+    fn list_addresses(&self) -> Reply<'_, Vec<String>>;
+
+    /// Devices by name, from the one after `after`; `limit` at most.
+    fn device_rows(&self, after: String, limit: u32) -> Reply<'_, Vec<DeviceRow>>;
 }

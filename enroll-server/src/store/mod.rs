@@ -60,7 +60,7 @@ pub use held::{HeldPage, HeldRequest};
 pub use import::{ImportChunk, ImportCounts, ImportState, RowOutcome};
 pub use issuer::{IssuerNumber, KnownIssuer};
 pub use label::{Label, Labelled};
-pub use log::{CertificateRow, LeafRow, LogHead, LogStore};
+pub use log::{CertificateRow, DeviceRow, LeafRow, LogHead, LogStore};
 use missed::CaughtUp;
 pub(crate) use missed::in_place_of_key;
 pub use missed::{Missed, MissedList, MissedLog};

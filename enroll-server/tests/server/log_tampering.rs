@@ -76,6 +76,7 @@ async fn every_change_of_a_row_is_found_and_named() {
     let (issued, revoked, event) = (&quiet.issued, &quiet.revoked, quiet.event);
     let forged = "7f".repeat(16);
     let named_event = format!("event {event}");
+    let other_maker = "7f".repeat(32);
     let row = |serial: &str| format!("WHERE serial = x'{serial}'");
     let forge = format!(
         "INSERT INTO certificates (serial, device, state, point, key_sha256, nonce, not_before, not_after, recorded, der) \
@@ -172,6 +173,37 @@ async fn every_change_of_a_row_is_found_and_named() {
                 .to_owned(),
             "event-not-logged",
             "event 9999",
+        ),
+        (
+            "put back into service",
+            "UPDATE devices SET state = 'registered' WHERE device = 'SN-2'".to_owned(),
+            "device-state-differs",
+            "SN-2",
+        ),
+        ("forgotten", "DELETE FROM devices WHERE device = 'SN-2'".to_owned(), "device-state-differs", "SN-2"),
+        (
+            "on another list",
+            format!("UPDATE certificates SET crl_partition = 7 {}", row(revoked)),
+            "column-differs",
+            revoked,
+        ),
+        (
+            "maker let in",
+            format!(
+                "INSERT INTO makers (sha256, name, der, added) VALUES (x'{}', 'Other', x'3000', 1)",
+                "7f".repeat(32)
+            ),
+            "trust-not-logged",
+            &other_maker,
+        ),
+        (
+            "release key let in",
+            format!(
+                "INSERT INTO release_keys (sha256, maker, spki, added) VALUES (x'{}', 'Other', x'3000', 1)",
+                "7f".repeat(32)
+            ),
+            "trust-not-logged",
+            &other_maker,
         ),
         (
             "leaves swapped",

@@ -8,7 +8,7 @@ use transparency::Leaf;
 
 use super::convert::unsigned;
 use crate::store::database::{Connection, Row, params};
-use crate::store::{CertificateRow, Event, IssuerNumber, LeafRow, LogHead, Sha256, StoreError};
+use crate::store::{CertificateRow, DeviceRow, Event, IssuerNumber, LeafRow, LogHead, Sha256, StoreError};
 
 /// A certificate was signed and is stored.
 pub(super) fn issued(
@@ -199,7 +199,10 @@ pub(super) fn certificates(
     limit: u32,
 ) -> Result<Vec<CertificateRow>, StoreError> {
     let sql = "SELECT serial, device, state, key_sha256, not_before, not_after, certificates.der AS der, revoked, \
-               reason, sha256 FROM certificates LEFT JOIN issuers ON issuers.number = certificates.issuer \
+               reason, sha256, crl_partition, url FROM certificates \
+               LEFT JOIN issuers ON issuers.number = certificates.issuer \
+               LEFT JOIN crl_partitions ON crl_partitions.issuer = certificates.issuer \
+               AND crl_partitions.number = crl_partition \
                WHERE serial > ? ORDER BY serial LIMIT ?";
     let mut query = c.prepare_cached(sql)?;
     query.query_map(params![after, limit], |row| {
@@ -214,7 +217,21 @@ pub(super) fn certificates(
             revoked: row.get("revoked")?,
             reason: row.get("reason")?,
             issuer_sha256: row.get("sha256")?,
+            crl_partition: row.get("crl_partition")?,
+            crl_url: row.get("url")?,
         })
+    })
+}
+
+pub(super) fn list_addresses(c: &Connection) -> Result<Vec<String>, StoreError> {
+    c.prepare_cached("SELECT url FROM crl_partitions")?.query_map(params![], |row| row.get("url"))
+}
+
+pub(super) fn devices(c: &Connection, after: &str, limit: u32) -> Result<Vec<DeviceRow>, StoreError> {
+    let sql = "SELECT device, state FROM devices WHERE device > ? ORDER BY device LIMIT ?";
+    let mut query = c.prepare_cached(sql)?;
+    query.query_map(params![after, limit], |row| {
+        Ok(DeviceRow { device: row.get("device")?, state: row.get("state")? })
     })
 }
 

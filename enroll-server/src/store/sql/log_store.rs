@@ -5,7 +5,7 @@ use ca::Serial;
 use shared::UnixTime;
 
 use super::{SqlStore, events, log, missed};
-use crate::store::{CertificateRow, LeafRow, LogHead, LogStore, Missed, Reply};
+use crate::store::{CertificateRow, DeviceRow, LeafRow, LogHead, LogStore, Missed, Reply};
 
 impl LogStore for SqlStore {
     fn log_head(&self) -> Reply<'_, LogHead> {
@@ -47,5 +47,13 @@ impl LogStore for SqlStore {
 
     fn count_certificates(&self) -> Reply<'_, u64> {
         self.read(log::count_certificates)
+    }
+
+    fn list_addresses(&self) -> Reply<'_, Vec<String>> {
+        self.read(log::list_addresses)
+    }
+
+    fn device_rows(&self, after: String, limit: u32) -> Reply<'_, Vec<DeviceRow>> {
+        self.read(move |c| log::devices(c, &after, limit))
     }
 }

@@ -10,14 +10,12 @@ use ca::crl::Reason;
 use ca::{CrlAddress, DistributionPoint, Serial};
 use shared::{DeviceId, UnixTime};
 use transparency::Leaf;
-use x509_parser::prelude::{
-    DistributionPointName, FromDer as _, GeneralName, ParsedExtension, X509Certificate,
-};
+use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use super::convert::{device, secs};
 use super::{appraisals, crl, events, log, revoke};
 use crate::audit::EventKind;
-use crate::issuance::{ClientIdentity, sha256, signing};
+use crate::issuance::{ClientIdentity, list_address, sha256, signing};
 use crate::store::database::{Connection, params};
 use crate::store::{
     CaughtUp, IssuerNumber, LeafRow, Missed, MissedList, MissedLog, NewEvent, Partitioning, Revocation,
@@ -278,19 +276,3 @@ const IN_SERVICE: &str = "(state IN ('registered', 'held') \
 /// Of a device that has nothing in force any more.
 const NO_CERTIFICATE: &str = "state IN ('registered', 'held', 'enrolled', 'suspended') AND NOT EXISTS \
      (SELECT 1 FROM certificates WHERE certificates.device = devices.device AND certificates.state = 'issued')";
-
-/// The address of its distribution point (RFC 5280, section 4.2.1.13).
-fn list_address(certificate: &X509Certificate<'_>) -> Option<String> {
-    certificate.extensions().iter().find_map(|extension| {
-        let ParsedExtension::CRLDistributionPoints(points) = extension.parsed_extension() else {
-            return None;
-        };
-        let Some(DistributionPointName::FullName(names)) = &points.points.first()?.distribution_point else {
-            return None;
-        };
-        names.iter().find_map(|name| match name {
-            GeneralName::URI(url) => Some((*url).to_owned()),
-            _ => None,
-        })
-    })
-}

@@ -9,10 +9,12 @@ use ca::crl::Reason;
 use transparency::{Checkpoint, VerifierKey};
 
 use super::columns::differing;
+use super::devices::Words;
 use super::finding::{Finding, FindingKind};
 use super::log::{AuditError, Progress, Walked};
 use super::lost::Lost;
 use super::record::{OfSerial, Record};
+use super::trust::Trust;
 use crate::issuance::sha256;
 use crate::store::{CertificateRow, Event, EventQuery, LeafRow, Store};
 use crate::transparency_log::source::Source;
@@ -31,7 +33,13 @@ pub async fn compare(
     progress: &mut impl Progress,
 ) -> Result<(Vec<Finding>, u64), AuditError> {
     let (record, size) = (&walked.record, walked.report.size);
-    let mut comparison = Comparison { record, waiting: Waiting::default(), findings: Vec::new() };
+    let mut comparison = Comparison {
+        record,
+        waiting: Waiting::default(),
+        lists: HashSet::new(),
+        words: Words::default(),
+        findings: Vec::new(),
+    };
     let head = store.log_head().await?;
     if head.size < size {
         let detail = format!("the database knows of {} leaves", head.size);
@@ -44,9 +52,14 @@ pub async fn compare(
         let detail = format!("the database knows of a checkpoint over {} leaves", head.size);
         comparison.find(FindingKind::LogShorter, format!("{published} leaves"), detail);
     }
+    comparison.lists.extend(store.list_addresses().await?);
     comparison.certificates(store, progress).await?;
     let lost = Lost::read(store, record, size).await?;
-    comparison.events(store, &lost, progress).await?;
+    let mut trust = Trust::read(store).await?;
+    comparison.events(store, &lost, &mut trust, progress).await?;
+    let words = core::mem::take(&mut comparison.words);
+    comparison.findings.extend(words.compare(store, &lost).await?);
+    comparison.findings.extend(trust.compare(store).await?);
     comparison.findings.sort();
     Ok((comparison.findings, head.leaves.saturating_sub(size)))
 }
@@ -66,17 +79,21 @@ async fn lags(source: &Source, key: &VerifierKey, signed: u64) -> Option<u64> {
     Some(published)
 }
 
-/// What waits for the next checkpoint.
+/// What waits for the next checkpoint, each with the place of its leaf.
 #[derive(Default)]
 struct Waiting {
-    certificates: HashSet<Vec<u8>>,
-    revocations: HashSet<Vec<u8>>,
-    events: HashSet<u64>,
+    certificates: HashMap<Vec<u8>, u64>,
+    revocations: HashMap<Vec<u8>, u64>,
+    events: HashMap<u64, u64>,
 }
 
 struct Comparison<'r> {
     record: &'r Record,
     waiting: Waiting,
+    /// The addresses of all revocation lists but the complete ones.
+    lists: HashSet<String>,
+    /// What was last said of each device.
+    words: Words,
     findings: Vec<Finding>,
 }
 
@@ -141,11 +158,11 @@ impl Comparison<'_> {
 
     fn waits(&mut self, row: LeafRow) {
         match (row.kind.as_str(), row.serial, row.event) {
-            ("revoked", Some(serial), _) => drop(self.waiting.revocations.insert(serial)),
-            (_, Some(serial), _) => drop(self.waiting.certificates.insert(serial)),
-            (_, _, Some(event)) => drop(self.waiting.events.insert(event)),
-            _ => {}
-        }
+            ("revoked", Some(serial), _) => self.waiting.revocations.insert(serial, row.position),
+            (_, Some(serial), _) => self.waiting.certificates.insert(serial, row.position),
+            (_, _, Some(event)) => self.waiting.events.insert(event, row.position),
+            _ => None,
+        };
     }
 
     async fn certificates(
@@ -195,7 +212,7 @@ impl Comparison<'_> {
                 let detail = format!("the log has it as given up, leaf {}", logged.index);
                 self.find(FindingKind::CertificateDiffers, name.clone(), detail);
             }
-            (Some(_), None) if !self.waiting.certificates.contains(&row.serial) => {
+            (Some(_), None) if !self.waiting.certificates.contains_key(&row.serial) => {
                 let detail = format!("of {}, {}", row.device, row.state);
                 self.find(FindingKind::CertificateNotLogged, name.clone(), detail);
             }
@@ -209,11 +226,24 @@ impl Comparison<'_> {
             _ => {}
         }
         if row.der.is_some() {
-            for (column, detail) in differing(row) {
+            for (column, detail) in differing(row, &self.lists) {
                 self.find(FindingKind::ColumnDiffers, name.clone(), format!("the column {column} {detail}"));
             }
         }
+        self.said_of_device(row, &of);
         self.revocation(row, &of, name);
+    }
+
+    /// Which leaves say how the device of a certificate stands: it got it, or had it taken away.
+    fn said_of_device(&mut self, row: &CertificateRow, of: &OfSerial) {
+        let logged = of.certificate.filter(|logged| !logged.discarded).map(|logged| logged.index);
+        let issued = logged.or_else(|| self.waiting.certificates.get(&row.serial).copied());
+        let logged = of.revocation.filter(|logged| logged.reason != Reason::Superseded.code());
+        let waiting = self.waiting.revocations.get(&row.serial).copied();
+        let revoked = logged.map(|logged| logged.index).or(waiting);
+        if let Some(place) = issued.max(revoked) {
+            self.words.certificate(&row.device, place);
+        }
     }
 
     fn revocation(&mut self, row: &CertificateRow, of: &OfSerial, name: String) {
@@ -231,7 +261,7 @@ impl Comparison<'_> {
                     self.find(FindingKind::RevocationDiffers, name, detail);
                 }
             }
-            (true, None) if !self.waiting.revocations.contains(&row.serial) => {
+            (true, None) if !self.waiting.revocations.contains_key(&row.serial) => {
                 self.find(FindingKind::RevocationNotLogged, name, format!("of {}", row.device));
             }
             (false, Some(logged)) => {
@@ -246,6 +276,7 @@ impl Comparison<'_> {
         &mut self,
         store: &dyn Store,
         lost: &Lost,
+        trust: &mut Trust,
         progress: &mut impl Progress,
     ) -> Result<(), AuditError> {
         for repeated in &self.record.repeated {
@@ -264,6 +295,7 @@ impl Comparison<'_> {
             for event in rows {
                 missing.remove(&event.number);
                 self.event(&event, lost);
+                trust.event(&event);
             }
             progress.at("events", all.saturating_sub(missing.len() as u64), all);
         }
@@ -278,8 +310,10 @@ impl Comparison<'_> {
 
     fn event(&mut self, event: &Event, lost: &Lost) {
         let subject = || format!("event {}", event.number);
-        let waits = self.waiting.events.contains(&event.number);
-        match self.record.events.get(&event.number) {
+        let place = self.waiting.events.get(&event.number).copied();
+        let (logged, waits) = (self.record.events.get(&event.number), place.is_some());
+        self.words.event(event, place.or_else(|| logged.map(|logged| logged.index)));
+        match logged {
             Some(logged) if logged.commitment == event.commitment() => {}
             // The number was that of a row that is lost; the leaf of this one is not in a checkpoint yet.
             Some(logged) if waits && lost.explains(event.number, logged.index) => {}

@@ -63,6 +63,10 @@ findings! {
     RevocationMissing = "revocation-missing";
     /// A revocation in the database has another time or reason than in the log.
     RevocationDiffers = "revocation-differs";
+    /// A device is out of service, or is not, against what the audit trail last said of it.
+    DeviceStateDiffers = "device-state-differs";
+    /// No row of the audit trail says that this maker, or this key for releases, was added.
+    TrustNotLogged = "trust-not-logged";
     /// A row of the audit trail is not in the log.
     EventNotLogged = "event-not-logged";
     /// A row of the audit trail that was logged is not in the database.

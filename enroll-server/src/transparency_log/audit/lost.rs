@@ -10,9 +10,10 @@ use crate::store::{EventQuery, Store};
 /// Rows that are read at once.
 const PAGE: u32 = 1_000;
 
-/// Each such event: the place of its leaf, and what it says. It counts only as it stands in the log, or waits for it.
+/// Each such event: the place of its leaf, and which rows it says are lost, if any. It counts only as it stands in the log,
+/// or waits for it.
 #[derive(Debug, Default)]
-pub(super) struct Lost(Vec<(u64, LostRows)>);
+pub(super) struct Lost(Vec<(u64, Option<LostRows>)>);
 
 impl Lost {
     /// Reads them from `store`; `record` is what the first `size` leaves say.
@@ -25,7 +26,6 @@ impl Lost {
             let Some(row) = rows.last() else { return Ok(Self(said)) };
             last = row.number;
             for event in rows {
-                let Some(rows) = LostRows::find(&event.detail) else { continue };
                 let logged = record.events.get(&event.number);
                 let place = match logged.filter(|logged| logged.commitment == event.commitment()) {
                     Some(logged) => Some(logged.index),
@@ -36,7 +36,7 @@ impl Lost {
                         waiting.as_ref().and_then(|waiting| waiting.get(&event.number).copied())
                     }
                 };
-                said.extend(place.map(|place| (place, rows)));
+                said.extend(place.map(|place| (place, LostRows::find(&event.detail))));
             }
         }
     }
@@ -44,7 +44,14 @@ impl Lost {
     /// Whether it was said after the leaf `index` that the row with this number, which that leaf has, was lost. The rows
     /// that the database had by then instead are before that event, too.
     pub(super) fn explains(&self, number: u64, index: u64) -> bool {
-        self.0.iter().any(|(place, LostRows(rows))| index < *place && rows.contains(&number))
+        let has =
+            |rows: &Option<LostRows>| rows.as_ref().is_some_and(|LostRows(rows)| rows.contains(&number));
+        self.0.iter().any(|(place, rows)| index < *place && has(rows))
+    }
+
+    /// Whether an older database was found after the leaf `index`.
+    pub(super) fn is_after(&self, index: u64) -> bool {
+        self.0.iter().any(|(place, _)| index < *place)
     }
 }
 

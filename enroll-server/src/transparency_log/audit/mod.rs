@@ -4,12 +4,14 @@
 
 mod columns;
 mod database;
+mod devices;
 mod export;
 mod finding;
 mod inclusion;
 mod log;
 mod lost;
 mod record;
+mod trust;
 
 pub use database::compare;
 pub use export::{ExportError, export};

@@ -27,6 +27,7 @@ pub(super) struct LoggedCertificate {
 
 #[derive(Clone, Copy, Debug)]
 pub(super) struct LoggedRevocation {
+    pub(super) index: u64,
     pub(super) issuer: Sha256,
     pub(super) at: u64,
     pub(super) reason: u8,
@@ -100,7 +101,7 @@ impl Record {
             Leaf::Revoked { at, issuer, serial, reason } => {
                 self.counts.revoked += 1;
                 let slot = &mut self.serials.entry(serial.to_vec()).or_default().revocation;
-                if slot.replace(LoggedRevocation { issuer, at, reason }).is_some() {
+                if slot.replace(LoggedRevocation { index, issuer, at, reason }).is_some() {
                     let detail = format!("revoked again by leaf {index}");
                     self.found(FindingKind::LeafTwice, hex::encode(serial), detail);
                 }
