@@ -6,9 +6,7 @@ use std::sync::Arc;
 use rustls::ProtocolVersion;
 use rustls::sign::CertifiedKey;
 use shared::UnixTime;
-use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
-use tokio::time::{Instant, timeout};
 use tokio_rustls::client::TlsStream;
 
 use crate::alert;
@@ -17,6 +15,7 @@ use crate::chain::{self, Purpose, Question};
 use crate::dial;
 use crate::finding::{Cause, Finding};
 use crate::handshake::{Believe, Broken, How, Seen, shake};
+use crate::refusal::{self, Verdict};
 use crate::report::{Report, State, Step};
 
 /// A server.
@@ -41,7 +40,7 @@ pub struct Mqtt {
     pub publish: Option<String>,
     /// Filter to subscribe to for the moment.
     pub subscribe: Option<String>,
-    /// Why nobody is to log in, if so.
+    /// Why nobody is to log in, if so. The certificate is shown all the same: that ends nobody's session.
     pub leave_out: Option<String>,
 }
 
@@ -55,7 +54,7 @@ pub struct Limits {
     pub connect: Duration,
     /// Handshake; each answer of a broker.
     pub answer: Duration,
-    /// How long a server has to refuse a client's certificate after the handshake.
+    /// How long a server has to refuse a client's certificate after the handshake, before anything is asked.
     pub refusal: Duration,
 }
 
@@ -257,12 +256,6 @@ impl Walk<'_> {
     /// The second connection: shows the client's certificate to the server that was judged.
     async fn client(&mut self, addresses: &[core::net::SocketAddr], seen: &Seen) -> Option<()> {
         self.asked(seen)?;
-        if let Some(why) = self.access.mqtt.as_ref().and_then(|mqtt| mqtt.leave_out.clone()) {
-            for step in [Step::ClientCertificate, Step::Login, Step::Acl] {
-                self.report.skip(step, why.clone());
-            }
-            return Some(());
-        }
         let shown = self.access.identity.is_some();
         let tcp = self.dial(addresses, false).await?;
         let how = How {
@@ -287,8 +280,8 @@ impl Walk<'_> {
             }
         };
         match &self.access.mqtt {
-            Some(mqtt) => self.broker(stream, mqtt, shown).await,
-            None => self.refusal(stream, shown).await,
+            Some(mqtt) if mqtt.leave_out.is_none() => self.broker(stream, mqtt, shown).await,
+            _ => self.refusal(stream, shown).await,
         }
     }
 
@@ -317,34 +310,39 @@ impl Walk<'_> {
 
     /// TLS 1.3 refuses a client's certificate only after the handshake; TLS 1.2 did it before.
     async fn refusal(&mut self, mut stream: TlsStream<TcpStream>, shown: bool) -> Option<()> {
-        let deadline = Instant::now() + self.access.limits.refusal;
-        let mut byte = [0];
-        loop {
-            // A ticket is given to clients that were taken only.
-            let taken = stream.get_ref().1.tls13_tickets_received() > 0;
-            if taken || Instant::now() >= deadline {
-                break;
+        let limits = self.access.limits;
+        let verdict = match refusal::wait(&mut stream, limits.refusal).await {
+            Some(verdict) => verdict,
+            // A broker ends a session that begins in HTTP.
+            None if self.access.mqtt.is_some() => Verdict::Unclear("TLS did not refuse it".to_owned()),
+            None => refusal::ask(&mut stream, &self.target.name, shown, limits.answer).await,
+        };
+        let step = Step::ClientCertificate;
+        match verdict {
+            Verdict::Taken(words) if shown => {
+                self.report.pass(step, format!("the server takes the client's certificate: {words}"));
             }
-            match timeout(Duration::from_millis(50), stream.read(&mut byte)).await {
-                Err(_) => {}
-                Ok(Ok(read)) if read > 0 => break,
-                Ok(outcome) => {
-                    let error = outcome.err().unwrap_or_else(|| std::io::ErrorKind::UnexpectedEof.into());
-                    let finding = if alert::inner(&error).is_some() || shown {
-                        alert::of_client(&self.host(), &error, shown)
-                    } else {
-                        let found = alert::words(&error);
-                        Finding::new(Cause::ConnectionClosed, self.host(), found, "an open connection")
-                    };
-                    return self.fail(Step::ClientCertificate, finding);
-                }
+            Verdict::Taken(_) => {
+                self.report.skip(step, "none was given, and the server insists on none");
+            }
+            Verdict::Unclear(words) if shown => self.report.skip(step, words),
+            Verdict::Unclear(_) => self.report.skip(step, "none was given, and TLS insists on none"),
+            Verdict::Refused(cause, found) => {
+                let expected = "a server that takes the client's certificate";
+                return self.fail(step, Finding::new(cause, self.host(), found, expected));
+            }
+            Verdict::Ended(error) if alert::inner(&error).is_some() || shown => {
+                return self.fail(step, alert::of_client(&self.host(), &error, shown));
+            }
+            Verdict::Ended(error) => {
+                let found = alert::words(&error);
+                let finding = Finding::new(Cause::ConnectionClosed, self.host(), found, "an open connection");
+                return self.fail(step, finding);
             }
         }
-        match shown {
-            true => self.report.pass(Step::ClientCertificate, "the server takes the client's certificate"),
-            false => {
-                self.report.skip(Step::ClientCertificate, "none was given, and the server insists on none")
-            }
+        if let Some(why) = self.access.mqtt.as_ref().and_then(|mqtt| mqtt.leave_out.as_ref()) {
+            self.report.skip(Step::Login, why.clone());
+            self.report.skip(Step::Acl, why.clone());
         }
         Some(())
     }

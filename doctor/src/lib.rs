@@ -17,6 +17,7 @@ pub mod finding;
 mod handshake;
 mod heard;
 pub mod identity;
+mod refusal;
 pub mod report;
 
 pub use address::host_and_port;

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 
-use tests::harness::now;
+use tests::harness::{Nginx, free_port, now};
 
 use super::shop::{DAY, Odd, Shop, says, text};
 
@@ -57,4 +57,31 @@ fn certificates_of_clients() {
     says(&with(&(client.0.clone(), nonsense), &asking), "key-unreadable");
     fs::set_permissions(&client.1, fs::Permissions::from_mode(0o644)).unwrap();
     says(&with(&client, &asking), "key-too-open");
+}
+
+/// It finishes the handshake with anybody and hands out tickets, so that TLS alone looks the same for all of them.
+#[test]
+fn nginx_refuses_by_its_answer() {
+    let shop = Shop::new();
+    let (certificate, key) = shop.certify("server", &Odd::default());
+    let port = free_port();
+    let site = format!(
+        "server {{\n    listen 127.0.0.1:{port} ssl;\n    ssl_certificate {};\n    ssl_certificate_key {};\n    \
+         ssl_client_certificate {};\n    ssl_verify_client on;\n    return 204;\n}}\n",
+        certificate.display(),
+        key.display(),
+        shop.path("ca.pem").display()
+    );
+    let _nginx = Nginx::start(&shop.path("nginx"), &shop.file("site.conf", &site), port);
+    let ask = |shop_of_client: &Shop| {
+        let (certificate, key) = shop_of_client.certify("client", &Odd { client: true, ..Odd::default() });
+        shop.ask(port, &["--cert", text(&certificate), "--key", text(&key)])
+    };
+    let fine = ask(&shop);
+    says(&fine, "fine");
+    assert!(fine.to_string().contains("GET / is answered by HTTP/1.1 204"), "{fine:#}");
+    let refused = ask(&Shop::with("Stranger", (-1, 30)));
+    says(&refused, "client-certificate-refused");
+    assert!(refused.to_string().contains("400 The SSL certificate error"), "{refused:#}");
+    says(&shop.ask(port, &[]), "client-certificate-required");
 }
