@@ -58,6 +58,8 @@ causes! {
         "Run agent enroll; where the server refused, do what the refusal says.";
     EnrollmentRefused = "enrollment-refused", "The enrollment server refused the device the last time.",
         "On the server: enroll-server policy explain --device DEVICE says which rule, what was found, and what to do.";
+    AgentSilent = "agent-silent", "The agent that runs does not say how it is.",
+        "Restart it (systemctl restart agent): it hangs, or is of another version than this program. Where it hangs again, its log says at what.";
     NameNotFound = "name-not-found", "The host's name cannot be resolved.",
         "Correct the name, or the DNS settings (/etc/resolv.conf); try: getent hosts NAME.";
     PortClosed = "port-closed", "Nobody listens on the port.",

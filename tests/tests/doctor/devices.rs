@@ -5,6 +5,7 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::PathBuf;
 
 use rcgen::KeyUsagePurpose;
+use rustix::process::Signal;
 use tests::harness::{
     ClientKey, Order, Process, Site, Weakness, Wishes, World, certify, certify_by_stranger, certify_changed,
     until,
@@ -51,6 +52,9 @@ fn a_device_its_server_and_its_broker() {
     let left = agent(&[]);
     says(&left, "fine");
     assert!(left.to_string().contains("an agent runs, and is logged in"), "{left:#}");
+    // One that hangs is not taken for none.
+    running.signal(Signal::STOP);
+    says(&agent(&[]), "agent-silent");
     drop(running);
 
     // The broker, from outside: rights, foreign CAs, revocation.
@@ -97,6 +101,16 @@ fn a_device_its_server_and_its_broker() {
     let target = format!("localhost:{port}");
     says(&doctor(&[&target, "--ca", text(&root)]), "fine");
     says(&agent(&[&target]), "certificate-refused");
+
+    // An agent that runs and is refused hides nothing: the login is tried.
+    let refused = Process::start(&mut site.world.agent_command(&device, &["run"]));
+    until("an agent in trouble", || {
+        site.world.agent_status(&device)["running"]["trouble"].as_str().map(drop)
+    });
+    let diagnosis = agent(&[]);
+    assert_eq!(diagnosis["reports"][2]["findings"][0]["cause"], "client-revoked", "{diagnosis:#}");
+    assert!(diagnosis.to_string().contains("an agent runs, and is not logged in"), "{diagnosis:#}");
+    drop(refused);
 
     // The agent's own files.
     let state = site.world.path(&format!("agents/{device}-state"));

@@ -107,7 +107,8 @@ enum Command {
     ///
     /// Goes the way that the agent goes: clock, files and keys, name, port, TLS, the server's chain and name, the
     /// client certificate, login and rights at the broker. At the broker it publishes one message {"doctor":true} to the
-    /// telemetry topic, not retained. While an agent runs, it does not log in, because that would end the agent's session.
+    /// telemetry topic, not retained. It does not log in where that would end a session: where an agent runs and is logged
+    /// in, or, where none runs, programs reach the broker by the proxy.
     /// Exit status 0 where all is fine, 1 where something was found.
     Doctor {
         /// Another server to look at, by the same trust and identity
@@ -116,7 +117,7 @@ enum Command {
         /// Print one JSON object; its member "verdict" is fine, or the name of the first cause
         #[arg(long)]
         json: bool,
-        /// Log in at the broker although an agent runs, which ends its session for a moment
+        /// Log in at the broker although somebody is logged in as the device, which ends that session for a moment
         #[arg(long)]
         login: bool,
     },

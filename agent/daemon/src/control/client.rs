@@ -10,8 +10,10 @@ use tokio::time::timeout;
 use super::{Answer, MAX_LINE, Question};
 use crate::state_dir::StateDir;
 
-/// Longest time for an answer: a renewal may take a while.
-const PATIENCE: Duration = Duration::from_secs(130);
+/// Longest time for an answer that the agent has at hand.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Longest time for the outcome of a renewal, which may take a while.
+const RENEWAL: Duration = Duration::from_secs(130);
 
 /// Why a running agent did not answer.
 #[derive(Debug, thiserror::Error)]
@@ -37,7 +39,11 @@ pub async fn ask(dir: &StateDir, question: Question) -> Result<Option<Answer>, C
         }
         Err(error) => return Err(error.into()),
     };
-    let line = timeout(PATIENCE, exchange(stream, question)).await.map_err(io::Error::from)??;
+    let patience = match question {
+        Question::Status => PATIENCE,
+        Question::Renew => RENEWAL,
+    };
+    let line = timeout(patience, exchange(stream, question)).await.map_err(io::Error::from)??;
     Ok(Some(serde_json::from_str(&line)?))
 }
 

@@ -125,4 +125,17 @@ mod tests {
         drop(std::os::unix::net::UnixListener::bind(dir.control_socket()).unwrap());
         assert!(ask(&dir, Question::Status).await.unwrap().is_none());
     }
+
+    /// The kernel takes the connection of a program that is stopped, or hangs.
+    #[tokio::test(start_paused = true)]
+    async fn an_agent_that_hangs_is_not_waited_for_as_long_as_a_renewal() {
+        let parent = tempfile::tempdir().unwrap();
+        let dir = StateDir::open(&parent.path().join("state")).unwrap();
+        let _hangs = std::os::unix::net::UnixListener::bind(dir.control_socket()).unwrap();
+        for (question, most) in [(Question::Status, 10), (Question::Renew, 150)] {
+            let began = tokio::time::Instant::now();
+            ask(&dir, question).await.unwrap_err();
+            assert!(began.elapsed().as_secs() < most, "{question:?}: {:?}", began.elapsed());
+        }
+    }
 }

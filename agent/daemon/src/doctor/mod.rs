@@ -4,6 +4,7 @@
 //! the agent's own verifier, so that nothing is called fine that the agent refuses.
 
 mod device;
+mod session;
 
 use std::sync::Arc;
 
@@ -13,18 +14,17 @@ use doctor::{Access, Diagnosis, Mqtt, Report, Step, Strict, Target, check};
 use shared::UnixTime;
 
 use crate::config::Config;
-use crate::control::{Answer, Question, ask};
 use crate::startup::BUILT;
-use crate::state_dir::StateDir;
 use crate::tls;
 use device::Device;
+use session::Session;
 
 /// What is asked.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Wishes {
     /// Another server than those of the configuration: host and port.
     pub server: Option<(String, u16)>,
-    /// Logs in at the broker although an agent runs, which ends that one's session for a moment.
+    /// Logs in at the broker although somebody is logged in as the device, which ends that session for a moment.
     pub login: bool,
 }
 
@@ -57,6 +57,10 @@ pub async fn examine(config: &Config, wishes: &Wishes, now: UnixTime) -> Diagnos
         reports.push(check(&target("server", host, *port), &access, now).await);
         return Diagnosis::new(reports);
     }
+    let session = Session::look(config).await;
+    if let Some(report) = reports.first_mut() {
+        session.tell(report);
+    }
     let server = &config.server;
     let enrollment = Access { identity: identity.clone(), ..access(&server.host) };
     reports.push(check(&target("enrollment server", &server.host, server.port), &enrollment, now).await);
@@ -67,7 +71,7 @@ pub async fn examine(config: &Config, wishes: &Wishes, now: UnixTime) -> Diagnos
                 client_id: device.id.clone(),
                 publish: Some(broker.telemetry_topic.clone()),
                 subscribe: Some(broker.command_topic.clone()),
-                leave_out: leave_out(config, wishes).await,
+                leave_out: session.leave_out().filter(|_| !wishes.login),
             };
             let access = Access { identity, must_ask: true, mqtt: Some(mqtt), ..access(&broker.host) };
             reports.push(check(&target("broker", &broker.host, broker.port), &access, now).await);
@@ -81,19 +85,6 @@ pub async fn examine(config: &Config, wishes: &Wishes, now: UnixTime) -> Diagnos
         }
     }
     Diagnosis::new(reports)
-}
-
-/// A login under the device's name would end the session of an agent that runs.
-async fn leave_out(config: &Config, wishes: &Wishes) -> Option<String> {
-    if wishes.login {
-        return None;
-    }
-    let dir = StateDir::look(&config.state_dir).ok().flatten()?;
-    let Ok(Some(Answer::Status(running))) = ask(&dir, Question::Status).await else { return None };
-    let state =
-        if running.connected { "is logged in at the broker" } else { "is not logged in at the broker" };
-    let trouble = running.trouble.map(|trouble| format!("; its last trouble: {trouble}")).unwrap_or_default();
-    Some(format!("an agent runs, and {state}{trouble}; --login tries it all the same"))
 }
 
 fn strict(anchors: Vec<Vec<u8>>, host: String, now: UnixTime) -> Strict {
