@@ -5,6 +5,7 @@
 //! before stays until the next change, for programs that are reading it; older ones are erased, and so is one that
 //! did not come to be in force.
 
+mod place;
 mod sets;
 
 use std::fs::{DirBuilder, File, OpenOptions, Permissions};
@@ -105,10 +106,11 @@ impl Exporter {
 
     fn change(&self, contents: &[Content]) -> io::Result<bool> {
         let root = self.directory();
-        // The directory itself stays the agent's: who could write to it could have the key written elsewhere.
+        // The directory itself stays the agent's, also where the files are another user's.
         let named = self.settings.owner.as_ref().map(|owner| owner.look_up().map_err(io::Error::other));
         let mode = self.directory_mode(named.transpose()?.unwrap_or_default());
         DirBuilder::new().recursive(true).mode(mode).create(root)?;
+        place::check(root)?;
         let ids = self.ids()?;
         let sets = Sets::look(root)?;
         if sets.current().is_some() {

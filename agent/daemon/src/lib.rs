@@ -30,6 +30,7 @@ pub mod storage;
 pub mod systemd;
 mod tls;
 pub mod transport;
+mod wipe;
 
 pub use config::Config;
 pub use startup::{StartError, Surroundings, Tap, enroll, renew, reset, run, run_with, status};

@@ -14,9 +14,10 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::PathBuf;
 
 use agent_core::platform::{Record, Storage, StorageError};
-use rustix::fs::OFlags;
+use rustix::fs::{CWD, OFlags};
 
 use crate::state_dir::StateDir;
+use crate::wipe;
 
 /// The records of one device. Reading needs no lock; whoever writes holds the directory's
 /// [`Lock`](crate::state_dir::Lock).
@@ -128,15 +129,9 @@ impl FileStorage {
     /// Overwrites, then unlinks.
     fn erase_file(&mut self, path: PathBuf) -> io::Result<()> {
         self.step()?;
-        let no_follow = OFlags::NOFOLLOW.bits().cast_signed();
-        let mut file = match OpenOptions::new().write(true).custom_flags(no_follow).open(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            other => other?,
-        };
-        let length = file.metadata()?.len();
+        let Some(mut file) = wipe::open(CWD, &path)? else { return Ok(()) };
         self.step()?;
-        io::copy(&mut io::repeat(0).take(length), &mut file)?;
-        file.sync_all()?;
+        wipe::overwrite(&mut file)?;
         self.step()?;
         std::fs::remove_file(&path)?;
         self.sync_directory()
