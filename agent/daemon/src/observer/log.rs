@@ -4,6 +4,8 @@ use agent_core::flow::{Cause, Notice, Peer, Publication};
 use agent_core::platform::Slot;
 use tracing::{debug, error, info, warn};
 
+use super::harmless;
+
 /// Writes the line.
 pub(super) fn log(notice: &Notice<'_>) {
     let event = notice.name();
@@ -22,8 +24,7 @@ pub(super) fn log(notice: &Notice<'_>) {
         Notice::Refused { code, reject, message, is_final } => {
             let reason = reject.map(|reject| reject.name());
             let operator = reject.map(|reject| reject.operator_action());
-            // The sentence comes from the network: control characters must not reach a terminal.
-            let message = message.escape_debug().to_string();
+            let message = harmless(message);
             error!(event, code, reason, message, is_final, operator, "the enrollment server refused");
         }
         Notice::Unreachable { peer, error } => match peer {

@@ -82,7 +82,7 @@ impl DaemonObserver {
             }
             Notice::Refused { reject, message, .. } => {
                 let reason = reject.map_or("unknown reason", |reject| reject.name());
-                let trouble = format!("refused by the enrollment server ({reason}): {message}");
+                let trouble = format!("refused by the enrollment server ({reason}): {}", harmless(message));
                 self.notifier.status(&trouble);
                 self.live.change(|live| live.trouble = Some(trouble));
             }
@@ -133,9 +133,40 @@ impl Observer for DaemonObserver {
     }
 }
 
+/// A sentence that comes from the network: its control characters must not reach a terminal, by the log or by `agent status`.
+fn harmless(sentence: &str) -> String {
+    sentence.escape_debug().to_string()
+}
+
 const fn name(peer: Peer) -> &'static str {
     match peer {
         Peer::EnrollmentServer => "enrollment server",
         Peer::Broker => "broker",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::DaemonObserver;
+    use crate::hook;
+    use crate::live::Live;
+    use crate::state_dir::StateDir;
+    use crate::storage::FileStorage;
+    use crate::systemd::Notifier;
+    use agent_core::flow::Notice;
+    use agent_core::platform::Observer as _;
+    use shared::{DeviceId, Reject};
+
+    #[tokio::test]
+    async fn a_servers_sentence_cannot_write_to_the_terminal_that_shows_the_status() {
+        let parent = tempfile::tempdir().unwrap();
+        let storage = FileStorage::new(StateDir::open(&parent.path().join("state")).unwrap());
+        let (hooks, _worker) = hook::start(None, DeviceId::new("SN-1").unwrap(), None);
+        let mut observer = DaemonObserver::new(storage, None, hooks, Notifier::silent(), Live::new());
+        let message = "no\u{1b}]0;title\u{7}\nstate running";
+        let reject = Some(Reject::EvidenceWanted);
+        observer.notice(&Notice::Refused { code: 61, reject, message, is_final: true });
+        let trouble = observer.live().snapshot().trouble.unwrap();
+        assert!(!trouble.chars().any(char::is_control) && trouble.contains("title"), "{trouble:?}");
     }
 }
