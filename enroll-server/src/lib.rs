@@ -30,6 +30,7 @@ pub mod hook;
 pub mod in_force;
 pub mod inventory;
 pub mod issuance;
+pub mod longest_answer;
 pub mod maker_crls;
 pub mod mqtt;
 pub mod new_folder;

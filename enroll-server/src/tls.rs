@@ -20,13 +20,49 @@ use rustls::{
 };
 
 use shared::UnixTime;
+use shared::limits::MAX_RECORD;
 
 use crate::clock::Clock;
 use crate::in_force::InForce;
 use crate::issuance::ClientIdentity;
 
-/// Longest TLS fragment sent. Small devices hold one record at a time, and need each handshake message in one.
-const MAX_FRAGMENT: usize = 4096;
+/// What a record has besides its content.
+const RECORD_HEADER: usize = 5;
+
+/// A board could not take the server's part of the handshake.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "a server's part of the handshake would have {found} bytes, and a board takes {ROOM} in one record: {shown} are the \
+     certificates that the server shows, the rest is the names of the CAs whose devices it takes, and what TLS adds; have \
+     fewer or shorter cross-certificates, or CAs with shorter names and fewer extensions"
+)]
+pub struct LongFlight {
+    /// Its length.
+    pub found: usize,
+    /// That of the certificates in it.
+    pub shown: usize,
+}
+
+/// Content of the longest record.
+const ROOM: usize = MAX_RECORD - RECORD_HEADER;
+
+/// Holds all that a server sends under encryption before its client answers against one record: the certificates that it
+/// shows, and the subjects of the CAs whose clients it takes, both by their length in DER. For rustls joins these
+/// messages and cuts them where a record is full, and a board refuses a message that was cut.
+pub(crate) fn check_flight(
+    shown: impl IntoIterator<Item = usize>,
+    subjects: impl IntoIterator<Item = usize>,
+) -> Result<(), LongFlight> {
+    // RFC 8446, sections 4.4.2 and 4.2.4: each certificate has its length and its extensions', each name its length.
+    let shown: usize = shown.into_iter().map(|der| der + 5).sum();
+    let names: usize = subjects.into_iter().map(|der| der + 2).sum();
+    let found = AROUND + shown + names;
+    if found > ROOM { Err(LongFlight { found, shown }) } else { Ok(()) }
+}
+
+/// What is in the flight besides (RFC 8446, section 4). EncryptedExtensions: ALPN, and that the server's name was
+/// understood; CertificateRequest with one algorithm; the head of Certificate; CertificateVerify; Finished.
+const AROUND: usize = (4 + 2 + 15 + 4) + (4 + 1 + 2 + 8 + 6) + (4 + 1 + 3) + (4 + 4 + 72) + (4 + 32);
 
 /// Why there are no TLS settings.
 #[derive(Debug, thiserror::Error)]
@@ -61,13 +97,18 @@ pub fn server_config(
         ..aws_lc_rs::default_provider()
     };
     let verifier = Arc::new(LdevidVerifier::new(issuing_cas, clock)?);
+    let subjects = verifier.hints.iter().map(|name| name.as_ref().len());
+    if let Err(error) = check_flight(chain.iter().map(|certificate| certificate.len()), subjects) {
+        // Devices with more memory are served all the same.
+        tracing::warn!(%error, "boards cannot connect");
+    }
     let mut config = ServerConfig::builder_with_provider(Arc::new(provider))
         .with_protocol_versions(&[&version::TLS13])?
         .with_client_cert_verifier(verifier)
         .with_single_cert(chain, key)?;
     for_http(&mut config);
     config.ignore_client_order = true;
-    config.max_fragment_size = Some(MAX_FRAGMENT);
+    config.max_fragment_size = Some(MAX_RECORD);
     config.ticketer = Arc::new(AnonymousTickets(aws_lc_rs::Ticketer::new()?));
     config.send_tls13_tickets = 1;
     Ok(config)
@@ -240,9 +281,83 @@ fn certificate_error(error: webpki::Error) -> CertificateError {
 
 #[cfg(test)]
 mod tests {
-    use super::{AnonymousTickets, MAX_ANONYMOUS};
+    use std::sync::Arc;
+
+    use ca::hierarchy::{ISSUING_LIFETIME, ROOT_LIFETIME, issuing_ca, root_ca, server_certificate};
+    use ca::{FileKey, Issuer};
     use rustls::crypto::aws_lc_rs::Ticketer;
+    use rustls::pki_types::{CertificateDer, PrivateKeyDer};
     use rustls::server::ProducesTickets as _;
+    use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConnection};
+
+    use super::{
+        AnonymousTickets, MAX_ANONYMOUS, ROOM, TLS13_AES_128_GCM_SHA256, aws_lc_rs, check_flight,
+        server_config, version,
+    };
+    use crate::clock::{Clock as _, SystemClock};
+
+    /// Lengths of the encrypted records that a server shows `chain` in, to a client that goes by its name and ALPN and has
+    /// the one suite of boards.
+    fn records(chain: Vec<CertificateDer<'static>>, key: &FileKey, ca: &CertificateDer<'_>) -> Vec<usize> {
+        let key = PrivateKeyDer::try_from(key.pkcs8().to_vec()).unwrap();
+        let server = server_config(chain, key, core::slice::from_ref(ca), Arc::new(SystemClock)).unwrap();
+        let suites = vec![TLS13_AES_128_GCM_SHA256];
+        let provider =
+            rustls::crypto::CryptoProvider { cipher_suites: suites, ..aws_lc_rs::default_provider() };
+        let mut client = ClientConfig::builder_with_provider(Arc::new(provider))
+            .with_protocol_versions(&[&version::TLS13])
+            .unwrap()
+            .with_root_certificates(RootCertStore::empty())
+            .with_no_client_auth();
+        client.alpn_protocols = vec![b"http/1.1".to_vec()];
+        let mut client = ClientConnection::new(Arc::new(client), "localhost".try_into().unwrap()).unwrap();
+        let mut server = ServerConnection::new(Arc::new(server)).unwrap();
+        let (mut hello, mut flight) = (Vec::new(), Vec::new());
+        client.write_tls(&mut hello).unwrap();
+        server.read_tls(&mut hello.as_slice()).unwrap();
+        server.process_new_packets().unwrap();
+        while server.wants_write() {
+            server.write_tls(&mut flight).unwrap();
+        }
+        let (mut rest, mut lengths) = (flight.as_slice(), Vec::new());
+        while let Some((&[kind, _, _, high, low], behind)) = rest.split_first_chunk() {
+            let length = usize::from(u16::from_be_bytes([high, low]));
+            if kind == 23 {
+                // The type of the content, and the tag.
+                lengths.push(length - 17);
+            }
+            rest = &behind[length..];
+        }
+        lengths
+    }
+
+    #[test]
+    fn a_flight_that_is_let_through_is_one_record_and_a_longer_one_is_cut() {
+        let now = SystemClock.now();
+        let (root, key) = root_ca("Acme", ROOT_LIFETIME, now).unwrap();
+        let root = Issuer::new(root, Box::new(key)).unwrap();
+        let (issuing, key) = issuing_ca("Acme", &root, ISSUING_LIFETIME, now).unwrap();
+        let issuing = Issuer::new(issuing, Box::new(key)).unwrap();
+        let key = FileKey::generate().unwrap();
+        let leaf = server_certificate(&["localhost"], &key, &issuing, ISSUING_LIFETIME, now).unwrap();
+        let ca = CertificateDer::from(issuing.certificate().der());
+        let subject = issuing.certificate().subject_der().len();
+        let of = |above: usize| {
+            let mut chain = vec![CertificateDer::from(leaf.der().to_vec()), ca.clone().into_owned()];
+            chain.push(CertificateDer::from(vec![0x30; above]));
+            let checked = check_flight(chain.iter().map(|der| der.len()), [subject]);
+            (records(chain, &key, &ca), checked)
+        };
+        let (short, checked) = of(1_000);
+        assert_eq!((short.len(), checked), (1, Ok(())));
+        // What fills the record; a signature may be some bytes shorter than the longest.
+        let most = 1_000 + ROOM - short[0];
+        let longest = (most - 12..=most).rev().find(|above| of(*above).1.is_ok()).unwrap();
+        assert_eq!(of(longest).0.len(), 1);
+        let (cut, checked) = of(most + 12);
+        assert_eq!((cut.len(), cut[0]), (2, ROOM), "{cut:?}");
+        assert!(checked.unwrap_err().to_string().contains("a board takes 4091 in one record"));
+    }
 
     #[test]
     fn a_session_that_is_long_enough_for_a_certificate_gets_no_ticket() {

@@ -6,8 +6,13 @@
 pub const MAX_REQUEST: usize = 8 * 1024;
 /// Longest request body a server reads: one with the event log of a platform with a TPM.
 pub const MAX_REQUEST_LARGE: usize = 64 * 1024;
-/// Longest answer body a device must be able to hold.
-pub const MAX_ANSWER: usize = 6 * 1024;
+/// Longest answer body that CAs and settings may lead to; what a board has to hold.
+pub const MAX_ANSWER: usize = 5 * 1024;
+/// Longest answer body that is sent and read all the same: what was in use before boards counted goes on.
+pub const MAX_ANSWER_LARGE: usize = 6 * 1024;
+/// Longest TLS record that a server sends, its header included: a board holds one, and joins no handshake messages that
+/// are cut. So all that a server sends under encryption before its client answers has to fit one.
+pub const MAX_RECORD: usize = 4096;
 /// Deepest nesting of CBOR containers; the outermost counts as one.
 pub const MAX_DEPTH: usize = 8;
 /// Longest certificate in DER.

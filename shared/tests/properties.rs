@@ -13,7 +13,9 @@ use serde_cbor::Value as Cbor;
 use shared::codec::{DecodeError, EncodeError, check};
 use shared::cose::{Content, Sign1};
 use shared::evidence::{Claims, DebugStatus, Measurement};
-use shared::limits::{MAX_ANSWER, MAX_EVIDENCE, MAX_REQUEST, MAX_REQUEST_LARGE, MAX_TRUST_BUNDLE};
+use shared::limits::{
+    MAX_ANSWER, MAX_ANSWER_LARGE, MAX_EVIDENCE, MAX_REQUEST, MAX_REQUEST_LARGE, MAX_TRUST_BUNDLE,
+};
 use shared::message::latest::{
     Answer, BrokerSettings, Challenge, ChallengeRequest, EnrollRequest, EvidenceKind, FreshEvidence, Issued,
     Outcome, Rejected, RenewRequest, TrustBundle,
@@ -188,7 +190,7 @@ fn nothing_longer_than_its_cap_is_read() {
     assert_eq!(EnrollRequest::decode(&long(MAX_REQUEST_LARGE)).err(), too_long(MAX_REQUEST_LARGE));
     assert_eq!(RenewRequest::decode(&long(MAX_REQUEST_LARGE)).err(), too_long(MAX_REQUEST_LARGE));
     assert_eq!(Challenge::decode(&long(MAX_ANSWER)).err(), too_long(MAX_ANSWER));
-    assert_eq!(Answer::decode(&long(MAX_ANSWER)).err(), too_long(MAX_ANSWER));
+    assert_eq!(Answer::decode(&long(MAX_ANSWER_LARGE)).err(), too_long(MAX_ANSWER_LARGE));
     assert_eq!(TrustBundle::decode(&long(MAX_TRUST_BUNDLE)).err(), too_long(MAX_TRUST_BUNDLE));
     assert_eq!(Claims::decode(&long(MAX_EVIDENCE)).err(), too_long(MAX_EVIDENCE));
 }

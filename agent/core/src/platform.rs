@@ -121,7 +121,7 @@ impl Record {
         [Self::State, Self::Trust, Self::IdentityA, Self::IdentityB, Self::KeyA, Self::KeyB];
 
     /// Longest content of any record, in bytes.
-    pub const MAX: usize = limits::MAX_ANSWER;
+    pub const MAX: usize = limits::MAX_ANSWER_LARGE;
 }
 
 /// Durable records.

@@ -41,7 +41,7 @@ pub use profile::{
     BACKDATE, BindError, Bound, DEFAULT_PROFILE, Facts, LdevidProfile, MAX_LIFETIME, Profile, ProfileError,
     SAMPLE_PROFILE, Validity, is_profile_name,
 };
-pub use rehearsal::{RehearsalError, Sample, rehearse, sample};
+pub use rehearsal::{RehearsalError, Sample, longest_certificate, rehearse, sample};
 pub use root_list::{MAX_ROOT_LIST, RootList, RootListError};
 pub use serial::{Serial, SerialError};
 pub use vouched::{Vouched, VouchedError, vouched};

@@ -3,9 +3,10 @@
 //! A profile is rehearsed when it is read, with the longest and the shortest values that its variables can have. So one
 //! that could only issue what breaks the rules is refused with its file, before any device asks.
 
-use shared::limits::{MAX_CLAIM_TEXT, MAX_DEVICE_ID};
+use shared::limits::{MAX_CERTIFICATE, MAX_CLAIM_TEXT, MAX_DEVICE_ID};
 use shared::{DeviceId, UnixTime};
 
+use crate::certificate::CaCertificate;
 use crate::distribution::DistributionPoint;
 use crate::hierarchy::{HierarchyError, ROOT_LIFETIME, root_ca};
 use crate::issuer::{IssueError, Issuer};
@@ -81,6 +82,33 @@ pub fn rehearse(name: &str, profile: &Profile, now: UnixTime) -> Result<(), Rehe
     }
     Ok(())
 }
+
+/// Length of the longest certificate by a profile that `issuer` signs for a server with `server`. One that breaks the rules
+/// is never signed, so that it is [`MAX_CERTIFICATE`] at most.
+#[must_use]
+pub fn longest_certificate(
+    name: &str,
+    profile: &Profile,
+    server: &LdevidProfile,
+    issuer: &CaCertificate,
+    now: UnixTime,
+) -> usize {
+    let long = ["g".repeat(32), "l".repeat(32), "m".repeat(MAX_CLAIM_TEXT)];
+    let [group, label, model] = long.each_ref().map(String::as_str);
+    let (tenant, enterprise) = (server.tenant(), server.enterprise());
+    let facts = Facts { tenant, enterprise, group, label: Some(label), model: Some(model) };
+    let made = || {
+        let ca = throwaway(now)?;
+        let device = DeviceId::new(&"a".repeat(MAX_DEVICE_ID)).map_err(|_| BindError::Recorded)?;
+        let sample = sign(&ca, profile.bind(name, &facts)?, &device, server, now)?;
+        let of = |ca: &CaCertificate| ca.subject_der().len() + ca.key_id().len();
+        Ok::<_, RehearsalError>(sample.certificate.len() + SLACK + of(issuer) - of(ca.certificate()))
+    };
+    made().map_or(MAX_CERTIFICATE, |length| length.min(MAX_CERTIFICATE))
+}
+
+/// What certificates of one kind differ by: the signature, lengths in DER, the numbers in the address of a list.
+const SLACK: usize = 24;
 
 fn throwaway(now: UnixTime) -> Result<Issuer, RehearsalError> {
     let (certificate, key) = root_ca(&"O".repeat(64), ROOT_LIFETIME, now)?;

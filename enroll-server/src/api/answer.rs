@@ -7,7 +7,7 @@ use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderValue, Response, StatusCode};
 use bytes::Bytes;
 use shared::codec::EncodeError;
-use shared::message::latest::{Answer, BrokerSettings, Issued, Outcome as Wire, Rejected};
+use shared::message::latest::{Answer, Issued, Outcome as Wire, Rejected};
 use shared::{DeviceId, Reject, endpoint, limits};
 
 use super::Api;
@@ -64,20 +64,12 @@ impl Api {
         let above = authorities.get(granted.issuer()).map(|authority| authority.certificate().der());
         let chain = [Some(granted.der()), above].into_iter().flatten().collect();
         let trust = self.trust.now();
-        let keep_alive = u16::try_from(broker.keep_alive.as_secs()).unwrap_or(u16::MAX);
         let issued = Issued {
             chain,
             renew_from,
             renew_by,
             trust_bundle: trust.next_for(held).signed(),
-            broker: BrokerSettings {
-                host: &broker.host,
-                port: broker.port,
-                telemetry_topic: &broker.telemetry_topic,
-                status_topic: &broker.status_topic,
-                command_topic: &broker.command_topic,
-                keep_alive,
-            },
+            broker: broker.settings(),
         };
         self.answer(StatusCode::OK, Wire::Issued(issued), None)
     }
@@ -129,7 +121,8 @@ impl Api {
         outcome: Wire<'_>,
         retry_after: Option<Duration>,
     ) -> Result<Response<Body>, EncodeError> {
-        let mut bytes = vec![0; limits::MAX_ANSWER];
+        // Where CAs are longer than they may be planned, devices with more memory are served all the same.
+        let mut bytes = vec![0; limits::MAX_ANSWER_LARGE];
         let length = Answer { server_time: self.issuance.now(), outcome }.encode(&mut bytes)?;
         bytes.truncate(length);
         let mut response = cbor(bytes.into());

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use appraisal::GroupName;
 use appraisal::policy::BrokerOverride;
 use shared::DeviceId;
+use shared::message::latest::BrokerSettings;
 
 use crate::config::{Broker, Choice, Config, NamedBroker, Rule};
 use crate::outgoing::AnchorsError;
@@ -98,6 +99,18 @@ impl Broker {
             status_topic: topic(&own.status_topic, &self.status_topic),
             command_topic: topic(&own.command_topic, &self.command_topic),
             keep_alive: self.keep_alive,
+        }
+    }
+
+    /// As they stand in an answer.
+    pub(crate) fn settings(&self) -> BrokerSettings<'_> {
+        BrokerSettings {
+            host: &self.host,
+            port: self.port,
+            telemetry_topic: &self.telemetry_topic,
+            status_topic: &self.status_topic,
+            command_topic: &self.command_topic,
+            keep_alive: u16::try_from(self.keep_alive.as_secs()).unwrap_or(u16::MAX),
         }
     }
 }

@@ -47,6 +47,14 @@ impl Lineup {
         Ok(lineup)
     }
 
+    /// What it comes to at a step of one more rollover.
+    pub(super) fn at(&self, step: Step, plan: Plan) -> Result<Self, PlanError> {
+        let mut then = self.clone();
+        // It has no number yet.
+        then.after(0, step, plan)?;
+        Ok(then)
+    }
+
     fn of_settings(config: &Config) -> Result<Self, LoadError> {
         let files = &config.files;
         if files.issuing_certificate.try_exists().is_ok_and(|exists| !exists) {

@@ -12,18 +12,21 @@ use std::path::{Path, PathBuf};
 
 use ca::cross::{cross_certificate, reaches_below};
 use ca::hierarchy::{HierarchyError, ROOT_LIFETIME, issuing_ca, root_ca};
+use ca::trust_chain::TrustChain;
 use ca::{CaCertificate, FileKey, IssueError, Issuer, KeyError};
 use shared::UnixTime;
 
 use super::lineup::Lineup;
 use super::order::default_signer;
 use super::plan::{Plan, PlanError};
+use super::room::check_room;
 use super::trust::{self, SignerError, SignerOptions, TrustFileError};
 use crate::config::{Config, Mistake, key_place};
 use crate::files;
 use crate::issuance::sha256;
 use crate::startup::{LoadError, ca_certificate, open_key, passphrase};
 use crate::store::{NewRollover, Store, StoreError};
+use crate::tls::LongFlight;
 use crate::tls_files::Owner;
 
 /// Where the new CA comes from.
@@ -113,6 +116,9 @@ pub enum StartError {
         /// What does not fit, and what was expected.
         what: String,
     },
+    /// Boards could not connect once the new CA signs.
+    #[error(transparent)]
+    Flight(#[from] LongFlight),
     /// There is no cross-certificate.
     #[error(
         "without a certificate by the root in force for the new one, devices that trust only that are lost in the end; have one made and give --cross, or say --no-cross"
@@ -168,7 +174,7 @@ pub async fn start(
         return Err(StartError::UnderWay { number: current.number, step: current.step.name() });
     }
     let lineup = Lineup::of(config, &rollovers)?;
-    let chain = trust::load(config, store, now).await?;
+    let chain = trust::load(config, store, &lineup.active.certificate, now).await?;
     let before = Before {
         issuing: lineup.active.certificate.clone(),
         root: lineup.roots.first().cloned().ok_or(LoadError::from(TrustFileError::None))?,
@@ -185,7 +191,7 @@ pub async fn start(
             (before.plan(issuing, root, crosses, key.clone()), None)
         }
     };
-    let begun = begin(config, store, &chain, plan, options, now).await;
+    let begun = begin(config, store, (&chain, &lineup), plan, options, now).await;
     if let (Err(_), Some(folder)) = (&begun, &folder) {
         // It holds keys that nothing names, unless the database has the change and could not say so. The error that is told is
         // the first one.
@@ -201,7 +207,7 @@ pub async fn start(
 async fn begin(
     config: &Config,
     store: &dyn Store,
-    chain: &ca::trust_chain::TrustChain,
+    (chain, lineup): (&TrustChain, &Lineup),
     plan: Plan,
     options: &StartOptions,
     now: UnixTime,
@@ -221,6 +227,8 @@ async fn begin(
         }
         None => None,
     };
+    let out = bundle.as_ref().map_or_else(|| chain.newest().signed(), |bundle| &bundle.signed);
+    check_room(config, lineup, &plan, out)?;
     let number = bundle.as_ref().map(|bundle| bundle.number);
     let root = if plan.root.is_some() { "under a new root" } else { "under the same root" };
     let detail =

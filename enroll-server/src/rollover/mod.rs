@@ -13,6 +13,7 @@ mod order;
 mod owed;
 mod plan;
 mod publish;
+mod room;
 mod status;
 mod step;
 mod trust;
@@ -23,6 +24,8 @@ mod crash_tests;
 mod follow_tests;
 #[cfg(test)]
 mod hook_tests;
+#[cfg(test)]
+mod room_tests;
 
 pub use broker::{BrokerCertificate, broker_certificate};
 pub(crate) use follow::{Follower, tls_settings};

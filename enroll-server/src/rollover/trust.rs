@@ -8,6 +8,7 @@ use ca::{CaCertificate, FileKey, KeyError};
 use shared::UnixTime;
 
 use crate::config::Config;
+use crate::longest_answer;
 use crate::startup::LoadError;
 use crate::startup::{passphrase, read_file};
 use crate::store::{SignedBundle, Store};
@@ -39,10 +40,17 @@ pub enum TrustFileError {
     None,
 }
 
-/// All bundles: those of the store, and the one in the file where it is a newer one, which the store has then too.
-pub(crate) async fn load(config: &Config, store: &dyn Store, now: UnixTime) -> Result<TrustChain, LoadError> {
+/// All bundles: those of the store, and the one in the file where it is a newer one, which the store has then too. Refuses
+/// such a one where a board could not hold it together with a certificate of `issuing`.
+pub(crate) async fn load(
+    config: &Config,
+    store: &dyn Store,
+    issuing: &CaCertificate,
+    now: UnixTime,
+) -> Result<TrustChain, LoadError> {
     let (chain, is_newer) = read(config, store).await?;
     if is_newer {
+        longest_answer::check(config, chain.newest().signed(), issuing)?;
         add(store, &chain, &config.files.trust_bundle, now).await?;
     }
     Ok(chain)

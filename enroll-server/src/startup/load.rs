@@ -14,6 +14,7 @@ use crate::authorities::AuthoritiesError;
 use crate::ceremony::CeremonyError;
 use crate::config::{Config, Files};
 use crate::credential::{WrappingFile, WrappingKeyError};
+use crate::longest_answer::{self, TooLong};
 use crate::nonce::{NonceKey, NonceKeyError};
 use crate::outgoing::AnchorsError;
 use crate::policies::{Policies, PolicyFiles, PolicyFilesError};
@@ -92,6 +93,9 @@ pub enum LoadError {
         /// The root CA's subject.
         root: String,
     },
+    /// A board could not hold the answers.
+    #[error(transparent)]
+    LongAnswer(#[from] TooLong),
     /// The root's certificate or list cannot be used.
     #[error(transparent)]
     Root(#[from] CeremonyError),
@@ -171,6 +175,16 @@ impl IssuerKey for NoKey {
 pub(super) fn load(config: &Config) -> Result<Loaded, LoadError> {
     let files = &config.files;
     let policies = Policies::load(PolicyFiles::of(files))?;
+    Ok(Loaded {
+        profile: ldevid_profile(config)?,
+        nonces: NonceKey::load(&files.nonce_key)?,
+        policies: Arc::new(policies),
+        wrapping: WrappingFile::open(&files.credential_key)?,
+    })
+}
+
+/// What this server adds to all profiles of certificates.
+pub(crate) fn ldevid_profile(config: &Config) -> Result<LdevidProfile, ProfileError> {
     let mut profile = LdevidProfile::new(&config.tenant, config.certificates.pen)?;
     if let Some(url) = &config.certificates.crl_url {
         profile = profile.with_crl_url(url)?;
@@ -178,12 +192,18 @@ pub(super) fn load(config: &Config) -> Result<Loaded, LoadError> {
     if let Some(url) = &config.certificates.ocsp_url {
         profile = profile.with_ocsp_url(url)?;
     }
-    Ok(Loaded {
-        profile,
-        nonces: NonceKey::load(&files.nonce_key)?,
-        policies: Arc::new(policies),
-        wrapping: WrappingFile::open(&files.credential_key)?,
-    })
+    Ok(profile)
+}
+
+/// Tells where a board could not hold an answer. What is out may have worked, where there are no boards.
+pub(super) fn look_at_answers(config: &Config, chain: &TrustChain, lineup: &Lineup) -> Result<(), LoadError> {
+    match longest_answer::check(config, chain.newest().signed(), &lineup.active.certificate) {
+        Err(LoadError::LongAnswer(error)) => {
+            tracing::warn!(%error, "boards cannot be served");
+            Ok(())
+        }
+        checked => checked,
+    }
 }
 
 /// Refuses a trust bundle by which devices would not trust what this server issues and shows.

@@ -28,7 +28,7 @@ fn log_origin_of(tenant: &str) -> String {
 }
 
 pub(crate) use issuing_key::open as open_key;
-pub(crate) use load::{ca_certificate, certificates, read as read_file};
+pub(crate) use load::{ca_certificate, certificates, ldevid_profile, read as read_file};
 #[cfg(test)]
 pub(crate) use open::open;
 pub(crate) use open::open_store;

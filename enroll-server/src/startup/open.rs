@@ -6,7 +6,9 @@ use ca::CrlAddress;
 use ca::trust_chain::TrustChain;
 
 use super::error::StartError;
-use super::load::{LoadError, check_issuing, check_trust, issuer_without_key, load, root_source};
+use super::load::{
+    LoadError, check_issuing, check_trust, issuer_without_key, load, look_at_answers, root_source,
+};
 use super::restored;
 use crate::admin::Admin;
 use crate::admission::Gate;
@@ -58,7 +60,8 @@ pub(crate) async fn open(config: &Config, clock: &Arc<dyn Clock>, hook: Hook) ->
         restored::look(config, &store, &authorities, clock.now()).await?;
     }
     // Not earlier: the event of a newer bundle would take a number that the log has for another, where the database is old.
-    let trust = load_trust(config, store.as_ref(), clock.now()).await?;
+    let trust = load_trust(config, store.as_ref(), &lineup.active.certificate, clock.now()).await?;
+    look_at_answers(config, &trust, &lineup)?;
     let tls = tls_settings(config, &authorities, clock)?;
     if let Err(error) = look_for_key(store.as_ref(), &config.files.credential_key).await {
         tracing::warn!(error = chain(&error), "devices with symmetric keys are refused");

@@ -2,7 +2,11 @@
 
 use core::time::Duration;
 
+use ca::bundle::TrustSigner;
 use ca::crl::Reason;
+use ca::hierarchy::{ROOT_LIFETIME, root_ca};
+use ca::{CaCertificate, FileKey};
+use enroll_server::clock::{Clock as _, SystemClock};
 use rustls::HandshakeKind;
 use rustls::crypto::aws_lc_rs::kx_group;
 use shared::cose::{Content, Sign1};
@@ -232,11 +236,31 @@ async fn tls_is_1_3_with_p_256_first_and_nothing_else() {
 
 #[tokio::test]
 async fn what_the_server_answers_fits_the_smallest_device() {
-    let site = Site::new().await;
+    let site = Site::with(|config| {
+        // As many roots as a trust bundle may have.
+        let read = |path: &std::path::Path| {
+            let pem = std::fs::read(path).unwrap();
+            CaCertificate::from_der(&ca::pem::read_certificates(&pem).unwrap()[0]).unwrap()
+        };
+        let (now, tenant) = (SystemClock.now(), "T".repeat(64));
+        let mut anchors = vec![read(&config.files.root_certificate)];
+        anchors.resize_with(shared::limits::MAX_ANCHORS, || root_ca(&tenant, ROOT_LIFETIME, now).unwrap().0);
+        let anchors: Vec<&CaCertificate> = anchors.iter().collect();
+        let key = config.files.trust_bundle.with_file_name("trust-signer.key");
+        let signer = TrustSigner::new(&FileKey::load(&key).unwrap()).unwrap();
+        let bundle = signer.sign(1, now, &anchors, signer.public_point()).unwrap();
+        std::fs::write(&config.files.trust_bundle, bundle).unwrap();
+        config.broker.host = "h".repeat(shared::limits::MAX_HOST);
+    })
+    .await;
     let longest = "D".repeat(shared::limits::MAX_DEVICE_ID);
     let device = site.device(&longest).await;
     let (reply, _) = site.try_enroll(&device).await;
     assert_eq!(reply.status, 200);
+    let answer = reply.answer();
+    let sign1 = Sign1::decode(issued(&answer).trust_bundle, Content::TrustBundle, 4096).unwrap();
+    let bundle = TrustBundle::decode(sign1.unverified_payload()).unwrap();
+    assert_eq!(bundle.anchors.len(), shared::limits::MAX_ANCHORS);
     assert!(reply.body.len() <= shared::limits::MAX_ANSWER, "{}", reply.body.len());
 }
 

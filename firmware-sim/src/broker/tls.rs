@@ -10,6 +10,7 @@ use rustls::time_provider::TimeProvider;
 use rustls::{RootCertStore, ServerConfig};
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer, UnixTime};
+use shared::limits;
 
 use super::config::{BrokerConfig, BrokerError, Timekeeper};
 
@@ -72,8 +73,9 @@ impl Identity {
         // A resumed session would not show its certificate again, and so pass by a newer CRL.
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
-        // Small devices hold one record in RAM, and embedded-tls wants each handshake message in one record.
-        config.max_fragment_size = Some(4096);
+        // Boards hold one record in RAM and join no messages that are cut. All that is sent under encryption before the
+        // client answers is cut as one where it is longer than this: the chain has to leave room for the rest.
+        config.max_fragment_size = Some(limits::MAX_RECORD);
         Ok(Arc::new(config))
     }
 }

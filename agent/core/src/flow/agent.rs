@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use shared::limits::{MAX_ANSWER, MAX_REQUEST};
+use shared::limits::{MAX_ANSWER_LARGE, MAX_REQUEST};
 
 use super::drive::{Goal, Run, now};
 use super::{Control, IdentityStatus, OnceError, Parts, RunError, Settings, Status, World, payload};
@@ -15,9 +15,9 @@ use crate::trust::{LONGEST_TRUST_RECORD, TrustAnchors};
 ///
 /// Where RAM is short, `REQUEST` and `ANSWER` may be less than the protocol's limits, down to what the device's
 /// own certificates and its server's answers need: what does not fit is an error, and never cut off. The device's
-/// IDevID chain and evidence set the length of requests; two chains with a trust bundle, that of answers. Neither is less
-/// than [`LONGEST_TRUST_RECORD`].
-pub struct Agent<'s, W, const REQUEST: usize = MAX_REQUEST, const ANSWER: usize = MAX_ANSWER> {
+/// IDevID chain and evidence set the length of requests; answers have [`MAX_ANSWER`](shared::limits::MAX_ANSWER), unless
+/// a server grew beyond it before that was a limit. Neither is less than [`LONGEST_TRUST_RECORD`].
+pub struct Agent<'s, W, const REQUEST: usize = MAX_REQUEST, const ANSWER: usize = MAX_ANSWER_LARGE> {
     pub(super) world: W,
     pub(super) settings: Settings<'s>,
     pub(super) trust: TrustAnchors,

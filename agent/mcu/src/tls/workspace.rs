@@ -8,9 +8,11 @@
 
 use core::cell::Cell;
 
-/// A size for [`Buffers::read`]: a record of 4096 bytes, the 256 that encryption may add (RFC 8446,
-/// section 5.2).
-pub const READ_BUFFER: usize = 4096 + 256;
+use shared::limits::MAX_RECORD;
+
+/// A size for [`Buffers::read`]: the longest record that a server sends, and the 256 bytes that encryption may add
+/// (RFC 8446, section 5.2).
+pub const READ_BUFFER: usize = MAX_RECORD + 256;
 /// A size for [`Buffers::write`]: our longest handshake message is the certificate, 1536 bytes at most, and
 /// embedded-tls keeps 128 bytes for itself. Longer writes are split.
 pub const WRITE_BUFFER: usize = 2048;

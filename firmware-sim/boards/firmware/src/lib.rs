@@ -30,6 +30,7 @@ use embedded_storage_async::nor_flash::NorFlash;
 use rand_core::CryptoRngCore;
 use shared::UnixTime;
 use shared::evidence::{DebugStatus, Measurement};
+use shared::limits::MAX_ANSWER;
 
 use clock::Uptime;
 pub use network::{Sockets, StackConnector};
@@ -85,8 +86,8 @@ pub struct Memory {
 /// Room for a request: evidence, CSR and a chain of two IDevID certificates take half of it. A new trust bundle on its way
 /// into the flash may take all.
 const REQUEST: usize = LONGEST_TRUST_RECORD;
-/// Room for an answer: two certificates with a bundle of four trust anchors.
-const ANSWER: usize = 5 * 1024;
+/// Room for an answer: a server plans none that is longer.
+const ANSWER: usize = MAX_ANSWER;
 /// An MQTT record longer than this is not interrupted while it arrives.
 const PARKED: usize = 512;
 

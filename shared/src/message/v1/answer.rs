@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use super::{KEY_VERSION, VERSION, open};
 use crate::codec::{DecodeError, EncodeError, MapReader, Writer, certificates, text};
-use crate::limits::{MAX_ANSWER, MAX_CHAIN, MAX_HOST, MAX_SENTENCE, MAX_TOPIC, MAX_TRUST_BUNDLE};
+use crate::limits::{MAX_ANSWER_LARGE, MAX_CHAIN, MAX_HOST, MAX_SENTENCE, MAX_TOPIC, MAX_TRUST_BUNDLE};
 use crate::reject::Reject;
 use crate::time::UnixTime;
 
@@ -131,7 +131,7 @@ impl<'a> Answer<'a> {
     /// # Errors
     /// Says what is wrong with it.
     pub fn decode(bytes: &'a [u8]) -> Result<Self, DecodeError> {
-        let mut map = open(bytes, MAX_ANSWER, "answer")?;
+        let mut map = open(bytes, MAX_ANSWER_LARGE, "answer")?;
         let server_time = UnixTime::from_secs(map.required(SERVER_TIME, "server time", |d| d.u64())?);
         let outcome = match map.required(STATUS, "status", |d| d.u64())? {
             ISSUED => Outcome::Issued(Issued::decode(&mut map)?),
@@ -204,7 +204,7 @@ impl<'a> BrokerSettings<'a> {
     /// # Errors
     /// Says what is wrong with them.
     pub fn decode(bytes: &'a [u8]) -> Result<Self, DecodeError> {
-        let mut map = MapReader::open(bytes, MAX_ANSWER, "broker")?;
+        let mut map = MapReader::open(bytes, MAX_ANSWER_LARGE, "broker")?;
         let mut topic = |key, field| map_topic(&mut map, key, field);
         let host = topic(HOST, "host")?;
         let port = map.required(PORT, "port", |d| d.u16())?;
