@@ -23,4 +23,5 @@ pub mod qemu;
 pub mod rollover;
 pub mod stage;
 pub mod storm;
+mod workplace;
 pub mod year;

@@ -1,7 +1,11 @@
 //! The program's command line: help that teaches, errors that say what to do, exit codes.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::process::{Command, Output};
+use core::time::Duration;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use tokio::time::Instant;
 
 fn run(arguments: &[&str]) -> (Option<i32>, String, String) {
     let output: Output = Command::new(env!("CARGO_BIN_EXE_firmware-sim"))
@@ -59,6 +63,60 @@ fn the_factory_makes_a_lot_once_and_a_device_without_a_server_says_what_it_needs
     let (code, _, err) = run(&["fleet", "--dir", dir]);
     assert_eq!(code, Some(1));
     assert!(err.contains("give --server HOST:PORT and --trust FILE"), "{err}");
+}
+
+/// Runs the program with its temporary directories in `temporary`, interrupts it once `begun` says so, and waits for its end.
+async fn interrupt(arguments: &[&str], temporary: &Path, begun: impl Fn() -> bool) -> Option<i32> {
+    let mut program = Command::new(env!("CARGO_BIN_EXE_firmware-sim"))
+        .args(arguments)
+        .env("TMPDIR", temporary)
+        .env_remove("RUST_LOG")
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let since = Instant::now();
+    while !begun() {
+        assert!(since.elapsed() < Duration::from_secs(60) && program.try_wait().unwrap().is_none());
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert!(Command::new("kill").args(["-INT", &program.id().to_string()]).status().unwrap().success());
+    let since = Instant::now();
+    loop {
+        if let Some(status) = program.try_wait().unwrap() {
+            return status.code();
+        }
+        if since.elapsed() > Duration::from_secs(60) {
+            program.kill().unwrap();
+            // No status: it is deaf.
+            return program.wait().unwrap().code();
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+fn is_empty(folder: &Path) -> bool {
+    std::fs::read_dir(folder).unwrap().next().is_none()
+}
+
+#[tokio::test]
+async fn whatever_is_interrupted_leaves_no_keys_behind() {
+    let home = tempfile::tempdir().unwrap();
+    let (temporary, lots) = (home.path().join("tmp"), home.path().join("lots"));
+    for folder in [&temporary, &lots] {
+        std::fs::create_dir(folder).unwrap();
+    }
+    let lot = lots.join("lot");
+    let lot = lot.to_str().unwrap();
+    for arguments in [
+        &["demo", "--devices", "2", "--keep-running"][..],
+        &["rollover", "--devices", "10"],
+        &["factory", "--dir", lot, "--count", "100000"],
+    ] {
+        let code = interrupt(arguments, &temporary, || !is_empty(&temporary) || !is_empty(&lots)).await;
+        assert_eq!(code, Some(130), "{arguments:?}");
+        assert!(is_empty(&temporary) && is_empty(&lots), "{arguments:?}");
+    }
 }
 
 #[test]

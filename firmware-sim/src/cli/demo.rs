@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use super::{Failure, INTERRUPTED, interrupted};
-use crate::demo::{DemoOptions, run as run_demo};
+use crate::demo::{DemoError, DemoOptions, run as run_demo};
 use crate::device::Stack;
 
 /// Run everything: blank devices make keys, prove what they are, get certificates and publish over mutual TLS
@@ -47,14 +47,9 @@ pub(super) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     };
     let mut story: Box<dyn io::Write + Send> =
         if arguments.json { Box::new(io::stderr()) } else { Box::new(io::stdout()) };
-    let summary = if options.keep_running {
-        run_demo(&options, story.as_mut(), interrupted()).await?
-    } else {
-        tokio::select! {
-            outcome = run_demo(&options, story.as_mut(), core::future::pending()) => outcome?,
-            // What was set up goes down with the future, the temporary directory too.
-            () = interrupted() => return Ok(ExitCode::from(INTERRUPTED)),
-        }
+    let summary = match Box::pin(run_demo(&options, story.as_mut(), interrupted())).await {
+        Err(DemoError::Interrupted) => return Ok(ExitCode::from(INTERRUPTED)),
+        outcome => outcome?,
     };
     if arguments.json {
         writeln!(io::stdout(), "{}", serde_json::to_string(&summary)?)?;

@@ -1,17 +1,19 @@
 //! `firmware-sim factory`.
 
+use core::sync::atomic::{AtomicBool, Ordering};
 use std::io::{self, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use enroll_server::clock::{Clock as _, SystemClock};
 use shared::keytext::KeyText;
 use shared::limits;
 
-use super::Failure;
+use super::{Failure, INTERRUPTED, interrupted};
 use crate::board::{Board, flash_image};
 use crate::device::{DeviceSpec, Overrides};
-use crate::factory::{self, Evidence, Order, Provision, ServerAddress};
+use crate::factory::{self, Evidence, FactoryError, Lot, Order, Provision, ServerAddress};
 use crate::progress::bar;
 
 /// Make devices: a maker's CA, IDevID keys and certificates, flash images, inventory and reference values
@@ -75,12 +77,15 @@ pub(super) struct Arguments {
     device: Option<PathBuf>,
 }
 
-pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
+pub(super) async fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     if arguments.flash.is_some() && arguments.dir.is_some() && arguments.count != 1 {
         return Err("--flash is for one device: leave --count away, or name a device with --device".into());
     }
     let device = match (&arguments.dir, &arguments.device) {
-        (Some(dir), _) => make(arguments, dir)?,
+        (Some(dir), _) => match make(arguments, dir).await? {
+            Some(lot) => told(arguments, &lot)?,
+            None => return Ok(ExitCode::from(INTERRUPTED)),
+        },
         (None, device) => device.clone(),
     };
     if let (Some(file), Some(device)) = (&arguments.flash, device) {
@@ -89,8 +94,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Makes a lot; returns the folder of its first device.
-fn make(arguments: &Arguments, dir: &Path) -> Result<Option<PathBuf>, Failure> {
+/// Makes a lot; `None` where it was interrupted, and nothing is left of it.
+async fn make(arguments: &Arguments, dir: &Path) -> Result<Option<Lot>, Failure> {
     let order = Order {
         dir: dir.to_owned(),
         count: arguments.count,
@@ -102,25 +107,49 @@ fn make(arguments: &Arguments, dir: &Path) -> Result<Option<PathBuf>, Failure> {
         server: provision(arguments)?,
     };
     let progress = bar(order.count.into(), "devices");
-    let lot = factory::make(&order, SystemClock.now(), |made| progress.set_position(made.into()))?;
-    progress.finish_and_clear();
+    let (stop, asked) = (Arc::new(AtomicBool::new(false)), interrupted());
+    let stopped = Arc::clone(&stop);
+    let mut making = tokio::task::spawn_blocking(move || {
+        let lot = factory::make_while(&order, SystemClock.now(), |made| {
+            progress.set_position(made.into());
+            !stopped.load(Ordering::Relaxed)
+        });
+        progress.finish_and_clear();
+        lot
+    });
+    let made = tokio::select! {
+        made = &mut making => made?,
+        () = asked => {
+            stop.store(true, Ordering::Relaxed);
+            making.await?
+        }
+    };
+    match made {
+        Ok(lot) => Ok(Some(lot)),
+        Err(FactoryError::Stopped) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Says what to do with a lot; returns the folder of its first device.
+fn told(arguments: &Arguments, lot: &Lot) -> Result<Option<PathBuf>, Failure> {
     let mut out = io::stdout();
     writeln!(out, "{} devices are in {}.", lot.devices.len(), lot.dir.display())?;
     if out.is_terminal() {
         let dir = lot.dir.display();
         writeln!(out, "\nTell the enrollment server about them:")?;
-        match order.evidence {
+        match arguments.evidence {
             Evidence::Symmetric => {}
             Evidence::Claim => writeln!(
                 out,
                 "  enroll-server batch add {dir}/{} --group NAME --quota {}",
                 factory::MAKER_CERTIFICATE,
-                order.count
+                arguments.count
             )?,
             _ => writeln!(out, "  enroll-server maker add {dir}/{}", factory::MAKER_CERTIFICATE)?,
         }
         writeln!(out, "  enroll-server device import {dir}/{}", factory::INVENTORY)?;
-        if order.evidence == Evidence::Psa {
+        if arguments.evidence == Evidence::Psa {
             writeln!(out, "  enroll-server attestation-key import {dir}/{}", factory::ATTESTATION_KEYS)?;
         }
         writeln!(out, "  and add {dir}/{} to its policy", factory::REFERENCE_VALUES)?;

@@ -17,7 +17,7 @@ use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use clap::{ArgAction, Parser, Subcommand};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 /// Devices without hardware: make them at a factory, run one or thousands, or see everything at once.
@@ -68,7 +68,12 @@ pub fn main() -> ExitCode {
     }
     start_logging(&cli);
     match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime.block_on(Box::pin(run(cli))),
+        Ok(runtime) => {
+            let code = runtime.block_on(Box::pin(run(cli)));
+            // What is still waited for was given up in good time: a thread of devices, for example.
+            runtime.shutdown_background();
+            code
+        }
         Err(error) => failed(&error),
     }
 }
@@ -91,7 +96,7 @@ async fn run(cli: Cli) -> ExitCode {
     let outcome = match cli.command {
         Command::Bench(arguments) => bench::run(arguments).await,
         Command::Demo(arguments) => Box::pin(demo::run(arguments)).await,
-        Command::Factory(arguments) => factory::run(&arguments),
+        Command::Factory(arguments) => factory::run(&arguments).await,
         Command::Device(arguments) => Box::pin(device::run(arguments)).await,
         Command::Flash(arguments) => flash::run(&arguments).await,
         Command::Fleet(arguments) => Box::pin(fleet::run(arguments)).await,
@@ -114,17 +119,21 @@ fn failed(failure: &dyn core::error::Error) -> ExitCode {
 /// The exit status of an interrupted program, as shells have it for SIGINT.
 const INTERRUPTED: u8 = 130;
 
-/// Resolves at Ctrl-C, or when the program is told to end (SIGTERM): what it started ends with it, and its folders go.
-async fn interrupted() {
-    tokio::select! {
-        () = comes(SignalKind::interrupt()) => {}
-        () = comes(SignalKind::terminate()) => {}
+/// Resolves at Ctrl-C, or when the program is told to end (SIGTERM): what it started ends with it, and its folders go. From
+/// the call on a signal ends nothing by itself, whenever the future is looked at first.
+fn interrupted() -> impl Future<Output = ()> {
+    let (interrupt, terminate) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
+    async {
+        tokio::select! {
+            () = comes(interrupt) => {}
+            () = comes(terminate) => {}
+        }
     }
 }
 
 /// Resolves at a signal. Where there can be no handler, the signal ends the process by itself.
-async fn comes(kind: SignalKind) {
-    match signal(kind) {
+async fn comes(signals: io::Result<Signal>) {
+    match signals {
         Ok(mut signals) => _ = signals.recv().await,
         Err(_) => core::future::pending().await,
     }

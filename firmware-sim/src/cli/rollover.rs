@@ -3,7 +3,7 @@
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
-use super::Failure;
+use super::{Failure, INTERRUPTED, interrupted};
 use crate::rollover::{RolloverOptions, run as run_rollover};
 
 /// Replace root and issuing CA under devices that go on publishing, some of them away at first
@@ -25,7 +25,11 @@ pub(super) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     let mut story: Box<dyn io::Write + Send> =
         if arguments.json { Box::new(io::stderr()) } else { Box::new(io::stdout()) };
     let options = RolloverOptions { devices: arguments.devices };
-    let summary = Box::pin(run_rollover(&options, story.as_mut())).await?;
+    let summary = tokio::select! {
+        outcome = Box::pin(run_rollover(&options, story.as_mut())) => outcome?,
+        // What was set up goes down with the future, the temporary directory too.
+        () = interrupted() => return Ok(ExitCode::from(INTERRUPTED)),
+    };
     if arguments.json {
         writeln!(io::stdout(), "{}", serde_json::to_string(&summary)?)?;
     }

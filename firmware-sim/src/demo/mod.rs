@@ -7,7 +7,7 @@ mod report;
 
 use core::time::Duration;
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use tokio::time::Instant;
 
@@ -16,6 +16,7 @@ use crate::device::{Behaviour, DeviceError, Job, Stack};
 use crate::factory::FactoryError;
 
 use crate::stage::{Setting, Stage, StageError};
+use crate::workplace::Workplace;
 use crew::Crew;
 pub use report::Summary;
 
@@ -65,6 +66,9 @@ pub enum DemoError {
     /// Devices could not be started.
     #[error(transparent)]
     Device(#[from] DeviceError),
+    /// It was interrupted before its end.
+    #[error("interrupted before the end")]
+    Interrupted,
     /// The story could not be written.
     #[error("the output cannot be written")]
     Output(#[from] io::Error),
@@ -74,14 +78,37 @@ pub enum DemoError {
 /// `keep_running`, that is when `interrupted` resolves.
 ///
 /// # Errors
-/// Where it could not go on.
+/// Where it could not go on, and [`DemoError::Interrupted`] where `interrupted` resolves before its end.
 pub async fn run(
     options: &DemoOptions,
     story: &mut (dyn Write + Send),
     interrupted: impl Future<Output = ()>,
 ) -> Result<Summary, DemoError> {
     let (dir, _temporary) = state_dir(options)?;
-    let stage = Box::pin(Stage::build(&dir, &Setting::local(options.devices))).await?;
+    let mut interrupted = core::pin::pin!(interrupted);
+    let (stage, crew, summary) = tokio::select! {
+        played = Box::pin(play(&dir, options, story)) => played?,
+        // What was set up goes down with the future.
+        () = &mut interrupted => return Err(DemoError::Interrupted),
+    };
+    if options.keep_running {
+        report::how_to_connect(&stage, options, story)?;
+        interrupted.await;
+    }
+    if !crew.finish(Duration::from_secs(10)).await {
+        tracing::warn!("some simulated devices did not stop in time");
+    }
+    Box::pin(stage.strike()).await;
+    Ok(summary)
+}
+
+/// The demonstration up to its end, when everything is still up.
+async fn play(
+    dir: &Path,
+    options: &DemoOptions,
+    story: &mut (dyn Write + Send),
+) -> Result<(Stage, Crew, Summary), DemoError> {
+    let stage = Box::pin(Stage::build(dir, &Setting::local(options.devices))).await?;
     report::opening(&stage, options, story)?;
 
     let behaviour = behaviour(options.stack);
@@ -99,15 +126,7 @@ pub async fn run(
     }
     summary.conclude();
     report::ending(&stage, options, &summary, story)?;
-    if options.keep_running {
-        report::how_to_connect(&stage, options, story)?;
-        interrupted.await;
-    }
-    if !crew.finish(Duration::from_secs(10)).await {
-        tracing::warn!("some simulated devices did not stop in time");
-    }
-    Box::pin(stage.strike()).await;
-    Ok(summary)
+    Ok((stage, crew, summary))
 }
 
 fn behaviour(stack: Stack) -> Behaviour {
@@ -121,11 +140,11 @@ fn behaviour(stack: Stack) -> Behaviour {
 }
 
 /// The directory, and what removes it at the end where it is a temporary one.
-fn state_dir(options: &DemoOptions) -> Result<(PathBuf, Option<tempfile::TempDir>), DemoError> {
+fn state_dir(options: &DemoOptions) -> Result<(PathBuf, Option<Workplace>), DemoError> {
     let Some(dir) = &options.state else {
-        let temporary = tempfile::Builder::new().prefix("firmware-sim-").tempdir();
         let what = || "cannot make a temporary directory".to_owned();
-        let temporary = temporary.map_err(|source| DemoError::Io { what: what(), source })?;
+        let temporary =
+            Workplace::new("firmware-sim-").map_err(|source| DemoError::Io { what: what(), source })?;
         return Ok((temporary.path().to_owned(), Some(temporary)));
     };
     let failed = |source| DemoError::Io { what: format!("cannot make {}", dir.display()), source };

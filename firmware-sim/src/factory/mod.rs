@@ -115,6 +115,9 @@ pub enum FactoryError {
     /// A device's settings could not be read.
     #[error(transparent)]
     Settings(#[from] SettingsError),
+    /// It was told to stop.
+    #[error("stopped before the lot was complete")]
+    Stopped,
     /// A file could not be encoded.
     #[error("cannot encode the settings of a device")]
     Encode(#[from] toml::ser::Error),
@@ -131,6 +134,21 @@ pub const MAX_DEVICES: u32 = 100_000;
 /// # Errors
 /// Says what is wrong with the order or which file could not be written; nothing is left behind then.
 pub fn make(order: &Order, now: UnixTime, mut made: impl FnMut(u32)) -> Result<Lot, FactoryError> {
+    make_while(order, now, |ready| {
+        made(ready);
+        true
+    })
+}
+
+/// As [`make`], as long as `made` says that it should go on.
+///
+/// # Errors
+/// As [`make`], and [`FactoryError::Stopped`].
+pub fn make_while(
+    order: &Order,
+    now: UnixTime,
+    mut made: impl FnMut(u32) -> bool,
+) -> Result<Lot, FactoryError> {
     check(order)?;
     let parent = files::parent(&order.dir);
     files::create_dir_all(&parent)?;
@@ -158,7 +176,9 @@ pub fn make(order: &Order, now: UnixTime, mut made: impl FnMut(u32)) -> Result<L
         };
         let identity = own.as_ref().or(shared.as_ref()).ok_or(FactoryError::GroupKey)?;
         writer.device(&id, identity)?;
-        made(number);
+        if !made(number) {
+            return Err(FactoryError::Stopped);
+        }
     }
     let devices = writer.finish()?;
     std::fs::rename(building.path(), &order.dir)

@@ -21,6 +21,7 @@ use crate::broker::AdminError;
 use crate::device::{Behaviour, DeviceError, DeviceSpec, Job, Stack};
 use crate::fleet::{Fleet, FleetOptions, Told, What};
 use crate::stage::{Setting, Stage, StageError};
+use crate::workplace::Workplace;
 use gaps::Gaps;
 
 /// How to run it.
@@ -125,7 +126,7 @@ pub async fn run(
     options: &RolloverOptions,
     story: &mut (dyn Write + Send),
 ) -> Result<Summary, RolloverError> {
-    let folder = tempfile::Builder::new().prefix("firmware-sim-").tempdir();
+    let folder = Workplace::new("firmware-sim-");
     let what = "cannot make a temporary directory".to_owned();
     let folder = folder.map_err(|source| RolloverError::Io { what, source })?;
     let stage = Box::pin(Stage::build(folder.path(), &Setting::local(options.devices))).await?;

@@ -44,6 +44,7 @@ use site::Site;
 
 use crate::rollover::RolloverError;
 use crate::stage::StageError;
+use crate::workplace::Workplace;
 
 pub use plant::Plant;
 pub use report::Report;
@@ -162,8 +163,7 @@ impl Progress {
 /// Where it could not go on.
 pub async fn run(options: &YearOptions, progress: &Progress) -> Result<Report, YearError> {
     let begun = Instant::now();
-    let dir =
-        tempfile::Builder::new().prefix("firmware-sim-year-").tempdir().map_err(YearError::Directory)?;
+    let dir = Workplace::new("firmware-sim-year-").map_err(YearError::Directory)?;
     let (size, time) = (options.size(), VirtualTime::new(BEGIN));
     let plan = Plan::draw(options.seed, &size);
     // At work until everybody takes part.
