@@ -119,6 +119,33 @@ async fn whatever_is_interrupted_leaves_no_keys_behind() {
     }
 }
 
+#[tokio::test]
+async fn a_fleet_that_waits_for_its_turn_is_interrupted_and_one_whose_turns_come_late_is_waited_for() {
+    let home = tempfile::tempdir().unwrap();
+    let path = |name: &str| home.path().join(name).to_str().unwrap().to_owned();
+    let (lot, bundle) = (path("lot"), path("trust.bundle"));
+    std::fs::write(&bundle, "none").unwrap();
+    assert_eq!(run(&["factory", "--dir", &lot, "--count", "2"]).0, Some(0));
+    let fleet = ["fleet", "--dir", &lot, "--server", "127.0.0.1:1", "--trust", &bundle];
+    let begun = Instant::now();
+    let shortly = || begun.elapsed() > Duration::from_secs(2);
+    let ramp = [&fleet[..], &["--ramp", "100000"]].concat();
+    assert_eq!(interrupt(&ramp, home.path(), shortly).await, Some(130));
+
+    // The second device begins after two seconds, longer than the patience, and ends at once: it has no trust bundle.
+    let (code, out, err) = run(&[&fleet[..], &["--ramp", "4", "--patience", "1"]].concat());
+    assert_eq!(code, Some(1), "{err}");
+    assert!(!out.contains("not in time") && out.matches("failed: ").count() == 2, "{out}");
+    assert!(out.contains("blank to published  no device came so far"), "{out}");
+    let (_, out, _) = run(&[&fleet[..], &["--json"]].concat());
+    let report: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(
+        (&report["p50_ms"], &report["online_devices"]),
+        (&serde_json::Value::Null, &0.into()),
+        "{out}"
+    );
+}
+
 #[test]
 fn a_broken_device_toml_is_named_with_line_and_field() {
     let home = tempfile::tempdir().unwrap();

@@ -168,6 +168,22 @@ async fn run_all(
     together(devices).await;
 }
 
+/// Waits until a device may begin; `false` where it is asked to stop before that.
+async fn its_turn(after: Duration, control: &Control) -> bool {
+    let begins = Instant::now() + after;
+    while !control.is_stopped() {
+        let now = Instant::now();
+        if now >= begins {
+            return true;
+        }
+        tokio::time::sleep_until(begins.min(now + LOOK)).await;
+    }
+    false
+}
+
+/// How often a device that waits for its turn looks whether it is still wanted.
+const LOOK: Duration = Duration::from_millis(500);
+
 async fn run_one(
     (device, spec, control): Member,
     behaviour: Behaviour,
@@ -175,7 +191,9 @@ async fn run_one(
     tell: mpsc::UnboundedSender<Told>,
 ) {
     let place = u32::try_from(device).unwrap_or(u32::MAX);
-    tokio::time::sleep(delay.saturating_mul(place)).await;
+    if !its_turn(delay.saturating_mul(place), &control).await {
+        return;
+    }
     let id = spec.id().to_owned();
     let say = move |what| {
         // Nobody listens any more once the fleet was given up.
@@ -193,4 +211,22 @@ async fn run_one(
     };
     let outcome = device::run(&spec, &behaviour, control, tap).await;
     say(What::Ended(outcome));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Control, Duration, Instant, its_turn};
+
+    #[tokio::test(start_paused = true)]
+    async fn a_device_waits_for_its_turn_and_not_when_it_is_to_stop() {
+        let (control, begun) = (Control::new(), Instant::now());
+        assert!(its_turn(Duration::from_millis(1_700), &control).await);
+        assert_eq!(begun.elapsed().as_millis(), 1_700);
+        let (stopped, begun) = (Control::new(), Instant::now());
+        let (turn, ()) = tokio::join!(its_turn(Duration::from_secs(3_600), &stopped), async {
+            tokio::time::sleep(Duration::from_secs(10)).await;
+            stopped.stop();
+        });
+        assert!(!turn && begun.elapsed() < Duration::from_secs(11));
+    }
 }
