@@ -147,6 +147,38 @@ async fn a_fleet_that_waits_for_its_turn_is_interrupted_and_one_whose_turns_come
 }
 
 #[test]
+fn a_year_that_ends_in_an_error_has_told_its_seed() {
+    let output = Command::new(env!("CARGO_BIN_EXE_firmware-sim"))
+        .args(["year", "--devices", "1", "--days", "1"])
+        .env("TMPDIR", "/nonexistent")
+        .output()
+        .unwrap();
+    let err = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{err}");
+    let seed = err.lines().next().unwrap().strip_prefix("seed ").unwrap();
+    assert!(seed.parse::<u64>().is_ok() && err.contains("temporary directory"), "{err}");
+}
+
+#[test]
+fn a_storm_makes_the_folder_of_its_plots_and_is_told_where_they_cannot_be_drawn() {
+    let home = tempfile::tempdir().unwrap();
+    let folder = home.path().join("new/plots");
+    let storm = ["storm", "--devices", "100", "--scenario", "rollover", "--seed", "1", "--json", "--svg"];
+    let storm = [&storm[..], &[folder.to_str().unwrap()]].concat();
+    let (code, told, err) = run(&storm);
+    assert_eq!(code, Some(0), "{err}");
+    let plots: Vec<_> = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert_eq!(plots.len(), 2);
+    for plot in plots {
+        std::fs::remove_file(&plot).unwrap();
+        std::fs::create_dir(&plot).unwrap();
+    }
+    let (code, out, err) = run(&storm);
+    assert!(code == Some(1) && err.contains("new/plots: "), "{err}");
+    assert_eq!(out, told);
+}
+
+#[test]
 fn a_broken_device_toml_is_named_with_line_and_field() {
     let home = tempfile::tempdir().unwrap();
     std::fs::write(home.path().join("device.toml"), "device = 'SN-1'\nserver = 7\n").unwrap();

@@ -33,7 +33,7 @@ pub(super) struct Arguments {
     /// Print nothing but one JSON array to standard output, with an object for each scenario
     #[arg(long)]
     json: bool,
-    /// Write the plots of load and of waits into this folder
+    /// Write the plots of load and of waits into this folder, which is made where it is missing
     #[arg(long, value_name = "DIR")]
     svg: Option<PathBuf>,
 }
@@ -49,8 +49,12 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
         None => new_seed()?,
     };
     let scenarios = arguments.scenario.map_or_else(|| Scenario::ALL.to_vec(), |only| vec![only]);
+    if let Some(folder) = &arguments.svg {
+        std::fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    }
     let mut out = io::stdout();
     let mut reports: Vec<Report> = Vec::new();
+    let mut drawn = Ok(());
     for scenario in scenarios {
         let bar = bar(arguments.devices.into(), scenario.name());
         let Arguments { devices, capacity, .. } = *arguments;
@@ -60,13 +64,15 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
         if !arguments.json {
             report.tell(&mut out)?;
         }
-        if let Some(folder) = &arguments.svg {
-            report.draw(folder)?;
+        if let (Some(folder), Ok(())) = (&arguments.svg, &drawn) {
+            // What was found out is told all the same.
+            drawn = report.draw(folder).map(|_| ()).map_err(|error| format!("{}: {error}", folder.display()));
         }
         reports.push(report);
     }
     if arguments.json {
         writeln!(out, "{}", serde_json::to_string(&reports)?)?;
     }
+    drawn?;
     Ok(if reports.iter().all(Report::is_good) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

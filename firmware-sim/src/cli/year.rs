@@ -38,7 +38,12 @@ pub(super) struct Arguments {
 pub(super) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     let seed = match arguments.seed {
         Some(seed) => seed,
-        None => new_seed()?,
+        None => {
+            let seed = new_seed()?;
+            // Before anything can go wrong: a year that ends in an error is only found again by its seed.
+            writeln!(io::stderr(), "seed {seed}")?;
+            seed
+        }
     };
     let mut options = YearOptions::new(seed);
     options.devices = usize::try_from(arguments.devices)?;
