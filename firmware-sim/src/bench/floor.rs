@@ -5,9 +5,9 @@
 
 use core::time::Duration;
 
-use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
+use aws_lc_rs::aead::{self, Aad, LessSafeKey, Nonce, UnboundKey};
 use aws_lc_rs::agreement::{ECDH_P256, EphemeralPrivateKey, UnparsedPublicKey, agree_ephemeral};
-use aws_lc_rs::digest::{SHA256, SHA384, digest};
+use aws_lc_rs::digest::{Algorithm, SHA256, SHA384, digest};
 use aws_lc_rs::error::Unspecified;
 use aws_lc_rs::hmac;
 use aws_lc_rs::rand::SystemRandom;
@@ -32,6 +32,8 @@ pub struct Operations {
     pub verify: u32,
     /// Goes through TLS 1.3 beside its public-key operations: transcript, key schedule, records.
     pub tls: u32,
+    /// The same with SHA-384, at the listener of EST.
+    pub tls_sha384: u32,
     /// Hashes a kilobyte for the protocol: thumbprints, identifiers of keys, nonces.
     pub hash: u32,
 }
@@ -49,6 +51,8 @@ pub struct Costs {
     pub verify_us: f64,
     /// The symmetric part of a TLS connection, in microseconds.
     pub tls_us: f64,
+    /// The same with SHA-384, in microseconds.
+    pub tls_sha384_us: f64,
     /// Hashing a kilobyte, in microseconds.
     pub hash_us: f64,
 }
@@ -83,7 +87,8 @@ impl Costs {
                 signature::UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, &public)
                     .verify(&message, signed.as_ref())
             })?,
-            tls_us: time(tls)?,
+            tls_us: time(|| tls(SHA_256))?,
+            tls_sha384_us: time(|| tls(SHA_384))?,
             hash_us: time(|| {
                 core::hint::black_box(digest(&SHA256, &[0x5a; 1024]));
                 Ok(())
@@ -94,13 +99,14 @@ impl Costs {
     /// The floor of a piece of work, in microseconds.
     #[must_use]
     pub fn of(&self, operations: Operations) -> f64 {
-        let Operations { generate, agree, sign, verify, tls, hash } = operations;
+        let Operations { generate, agree, sign, verify, tls, tls_sha384, hash } = operations;
         [
             (generate, self.generate_us),
             (agree, self.agree_us),
             (sign, self.sign_us),
             (verify, self.verify_us),
             (tls, self.tls_us),
+            (tls_sha384, self.tls_sha384_us),
             (hash, self.hash_us),
         ]
         .into_iter()
@@ -119,6 +125,7 @@ impl Costs {
             sign_us: middle(self.sign_us, later.sign_us),
             verify_us: middle(self.verify_us, later.verify_us),
             tls_us: middle(self.tls_us, later.tls_us),
+            tls_sha384_us: middle(self.tls_sha384_us, later.tls_sha384_us),
             hash_us: middle(self.hash_us, later.hash_us),
         }
     }
@@ -134,14 +141,22 @@ const TRANSCRIPT: usize = 2_048;
 /// Bytes in protected records, both ways: the server's flight, two requests, two answers.
 const PROTECTED: usize = 6_144;
 
-/// The symmetric cryptography of one connection, with the suite that the server prefers (AES-256-GCM, SHA-384).
-fn tls() -> Result<(), Unspecified> {
-    let key = hmac::Key::new(hmac::HMAC_SHA384, &[0x5a; 48]);
+/// The algorithms of a suite, and the length of its keys.
+type Suite = (hmac::Algorithm, &'static Algorithm, &'static aead::Algorithm, usize);
+/// What the native listener prefers: TLS_AES_128_GCM_SHA256.
+const SHA_256: Suite = (hmac::HMAC_SHA256, &SHA256, &aead::AES_128_GCM, 16);
+/// What the listener of EST comes to with the clients of the load, whose order it goes by: TLS_AES_256_GCM_SHA384.
+const SHA_384: Suite = (hmac::HMAC_SHA384, &SHA384, &aead::AES_256_GCM, 32);
+
+/// The symmetric cryptography of one connection.
+fn tls((mac, hash, cipher, key): Suite) -> Result<(), Unspecified> {
+    let secret = vec![0x5a; hash.output_len];
+    let mac = hmac::Key::new(mac, &secret);
     for _ in 0..HMACS {
-        core::hint::black_box(hmac::sign(&key, &[0x5a; 64]));
+        core::hint::black_box(hmac::sign(&mac, &[0x5a; 64]));
     }
-    core::hint::black_box(digest(&SHA384, &[0x5a; TRANSCRIPT]));
-    let key = LessSafeKey::new(UnboundKey::new(&AES_256_GCM, &[0x5a; 32])?);
+    core::hint::black_box(digest(hash, &[0x5a; TRANSCRIPT]));
+    let key = LessSafeKey::new(UnboundKey::new(cipher, &vec![0x5a; key])?);
     let mut record = vec![0x5a; PROTECTED];
     let nonce = Nonce::assume_unique_for_key([0; 12]);
     let tag = key.seal_in_place_separate_tag(nonce, Aad::from([0x17; 5]), &mut record)?;
@@ -177,6 +192,7 @@ impl From<Unspecified> for BenchError {
 #[cfg(test)]
 mod tests {
     use super::{Costs, Operations};
+    use crate::bench::Work;
 
     #[test]
     fn the_floor_is_the_sum_of_what_is_done() {
@@ -186,17 +202,41 @@ mod tests {
             sign_us: 100.0,
             verify_us: 1_000.0,
             tls_us: 10_000.0,
-            hash_us: 100_000.0,
+            tls_sha384_us: 100_000.0,
+            hash_us: 1_000_000.0,
         };
-        let work = Operations { generate: 1, agree: 2, sign: 3, verify: 4, tls: 5, hash: 6 };
-        assert!((costs.of(work) - 654_321.0).abs() < 1e-6);
+        let work = Operations { generate: 1, agree: 2, sign: 3, verify: 4, tls: 5, tls_sha384: 6, hash: 7 };
+        assert!((costs.of(work) - 7_654_321.0).abs() < 1e-6);
         assert_eq!(costs.between(&costs), costs);
+    }
+
+    #[test]
+    fn a_connection_is_reckoned_with_the_suite_of_its_listener() {
+        for (work, expected) in [
+            (Work::Enroll, (1, 0)),
+            (Work::Renew, (1, 0)),
+            (Work::Connect, (1, 0)),
+            (Work::Resume, (1, 0)),
+            (Work::EstEnroll, (0, 1)),
+            (Work::EstReenroll, (0, 1)),
+            (Work::Ocsp, (0, 0)),
+        ] {
+            let Operations { tls, tls_sha384, .. } = work.operations();
+            assert_eq!((tls, tls_sha384), expected, "{work:?}");
+        }
     }
 
     #[test]
     fn each_operation_takes_some_time() {
         let costs = Costs::measure().unwrap();
-        for cost in [costs.generate_us, costs.sign_us, costs.verify_us, costs.tls_us, costs.hash_us] {
+        for cost in [
+            costs.generate_us,
+            costs.sign_us,
+            costs.verify_us,
+            costs.tls_us,
+            costs.tls_sha384_us,
+            costs.hash_us,
+        ] {
             assert!(cost > 0.0, "{costs:?}");
         }
     }

@@ -55,15 +55,17 @@ impl Work {
     /// What of cryptography is in it, on the server's side.
     #[must_use]
     pub const fn operations(self) -> Operations {
-        let connect = Operations { generate: 1, agree: 1, sign: 1, verify: 0, tls: 1, hash: 1 };
+        let connect =
+            Operations { generate: 1, agree: 1, sign: 1, verify: 0, tls: 1, tls_sha384: 0, hash: 1 };
         match self {
             // Verified: the IDevID's certificate, the evidence, the CSR.
             Self::Enroll => Operations { sign: 2, verify: 3, hash: 3, ..connect },
             // Verified: the client's certificate, its handshake, the CSR.
-            Self::Renew | Self::EstEnroll | Self::EstReenroll => {
-                Operations { sign: 2, verify: 3, hash: 2, ..connect }
+            Self::Renew => Operations { sign: 2, verify: 3, hash: 2, ..connect },
+            Self::EstEnroll | Self::EstReenroll => {
+                Operations { sign: 2, verify: 3, tls: 0, tls_sha384: 1, hash: 2, ..connect }
             }
-            Self::Ocsp => Operations { generate: 0, agree: 0, sign: 1, verify: 0, tls: 0, hash: 1 },
+            Self::Ocsp => Operations { generate: 0, agree: 0, tls: 0, ..connect },
             Self::Connect => connect,
             Self::Resume => Operations { sign: 0, ..connect },
         }
