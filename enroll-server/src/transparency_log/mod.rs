@@ -5,13 +5,15 @@
 //! [`transparency`]'s. docs/log.md says what the log proves and what it does not.
 
 pub mod audit;
+mod divergence;
 mod folder;
 mod keeper;
 mod key;
 mod published;
 mod source;
 
+pub use divergence::{Divergence, KeepError, Status};
 pub use folder::{Folder, FolderError};
-pub use keeper::{Divergence, KeepError, Keeper, Status};
+pub use keeper::Keeper;
 pub use key::{LogKey, LogKeyError};
 pub use source::{HttpSource, Source, SourceError};

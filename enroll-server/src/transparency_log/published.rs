@@ -6,8 +6,8 @@
 
 use transparency::Checkpoint;
 
+use super::divergence::{Divergence, KeepError};
 use super::folder::Folder;
-use super::keeper::{Divergence, KeepError};
 use super::key::LogKey;
 
 /// The checkpoint that is out.
