@@ -14,7 +14,7 @@ use crate::clock::SystemClock;
 use crate::failpoint::{Failpoint, Hook};
 use crate::store::{Action, CertificateState, NewEvent, PLANT};
 use crate::transparency_log::audit::{Finding, FindingKind, compare, walk};
-use crate::transparency_log::{Folder, Keeper, LogKey, Source};
+use crate::transparency_log::{Folder, Keeper, LogKey, Source, Status};
 
 pub(super) fn key(bench: &Bench) -> Arc<LogKey> {
     Arc::new(LogKey::open(&bench.config.files.log_key, "acme.example/log", true).unwrap())
@@ -275,7 +275,7 @@ async fn tiles_that_changed_and_a_checkpoint_of_others_stop_the_log() {
         std::fs::write(&path, content).unwrap();
         let mut stopped = keeper(&bench, Hook::default());
         stopped.round().await.unwrap_err();
-        assert!(matches!(&*stopped.subscribe().borrow(), crate::transparency_log::Status::Diverged(_)));
+        assert!(matches!(&*stopped.subscribe().borrow(), Status::Diverged(_)));
         std::fs::write(&path, good).unwrap();
     }
     assert!(bench.events(EventKind::LogDiverged).await == 3);

@@ -47,6 +47,8 @@ mod renewal_tests;
 #[cfg(test)]
 mod restored_tests;
 #[cfg(test)]
+mod rewriting_tests;
+#[cfg(test)]
 mod start_tests;
 #[cfg(test)]
 pub(crate) mod tests;

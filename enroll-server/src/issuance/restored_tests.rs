@@ -8,7 +8,8 @@ use ca::crl::Reason;
 use ca::hierarchy::ISSUING_LIFETIME;
 use shared::DeviceId;
 
-use super::log_tests::{audit, log_all};
+use super::log_tests::{audit, folder, keeper, log_all};
+use super::rewriting_tests::{log_again, more, varied};
 use super::signing;
 use super::tests::{Bench, Identity, publisher};
 use crate::admin::Admin;
@@ -81,6 +82,24 @@ async fn a_start_that_dies_over_an_old_database_is_asked_again() {
         let told = store.events(query).await.unwrap();
         assert_eq!(told.into_iter().map(|event| event.detail).collect::<Vec<_>>(), [why], "{table}");
     }
+}
+
+/// Leaves that came back from the log tell of rows that are lost: they are kept, so that the tiles can be made again from this database
+/// too.
+#[tokio::test]
+async fn what_was_brought_in_from_the_log_can_be_made_again() {
+    let mut bench = varied().await;
+    log_all(&bench).await;
+    let backup = back_up(&bench);
+    more(&bench, 1).await;
+    drop(put_back(&bench, backup).await);
+    start(&mut bench).await.unwrap();
+    bench.admin.accept_restored("it is the newest".to_owned()).await.unwrap();
+    log_all(&bench).await;
+    let seen = folder(&bench).checkpoint().unwrap().unwrap();
+    std::fs::remove_dir_all(&bench.config.transparency.folder).unwrap();
+    log_again(&mut keeper(&bench, Hook::default())).await;
+    assert_eq!(audit(&bench, Some(&seen)).await, (vec![], 0));
 }
 
 /// What an operator does to the device before and after the backup, whether it gets a certificate after each, and how it has

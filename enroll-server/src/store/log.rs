@@ -76,7 +76,10 @@ pub trait LogStore {
     /// Whether other servers may be on the same database, so that they have to agree on who keeps the log.
     fn is_shared(&self) -> bool;
 
-    /// The contents of the leaves that wait, from `from` on, which is the size of the last checkpoint; `limit` at most.
+    /// The contents of leaves from `from` on, in their order, `limit` at most: of those that wait, and of those that were
+    /// logged, which are made again from what they tell of.
+    ///
+    /// [`StoreError::Damaged`](super::StoreError::Damaged) where one cannot be made again.
     fn waiting_leaves(&self, from: u64, limit: u32) -> Reply<'_, Vec<Vec<u8>>>;
 
     /// Notes that `note` was signed over `size` leaves, if `before` is still the size of the last one. Tells whether it

@@ -88,6 +88,15 @@ pub enum Divergence {
         /// How many were logged.
         logged: u64,
     },
+    /// Tiles are missing, and cannot be made again.
+    #[error(
+        "tiles are missing, and the leaves in the database do not make the tree of the checkpoint over {size} leaves: put the files \
+         back from a backup"
+    )]
+    NotMadeAgain {
+        /// Its size.
+        size: u64,
+    },
 }
 
 /// Why a round failed.
@@ -108,9 +117,18 @@ pub enum KeepError {
     /// The tree has fewer leaves than its size says.
     #[error(transparent)]
     Tree(#[from] OutOfTree),
+    /// Nothing is signed before tiles that are missing are there again.
+    #[error("tiles are missing, and are being written again from the database")]
+    Rewriting,
     /// The writing task was lost.
     #[error("the writing task ended without a result")]
     Gone,
+}
+
+impl KeepError {
+    pub(super) fn is_missing_tile(&self) -> bool {
+        matches!(self, Self::Diverged(Divergence::Tile(error)) if error.is_missing())
+    }
 }
 
 impl From<FolderError> for KeepError {

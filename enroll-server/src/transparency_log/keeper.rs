@@ -3,7 +3,8 @@
 //! The order of the steps holds the log together. Tiles are durable before the checkpoint over them is signed; the
 //! checkpoint is durable in the store before it is published; so the published one is never ahead of the store's, and a
 //! database from a backup gives itself away. After a crash between any two steps the next round does the same again.
-//! Nothing is signed before the tiles have been found to be those of the last checkpoint.
+//! Nothing is signed before the tiles have been found to be those of the last checkpoint; tiles that are missing are written again
+//! first.
 
 use core::time::Duration;
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use super::divergence::{Divergence, KeepError, Status};
 use super::folder::Folder;
 use super::key::LogKey;
 use super::published::{publish, published};
+use super::rewriting::Rewriting;
 use crate::audit::EventKind;
 use crate::clock::Clock;
 use crate::failpoint::{Failpoint, Hook};
@@ -48,6 +50,10 @@ pub struct Keeper {
     edge: Option<Edge>,
     /// How far the full tiles were looked through since the start.
     looked: LookedThrough,
+    /// Tiles that are being written again.
+    rewriting: Option<Rewriting>,
+    /// Tiles that are missing cannot be made again: not tried twice.
+    gave_up: bool,
     lease: WorkLease,
 }
 
@@ -95,6 +101,8 @@ impl Keeper {
             status,
             edge: None,
             looked: LookedThrough::UpTo(Place::default()),
+            rewriting: None,
+            gave_up: false,
             lease: WorkLease::new(LEASE),
         }
     }
@@ -108,11 +116,14 @@ impl Keeper {
     /// Keeps the log until `stop`, or looks after it at once when it is `nudged`; what waits at the end is logged. Looks
     /// through its tiles first, in portions.
     pub async fn run(mut self, nudged: Arc<Notify>, mut stop: watch::Receiver<bool>) {
+        let mut rewrites = self.rewriting.is_some();
         loop {
-            let looks_through = self.look_through_more().await.is_ok_and(|more| more);
+            let looks_through =
+                self.rewriting.is_none() && self.look_through_more().await.is_ok_and(|more| more);
             let pause = match self.status.borrow().check() {
                 Ok(()) if looks_through => Duration::ZERO,
                 Ok(()) => self.interval,
+                Err(_) if rewrites => Duration::ZERO,
                 Err(_) => RETRY.max(self.interval),
             };
             let ending = tokio::select! {
@@ -120,9 +131,20 @@ impl Keeper {
                 () = nudged.notified() => false,
                 () = tokio::time::sleep(pause) => false,
             };
-            while self.round().await.is_ok_and(|more| more) {}
+            rewrites = self.rounds().await;
             if ending {
                 return self.lease.give_back(self.store.as_ref()).await;
+            }
+        }
+    }
+
+    /// Rounds until nothing waits. Tells whether tiles are being written again, and the next of them are not to wait.
+    async fn rounds(&mut self) -> bool {
+        loop {
+            match self.round().await {
+                Ok(true) => {}
+                Ok(false) => return false,
+                Err(error) => return matches!(error, KeepError::Rewriting),
             }
         }
     }
@@ -205,7 +227,7 @@ impl Keeper {
         let mut head = self.store.log_head().await?;
         if !kept_here {
             // What is in the files is another replica's doing, and it looks at them.
-            self.edge = None;
+            (self.edge, self.rewriting) = (None, None);
             return Ok((head.size, false));
         }
         if head.leaves < head.size {
@@ -219,7 +241,7 @@ impl Keeper {
             Some(edge) if edge.size() == head.size && out == Some((edge.size(), edge.root())) => edge,
             _ => {
                 head = self.store.log_head().await?;
-                self.open(&head, published).await?
+                self.open_whole(&head, published).await?
             }
         };
         // An older database was put in place: until an operator has decided, the newer one can be put back as it was.
@@ -286,6 +308,82 @@ impl Keeper {
         let (folder, key) = (Arc::clone(&self.folder), Arc::clone(&self.key));
         let found = tokio::task::spawn_blocking(move || published(&folder, &key));
         found.await.map_err(|_| KeepError::Gone)?
+    }
+
+    /// As [`open`](Self::open). Tiles that are missing are written again first, some of them in each round.
+    async fn open_whole(&mut self, head: &LogHead, published: Option<Checkpoint>) -> Result<Edge, KeepError> {
+        if self.rewriting.is_none() {
+            match self.open(head, published.clone()).await {
+                Err(error) if error.is_missing_tile() && !self.gave_up => {
+                    self.begin_rewriting(error, head, published.clone()).await?;
+                }
+                opened => return opened,
+            }
+        }
+        let is_whole = self.rewrite().await?;
+        let opened = self.open(head, published).await;
+        self.gave_up = is_whole && opened.as_ref().is_err_and(KeepError::is_missing_tile);
+        opened
+    }
+
+    async fn begin_rewriting(
+        &mut self,
+        why: KeepError,
+        head: &LogHead,
+        published: Option<Checkpoint>,
+    ) -> Result<(), KeepError> {
+        let (folder, key, opened) = (Arc::clone(&self.folder), Arc::clone(&self.key), head.clone());
+        let begun =
+            tokio::task::spawn_blocking(move || Rewriting::begin(&folder, &key, &opened, published.as_ref()));
+        let Some(rewriting) = begun.await.map_err(|_| KeepError::Gone)?? else { return Err(why) };
+        let text = format!("{}; {}", chain(&why), KeepError::Rewriting);
+        tracing::warn!(from = rewriting.next(), to = rewriting.size(), "{text}");
+        self.store
+            .add_event(NewEvent::new(self.clock.now(), EventKind::LogDiverged, text), Duration::ZERO)
+            .await?;
+        self.rewriting = Some(rewriting);
+        Ok(())
+    }
+
+    /// Writes some of the missing tiles. Tells whether the whole log was written.
+    ///
+    /// # Errors
+    /// [`KeepError::Rewriting`] as long as there are more.
+    async fn rewrite(&mut self) -> Result<bool, KeepError> {
+        let Some(mut rewriting) = self.rewriting.take() else { return Ok(false) };
+        let size = rewriting.size();
+        let leaves = match self.store.waiting_leaves(rewriting.next(), BATCH).await {
+            Ok(leaves) => leaves,
+            Err(StoreError::Damaged { .. }) => {
+                self.gave_up = true;
+                return Err(Divergence::NotMadeAgain { size }.into());
+            }
+            Err(error) => {
+                self.rewriting = Some(rewriting);
+                return Err(error.into());
+            }
+        };
+        let folder = Arc::clone(&self.folder);
+        let taken = tokio::task::spawn_blocking(move || {
+            let taken = rewriting.take(&folder, leaves);
+            (rewriting, taken)
+        });
+        let (rewriting, taken) = taken.await.map_err(|_| KeepError::Gone)?;
+        match taken {
+            Ok(true) => {
+                tracing::info!(size, "tiles that were missing are written again");
+                Ok(rewriting.is_whole())
+            }
+            Ok(false) => {
+                self.rewriting = Some(rewriting);
+                Err(KeepError::Rewriting)
+            }
+            Err(error) => {
+                self.gave_up = matches!(error, KeepError::Diverged(_));
+                self.rewriting = Some(rewriting).filter(|_| !self.gave_up);
+                Err(error)
+            }
+        }
     }
 
     /// Finds out whether the files and the database belong together, and reads the edge. What a crash left undone

@@ -10,6 +10,7 @@ mod folder;
 mod keeper;
 mod key;
 mod published;
+mod rewriting;
 mod source;
 
 pub use divergence::{Divergence, KeepError, Status};

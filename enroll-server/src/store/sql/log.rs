@@ -120,14 +120,14 @@ pub(super) fn waiting(c: &Connection, from: u64, limit: u32) -> Result<Vec<Vec<u
         }
         leaves.push(match leaf {
             Some(leaf) => leaf,
-            None => older(c, &row)?,
+            None => made_again(c, &row)?,
         });
     }
     Ok(leaves)
 }
 
-/// The leaf of something from before the log, made from the row it names.
-fn older(c: &Connection, row: &LeafRow) -> Result<Vec<u8>, StoreError> {
+/// The leaf of something from before the log, or of what stands in its tiles, made from the row it names.
+fn made_again(c: &Connection, row: &LeafRow) -> Result<Vec<u8>, StoreError> {
     let damaged = StoreError::Damaged { field: "leaf" };
     match (row.kind.as_str(), &row.serial, row.event) {
         ("event", None, Some(event)) => {
@@ -135,6 +135,7 @@ fn older(c: &Connection, row: &LeafRow) -> Result<Vec<u8>, StoreError> {
             event_leaf(&query.query_row(params![event], super::events::event_row)?)
         }
         (kind, Some(serial), None) => {
+            let logged = changed_at(c, row.position)?;
             let sql = "SELECT recorded, revoked, reason, certificates.der AS der, sha256 FROM certificates \
                        JOIN issuers ON issuers.number = certificates.issuer WHERE serial = ?";
             let mut query = c.prepare_cached(sql)?;
@@ -143,7 +144,11 @@ fn older(c: &Connection, row: &LeafRow) -> Result<Vec<u8>, StoreError> {
                 let der: Option<Vec<u8>> = row.get("der")?;
                 if kind == "issued" {
                     let certificate = der.as_deref().unwrap_or_default();
-                    return encoded(&Leaf::Issued { at: unsigned(row, "recorded")?, issuer, certificate });
+                    let at = match logged {
+                        Some(at) => at,
+                        None => unsigned(row, "recorded")?,
+                    };
+                    return encoded(&Leaf::Issued { at, issuer, certificate });
                 }
                 let reason: String = row.get("reason")?;
                 let reason = Reason::from_name(&reason).ok_or(StoreError::Damaged { field: "reason" })?;
@@ -156,6 +161,23 @@ fn older(c: &Connection, row: &LeafRow) -> Result<Vec<u8>, StoreError> {
     }
 }
 
+/// When the change was made that a certificate was issued by: its leaf is followed by that of its event, which is of the same
+/// change. None where that event is older than the log, or is lost.
+fn changed_at(c: &Connection, position: u64) -> Result<Option<u64>, StoreError> {
+    let sql = "SELECT leaf, (SELECT at FROM events WHERE number = log_leaves.event AND salt IS NOT NULL) AS at \
+               FROM log_leaves WHERE position > ? AND kind = 'event' ORDER BY position LIMIT 1";
+    let mut query = c.prepare_cached(sql)?;
+    let found =
+        query.find(params![position], |row| Ok((row.get::<_, Option<Vec<u8>>>("leaf")?, row.get("at")?)))?;
+    let Some((leaf, at)) = found else { return Ok(None) };
+    let at: Option<i64> = at;
+    match leaf {
+        // Of a row of the audit trail that is lost, or has another's number.
+        Some(leaf) => Ok(Leaf::decode(&leaf).ok().map(|leaf| leaf.at())),
+        None => Ok(at.and_then(|at| u64::try_from(at).ok())),
+    }
+}
+
 fn event_leaf(event: &Event) -> Result<Vec<u8>, StoreError> {
     encoded(&Leaf::Event { at: event.at.as_secs(), number: event.number, commitment: event.commitment() })
 }
@@ -165,7 +187,9 @@ pub(super) fn advance(c: &Connection, before: u64, size: u64, note: &str) -> Res
     if c.prepare_cached(sql)?.execute(params![size, note, before])? == 0 {
         return Ok(false);
     }
-    let sql = "UPDATE log_leaves SET leaf = NULL WHERE position >= ? AND position < ? AND leaf IS NOT NULL";
+    // All others can be made again from what they tell of, and have to be where a tile is lost.
+    let sql = "UPDATE log_leaves SET leaf = NULL \
+               WHERE position >= ? AND position < ? AND leaf IS NOT NULL AND kind <> 'discarded'";
     c.prepare_cached(sql)?.execute(params![before, size])?;
     Ok(true)
 }

@@ -66,7 +66,8 @@ impl Replay<'_> {
             if waiting.front().is_some_and(|(_, leaf)| leaf == entry)
                 && let Some((row, _)) = waiting.pop_front()
             {
-                self.row(position, &row, None)?;
+                // Of what was given up, nothing else has the certificate.
+                self.row(position, &row, (row.kind == "discarded").then_some(entry))?;
             } else {
                 self.leaf(position, entry)?;
             }
@@ -120,7 +121,9 @@ impl Replay<'_> {
                 ("event", None, Some(number))
             }
         };
-        self.row(position, &LeafRow { position, kind: kind.to_owned(), serial, event }, None)
+        // Only a certificate stands in a row that its leaf can be made again from.
+        let leaf = (kind != "issued").then_some(entry);
+        self.row(position, &LeafRow { position, kind: kind.to_owned(), serial, event }, leaf)
     }
 
     /// Puts a certificate into the table: `issued`, or given up.

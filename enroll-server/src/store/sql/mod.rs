@@ -48,6 +48,8 @@ mod crl_tests;
 #[cfg(test)]
 mod history_tests;
 #[cfg(test)]
+mod log_tests;
+#[cfg(test)]
 pub(crate) mod places;
 #[cfg(test)]
 mod postgres_tests;
