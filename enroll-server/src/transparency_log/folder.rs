@@ -82,13 +82,40 @@ impl Folder {
     /// # Errors
     /// Where another one is there, or the system does not take it.
     pub(super) fn write(&self, tile: Tile, bytes: &[u8]) -> Result<(), FolderError> {
-        let path = self.tile_path(tile);
-        match bounded(&path, tile.max_length()) {
-            Ok(found) if found == bytes => return Ok(()),
-            Ok(_) | Err(FolderError::Long { .. }) => return Err(FolderError::Differs { path }),
-            Err(error) if error.is_missing() => {}
-            Err(error) => return Err(error),
+        match self.found(tile, bytes)? {
+            Found::Same => Ok(()),
+            Found::Other => Err(FolderError::Differs { path: self.tile_path(tile) }),
+            Found::None => self.put(tile, bytes),
         }
+    }
+
+    /// As [`write`](Self::write), in the place of another one: of a tile over which no checkpoint was signed.
+    ///
+    /// # Errors
+    /// Where the system does not take it.
+    pub(super) fn write_over(&self, tile: Tile, bytes: &[u8]) -> Result<(), FolderError> {
+        match self.found(tile, bytes)? {
+            Found::Same => return Ok(()),
+            Found::Other => {
+                let path = self.tile_path(tile);
+                tracing::warn!(path = %path.display(), "no checkpoint here is over this tile: it is replaced");
+            }
+            Found::None => {}
+        }
+        self.put(tile, bytes)
+    }
+
+    fn found(&self, tile: Tile, bytes: &[u8]) -> Result<Found, FolderError> {
+        match bounded(&self.tile_path(tile), tile.max_length()) {
+            Ok(found) if found == bytes => Ok(Found::Same),
+            Ok(_) | Err(FolderError::Long { .. }) => Ok(Found::Other),
+            Err(error) if error.is_missing() => Ok(Found::None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn put(&self, tile: Tile, bytes: &[u8]) -> Result<(), FolderError> {
+        let path = self.tile_path(tile);
         let failed = |source| FolderError::Io { path: path.clone(), source };
         make_folders(path.parent().unwrap_or(&self.path)).map_err(failed)?;
         files::replace(&path, bytes, 0o644).map_err(failed)
@@ -134,6 +161,13 @@ impl Folder {
     pub fn checkpoint_path(&self) -> PathBuf {
         self.path.join("checkpoint")
     }
+}
+
+/// What is where a tile is to be written.
+enum Found {
+    None,
+    Same,
+    Other,
 }
 
 /// The first hashes or entries of a full tile, where it can be read.
@@ -187,6 +221,9 @@ mod tests {
                 folder.write(tile, &bytes).unwrap();
                 let error = folder.write(tile, b"other").unwrap_err();
                 assert!(matches!(error, FolderError::Differs { .. }), "{error}");
+                folder.write_over(tile, b"other").unwrap();
+                folder.write_over(tile, &bytes).unwrap();
+                folder.write(tile, &bytes).unwrap();
             }
         }
         let before = folder.read(partial(7)).unwrap();

@@ -286,17 +286,29 @@ impl Keeper {
         mut edge: Edge,
         leaves: Vec<Vec<u8>>,
     ) -> Result<(Edge, Vec<Tile>), KeepError> {
-        let folder = Arc::clone(&self.folder);
+        let (folder, key) = (Arc::clone(&self.folder), Arc::clone(&self.key));
         let written = tokio::task::spawn_blocking(move || {
+            let signed = edge.size();
+            // Who was frozen meanwhile does not know what another one has signed.
+            let is_newest = published(&folder, &key)?.is_none_or(|published| published.size <= signed);
+            let write = |tile: Tile, bytes: &[u8]| {
+                let is_signed = Tile::of_tree(tile.kind(), tile.index(), signed) == Some(tile);
+                // A log from a backup or a mirror may have more tiles than its checkpoint, of leaves that nobody knows any more.
+                if is_newest && !is_signed {
+                    folder.write_over(tile, bytes)
+                } else {
+                    folder.write(tile, bytes)
+                }
+            };
             let mut full = Vec::new();
             for leaf in leaves {
                 for (tile, bytes) in edge.push(leaf).map_err(KeepError::Leaf)? {
-                    folder.write(tile, &bytes)?;
+                    write(tile, &bytes)?;
                     full.push(tile);
                 }
             }
             for (tile, bytes) in edge.partial() {
-                folder.write(tile, &bytes)?;
+                write(tile, &bytes)?;
             }
             Ok((edge, full))
         });
