@@ -20,7 +20,8 @@ use crate::failpoint::{Hook, Plant};
 use crate::kit::Operational;
 use crate::rollover::{self, NewCa, Order, OrderOptions, SignerOptions, StartOptions};
 use crate::startup::{self, StartError, ca_certificate};
-use crate::store::{Action, CertificateState, DeviceState, EventQuery, copy_database};
+use crate::store::{Action, CertificateState, DeviceState, EventQuery, NewEvent, copy_database};
+use crate::transparency_log::audit::FindingKind;
 
 /// A copy of the database as it is.
 pub(super) fn back_up(bench: &Bench) -> PathBuf {
@@ -84,6 +85,30 @@ async fn a_start_that_dies_over_an_old_database_is_asked_again() {
     }
 }
 
+/// Of a large log, what the database knows is not read: a bundle from long ago is not even looked for.
+#[tokio::test]
+async fn of_the_log_only_what_the_database_lacks_is_read() {
+    let mut bench = Bench::new("").await;
+    for number in 0..300 {
+        let event = NewEvent::new(bench.issuance.now(), EventKind::Imported, format!("event {number}"));
+        bench.issuance.store().add_event(event, Duration::ZERO).await.unwrap();
+    }
+    let device = bench.device("SN-1").await;
+    log_all(&bench).await;
+    let backup = back_up(&bench);
+    bench.enroll(&device).await.unwrap();
+    drop(put_back(&bench, backup).await);
+    let bundle = bench.config.transparency.folder.join("tile/entries/000");
+    let content = std::fs::read(&bundle).unwrap();
+    std::fs::remove_file(&bundle).unwrap();
+    start(&mut bench).await.unwrap();
+    assert_eq!(states(&bench, &device.id).await, ["issued"]);
+    std::fs::write(&bundle, content).unwrap();
+    bench.admin.accept_restored("it is the newest".to_owned()).await.unwrap();
+    log_all(&bench).await;
+    assert_eq!(audit(&bench, None).await, (vec![], 0));
+}
+
 /// Leaves that came back from the log tell of rows that are lost: they are kept, so that the tiles can be made again from this database
 /// too.
 #[tokio::test]
@@ -100,6 +125,43 @@ async fn what_was_brought_in_from_the_log_can_be_made_again() {
     std::fs::remove_dir_all(&bench.config.transparency.folder).unwrap();
     log_again(&mut keeper(&bench, Hook::default())).await;
     assert_eq!(audit(&bench, Some(&seen)).await, (vec![], 0));
+}
+
+/// The archive of the files was made while the log grew: its checkpoint is over leaves that are not in it, and it has tiles of others.
+/// The start says what is to be done; where nobody has the files, the log goes on from what the database knows.
+#[tokio::test]
+async fn a_log_whose_files_are_not_whole_has_a_way_out() {
+    let mut bench = Bench::new("").await;
+    log_all(&bench).await;
+    let backup = back_up(&bench);
+    let device = bench.device("SN-1").await;
+    log_all(&bench).await;
+    bench.enroll(&device).await.unwrap();
+    drop(put_back(&bench, backup).await);
+    let log = bench.config.transparency.folder.clone();
+    let last = |kind: &str| {
+        let partial = std::fs::read_dir(log.join("tile").join(kind).join("000.p")).unwrap();
+        let widths = partial.map(|entry| entry.unwrap().path());
+        widths.max_by_key(|path| path.file_name().unwrap().to_str().unwrap().parse::<u64>().unwrap()).unwrap()
+    };
+    std::fs::remove_file(last("entries")).unwrap();
+    let error = start(&mut bench).await.unwrap_err();
+    let told = crate::issuance::chain(&error);
+    assert!(
+        told.contains("move ") && told.contains("log/checkpoint away") && told.contains("000.p"),
+        "{told}"
+    );
+    for list in [&bench.config.crl.der, &bench.config.crl.pem] {
+        std::fs::remove_file(list).unwrap();
+    }
+    std::fs::rename(log.join("checkpoint"), log.join("away")).unwrap();
+    start(&mut bench).await.unwrap();
+    let device = bench.device("SN-2").await;
+    for _ in 0..3 {
+        bench.enroll(&device).await.unwrap();
+        log_all(&bench).await;
+    }
+    assert_eq!(audit(&bench, None).await, (vec![], 0));
 }
 
 /// What an operator does to the device before and after the backup, whether it gets a certificate after each, and how it has

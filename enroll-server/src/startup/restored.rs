@@ -6,7 +6,7 @@
 
 use core::cmp::Reverse;
 use std::io::ErrorKind;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ca::Serial;
@@ -21,20 +21,27 @@ use crate::authorities::{Authorities, Authority};
 use crate::config::Config;
 use crate::issuance::sha256;
 use crate::store::{Missed, MissedList, MissedLog, Revocation, Store};
-use crate::transparency_log::audit::{self, AuditError, Finding};
-use crate::transparency_log::{Folder, LogKey, Source};
+use crate::transparency_log::{Divergence, Folder, KeepError, LogKey, behind};
 
 /// Why what was published cannot be brought in.
 #[derive(Debug, thiserror::Error)]
 pub enum RestoredError {
     /// The log cannot be read.
     #[error("the database is older than the log, and the log cannot be read")]
-    Log(#[from] AuditError),
+    Log(#[source] KeepError),
     /// The log is broken.
     #[error(
-        "the database is older than the log, and the log is broken ({0}); put its files back as they were, then start again"
+        "the database is older than the log, and the log's files are not whole; put them back as they were, from a mirror of the log \
+         or another backup, then start again; where nobody has them, move {} away: the log goes on from what the database knows, \
+         and whoever kept that checkpoint will see it",
+        checkpoint.display()
     )]
-    Broken(Finding),
+    Broken {
+        /// The file with the checkpoint that is out.
+        checkpoint: PathBuf,
+        /// What is wrong.
+        source: Divergence,
+    },
     /// It has certificates of CAs that came with a rollover.
     #[error(
         "the database is from before a rollover: the log has certificates of issuing CAs that neither the database nor the \
@@ -84,20 +91,16 @@ async fn missed_log(config: &Config, store: &dyn Store) -> Result<Option<MissedL
     if published.size <= head.size {
         return Ok(None);
     }
-    let (source, mut leaves) = (Source::Folder(folder), Vec::new());
-    let earlier = head.note.as_deref().map(str::as_bytes);
-    let mut quiet = |_: &'static str, _: u64, _: u64| ();
-    let walked = audit::walk(&source, key.verifier(), earlier, &mut quiet, |index, entry| {
-        if index >= head.size {
-            leaves.push(entry.to_vec());
-        }
+    let checkpoint = folder.checkpoint_path();
+    let read = tokio::task::spawn_blocking(move || {
+        behind(&folder, &key, &head, &published).map(|leaves| (head.size, leaves))
     });
-    let walked = walked.await.map_err(RestoredError::from)?;
-    if let Some(finding) = walked.findings.into_iter().next() {
-        return Err(RestoredError::Broken(finding).into());
-    }
-    let note = String::from_utf8_lossy(&walked.note).into_owned();
-    Ok(Some(MissedLog { from: head.size, leaves, note }))
+    let (from, leaves) = match read.await.unwrap_or(Err(KeepError::Gone)) {
+        Ok(read) => read,
+        Err(KeepError::Diverged(source)) => return Err(RestoredError::Broken { checkpoint, source }.into()),
+        Err(error) => return Err(RestoredError::Log(error).into()),
+    };
+    Ok(Some(MissedLog { from, leaves, note: String::from_utf8_lossy(&note).into_owned() }))
 }
 
 /// The revocation lists that are out, of each issuing CA the newest.

@@ -5,6 +5,7 @@
 //! [`transparency`]'s. docs/log.md says what the log proves and what it does not.
 
 pub mod audit;
+mod behind;
 mod divergence;
 mod folder;
 mod keeper;
@@ -13,6 +14,7 @@ mod published;
 mod rewriting;
 mod source;
 
+pub use behind::behind;
 pub use divergence::{Divergence, KeepError, Status};
 pub use folder::{Folder, FolderError};
 pub use keeper::Keeper;
