@@ -22,6 +22,7 @@ fn operations_do_what_the_page_says() {
     let stage = stage.with("DEVICE", &devices[2]);
     let server = Service(&stage);
     server.enroll(&devices[0]);
+    server.until_logged();
 
     let page = Page::load("docs/operations.md");
     let walk = stage.walk_with(&page, |block| {
