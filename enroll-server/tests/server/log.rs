@@ -10,8 +10,8 @@ use transparency::{
 };
 
 use crate::cli::{error, json, on};
-use crate::kit::Site;
 use crate::kit::client::http;
+use crate::kit::{Site, until};
 
 /// The command line on the site's own files, from another thread: the server has to answer meanwhile.
 async fn run(site: &Site, arguments: &[&str]) -> Output {
@@ -248,4 +248,20 @@ async fn what_happened_before_the_log_is_logged_at_the_first_start() {
     let report = json(&run(&site, &["audit", "verify", "--json"]).await);
     assert_eq!((&report["good"], &report["log"]["leaves"]["issued"]), (&true.into(), &4.into()));
     assert_eq!(report["log"]["leaves"]["revoked"], 2);
+}
+
+/// The disk with the log's files is lost: a server that runs makes them again, of the same leaves.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_whose_files_are_lost_is_written_again() {
+    let mut site = Box::pin(busy()).await;
+    site.logged().await;
+    let kept = site.folder.path().join("kept.checkpoint");
+    std::fs::write(&kept, http(site.http(), "/log/checkpoint").await.body).unwrap();
+    site.stop().await;
+    std::fs::remove_dir_all(&site.config.transparency.folder).unwrap();
+    site.start().await;
+    until("the log is there again", async || http(site.http(), "/readyz").await.status == 200).await;
+    site.logged().await;
+    let report = json(&run(&site, &["audit", "verify", "--json", "--from", kept.to_str().unwrap()]).await);
+    assert_eq!((&report["good"], &report["findings"]), (&true.into(), &Value::Array(vec![])));
 }
