@@ -110,6 +110,13 @@ impl MakerCa {
         &self.der
     }
 
+    /// The certificate, read as it was when it was added. A trust anchor is name and key (RFC 5280, section 6.1.1), and
+    /// the operator vouches for it: the form that the certificates below it must have, a legal serial number for
+    /// one, is not asked of it.
+    pub(crate) fn certificate(&self) -> Option<X509Certificate<'_>> {
+        X509Certificate::from_der(&self.der).ok().map(|(_, certificate)| certificate)
+    }
+
     /// Names it as an issuer of certificates and of revocation lists.
     #[must_use]
     pub const fn issuer_id(&self) -> &IssuerId {

@@ -238,8 +238,7 @@ fn signer(
     if chain.len() > limits::MAX_CHAIN {
         return Err(CrlError::Chain);
     }
-    let anchor = path::parse(maker.der()).map_err(|_| CrlError::Chain)?;
-    let mut trusted = vec![anchor];
+    let mut trusted: Vec<_> = maker.certificate().into_iter().collect();
     let mut open = chain
         .iter()
         .map(|der| path::parse_ca(der))

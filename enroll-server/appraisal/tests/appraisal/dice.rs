@@ -87,13 +87,13 @@ fn named(params: &mut CertificateParams, serial: &str) {
 }
 
 /// A device in TCG's form: the root certifies the alias of the firmware it measured.
-struct Boot {
+pub(crate) struct Boot {
     root: Maker,
-    alias: Device,
+    pub(crate) alias: Device,
 }
 
 impl Boot {
-    fn new(maker: &Maker, id: &str) -> Self {
+    pub(crate) fn new(maker: &Maker, id: &str) -> Self {
         Self::with(maker, id, tcb_info("1.2.0", &GOOD, Some(0), "application"))
     }
 
@@ -110,7 +110,7 @@ impl Boot {
 }
 
 impl World {
-    fn dice() -> (Self, Boot) {
+    pub(crate) fn dice() -> (Self, Boot) {
         let mut world = Self::new().policy("[evidence]\nkinds = [\"dice\"]\n");
         world.device.chain.clear();
         let boot = Boot::new(&world.maker, "SN-0001");
@@ -130,7 +130,7 @@ impl World {
         self.appraise_proof(&Proof::Dice(Dice { binding, endorsements: &chain, nonce: &NONCE }))
     }
 
-    fn enroll(&self, alias: &Device) -> Result<Appraised, Refusal> {
+    pub(crate) fn enroll(&self, alias: &Device) -> Result<Appraised, Refusal> {
         self.appraise_dice(&self.bound(alias, |_| ()), &alias.chain)
     }
 }

@@ -13,6 +13,7 @@ mod hostile_der;
 mod intermediate_name;
 mod maker_crl;
 mod makers;
+mod odd_anchor;
 mod policy;
 mod policy_set;
 mod psa;

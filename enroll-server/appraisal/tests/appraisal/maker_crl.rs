@@ -40,7 +40,7 @@ pub(crate) fn serial(certificate: &[u8]) -> Vec<u8> {
     parsed.raw_serial().to_vec()
 }
 
-fn sign(list: CertificateRevocationListParams, maker: &Maker) -> Vec<u8> {
+pub(crate) fn sign(list: CertificateRevocationListParams, maker: &Maker) -> Vec<u8> {
     list.signed_by(&maker.issuer()).unwrap().der().to_vec()
 }
 
