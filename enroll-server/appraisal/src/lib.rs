@@ -34,6 +34,7 @@ mod path;
 mod renewal;
 mod revocation;
 mod serial;
+mod signed;
 mod symmetric;
 mod token;
 

@@ -17,7 +17,9 @@ use x509_parser::x509::X509Version;
 
 use crate::key::hex;
 use crate::maker::{MakerCa, time};
-use crate::{oid, path};
+use crate::oid;
+use crate::path::{self, PathError};
+use crate::signed::Signed;
 
 /// Longest revocation list, in bytes: about a hundred thousand entries.
 pub const MAX_CRL: usize = 4 * 1024 * 1024;
@@ -160,7 +162,7 @@ impl MakerCrls {
 }
 
 /// Why a maker's revocation list is not believed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CrlError {
     /// Longer than [`MAX_CRL`].
     #[error("the revocation list has {found} bytes; {MAX_CRL} are allowed")]
@@ -188,9 +190,17 @@ pub enum CrlError {
     /// Its dates are the wrong way round.
     #[error("the list ends before it begins")]
     Dates,
-    /// A certificate given with it is not that of a CA below the maker.
-    #[error("a certificate given with the list is not that of a CA below this maker's")]
-    Chain,
+    /// A certificate given with it is not one of a CA that could be below the maker, or there are too many.
+    #[error("a certificate given with the list is not that of a CA that can be below a maker's")]
+    Chain(#[from] PathError),
+    /// A certificate given with it was issued by somebody else.
+    #[error(
+        "a certificate given with the list was issued neither by this maker's CA nor by another CA given: {subject}"
+    )]
+    Unlinked {
+        /// Whose certificate it is.
+        subject: String,
+    },
     /// The maker and the CAs given have other names than the list's issuer.
     #[error(
         "the list was issued by none of the maker's CAs given; give the certificate of the one that issued it"
@@ -199,6 +209,15 @@ pub enum CrlError {
     /// The issuer may not sign lists.
     #[error("the list's issuer may not sign revocation lists (key usage without cRLSign)")]
     KeyUsage,
+    /// It is signed with an algorithm that is not supported.
+    #[error(
+        "the list is signed with algorithm {found}; supported are ECDSA on P-256, P-384 and P-521 and RSA of 2048 bits \
+         or more (PKCS #1), with SHA-256 or longer"
+    )]
+    Algorithm {
+        /// Its object identifier.
+        found: String,
+    },
     /// The signature is wrong.
     #[error("the list's signature does not verify under its issuer's key")]
     Signature,
@@ -235,25 +254,25 @@ fn signer(
     chain: &[&[u8]],
     maker: &MakerCa,
 ) -> Result<IssuerId, CrlError> {
-    if chain.len() > limits::MAX_CHAIN {
-        return Err(CrlError::Chain);
+    let allowed = limits::MAX_TPM_CHAIN;
+    if chain.len() > allowed {
+        return Err(PathError::ChainLength { found: chain.len(), allowed }.into());
     }
     let mut trusted: Vec<_> = maker.certificate().into_iter().collect();
     let mut open = chain
         .iter()
-        .map(|der| path::parse_ca(der))
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|_| CrlError::Chain)?;
+        .map(|der| path::parse_ca(der, limits::MAX_TPM_CERTIFICATE))
+        .collect::<Result<Vec<_>, _>>()?;
     // Each round takes in what a CA that is trusted already has signed.
-    while !open.is_empty() {
+    while let Some(first) = open.first() {
+        let subject = first.subject().to_string();
         let (leads, rest): (Vec<_>, Vec<_>) = open.into_iter().partition(|ca| {
             trusted.iter().any(|above| {
-                ca.issuer().as_raw() == above.subject().as_raw()
-                    && ca.verify_signature(Some(above.public_key())).is_ok()
+                ca.issuer().as_raw() == above.subject().as_raw() && Signed::certificate(ca).is_by(above)
             })
         });
         if leads.is_empty() {
-            return Err(CrlError::Chain);
+            return Err(CrlError::Unlinked { subject });
         }
         trusted.extend(leads);
         open = rest;
@@ -262,9 +281,12 @@ fn signer(
     if named.is_empty() {
         return Err(CrlError::OtherIssuer);
     }
-    let issuer = named.into_iter().find(|ca| crl.verify_signature(ca.public_key()).is_ok());
-    let issuer = issuer.ok_or(CrlError::Signature)?;
-    let usage = issuer.key_usage().map_err(|_| CrlError::Chain)?;
+    let signed = Signed::list(crl);
+    if !signed.is_supported() {
+        return Err(CrlError::Algorithm { found: crl.signature_algorithm.algorithm.to_id_string() });
+    }
+    let issuer = named.into_iter().find(|ca| signed.is_by(ca)).ok_or(CrlError::Signature)?;
+    let usage = issuer.key_usage().map_err(|_| PathError::Malformed)?;
     if usage.is_some_and(|usage| !usage.value.crl_sign()) {
         return Err(CrlError::KeyUsage);
     }

@@ -49,6 +49,20 @@ pub(crate) const ECDSA: &[&dyn SignatureVerificationAlgorithm] = &[
     algorithms::ECDSA_P384_SHA384,
 ];
 
+/// TPM makers sign with RSA as well; the keys of their CAs have 2048 bits at least.
+pub(crate) const ECDSA_OR_RSA: &[&dyn SignatureVerificationAlgorithm] = &[
+    algorithms::ECDSA_P256_SHA256,
+    algorithms::ECDSA_P256_SHA384,
+    algorithms::ECDSA_P384_SHA256,
+    algorithms::ECDSA_P384_SHA384,
+    algorithms::ECDSA_P521_SHA256,
+    algorithms::ECDSA_P521_SHA384,
+    algorithms::ECDSA_P521_SHA512,
+    algorithms::RSA_PKCS1_2048_8192_SHA256,
+    algorithms::RSA_PKCS1_2048_8192_SHA384,
+    algorithms::RSA_PKCS1_2048_8192_SHA512,
+];
+
 /// A leaf whose path leads to a known maker; made by [`verify`] only.
 #[derive(Debug)]
 pub(crate) struct Endorsed<'c, 'm> {
@@ -185,10 +199,10 @@ impl PathError {
     }
 }
 
-/// Reads the certificate of a CA, as [`parse`] does.
-pub(crate) fn parse_ca(der: &[u8]) -> Result<X509Certificate<'_>, PathError> {
-    if der.len() > limits::MAX_CERTIFICATE {
-        return Err(PathError::TooLong { found: der.len(), allowed: limits::MAX_CERTIFICATE });
+/// Reads the certificate of a CA, as [`parse`] does; it may have so many bytes.
+pub(crate) fn parse_ca(der: &[u8], allowed: usize) -> Result<X509Certificate<'_>, PathError> {
+    if der.len() > allowed {
+        return Err(PathError::TooLong { found: der.len(), allowed });
     }
     let certificate = parse(der)?;
     check_intermediate(&certificate)?;

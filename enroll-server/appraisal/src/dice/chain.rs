@@ -154,7 +154,7 @@ pub(super) fn verify<'c>(
     }
     let mut certificates = vec![path::parse(alias)?];
     for der in above {
-        certificates.push(path::parse_ca(der)?);
+        certificates.push(path::parse_ca(der, limits::MAX_CERTIFICATE)?);
     }
     for (at, (der, certificate)) in chain.iter().zip(&certificates).enumerate() {
         check_form(der, certificate).map_err(|Malformed| PathError::Malformed)?;

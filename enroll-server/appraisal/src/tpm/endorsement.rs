@@ -4,9 +4,8 @@
 //! The certificate names a key and a make of TPM, not a device: which device has this TPM is for the inventory.
 
 use aws_lc_rs::digest::{SHA256, digest};
-use rustls_pki_types::SignatureVerificationAlgorithm;
 use shared::{Reject, UnixTime, limits};
-use webpki::{KeyUsage, aws_lc_rs as algorithms};
+use webpki::KeyUsage;
 use x509_parser::certificate::X509Certificate;
 
 use crate::key::{SpkiHash, hex};
@@ -28,25 +27,11 @@ pub(super) struct EndorsedEk {
     pub(super) revocation: Findings,
 }
 
-/// TPM makers sign with RSA as well; the keys of their CAs have 2048 bits at least.
-const ALGORITHMS: &[&dyn SignatureVerificationAlgorithm] = &[
-    algorithms::ECDSA_P256_SHA256,
-    algorithms::ECDSA_P256_SHA384,
-    algorithms::ECDSA_P384_SHA256,
-    algorithms::ECDSA_P384_SHA384,
-    algorithms::ECDSA_P521_SHA256,
-    algorithms::ECDSA_P521_SHA384,
-    algorithms::ECDSA_P521_SHA512,
-    algorithms::RSA_PKCS1_2048_8192_SHA256,
-    algorithms::RSA_PKCS1_2048_8192_SHA384,
-    algorithms::RSA_PKCS1_2048_8192_SHA512,
-];
-
 /// tcg-kp-EKCertificate, 2.23.133.8.1 (EK Credential Profile, section 3.2.16).
 const EK_CERTIFICATE: &[u8] = &[0x67, 0x81, 0x05, 0x08, 0x01];
 
 const RULES: PathRules<'static> = PathRules {
-    algorithms: ALGORITHMS,
+    algorithms: path::ECDSA_OR_RSA,
     // Of CAs on the way it is wanted only where they name usages at all; of the leaf always, below.
     usage: KeyUsage::required_if_present(EK_CERTIFICATE),
     max_chain: limits::MAX_TPM_CHAIN,

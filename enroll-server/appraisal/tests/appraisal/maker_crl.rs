@@ -1,14 +1,17 @@
 //! Makers' revocation lists: which are believed, and what they do to an enrollment.
 
+use appraisal::idevid::PathError;
 use appraisal::maker_crl::{CrlError, MAX_CRL, MakerCrl};
 use appraisal::record::rule;
 use appraisal::{Endorsements, MakerCa, Verdict};
 use proptest::prelude::*;
 use rcgen::{
     CertificateRevocationListParams, CrlDistributionPoint, CrlIssuingDistributionPoint, CrlScope,
-    KeyIdMethod, KeyUsagePurpose, RevocationReason, RevokedCertParams, SerialNumber, date_time_ymd,
+    CustomExtension, KeyIdMethod, KeyPair, KeyUsagePurpose, RevocationReason, RevokedCertParams,
+    SerialNumber, date_time_ymd,
 };
 use shared::Reject;
+use shared::limits::{MAX_CERTIFICATE, MAX_TPM_CERTIFICATE, MAX_TPM_CHAIN};
 use x509_parser::prelude::FromDer as _;
 
 use crate::hostile_der::replacements;
@@ -199,9 +202,15 @@ fn a_list_that_cannot_be_believed_is_refused() {
     let other = Maker::new("Other");
     assert_eq!(read(&good, &other), Err(CrlError::OtherIssuer));
     let stranger = other.below("Factory", |_| ());
-    assert_eq!(MakerCrl::new(&good, &[&stranger.der], &ca(&maker)), Err(CrlError::Chain));
+    let unlinked = MakerCrl::new(&good, &[&stranger.der], &ca(&maker));
+    assert_eq!(unlinked, Err(CrlError::Unlinked { subject: "CN=Factory".into() }));
     let leaf = maker.device("SN-0001");
-    assert_eq!(MakerCrl::new(&good, &[&leaf.chain[0]], &ca(&maker)), Err(CrlError::Chain));
+    let chain = |chain: &[&[u8]]| MakerCrl::new(&good, chain, &ca(&maker));
+    assert_eq!(chain(&[&leaf.chain[0]]), Err(PathError::Intermediate.into()));
+    let long = PathError::TooLong { found: 2561, allowed: MAX_TPM_CERTIFICATE };
+    assert_eq!(chain(&[&[0x30; 2561]]), Err(long.into()));
+    let many = PathError::ChainLength { found: 7, allowed: MAX_TPM_CHAIN };
+    assert_eq!(chain(&[&maker.der[..]; 7]), Err(many.into()));
     let mute = Maker::with("Mute", |p| p.key_usages = vec![KeyUsagePurpose::KeyCertSign]);
     assert_eq!(MakerCrl::new(&sign(list(1, &[]), &signs(&mute)), &[], &ca(&mute)), Err(CrlError::KeyUsage));
 
@@ -210,11 +219,36 @@ fn a_list_that_cannot_be_believed_is_refused() {
     assert_eq!(read(&vec![0x30; MAX_CRL + 1], &maker), Err(CrlError::TooLong { found: MAX_CRL + 1 }));
 }
 
+/// What a chain of TPM evidence may have above the EK's certificate, a list may have above it.
+#[test]
+fn a_list_is_believed_by_way_of_every_ca_that_evidence_may_have() {
+    let maker = Maker::new("TPM maker");
+    let mut long = maker.below("Long", |p| {
+        p.custom_extensions
+            .push(CustomExtension::from_oid_content(&[1, 3, 6, 1, 4, 1, 32473, 1], vec![4; 1500]));
+    });
+    assert!((MAX_CERTIFICATE..=MAX_TPM_CERTIFICATE).contains(&long.der.len()), "{}", long.der.len());
+    let believed = |below: &Maker| MakerCrl::new(&sign(list(1, &[]), below), &[&below.der], &ca(&maker));
+    believed(&long).unwrap();
+    for algorithm in [&rcgen::PKCS_ECDSA_P384_SHA384, &rcgen::PKCS_ECDSA_P521_SHA512] {
+        long.key = KeyPair::generate_for(algorithm).unwrap();
+        long.der = long.params.signed_by(&long.key, &maker.issuer()).unwrap().der().to_vec();
+        believed(&long).unwrap();
+        // It signs certificates of CAs as well.
+        let below = long.below("Below", |_| ());
+        let crl = sign(list(1, &[]), &below);
+        MakerCrl::new(&crl, &[&below.der, &long.der], &ca(&maker)).unwrap();
+    }
+    long.key = KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap();
+    long.der = long.params.signed_by(&long.key, &maker.issuer()).unwrap().der().to_vec();
+    assert_eq!(believed(&long), Err(CrlError::Algorithm { found: "1.3.101.112".into() }));
+}
+
 /// rcgen does not sign lists for a CA that may not.
 fn signs(maker: &Maker) -> Maker {
     let mut params = maker.params.clone();
     params.key_usages.push(KeyUsagePurpose::CrlSign);
-    let key = rcgen::KeyPair::try_from(maker.key.serialize_der()).unwrap();
+    let key = KeyPair::try_from(maker.key.serialize_der()).unwrap();
     Maker { key, params, der: maker.der.clone() }
 }
 
