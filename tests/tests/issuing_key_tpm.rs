@@ -104,6 +104,7 @@ fn a_key_at_a_handle_of_the_tpm_is_taken_if_it_cannot_leave_it() {
     for (name, attributes, handle) in [
         ("leaves", "sensitivedataorigin|userwithauth|sign|noda", "0x81010020"),
         ("stays", "fixedtpm|fixedparent|sensitivedataorigin|userwithauth|sign|noda", "0x81010021"),
+        ("locks", "fixedtpm|fixedparent|sensitivedataorigin|userwithauth|sign", "0x81010023"),
     ] {
         tool(&format!(
             "tpm2_create -C primary.ctx -G ecc256:ecdsa-sha256 -a {attributes} -u {name}.pub -r {name}.priv"
@@ -117,6 +118,7 @@ fn a_key_at_a_handle_of_the_tpm_is_taken_if_it_cannot_leave_it() {
         // Its certificate is another key's.
         ("0x81010021", "the CA's certificate and key do not belong together"),
         ("0x81010022", "no key lies at handle 0x81010022"),
+        ("0x81010023", "wrong authorization values count towards the TPM's lockout"),
     ] {
         world.configure(&[("issuing_key", "tpm", &key(handle))]);
         let output = run(&mut world.server_command(&["serve"])).failure();

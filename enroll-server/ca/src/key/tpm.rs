@@ -61,7 +61,8 @@ pub enum TpmKeyError {
     /// A key that should not sign for a CA.
     #[error(
         "the key in the TPM is not fit for a CA: {lacks}; wanted is ECDSA on P-256 with SHA-256 that was made by the \
-         TPM, cannot leave it (fixedtpm|fixedparent|sensitivedataorigin|userwithauth) and does nothing but sign"
+         TPM, cannot leave it (fixedtpm|fixedparent|sensitivedataorigin|userwithauth), is never locked (noda) and does \
+         nothing but sign"
     )]
     Unfit {
         /// What it lacks.
@@ -202,6 +203,11 @@ fn fit(public: &[u8]) -> Result<[u8; 65], TpmKeyError> {
     }
     if !area.has(attribute::USER_WITH_AUTH) {
         return unfit("it is used by a policy, not by an authorization value");
+    }
+    if !area.has(attribute::NO_DA) {
+        return unfit(
+            "wrong authorization values count towards the TPM's lockout, so anybody could lock the CA out",
+        );
     }
     match (area.key, area.point()) {
         (Key::P256 { ecdsa_sha256: true, .. }, Some(point)) => Ok(point),

@@ -1,4 +1,4 @@
-use super::{IssuerKey as _, KeyError, TpmKey, TpmKeyError, TpmPlace, make_tpm_key};
+use super::{IssuerKey as _, KeyError, TpmKey, TpmKeyError, TpmPlace, attribute, fit, make_tpm_key};
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1, UnparsedPublicKey};
 use core::time::Duration;
 use std::fs;
@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use tpm_client::Tpm;
 
 const AUTH: &str = "0123456789abcdef";
 
@@ -134,4 +135,29 @@ fn a_key_is_made_by_a_tpm_and_signs_there_only() {
     assert!(matches!(nothing, Err(KeyError::Unavailable(_))), "{nothing:?}");
     let nobody = TpmKey::open(&folder.path().join("nobody"), TpmPlace::Handle(0x8101_0020), None);
     assert!(matches!(nobody, Err(KeyError::Unavailable(_))), "{nobody:?}");
+}
+
+#[test]
+fn each_attribute_that_guards_the_ca_is_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let simulator = Simulator::start(&folder.path().join("tpm"));
+    let public = Tpm::new(&simulator.path()).make_key().unwrap().public;
+    fit(&public).unwrap();
+    let with = |change: fn(u32) -> u32| {
+        // Type and name algorithm stand before them.
+        let mut public = public.clone();
+        let attributes = u32::from_be_bytes(public[4..8].try_into().unwrap());
+        public[4..8].copy_from_slice(&change(attributes).to_be_bytes());
+        fit(&public)
+    };
+    for (change, told) in [
+        ((|a| a & !attribute::NO_DA) as fn(u32) -> u32, "lockout"),
+        (|a| a & !attribute::OF_THIS_TPM, "can leave it"),
+        (|a| a & !attribute::USER_WITH_AUTH, "by a policy"),
+        (|a| a | attribute::DECRYPT, "more than that"),
+        (|a| a | attribute::RESTRICTED, "more than that"),
+    ] {
+        let found = with(change);
+        assert!(matches!(found, Err(TpmKeyError::Unfit { lacks }) if lacks.contains(told)), "{found:?}");
+    }
 }
