@@ -6,6 +6,7 @@
 
 mod attester;
 mod error;
+mod event_log;
 mod files;
 mod psa;
 mod tpm;

@@ -3,19 +3,18 @@
 //!
 //! The credential of a challenge is kept as it came, encrypted: only the TPM can read it, also after a restart.
 
-use std::fs::File;
-use std::io::Read as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use agent_core::platform::{AttestError, Attester, KeyError, PublicPoint, Slot, StorageError};
+use agent_core::platform::{AttestError, Attester, KeyError, PublicPoint, Slot};
 use hmac::{Hmac, Mac as _};
 use sha2::Sha256;
 use shared::evidence::{Introduction, PcrValues, TpmEvidence, activation_message};
-use shared::limits::{MAX_CREDENTIAL, MAX_EVENT_LOG, MAX_TPM_CHAIN, MAX_TPM_EVIDENCE};
+use shared::limits::{MAX_CREDENTIAL, MAX_TPM_CHAIN, MAX_TPM_EVIDENCE};
 use shared::message::latest::{EvidenceKind, Nonce};
 use shared::tpm2::{Key, PublicArea};
 use shared::{DeviceId, limits};
 
+use super::event_log;
 use crate::keystore::{MAX_TPM_RECORD, blob, key_record};
 use crate::storage::FileStorage;
 use tpm_client::objects::KeyBlob;
@@ -126,13 +125,13 @@ impl Attester for TpmAttester<'_> {
 
     fn attest(&mut self, nonce: &Nonce, csr_key: &PublicPoint, out: &mut [u8]) -> Result<usize, AttestError> {
         let (key, credential) = (self.operational_key(csr_key)?, self.credential(nonce)?);
-        let TpmIdentity { tpm, ek, registers, event_log, .. } = self.identity;
+        let TpmIdentity { tpm, ek, registers, event_log: log, .. } = self.identity;
         let (ek_public, ak_public) = tpm.identity(*ek).map_err(failed("introduce itself"))?;
         let chain = self.ek_chain(&ek_public)?;
         let secret = tpm.activate(*ek, &credential).map_err(failed("activate the credential"))?;
         let certify = tpm.certify(&key, nonce).map_err(failed("certify the key"))?;
         let quote = tpm.quote(registers, nonce).map_err(failed("quote its registers"))?;
-        let log = event_log.as_deref().map(read_event_log).transpose()?;
+        let log = log.as_deref().map(|path| event_log::read(path, registers)).transpose()?;
         let mut activation = Hmac::<Sha256>::new_from_slice(&secret).map_err(|_| KeyError::Hardware)?;
         for part in activation_message(nonce, &key.public) {
             activation.update(part);
@@ -156,7 +155,15 @@ impl Attester for TpmAttester<'_> {
         };
         match evidence.encode(out) {
             Ok(length) if length <= MAX_TPM_EVIDENCE => Ok(length),
-            _ => Err(AttestError::TooLong),
+            _ => {
+                tracing::error!(
+                    event_log = log.as_deref().map_or(0, <[u8]>::len),
+                    certificates = chain.iter().map(Vec::len).sum::<usize>(),
+                    allowed = MAX_TPM_EVIDENCE,
+                    "the TPM's evidence is too long; most of it is event log and certificates, these bytes each"
+                );
+                Err(AttestError::TooLong)
+            }
         }
     }
 
@@ -168,18 +175,6 @@ impl Attester for TpmAttester<'_> {
 
 fn failed(operation: &'static str) -> impl Fn(TpmError) -> AttestError {
     move |error| crate::keystore::report(operation, &error).into()
-}
-
-/// Reads the whole log, as it is now.
-fn read_event_log(path: &Path) -> Result<Vec<u8>, AttestError> {
-    let limit = MAX_EVENT_LOG as u64;
-    let mut log = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(limit + 1).read_to_end(&mut log));
-    if let Err(error) = read {
-        tracing::error!(path = %path.display(), %error, "the firmware's event log cannot be read");
-        return Err(KeyError::Storage(StorageError::Medium).into());
-    }
-    if log.len() as u64 > limit { Err(AttestError::TooLong) } else { Ok(log) }
 }
 
 /// Whether a certificate is for this key: whether the key itself, a modulus or a coordinate, stands in it. The
