@@ -5,6 +5,8 @@
 #![expect(clippy::panic, reason = "a test fails by panicking")]
 
 use std::fs;
+use std::io::{Read as _, Write as _};
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -18,11 +20,12 @@ use tempfile::TempDir;
 use tests::harness::device::written;
 use tests::harness::measured_boot::{Firmware, REGISTERS};
 use tests::harness::{Swtpm, peer, run};
+use tpm_client::EkKind;
 
 /// A TPM, and a folder where tpm2-tools leave their files.
 struct Tools {
     folder: TempDir,
-    _tpm: Swtpm,
+    tpm: Swtpm,
     transport: String,
 }
 
@@ -32,7 +35,7 @@ impl Tools {
         let mut tpm = Swtpm::make_bare(&folder.path().join("tpm"));
         tpm.boot(&Firmware::new("1.0.0"));
         let transport = format!("swtpm:path={}", tpm.socket().display());
-        Self { folder, _tpm: tpm, transport }
+        Self { folder, tpm, transport }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -99,6 +102,40 @@ fn a_credential_that_is_made_here_is_opened_by_tpm2_activatecredential() {
         );
         assert_eq!(tools.file("secret"), secret.expose(), "{ek}");
     }
+}
+
+/// A process that died had opened sessions; nobody but the next one can flush them.
+#[test]
+fn a_credential_is_opened_although_the_tpm_is_full_of_sessions_that_were_left() {
+    let tools = Tools::new();
+    let tpm = tools.tpm.tpm();
+    let (ek_public, ak_public) = tpm.identity(EkKind::P256).expect("a TPM");
+    let introduction = Introduction { ek_public: &ek_public, ak_public: &ak_public };
+    let introduction = written(|out| introduction.encode(out));
+    let introduced = Introduced::read(&introduction).expect("an introduction");
+    let secret = ActivationKey::new(&[1; 32]).secret(&[2; 32], introduced.ek(), introduced.ak());
+    let credential = introduced.credential(&secret).expect("a credential");
+
+    let mut stream = UnixStream::connect(tools.tpm.socket()).expect("a TPM");
+    let mut start = |kind: u8| {
+        // TPM2_StartAuthSession (part 3, section 11.1): no key, nothing bound, a nonce of 16 bytes, no salt, the kind
+        // of the session, no symmetric algorithm, SHA-256.
+        let mut command =
+            vec![0x80, 0x01, 0, 0, 0, 43, 0, 0, 0x01, 0x76, 0x40, 0, 0, 7, 0x40, 0, 0, 7, 0, 16];
+        command.extend([9; 16]);
+        command.extend([0, 0, kind, 0, 0x10, 0, 0x0b]);
+        stream.write_all(&command).expect("to write");
+        let mut answer = [0; 64];
+        let length = stream.read(&mut answer).expect("an answer");
+        assert!(length >= 10, "{length} bytes");
+        u32::from_be_bytes([answer[6], answer[7], answer[8], answer[9]])
+    };
+    // HMAC sessions and policy sessions.
+    let codes: Vec<u32> = [0, 1].into_iter().cycle().take(16).map(&mut start).collect();
+    assert!(codes.contains(&0) && codes.last() == Some(&0x903), "{codes:x?}");
+    drop(stream);
+    let opened = tpm.activate(EkKind::P256, &credential).expect("the secret");
+    assert_eq!(opened.as_slice(), secret.expose());
 }
 
 #[test]

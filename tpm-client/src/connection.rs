@@ -24,10 +24,18 @@ pub(super) enum Connection {
     Socket(UnixStream),
 }
 
-/// Whether there is a socket at the path, and so a simulator, which serves one connection at a time.
-pub(super) fn is_socket(path: &Path) -> bool {
-    std::fs::metadata(path).is_ok_and(|metadata| metadata.file_type().is_socket())
+/// Whether the kernel's resource manager stands between a connection and the TPM. It keeps connections apart, and
+/// cleans up after them. Behind a socket there is a simulator, and any other device is the TPM itself: they serve one
+/// connection at a time, and what it leaves loaded stays.
+pub(super) fn is_managed(path: &Path) -> bool {
+    let Ok(path) = std::fs::canonicalize(path) else { return false };
+    let is_socket = std::fs::metadata(&path).is_ok_and(|metadata| metadata.file_type().is_socket());
+    let name = path.file_name().unwrap_or_default();
+    !is_socket && name.as_encoded_bytes().starts_with(RESOURCE_MANAGER)
 }
+
+/// What the names of the resource manager's devices begin with (Linux, drivers/char/tpm/tpm-chip.c); a number follows.
+const RESOURCE_MANAGER: &[u8] = b"tpmrm";
 
 impl Connection {
     pub(super) fn open(path: &Path) -> Result<Self, TpmError> {

@@ -79,10 +79,11 @@ impl Tpm {
         Session::open(&self.path)
     }
 
-    /// Whether it takes several connections at once: the kernel's resource manager does, a simulator does not.
+    /// Whether it takes several connections at once: the kernel's resource manager does, a simulator and the TPM
+    /// itself do not.
     #[must_use]
     pub fn is_shared(&self) -> bool {
-        !connection::is_socket(&self.path)
+        connection::is_managed(&self.path)
     }
 
     /// Makes a signing key that is used with an empty authorization.
@@ -196,4 +197,30 @@ fn without_padding(mut bytes: Vec<u8>) -> Vec<u8> {
 /// Reads a public area that came from the TPM.
 fn public(bytes: &[u8]) -> Result<PublicArea<'_>, TpmError> {
     Ok(PublicArea::parse(bytes)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Tpm;
+    use std::path::Path;
+
+    #[test]
+    fn only_the_resource_managers_device_is_shared() {
+        let folder = std::env::temp_dir().join(format!("tpm-client-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let make = |name: &str| {
+            std::fs::write(folder.join(name), "").unwrap();
+            Tpm::new(&folder.join(name)).is_shared()
+        };
+        assert!(make("tpmrm0") && make("tpmrm12"));
+        assert!(!make("tpm0") && !make("tpm1"));
+        // By another name for it.
+        std::os::unix::fs::symlink("tpmrm0", folder.join("tpm")).unwrap();
+        assert!(Tpm::new(&folder.join("tpm")).is_shared());
+        let socket = std::os::unix::net::UnixListener::bind(folder.join("tpmrm.sock")).unwrap();
+        assert!(!Tpm::new(&folder.join("tpmrm.sock")).is_shared());
+        assert!(!Tpm::new(Path::new("/nowhere/tpmrm0")).is_shared());
+        drop(socket);
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
 }

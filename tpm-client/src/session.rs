@@ -8,7 +8,7 @@ use shared::tpm2::{MAX_ATTEST, MAX_PCRS, MAX_PUBLIC, PcrSet, Reader, algorithm};
 use zeroize::Zeroizing;
 
 use super::command::{Answer, Code, Command};
-use super::connection::Connection;
+use super::connection::{self, Connection};
 use super::objects::{KeyBlob, Loaded};
 use super::{AuthValue, EkKind, Signed, TpmError, template};
 
@@ -33,8 +33,10 @@ const PCR_READ: Code = Code("TPM2_PCR_Read", 0x17e);
 const OWNER: u32 = 0x4000_0001;
 const NULL: u32 = 0x4000_0007;
 const ENDORSEMENT: u32 = 0x4000_000b;
-/// First handle of loaded objects.
+/// First handle of loaded objects, and of loaded sessions: of those with a policy as well, whose own handles begin
+/// with 3 (part 2, section 7.2; part 3, section 30.2).
 const TRANSIENT: u32 = 0x8000_0000;
+const LOADED_SESSIONS: u32 = 0x0200_0000;
 
 /// The TPM is busy with itself: the same command again (part 2, section 6.6.3: YIELDED, TESTING, RETRY).
 const AGAIN: [u32; 3] = [0x908, 0x90a, 0x922];
@@ -44,6 +46,8 @@ const ATTEMPTS: usize = 64;
 const NO_SUCH_HANDLE: u32 = 0x18b;
 /// Bytes that are read from non-volatile memory at once; every TPM can do so many.
 const NV_CHUNK: u16 = 512;
+/// Most handles that are listed: as many as an answer has room for (part 2, section 10.9.3: MAX_CAP_HANDLES).
+const MAX_HANDLES: u32 = 254;
 /// Longest content of an index that is read.
 const MAX_NV: u16 = 4096;
 
@@ -56,11 +60,9 @@ pub struct Session {
 impl Session {
     /// Opens a connection.
     pub(super) fn open(path: &Path) -> Result<Self, TpmError> {
-        let connection = Connection::open(path)?;
-        let is_alone = matches!(connection, Connection::Socket(_));
-        let mut session = Self { connection };
-        // Behind a socket nobody cleans up after a process that died; the kernel does.
-        if is_alone {
+        let mut session = Self { connection: Connection::open(path)? };
+        // Nobody else cleans up after a process that died.
+        if !connection::is_managed(path) {
             session.flush_leftovers()?;
         }
         Ok(session)
@@ -171,18 +173,22 @@ impl Session {
     }
 
     fn flush_leftovers(&mut self) -> Result<(), TpmError> {
+        for first in [TRANSIENT, LOADED_SESSIONS] {
+            self.handles(first)?.into_iter().try_for_each(|handle| self.flush(handle))?;
+        }
+        Ok(())
+    }
+
+    /// The handles that are in use from this one on, ascending; of the same type all of them.
+    pub(super) fn handles(&mut self, first: u32) -> Result<Vec<u32>, TpmError> {
         const HANDLES: u32 = 1;
-        let command = Command::new(GET_CAPABILITY).u32(HANDLES).u32(TRANSIENT).u32(16);
+        let command = Command::new(GET_CAPABILITY).u32(HANDLES).u32(first).u32(MAX_HANDLES);
         let answer = self.run(&command)?;
         let mut r = answer.parameters()?;
         let _more = r.u8("flag")?;
         let _capability = r.u32("capability")?;
         let count = r.u32("number of handles")?;
-        let mut handles = Vec::new();
-        for _ in 0..count.min(16) {
-            handles.push(r.u32("handle")?);
-        }
-        handles.into_iter().try_for_each(|handle| self.flush(handle))
+        (0..count.min(MAX_HANDLES)).map(|_| r.u32("handle").map_err(TpmError::from)).collect()
     }
 
     pub(super) fn read_public(&mut self, handle: u32) -> Result<Option<Vec<u8>>, TpmError> {
@@ -232,8 +238,8 @@ impl Session {
         match answer {
             Ok(answer) => Ok(Zeroizing::new(answer.parameters()?.sized(64, "secret")?.to_vec())),
             Err(error) => {
-                // A command that fails leaves its session open.
-                self.flush(session)?;
+                // A command that fails leaves its session open. Why it failed says more than that the session stays.
+                _ = self.flush(session);
                 Err(error)
             }
         }
