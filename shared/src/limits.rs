@@ -36,7 +36,7 @@ pub const MAX_EVENT_LOG: usize = 48 * 1024;
 /// Longest certificate in the chain of a TPM's endorsement key; its makers sign with RSA.
 pub const MAX_TPM_CERTIFICATE: usize = 2560;
 /// Most certificates in that chain, leaf included, trust anchor excluded.
-pub const MAX_TPM_CHAIN: usize = 4;
+pub const MAX_TPM_CHAIN: usize = 6;
 /// Longest signed trust bundle.
 pub const MAX_TRUST_BUNDLE: usize = 4 * 1024;
 /// Length of a server nonce (RFC 9711, section 4.1, allows 8 to 64).

@@ -3,6 +3,8 @@
 
 #![expect(clippy::panic, reason = "a test fails by panicking")]
 
+use std::process::Command;
+
 use agent::keystore::TpmKeyStore;
 use agent::provision::{TpmAttester, TpmIdentity};
 use agent::state_dir::StateDir;
@@ -22,7 +24,7 @@ use tests::harness::matrix::Subject as _;
 use tests::harness::matrix::{self, Spoil, TpmSubject};
 use tests::harness::measured_boot::Firmware;
 use tests::harness::tpm_fleet::GOOD;
-use tests::harness::{Mosquitto, Process, Site, TpmFleet, Wishes, World, run, until};
+use tests::harness::{Mosquitto, Process, Site, TpmFleet, Wishes, World, peer, run, until};
 use tpm_client::EkKind;
 
 /// What `agent status` says.
@@ -127,6 +129,48 @@ async fn a_device_that_restarts_after_the_challenge_answers_it_all_the_same() {
     let request = EnrollRequest { device: identity.device.clone(), csr: &csr.der, evidence, trust: None };
     let reply = post(&world, ENROLL, &written(|out| request.encode(out)));
     assert!(matches!(reply.answer().outcome, Outcome::Issued(_)), "{reply:?}");
+}
+
+/// As Intel's do from the 11th generation on. Nothing is provisioned on the device.
+#[test]
+fn the_chain_that_the_maker_left_in_the_tpm_is_sent() {
+    let world = World::new(Wishes::default());
+    let fleet = TpmFleet::new(&world, 1);
+    let _server = world.serve();
+    let issuer = ca::pem::read_certificates(&std::fs::read(fleet.maker.issuer()).expect("a file"));
+    let issuer = issuer.expect("certificates").remove(0);
+    // A chain goes over as many indices as it needs; the last one may be longer than what is left of it.
+    let (head, rest) = issuer.split_at(500);
+    let transport = format!("swtpm:path={}", fleet.tpms[0].socket().display());
+    for (index, content) in [("0x01c00100", head.to_vec()), ("0x01c00101", [rest, &[0xff; 64]].concat())] {
+        let file = world.path(index);
+        std::fs::write(&file, &content).expect("to write");
+        let size = content.len().to_string();
+        let attributes = "ppwrite|ppread|ownerread|authread|no_da|platformcreate";
+        let file = file.display().to_string();
+        for (tool, arguments) in [
+            ("tpm2_nvdefine", ["-s", size.as_str(), "-a", attributes].as_slice()),
+            ("tpm2_nvwrite", ["-i", file.as_str()].as_slice()),
+        ] {
+            let mut command = Command::new(peer(tool, "tpm2-tools"));
+            command.args([index, "-C", "p", "-T", &transport]).args(arguments);
+            let _output = run(&mut command).success();
+        }
+    }
+    let mut enroll = fleet.agent(&world, 0, &["enroll"]);
+    let config = world.path(&format!("agents/{}.toml", fleet.devices[0]));
+    let text = std::fs::read_to_string(&config).expect("a configuration");
+    let without: String = text.lines().filter(|line| !line.starts_with("tpm_certificates")).fold(
+        String::new(),
+        |mut text, line| {
+            text.push_str(line);
+            text.push('\n');
+            text
+        },
+    );
+    assert_ne!(without, text);
+    std::fs::write(&config, without).expect("to write");
+    let _enrolled = run(&mut enroll).success();
 }
 
 /// Genuine in every respect, but not the device of this name.

@@ -141,6 +141,27 @@ impl Tpm {
         Ok(self.open()?.read_nv(ek.certificate_index())?.map(without_padding))
     }
 
+    /// The certificates that the maker left in the TPM to lead from the endorsement keys' own to its root, in DER (TCG EK
+    /// Credential Profile, section 2.2.1.5.2): a chain may go over several indices, and an index may hold several
+    /// certificates. What cannot be read there is left out.
+    ///
+    /// # Errors
+    /// Where the TPM fails.
+    pub fn ek_certificate_chain(&self) -> Result<Vec<Vec<u8>>, TpmError> {
+        let mut tpm = self.open()?;
+        let indices = tpm.handles(*template::CHAIN_INDICES.start())?;
+        let mut chain = Vec::new();
+        for index in indices.into_iter().filter(|index| template::CHAIN_INDICES.contains(index)) {
+            match tpm.read_nv(index) {
+                Ok(part) => chain.extend(part.unwrap_or_default()),
+                // An index that not everybody may read is not meant for this.
+                Err(TpmError::Refused { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(certificates(&chain))
+    }
+
     /// Opens a credential: TPM2B_ID_OBJECT, then TPM2B_ENCRYPTED_SECRET.
     ///
     /// # Errors
@@ -187,11 +208,34 @@ const ATTEMPTS: usize = 4;
 
 /// A certificate in non-volatile memory may stand in a larger index, filled up behind it.
 fn without_padding(mut bytes: Vec<u8>) -> Vec<u8> {
-    // SEQUENCE with a length of two bytes: no X.509 certificate is shorter than 256 bytes.
-    if let [0x30, 0x82, high, low, ..] = bytes.as_slice() {
-        bytes.truncate(4 + usize::from(u16::from_be_bytes([*high, *low])));
+    if let Some(length) = certificate_length(&bytes) {
+        bytes.truncate(length);
     }
     bytes
+}
+
+/// The certificates that stand one behind the other, with or without padding between them.
+fn certificates(mut bytes: &[u8]) -> Vec<Vec<u8>> {
+    let mut found = Vec::new();
+    loop {
+        let padding = bytes.iter().take_while(|byte| matches!(byte, 0 | 0xff)).count();
+        bytes = bytes.get(padding..).unwrap_or_default();
+        let Some((der, rest)) = certificate_length(bytes).and_then(|length| bytes.split_at_checked(length))
+        else {
+            return found;
+        };
+        found.push(der.to_vec());
+        bytes = rest;
+    }
+}
+
+/// How long the certificate is that the bytes begin with: SEQUENCE with a length of two bytes, for no X.509 certificate
+/// is shorter than 256 bytes.
+fn certificate_length(bytes: &[u8]) -> Option<usize> {
+    match bytes {
+        [0x30, 0x82, high, low, ..] => Some(4 + usize::from(u16::from_be_bytes([*high, *low]))),
+        _ => None,
+    }
 }
 
 /// Reads a public area that came from the TPM.
@@ -201,8 +245,27 @@ fn public(bytes: &[u8]) -> Result<PublicArea<'_>, TpmError> {
 
 #[cfg(test)]
 mod tests {
-    use super::Tpm;
+    use super::{Tpm, certificates, without_padding};
     use std::path::Path;
+
+    /// As long as a certificate says it is.
+    fn der(length: u16, filling: u8) -> Vec<u8> {
+        let [high, low] = length.to_be_bytes();
+        [vec![0x30, 0x82, high, low], vec![filling; length.into()]].concat()
+    }
+
+    #[test]
+    fn certificates_are_told_apart_by_their_lengths_whatever_fills_the_space_between_them() {
+        let (one, two) = (der(300, 0), der(700, 0xff));
+        assert_eq!(without_padding([&one[..], &[0xff; 40]].concat()), one);
+        assert_eq!(certificates(&[&one[..], &two].concat()), [one.clone(), two.clone()]);
+        let padded = [&[0; 3], &one[..], &[0xff; 9], &[0; 9], &two, &[0xff; 500]].concat();
+        assert_eq!(certificates(&padded), [one.clone(), two.clone()]);
+        // One that is not all there, and what is none.
+        assert_eq!(certificates(&[&one[..], &two[..two.len() - 1]].concat()), [one.clone()]);
+        assert_eq!(certificates(&[&one[..], b"text", &two].concat()), [one]);
+        assert_eq!(certificates(&[0xff; 700]), Vec::<Vec<u8>>::new());
+    }
 
     #[test]
     fn only_the_resource_managers_device_is_shared() {

@@ -56,6 +56,9 @@ impl EkKind {
     }
 }
 
+/// The indices where the maker puts the certificates above those of the endorsement keys (section 2.2.1.5.2).
+pub(super) const CHAIN_INDICES: core::ops::RangeInclusive<u32> = 0x01c0_0100..=0x01c0_01ff;
+
 /// PolicySecret of the endorsement hierarchy (annex B.6.2, policy A).
 const EK_POLICY: [u8; 32] = [
     0x83, 0x71, 0x97, 0x67, 0x44, 0x84, 0xb3, 0xf8, 0x1a, 0x90, 0xcc, 0x8d, 0x46, 0xa5, 0xd7, 0x24, 0xfd,

@@ -97,7 +97,8 @@ impl<'p> TpmAttester<'p> {
             );
             return Err(KeyError::Hardware.into());
         };
-        Ok(core::iter::once(own).chain(provisioned.iter().cloned()).take(MAX_TPM_CHAIN).collect())
+        let above = identity.tpm.ek_certificate_chain().map_err(failed("read the EK certificate's chain"))?;
+        whole_chain(own, &above, provisioned)
     }
 }
 
@@ -173,6 +174,33 @@ impl Attester for TpmAttester<'_> {
     }
 }
 
+/// The endorsement key's own certificate, those that the maker left in the TPM above it, and those that were
+/// provisioned; each once.
+fn whole_chain(
+    own: Vec<u8>,
+    in_tpm: &[Vec<u8>],
+    provisioned: &[Vec<u8>],
+) -> Result<Vec<Vec<u8>>, AttestError> {
+    let mut chain = vec![own];
+    for der in in_tpm.iter().chain(provisioned) {
+        if !chain.contains(der) {
+            chain.push(der.clone());
+        }
+    }
+    if chain.len() <= MAX_TPM_CHAIN {
+        return Ok(chain);
+    }
+    tracing::error!(
+        found = chain.len(),
+        allowed = MAX_TPM_CHAIN,
+        in_tpm = in_tpm.len(),
+        provisioned = provisioned.len(),
+        "the endorsement key's chain has too many certificates; with the key's own certificate first in \
+         identity.tpm_certificates, and what leads from it to the maker's root behind it, those in the TPM are not read"
+    );
+    Err(AttestError::TooLong)
+}
+
 fn failed(operation: &'static str) -> impl Fn(TpmError) -> AttestError {
     move |error| crate::keystore::report(operation, &error).into()
 }
@@ -186,4 +214,22 @@ fn is_for(der: &[u8], ek_public: &[u8]) -> bool {
         Key::P256 { x, .. } => x.as_slice(),
     };
     der.windows(key.len()).any(|window| window == key)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{AttestError, MAX_TPM_CHAIN, whole_chain};
+
+    #[test]
+    fn a_chain_has_each_certificate_once_and_none_is_dropped() {
+        let certificates =
+            |names: &[u8]| -> Vec<Vec<u8>> { names.iter().map(|name| vec![*name; 300]).collect() };
+        let own = || vec![0; 300];
+        let chain = whole_chain(own(), &certificates(&[1, 2, 3]), &certificates(&[3, 4, 1])).unwrap();
+        assert_eq!(chain, certificates(&[0, 1, 2, 3, 4]));
+        let most = certificates(&[1, 2, 3, 4, 5]);
+        assert_eq!(whole_chain(own(), &[], &most).unwrap().len(), MAX_TPM_CHAIN);
+        let one_more = certificates(&[6]);
+        assert_eq!(whole_chain(own(), &one_more, &most), Err(AttestError::TooLong));
+    }
 }
