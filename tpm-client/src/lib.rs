@@ -262,7 +262,7 @@ mod tests {
         let padded = [&[0; 3], &one[..], &[0xff; 9], &[0; 9], &two, &[0xff; 500]].concat();
         assert_eq!(certificates(&padded), [one.clone(), two.clone()]);
         // One that is not all there, and what is none.
-        assert_eq!(certificates(&[&one[..], &two[..two.len() - 1]].concat()), [one.clone()]);
+        assert_eq!(certificates(&[&one[..], &two[..two.len() - 1]].concat()), vec![one.clone()]);
         assert_eq!(certificates(&[&one[..], b"text", &two].concat()), [one]);
         assert_eq!(certificates(&[0xff; 700]), Vec::<Vec<u8>>::new());
     }
