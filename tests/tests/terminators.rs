@@ -12,8 +12,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use tests::harness::{
-    CRL_HOOK, ClientKey, Finished, Nginx, Order, Process, Reply, Wishes, World, certify_by_stranger,
-    client_config, connect, echo_service, free_port, peer, python_peer, run, try_https, until,
+    CRL_HOOK, ClientKey, Finished, Nginx, Order, Process, Reply, Wishes, World, certify_by_ca_in,
+    certify_by_stranger, client_config, connect, echo_service, free_port, peer, python_peer, run, try_https,
+    until,
 };
 use tests::page::repository;
 
@@ -142,6 +143,20 @@ impl Site {
         assert!(!is_in(self.asks(Some(&stranger))), "a stranger's");
     }
 
+    /// Who checks every CA of a chain lets devices of both CAs in after the switch to a new root.
+    fn goes_through_a_change_of_the_root(&self) {
+        let [device, _] = self.world.devices.as_slice() else { panic!("two devices") };
+        let started = self.world.server_json(&["ca", "rollover", "start"]);
+        let folder = started["folder"].as_str().unwrap();
+        let _switched = self.world.server(&["ca", "rollover", "switch", "--force"]).success();
+        let new = certify_by_ca_in(&self.world, folder, &Order::client(device));
+        for (whose, identity) in [("new", new), ("old", self.world.exported_identity(device))] {
+            until(&format!("a certificate of the {whose} CA to be taken"), || {
+                self.asks(Some(&identity)).filter(|reply| reply.status == 200)
+            });
+        }
+    }
+
     /// A revoked device is refused, the other one stays.
     ///
     /// Gives the status that it is told; none where the handshake fails.
@@ -261,7 +276,18 @@ fn nginx_is_reached_by_every_client_with_an_identity_and_by_none_without() {
     }
 }
 
-/// The test above can fail: each mistake opens the hole that a part of it looks for.
+#[test]
+fn nginx_lets_devices_in_through_a_change_of_the_root() {
+    let mut site = Site::new("nginx");
+    site.write();
+    let nginx = site.nginx();
+    let pid = nginx.pid_file().display().to_string();
+    site.watch(&[CRL_HOOK, &pid]);
+    site.goes_through_a_change_of_the_root();
+    assert_eq!(site.refuses_the_revoked(), Some(400));
+}
+
+/// The first of the tests above can fail: each mistake opens the hole that a part of it looks for.
 #[test]
 fn mistakes_planted_into_nginxs_configuration_are_found() {
     let site = Site::new("nginx");
@@ -328,6 +354,7 @@ fn haproxy_runs_with_what_is_written() {
     site.keeps_strangers_out();
     let identity = site.identity(&site.world.devices[0]);
     let _in = client("curl.sh", site.port, &identity).success();
+    site.goes_through_a_change_of_the_root();
     assert_eq!(site.refuses_the_revoked(), None);
     let (_status, _output) = haproxy.stop();
 }

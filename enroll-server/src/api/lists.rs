@@ -48,7 +48,7 @@ pub(super) async fn pem(State(api): Shared) -> Response<Body> {
 /// The root's list, in DER.
 pub(super) async fn root(State(api): Shared, headers: HeaderMap) -> Response<Body> {
     let out = Arc::clone(&api.revocations.borrow());
-    let Some(root) = &out.root else { return api.refuse("crl", None, &Problem::NoSuchEndpoint) };
+    let Some(root) = &out.roots.first else { return api.refuse("crl", None, &Problem::NoSuchEndpoint) };
     let response = typed(StatusCode::OK, PKIX_CRL, root.der.clone());
     let (tag, made, ends) =
         (root.list.number().to_string(), root.list.this_update(), root.list.next_update());

@@ -106,7 +106,7 @@ pub enum CeremonyError {
     /// The list that was is not there.
     #[error(
         "{}: is missing; without it nobody knows what the root has revoked. Fetch it from the server, which serves it \
-         at /crl/root.crl", path.display()
+         at /crl/root.crl; where the root never had a list, make its first by `ca root-crl --first`", path.display()
     )]
     ListMissing {
         /// The file.

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use ca::hierarchy::{SERVER_LIFETIME, server_certificate};
-use ca::{CaCertificate, FileKey, Issuer, Vouched, vouched};
+use ca::{CaCertificate, FileKey, Issuer, RootList, vouched};
 use rustls::pki_types::ServerName;
 use shared::UnixTime;
 use shared::cose::{Content, Sign1};
@@ -62,8 +62,8 @@ pub fn import(config: &Config, options: &ImportOptions, now: UnixTime) -> Result
     let proof = key.sign(b"enroll-server: trial of a key before its certificate is put into place")?;
     drop(proof);
     check_bundle(config, &root)?;
-    let list = newest_list(config, options, &root)?;
-    if list.as_ref().is_some_and(|list| list.revokes(&vouched)) {
+    let list = newest_list(&files.root_crl, options.root_list.as_deref(), &root)?;
+    if list.as_ref().is_some_and(|held| held.list.revokes(&vouched.certificate().serial())) {
         return Err(CeremonyError::Revoked { path: options.certificate.clone() });
     }
     let issuer = Issuer::new(vouched.certificate().clone(), key)?;
@@ -81,11 +81,11 @@ fn place(
     options: &ImportOptions,
     root: &CaCertificate,
     issuer: &Issuer,
-    list: Option<&List>,
+    list: Option<&HeldList>,
     now: UnixTime,
 ) -> Result<Option<PathBuf>, CeremonyError> {
     let files = &config.files;
-    if let Some(List { der, is_new: true, .. }) = list {
+    if let Some(HeldList { der, is_new: true, .. }) = list {
         let pem = ca::pem::crl(der);
         files::replace(&files.root_crl, pem.as_bytes(), 0o644).map_err(unwritable(&files.root_crl))?;
     }
@@ -133,39 +133,35 @@ fn authorities_with(path: &Path, ca: &CaCertificate, root: &CaCertificate) -> Re
     Ok(ca::pem::chain(unique))
 }
 
-/// The root's list that counts.
-struct List {
-    list: ca::RootList,
-    der: Vec<u8>,
-    is_new: bool,
+/// The list of a root that counts.
+pub(crate) struct HeldList {
+    pub(crate) list: RootList,
+    /// The same in DER.
+    pub(crate) der: Vec<u8>,
+    /// Whether it is the one that was brought along.
+    pub(crate) is_new: bool,
 }
 
-impl List {
-    fn revokes(&self, certificate: &Vouched) -> bool {
-        self.list.revokes(&certificate.certificate().serial())
-    }
-}
-
-/// The list that was brought along, which must not be older than the one that is held, else that one.
-fn newest_list(
-    config: &Config,
-    options: &ImportOptions,
+/// The list that was brought along, which must not be older than the one that is held at `place`, else that one.
+pub(crate) fn newest_list(
+    place: &Path,
+    brought: Option<&Path>,
     root: &CaCertificate,
-) -> Result<Option<List>, CeremonyError> {
-    let held = read_list(&config.files.root_crl, root)?;
-    let Some(path) = &options.root_list else {
-        return Ok(held.map(|(list, der)| List { list, der, is_new: false }));
+) -> Result<Option<HeldList>, CeremonyError> {
+    let held = read_list(place, root)?;
+    let Some(path) = brought else {
+        return Ok(held.map(|(list, der)| HeldList { list, der, is_new: false }));
     };
-    let missing = || CeremonyError::NotPem { path: path.clone(), what: "revocation list" };
+    let missing = || CeremonyError::NotPem { path: path.to_owned(), what: "revocation list" };
     let (list, der) = read_list(path, root)?.ok_or_else(missing)?;
     match held {
         Some((held, _)) if held.number() > list.number() => {
-            Err(CeremonyError::OldList { path: path.clone(), found: list.number(), held: held.number() })
+            Err(CeremonyError::OldList { path: path.to_owned(), found: list.number(), held: held.number() })
         }
         Some((held, der)) if held.number() == list.number() => {
-            Ok(Some(List { list: held, der, is_new: false }))
+            Ok(Some(HeldList { list: held, der, is_new: false }))
         }
-        _ => Ok(Some(List { list, der, is_new: true })),
+        _ => Ok(Some(HeldList { list, der, is_new: true })),
     }
 }
 

@@ -17,6 +17,8 @@ use crate::files;
 pub struct ListOptions {
     /// The root's folder.
     pub root: PathBuf,
+    /// Whether it is the root's first list: there is none before it.
+    pub first: bool,
     /// Certificates to revoke; those that are on the list already stay there.
     pub revoke: Vec<PathBuf>,
     /// Why.
@@ -39,10 +41,10 @@ pub struct Listed {
 }
 
 /// Makes the root's next list: all that was on the last one, and what is revoked now. Takes the last one's place, as a
-/// whole.
+/// whole. The first one overwrites nothing.
 ///
 /// # Errors
-/// Where the last list is missing or not the root's, or a certificate is not by the root.
+/// Where the last list is missing or not the root's, the first one is not the first, or a certificate is not by the root.
 pub fn list(
     options: &ListOptions,
     passphrase: impl FnOnce(&Path) -> Result<Passphrase, KeyError>,
@@ -50,9 +52,16 @@ pub fn list(
 ) -> Result<Listed, CeremonyError> {
     let root = RootFolder::open(&options.root)?;
     let file = root.list_file();
-    let last = root.list()?;
     let unusable = |source| CeremonyError::List { path: file.clone(), source };
-    let mut entries = last.entries().map_err(unusable)?;
+    let (before, mut entries) = if options.first {
+        if file.exists() {
+            return Err(CeremonyError::Exists { path: file });
+        }
+        (0, Vec::new())
+    } else {
+        let last = root.list()?;
+        (last.number(), last.entries().map_err(unusable)?)
+    };
     for path in &options.revoke {
         let serial = serial_of(path, root.certificate(), now)?;
         if !entries.iter().any(|entry| entry.serial == serial) {
@@ -61,7 +70,7 @@ pub fn list(
     }
     let issuer = root.issuer(|| passphrase(&root.key_file()))?;
     let next_update = now.after(options.valid).min(root.certificate().validity().not_after);
-    let number = last.number().saturating_add(1);
+    let number = before.saturating_add(1);
     let (revoked, issue) = (entries.len(), Issue { number, this_update: now, next_update });
     let der = ca::crl::make(&issuer, issue, entries)?;
     files::replace(&file, ca::pem::crl(&der).as_bytes(), 0o644)

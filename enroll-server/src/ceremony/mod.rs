@@ -16,6 +16,7 @@ use std::io::{self, Read as _};
 use std::path::Path;
 
 pub use error::CeremonyError;
+pub(crate) use import::{HeldList, newest_list};
 pub use import::{ImportOptions, Imported, import};
 pub use list::{ListOptions, Listed, list};
 pub use request::{RequestOptions, Requested, request};

@@ -303,6 +303,7 @@ async fn a_database_from_before_a_rollover_asks_for_the_new_ca() {
             issuing: place,
             key: format!("key_file = {key_file:?}\n"),
             crosses: new_root.then(|| folder.join("cross.crt")).into_iter().collect(),
+            root_list: None,
         };
         roll_over(&bench, again).await;
         bench.issuance.store().close().await.unwrap();

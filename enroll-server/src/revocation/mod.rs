@@ -8,6 +8,7 @@ mod publisher;
 #[cfg(test)]
 mod publisher_tests;
 mod root;
+mod roots;
 
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,7 +23,9 @@ use crate::store::IssuerNumber;
 use book::Name;
 
 pub use publisher::{PublishError, Publisher};
-pub use root::{RootCrl, RootSource};
+pub use root::RootCrl;
+pub(crate) use root::RootSource;
+pub use roots::RootLists;
 
 /// How long lists may fail to be made before the server is not ready.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -38,14 +41,12 @@ pub struct Revocations {
     pub next_update: UnixTime,
     /// That list, in DER.
     pub der: Bytes,
-    /// The complete lists of all CAs that have a key, one after the other, then the root's, in PEM.
+    /// The complete lists of all CAs that have a key, one after the other, then the roots', in PEM.
     pub pem: Bytes,
-    /// The root's list, where there is one.
-    pub root: Option<Arc<RootCrl>>,
+    /// The roots' lists.
+    pub roots: RootLists,
     /// Whether the root has revoked the CA that issues.
     pub ca_revoked: bool,
-    /// Since when the root's list, which is there, cannot be read: what it revokes is not known.
-    pub root_unread: Option<UnixTime>,
     /// Since when lists that are due could not be made; `None` where all is well.
     pub failing: Option<UnixTime>,
     /// How many lists are still to be made for the first time.
@@ -110,7 +111,7 @@ impl Revocations {
         if self.ca_revoked {
             return Err("the root has revoked the issuing CA".to_owned());
         }
-        if let Some(since) = self.root_unread.filter(|since| now >= since.after(PATIENCE)) {
+        if let Some(since) = self.roots.unread.filter(|since| now >= since.after(PATIENCE)) {
             return Err(format!("the root's list could not be read since {since}"));
         }
         if self.missing > 0 {
@@ -147,7 +148,7 @@ impl Revocations {
         let Some(list) = own else { return false };
         (self.number, self.this_update, self.next_update) = (list.number, list.this_update, list.next_update);
         self.der = list.der.clone();
-        let ders = lists.iter().map(|list| &list.der).chain(self.root.as_ref().map(|root| &root.der));
+        let ders = lists.iter().map(|list| &list.der).chain(self.roots.all().map(|root| &root.der));
         self.pem = ders.map(|der| ca::pem::crl(der)).collect::<String>().into();
         true
     }

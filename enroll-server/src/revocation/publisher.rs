@@ -13,13 +13,16 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::book::{Book, LINGER, Name, Page};
-use super::{List, Revocations, RootSource};
+use super::roots::Roots;
+use super::{List, Revocations, RootLists};
 use crate::authorities::{Authorities, Authority, InOffice};
 use crate::clock::Clock;
 use crate::config::Crl;
 use crate::files;
 use crate::hook;
+use crate::in_force::InForce;
 use crate::issuance::{chain, signing};
+use crate::rollover::Lineup;
 use crate::serve::stopped;
 use crate::store::{IssuerNumber, RevocationsSince, Store, StoreError};
 
@@ -45,7 +48,7 @@ pub struct Publisher {
     in_files: Vec<IssuerNumber>,
     /// When the hook is run again for what is in the files, where it failed.
     pub(super) hook_again: Option<Instant>,
-    root: Option<RootSource>,
+    roots: Option<Roots>,
 }
 
 /// Why no list was published.
@@ -123,14 +126,13 @@ impl Publisher {
             latest,
             in_files,
             hook_again: None,
-            root: None,
+            roots: None,
         }
     }
 
-    /// With the list of a root.
-    #[must_use]
-    pub fn with_root(self, root: RootSource) -> Self {
-        Self { root: Some(root), ..self }
+    /// With the lists of the roots in this line-up.
+    pub(crate) fn with_roots_of(self, lineup: Arc<InForce<Lineup>>) -> Self {
+        Self { roots: Some(Roots::new(lineup)), ..self }
     }
 
     /// The lists that are out, and all after them.
@@ -176,7 +178,7 @@ impl Publisher {
     async fn look(&mut self) -> Result<bool, PublishError> {
         let (now, authorities) = (self.clock.now(), self.authorities.now());
         let whose = whose(&authorities, now);
-        self.look_at_root(&authorities, now);
+        self.look_at_roots(&authorities, now);
         if now.after(LINGER) < self.latest {
             // The clock was ahead: what had ended by then was left out, and has not ended.
             tracing::warn!(from = %self.latest, to = %now, "the clock went back: all revocations are read again");
@@ -208,24 +210,22 @@ impl Publisher {
         short.and(long).map(|()| true)
     }
 
-    /// Takes in the root's list where there is another one; the files are written anew then.
-    fn look_at_root(&mut self, authorities: &Authorities, now: UnixTime) {
-        let Some(source) = &mut self.root else { return };
-        let (held, unread) = (source.look(now), source.unread_since());
-        let serial = authorities.issuer().certificate().serial();
-        let ca_revoked = held.as_ref().is_some_and(|root| root.list.revokes(&serial));
+    /// Takes in the roots' lists where there are others; the files are written anew then.
+    fn look_at_roots(&mut self, authorities: &Authorities, now: UnixTime) {
+        let Some(roots) = self.roots.as_mut().map(|roots| roots.look(now)) else { return };
+        let ca_revoked = roots.revoke(&authorities.issuer().certificate().serial());
         let out = Arc::clone(&self.out.borrow());
         if ca_revoked && !out.ca_revoked {
             tracing::error!(
                 "the root has revoked the issuing CA: the server is not ready, and does not start again"
             );
         }
-        if held != out.root || ca_revoked != out.ca_revoked {
+        let lists = |roots: &RootLists| roots.all().cloned().collect::<Vec<_>>();
+        if lists(&roots) != lists(&out.roots) || ca_revoked != out.ca_revoked {
             self.in_files.clear();
-            self.show(|out| (out.root, out.ca_revoked) = (held, ca_revoked));
         }
-        if unread != out.root_unread {
-            self.show(|out| out.root_unread = unread);
+        if roots != out.roots || ca_revoked != out.ca_revoked {
+            self.show(|out| (out.roots, out.ca_revoked) = (roots, ca_revoked));
         }
     }
 

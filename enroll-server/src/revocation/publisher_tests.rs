@@ -6,13 +6,14 @@ use std::sync::Arc;
 use ca::crl::Reason;
 use tokio::time::Instant;
 
-use super::{PublishError, RootSource};
+use super::PublishError;
 use crate::audit::EventKind;
-use crate::ceremony::read_root;
 use crate::clock::{Clock, SystemClock};
 use crate::failpoint::Hook;
+use crate::in_force::InForce;
 use crate::issuance::signing;
 use crate::issuance::tests::{Bench, new_server, publisher};
+use crate::rollover::Lineup;
 use crate::startup;
 use crate::store::{Action, EventQuery};
 
@@ -76,15 +77,15 @@ async fn an_older_database_under_a_server_that_runs_stops_signing_and_takes_noth
 async fn a_server_that_cannot_read_the_list_of_the_root_is_not_ready_after_a_minute() {
     let bench = Bench::new("").await;
     let files = &bench.config.files;
-    let root = RootSource::new(files.root_crl.clone(), read_root(&files.root_certificate).unwrap());
-    let mut publisher = publisher(&bench.config, &bench.issuance).with_root(root);
+    let lineup = Arc::new(InForce::new(Lineup::of(&bench.config, &[]).unwrap()));
+    let mut publisher = publisher(&bench.config, &bench.issuance).with_roots_of(lineup);
     let out = publisher.subscribe();
     let aside = files.root_crl.with_extension("aside");
     std::fs::rename(&files.root_crl, &aside).unwrap();
     // A folder is there, and gives no bytes.
     std::fs::create_dir(&files.root_crl).unwrap();
     publisher.publish_if_due().await.unwrap();
-    let since = out.borrow().root_unread.unwrap();
+    let since = out.borrow().roots.unread.unwrap();
     let minute = since.after(Duration::from_secs(60));
     out.borrow().check(minute.before(Duration::from_secs(1))).unwrap();
     let why = out.borrow().check(minute).unwrap_err();
@@ -93,6 +94,6 @@ async fn a_server_that_cannot_read_the_list_of_the_root_is_not_ready_after_a_min
     std::fs::remove_dir(&files.root_crl).unwrap();
     std::fs::rename(&aside, &files.root_crl).unwrap();
     publisher.publish_if_due().await.unwrap();
-    assert!(out.borrow().root.is_some());
+    assert!(out.borrow().roots.first.is_some());
     out.borrow().check(minute).unwrap();
 }

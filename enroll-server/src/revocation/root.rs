@@ -1,4 +1,4 @@
-//! The root's own list: a file that the operator brings now and then. It is published beside the server's lists, for
+//! A root's own list: a file that the operator brings now and then. It is published beside the server's lists, for
 //! verifiers that check every CA of a chain (nginx does).
 
 use core::time::Duration;
@@ -14,6 +14,7 @@ use shared::UnixTime;
 
 use crate::ceremony::{CeremonyError, read_list};
 use crate::issuance::chain;
+use crate::rollover::Root;
 
 /// How long before its end the operator is reminded of the next list.
 const REMIND: Duration = Duration::from_secs(30 * 86_400);
@@ -29,12 +30,14 @@ pub struct RootCrl {
 
 /// Where the list comes from.
 #[derive(Clone, Debug)]
-pub struct RootSource {
+pub(crate) struct RootSource {
     path: PathBuf,
     root: CaCertificate,
     seen: Option<Stamp>,
     held: Option<Arc<RootCrl>>,
     unread: Option<Unread>,
+    /// Whether it was told how it stands.
+    is_told: bool,
 }
 
 /// A file that is there and cannot be read.
@@ -53,16 +56,20 @@ type ReadList = fn(&Path, &CaCertificate) -> Result<Option<(RootList, Vec<u8>)>,
 
 impl RootSource {
     /// The file `path`, which `root` has signed. It need not be there.
-    #[must_use]
-    pub const fn new(path: PathBuf, root: CaCertificate) -> Self {
-        Self { path, root, seen: None, held: None, unread: None }
+    pub(crate) const fn new(path: PathBuf, root: CaCertificate) -> Self {
+        Self { path, root, seen: None, held: None, unread: None, is_told: false }
+    }
+
+    /// Whether it is the list of this root.
+    pub(super) fn is_of(&self, root: &Root) -> bool {
+        self.path == root.list && self.root.der() == root.certificate.der()
     }
 
     /// Reads the file if it has changed.
     ///
     /// # Errors
     /// Where it cannot be read, or is no list of the root.
-    pub fn read(&mut self) -> Result<Option<Arc<RootCrl>>, CeremonyError> {
+    pub(crate) fn read(&mut self) -> Result<Option<Arc<RootCrl>>, CeremonyError> {
         self.read_by(read_list)
     }
 
@@ -99,7 +106,8 @@ impl RootSource {
         match self.read_by(read_list) {
             Ok(_) => {
                 let was_unread = self.unread.take().is_some();
-                if was_unread || before != self.seen {
+                if was_unread || before != self.seen || !self.is_told {
+                    self.is_told = true;
                     self.tell(now);
                 }
             }
@@ -128,14 +136,19 @@ impl RootSource {
 
     fn tell(&self, now: UnixTime) {
         let Some(held) = &self.held else {
-            tracing::warn!(path = %self.path.display(), "there is no revocation list of the root");
+            tracing::warn!(
+                path = %self.path.display(),
+                root = self.root.subject(),
+                "there is no revocation list of the root, and verifiers that check every CA of a chain let nobody in: make it \
+                 where the root's key is, by `ca root-crl`, and put it there"
+            );
             return;
         };
-        let (number, until) = (held.list.number(), held.list.next_update());
+        let (number, until, root) = (held.list.number(), held.list.next_update(), self.root.subject());
         if now.after(REMIND) >= until {
-            tracing::warn!(number, %until, "the root's revocation list runs out: make the next one by `ca root-crl`");
+            tracing::warn!(root, number, %until, "the root's revocation list runs out: make the next one by `ca root-crl`");
         } else {
-            tracing::info!(number, %until, revoked = held.list.len(), "the root's revocation list is published");
+            tracing::info!(root, number, %until, revoked = held.list.len(), "the root's revocation list is published");
         }
     }
 }
@@ -199,8 +212,13 @@ mod tests {
         let (mut source, path, issuing) = root(folder.path());
         let first = source.look(NOW).unwrap();
         let (root, revoke) = (folder.path().join("server"), vec![issuing]);
-        let options =
-            ListOptions { root, revoke, reason: Reason::KeyCompromise, valid: Duration::from_secs(86_400) };
+        let options = ListOptions {
+            root,
+            first: false,
+            revoke,
+            reason: Reason::KeyCompromise,
+            valid: Duration::from_secs(86_400),
+        };
         list(&options, |_| unreachable!(), NOW).unwrap();
         for (reader, seconds) in [(refused as super::ReadList, 0), (refused, 1), (broken, 2)] {
             let held = source.look_by(reader, later(seconds)).unwrap();

@@ -8,7 +8,10 @@ use std::sync::Arc;
 
 use ca::hierarchy::ISSUING_LIFETIME;
 
-use super::{NewCa, NotYet, Order, OrderError, OrderOptions, SignerOptions, StartError, StartOptions, Step};
+use super::{
+    NewCa, NewRootListError, NotYet, Order, OrderError, OrderOptions, SignerOptions, StartError,
+    StartOptions, Step,
+};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::failpoint::Hook;
@@ -148,6 +151,7 @@ async fn what_was_made_elsewhere_is_checked_before_anything_is_begun() {
             issuing: theirs.issuing_certificate.clone(),
             key,
             crosses,
+            root_list: root.then(|| theirs.root_crl.clone()),
         },
         no_cross: false,
         signer: SignerOptions::default(),
@@ -172,8 +176,17 @@ async fn what_was_made_elsewhere_is_checked_before_anything_is_begun() {
 
     let mut without = imported(true, key("issuing-ca.key"), vec![]);
     without.no_cross = true;
+    let mut listless = without.clone();
+    if let NewCa::Imported { root_list, .. } = &mut listless.new {
+        *root_list = None;
+    }
+    let told = begin(&listless).await.unwrap_err();
+    assert!(matches!(told, StartError::RootList(NewRootListError::Missing { .. })), "{told}");
+    assert!(store.rollovers().await.unwrap().is_empty());
     let started = begin(&without).await.unwrap();
     assert_eq!((started.folder, started.bundle), (None, Some(2)));
+    let list = started.root_list.unwrap();
+    assert_eq!(std::fs::read(&list).unwrap(), std::fs::read(&theirs.root_crl).unwrap());
     // Servers stay with the old CA to the end: nothing else carries those who trust only its root.
     order(&config, store, Order::Switch).await.unwrap();
     let lineup = super::Lineup::of(&config, &store.rollovers().await.unwrap()).unwrap();

@@ -46,7 +46,7 @@ pub(crate) struct Follower {
     in_office: Arc<InOffice>,
     trust: Arc<InForce<TrustChain>>,
     tls: Arc<InForce<ServerConfig>>,
-    lineup: Arc<Lineup>,
+    lineup: Arc<InForce<Lineup>>,
     /// The generation that was taken over last.
     generation: u64,
     /// The chain that is shown, as it stood in its file.
@@ -88,11 +88,10 @@ impl Follower {
         in_office: Arc<InOffice>,
         trust: Arc<InForce<TrustChain>>,
         tls: Arc<InForce<ServerConfig>>,
-        lineup: Lineup,
+        lineup: Arc<InForce<Lineup>>,
         generation: u64,
     ) -> Self {
         let shown = watch::Sender::new(own_chain(&config));
-        let lineup = Arc::new(lineup);
         let owed = Arc::new(Owed::at_start(Arc::clone(&config)));
         let (failing, unwritten) = (Vec::new(), false);
         Self {
@@ -188,14 +187,14 @@ impl Follower {
         let lineup = Lineup::of(&self.config, &rollovers)?;
         let known = self.in_office.now();
         let authorities = lineup.authorities(self.store.as_ref(), Some(&known), self.clock.now()).await?;
-        self.lineup = Arc::new(lineup);
+        self.lineup.replace(lineup);
         self.trust.replace(trust);
         // Brokers know a CA before anything is signed by it.
         self.publish().await?;
         self.in_office.replace(authorities);
         self.show()?;
         tracing::info!(
-            issuing_ca = self.lineup.active.certificate.subject(),
+            issuing_ca = self.lineup.now().active.certificate.subject(),
             trust_bundle = self.trust.now().newest().number(),
             "the CAs in force changed"
         );
@@ -207,7 +206,7 @@ impl Follower {
     pub(super) async fn publish(&mut self) -> Result<(), FollowError> {
         let files = &self.config.files;
         let written = [
-            (files.authorities.clone(), authorities_pem(&self.lineup).into_bytes()),
+            (files.authorities.clone(), authorities_pem(&self.lineup.now()).into_bytes()),
             (files.trust_bundle.clone(), self.trust.now().newest().signed().to_vec()),
         ];
         let task = tokio::task::spawn_blocking(move || {
@@ -234,7 +233,7 @@ impl Follower {
 
     /// Renews what is due, and shows the server's certificate anew where its file changed.
     async fn tend_files(&mut self) -> Result<(), FollowError> {
-        let (config, lineup) = (Arc::clone(&self.config), Arc::clone(&self.lineup));
+        let (config, lineup) = (Arc::clone(&self.config), self.lineup.now());
         let authorities = self.in_office.now();
         let now = self.clock.now();
         let settings = Arc::clone(&config);

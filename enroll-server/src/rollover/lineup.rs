@@ -6,9 +6,11 @@ use std::sync::Arc;
 use ca::{CaCertificate, Issuer};
 use shared::UnixTime;
 
+use super::folder;
 use super::plan::{Plan, PlanError};
 use super::step::Step;
 use crate::authorities::Authorities;
+use crate::ceremony::ROOT_LIST;
 use crate::config::{Config, IssuingKey};
 use crate::startup::{LoadError, ca_certificate, open_key};
 use crate::store::{Rollover, Store};
@@ -21,6 +23,13 @@ pub(crate) struct Seat {
     key: IssuingKey,
 }
 
+/// A root, and where its revocation list is.
+#[derive(Clone, Debug)]
+pub(crate) struct Root {
+    pub(crate) certificate: CaCertificate,
+    pub(crate) list: PathBuf,
+}
+
 /// The CAs at one moment.
 #[derive(Clone, Debug)]
 pub(crate) struct Lineup {
@@ -29,7 +38,7 @@ pub(crate) struct Lineup {
     /// Sign their revocation lists; their LDevIDs are taken. The next CA is among them while a rollover is prepared.
     pub(crate) beside: Vec<Seat>,
     /// Roots that brokers are to trust, the one above the active CA first.
-    pub(crate) roots: Vec<CaCertificate>,
+    pub(crate) roots: Vec<Root>,
     /// What goes into the chain of a server of the active CA, above the CA.
     pub(crate) crosses: Vec<CaCertificate>,
     /// The CA that signs certificates of servers, where it is not the active one.
@@ -42,7 +51,7 @@ impl Lineup {
         let mut lineup = Self::of_settings(config)?;
         for rollover in rollovers {
             let plan = Plan::from_json(rollover.number, &rollover.plan)?;
-            lineup.after(rollover.number, rollover.step, plan)?;
+            lineup.after(config, rollover.number, rollover.step, plan)?;
         }
         Ok(lineup)
     }
@@ -75,13 +84,16 @@ impl Lineup {
         Ok(Self {
             active,
             beside: config.previous_cas.iter().map(previous).collect::<Result<_, LoadError>>()?,
-            roots: vec![ca_certificate(&files.root_certificate)?],
+            roots: vec![Root {
+                certificate: ca_certificate(&files.root_certificate)?,
+                list: files.root_crl.clone(),
+            }],
             crosses: Vec::new(),
             server_issuer: None,
         })
     }
 
-    fn after(&mut self, number: u32, step: Step, plan: Plan) -> Result<(), PlanError> {
+    fn after(&mut self, config: &Config, number: u32, step: Step, plan: Plan) -> Result<(), PlanError> {
         if step == Step::Aborted {
             return Ok(());
         }
@@ -93,8 +105,8 @@ impl Lineup {
         }
         self.beside.retain(|seat| !same(seat, &next));
         let before = core::mem::replace(&mut self.active, next);
-        let root = plan.root_after().clone();
-        self.roots.retain(|other| other.der() != root.der());
+        let root = Root { certificate: plan.root_after().clone(), list: self.list_of(config, &plan) };
+        self.roots.retain(|other| other.certificate.der() != root.certificate.der());
         match step {
             Step::Prepared => {
                 let next = core::mem::replace(&mut self.active, before);
@@ -121,6 +133,18 @@ impl Lineup {
             self.roots.truncate(1);
         }
         Ok(())
+    }
+
+    /// Where the revocation list of the root above the new CA of `plan` is: where the settings, or the rollover that brought
+    /// the root, say; else in the folder of the new CA, wherever that was made.
+    pub(super) fn list_of(&self, config: &Config, plan: &Plan) -> PathBuf {
+        let known = self.roots.iter().find(|root| root.certificate.der() == plan.root_after().der());
+        known.map_or_else(|| folder::of(config, &plan.issuing).join(ROOT_LIST), |root| root.list.clone())
+    }
+
+    /// The root above the CA that signs LDevIDs.
+    pub(crate) fn first_root(&self) -> Option<&CaCertificate> {
+        self.roots.first().map(|root| &root.certificate)
     }
 
     /// Opens the keys of those that `known` has not opened already, and makes all known to the store.
@@ -155,10 +179,14 @@ impl Lineup {
         seats.find(|seat| seat.certificate.der() == wanted.der()).unwrap_or(&self.active).open()
     }
 
+    /// The issuing CAs: the one that signs LDevIDs first.
+    pub(crate) fn issuing(&self) -> impl Iterator<Item = &CaCertificate> {
+        core::iter::once(&self.active).chain(&self.beside).map(|seat| &seat.certificate)
+    }
+
     /// All CA certificates that a broker needs to verify clients.
     pub(crate) fn for_brokers(&self) -> impl Iterator<Item = &CaCertificate> {
-        let seats = core::iter::once(&self.active).chain(&self.beside);
-        seats.map(|seat| &seat.certificate).chain(&self.roots)
+        self.issuing().chain(self.roots.iter().map(|root| &root.certificate))
     }
 }
 

@@ -5,9 +5,8 @@
 //! begins with the transaction after that. A crash before it leaves at most a folder that nothing names.
 
 use core::time::Duration;
-use std::fs::{self, DirBuilder};
+use std::fs;
 use std::io;
-use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use ca::cross::{cross_certificate, reaches_below};
@@ -16,11 +15,14 @@ use ca::trust_chain::TrustChain;
 use ca::{CaCertificate, FileKey, IssueError, Issuer, KeyError};
 use shared::UnixTime;
 
+use super::folder::{self, Part};
 use super::lineup::Lineup;
 use super::order::default_signer;
 use super::plan::{Plan, PlanError};
+use super::root_list::{self, NewRootListError};
 use super::room::check_room;
 use super::trust::{self, SignerError, SignerOptions, TrustFileError};
+use crate::ceremony::{CeremonyError, ROOT_LIST, first_list};
 use crate::config::{Config, Mistake, key_place};
 use crate::files;
 use crate::issuance::sha256;
@@ -55,6 +57,8 @@ pub enum NewCa {
         key: String,
         /// Certificates by the root in force for the new root or the new issuing CA.
         crosses: Vec<PathBuf>,
+        /// The new root's revocation list; `None` where it is in its place already.
+        root_list: Option<PathBuf>,
     },
 }
 
@@ -77,6 +81,8 @@ pub struct Started {
     pub number: u32,
     /// Where new keys and certificates are, where they were made here.
     pub folder: Option<PathBuf>,
+    /// Where the revocation list of the new root is and has to stay, where there is a new root.
+    pub root_list: Option<PathBuf>,
     /// The trust bundle that devices have to confirm, where there is a new root.
     pub bundle: Option<u64>,
     /// What it is about.
@@ -145,6 +151,12 @@ pub enum StartError {
     /// A root in the trust bundle cannot be read.
     #[error("a root in the trust bundle cannot be read")]
     Anchor(#[from] ca::CaCertificateError),
+    /// The new root's revocation list does not do.
+    #[error(transparent)]
+    RootList(#[from] NewRootListError),
+    /// The new root's revocation list cannot be made.
+    #[error(transparent)]
+    FirstList(#[from] CeremonyError),
     /// The plan cannot be written or read.
     #[error(transparent)]
     Plan(#[from] PlanError),
@@ -177,14 +189,14 @@ pub async fn start(
     let chain = trust::load(config, store, &lineup.active.certificate, now).await?;
     let before = Before {
         issuing: lineup.active.certificate.clone(),
-        root: lineup.roots.first().cloned().ok_or(LoadError::from(TrustFileError::None))?,
+        root: lineup.first_root().cloned().ok_or(LoadError::from(TrustFileError::None))?,
     };
     let (plan, folder) = match &options.new {
         NewCa::Made { .. } => {
             let (plan, folder) = make(config, &before, options, now)?;
             (plan, Some(folder))
         }
-        NewCa::Imported { root, issuing, key, crosses } => {
+        NewCa::Imported { root, issuing, key, crosses, .. } => {
             let root = root.as_deref().map(ca_certificate).transpose()?;
             let crosses = crosses.iter().map(|path| ca_certificate(path)).collect::<Result<_, _>>()?;
             let issuing = ca_certificate(issuing)?;
@@ -201,7 +213,8 @@ pub async fn start(
         }
     }
     let (number, bundle, plan) = begun?;
-    Ok(Started { number, folder, bundle, plan })
+    let root_list = plan.root.as_ref().map(|_| lineup.list_of(config, &plan));
+    Ok(Started { number, folder, root_list, bundle, plan })
 }
 
 async fn begin(
@@ -234,6 +247,12 @@ async fn begin(
     let detail =
         format!("{} takes the place of {}, {root}", plan.issuing.subject(), plan.old_issuing.subject());
     let new = NewRollover { plan: plan.to_json()?, issuer: sha256(plan.issuing.der()), bundle, detail };
+    let brought = match &options.new {
+        NewCa::Imported { root_list, .. } => root_list.as_deref(),
+        NewCa::Made { .. } => None,
+    };
+    // The last thing before the rollover begins: whatever else is wrong leaves nothing behind.
+    root_list::bring(&lineup.list_of(config, &plan), &plan, brought, now)?;
     files::crash_point();
     let begun = store.begin_rollover(new, now).await?.ok_or(StartError::Changed)?;
     files::crash_point();
@@ -341,6 +360,7 @@ fn make(
         let key_again = FileKey::from_pkcs8(root_key.pkcs8())?;
         parts.push(("root-ca.key", Part::Key(root_key)));
         let signer = Issuer::new(root.clone(), Box::new(key_again))?;
+        parts.push((ROOT_LIST, Part::List(first_list(&signer, now)?)));
         let (issuing, key) = issuing_ca(tenant, &signer, *lifetime, now)?;
         let mut crosses = Vec::new();
         if !options.no_cross {
@@ -359,11 +379,9 @@ fn make(
     for cross in &crosses {
         parts.push(("cross.crt", Part::Certificate(cross.clone())));
     }
-    // The mark tells apart what two operators begin at once.
-    let mark: String = hex::encode(sha256(issuing.der())).chars().take(8).collect();
-    let folder = std::path::absolute(home.join("ca.d").join(format!("ca-{mark}")))
+    let folder = std::path::absolute(folder::of(config, &issuing))
         .map_err(|source| StartError::Unwritable { path: home.to_owned(), source })?;
-    write(&folder, parts, *encrypt, passphrase_file)?;
+    folder::write(&folder, parts, *encrypt, passphrase_file)?;
     let mut key = format!("key_file = {}\n", quoted(&folder.join("issuing-ca.key"))?);
     if let (true, Some(file)) = (encrypt, passphrase_file) {
         let file = std::path::absolute(file)
@@ -379,64 +397,4 @@ fn quoted(path: &Path) -> Result<String, StartError> {
         what: format!("{}: a path that settings name has to be UTF-8", path.display()),
     })?;
     Ok(serde_json::to_string(text)?)
-}
-
-enum Part {
-    Certificate(CaCertificate),
-    Key(FileKey),
-}
-
-/// Writes all parts into a folder that is there as a whole or not at all.
-fn write(
-    folder: &Path,
-    parts: Vec<(&str, Part)>,
-    encrypt: bool,
-    passphrase_file: Option<&Path>,
-) -> Result<(), StartError> {
-    let failed = |path: &Path| {
-        let path = path.to_owned();
-        move |source| StartError::Unwritable { path, source }
-    };
-    let home = folder.parent().unwrap_or_else(|| Path::new("/"));
-    match DirBuilder::new().mode(0o700).create(home) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(failed(home)(error)),
-        _ => {}
-    }
-    let workshop = folder.with_extension("incomplete");
-    files::crash_point();
-    DirBuilder::new().mode(0o700).create(&workshop).map_err(failed(&workshop))?;
-    let written = parts.into_iter().try_for_each(|(name, part)| {
-        let path = workshop.join(name);
-        files::crash_point();
-        match part {
-            Part::Certificate(ca) => {
-                files::create(&path, ca::pem::certificate(ca.der()).as_bytes(), 0o644).map_err(failed(&path))
-            }
-            Part::Key(key) if encrypt => Ok(key.save_encrypted(&path, &passphrase(passphrase_file, &path)?)?),
-            Part::Key(key) => Ok(key.save(&path)?),
-        }
-    });
-    let moved = written.and_then(|()| {
-        files::crash_point();
-        give(home, &workshop)
-            .and_then(|()| files::sync_folder(&workshop.join(".")))
-            .and_then(|()| fs::rename(&workshop, folder))
-            .and_then(|()| files::sync_folder(folder))
-            .map_err(failed(folder))
-    });
-    if moved.is_err() {
-        let _removed = fs::remove_dir_all(&workshop).is_ok();
-    }
-    moved
-}
-
-/// Gives the new folder `made` with its files, and the folder `home` that it is in, to whom the server's folder belongs: that of
-/// `home`. Does nothing where this is not root, or the folder is root's.
-fn give(home: &Path, made: &Path) -> io::Result<()> {
-    let Some(owner) = Owner::of_folder(home)? else { return Ok(()) };
-    for entry in fs::read_dir(made)? {
-        owner.take(&entry?.path())?;
-    }
-    owner.take(made)?;
-    owner.take(home)
 }

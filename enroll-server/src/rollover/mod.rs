@@ -6,6 +6,7 @@
 //! in files, tokens or elsewhere, and never in the store. The steps stand in docs/rollover.md.
 
 mod broker;
+mod folder;
 mod follow;
 mod lineup;
 mod make;
@@ -14,6 +15,7 @@ mod owed;
 mod plan;
 mod publish;
 mod room;
+mod root_list;
 mod status;
 mod step;
 mod trust;
@@ -29,10 +31,11 @@ mod room_tests;
 
 pub use broker::{BrokerCertificate, broker_certificate};
 pub(crate) use follow::{Follower, tls_settings};
-pub(crate) use lineup::Lineup;
+pub(crate) use lineup::{Lineup, Root};
 pub use make::{NewCa, StartError, StartOptions, Started, start};
 pub use order::{OrderError, OrderOptions, publish_bundles, take};
 pub use plan::{Plan, PlanError};
+pub use root_list::NewRootListError;
 pub use status::{BundleRow, CaRow, Status, status};
 pub use step::{Decided, NotYet, Order, Standing, Step, decide};
 pub use trust::{SignerError, SignerOptions, TrustFileError, open_signer};

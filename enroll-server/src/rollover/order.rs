@@ -6,7 +6,9 @@ use ca::CaCertificate;
 use ca::trust_chain::{ChainError, TrustChain};
 use shared::UnixTime;
 
+use super::lineup::Lineup;
 use super::plan::{Plan, PlanError};
+use super::root_list::{self, NewRootListError};
 use super::step::{NotYet, Order, decide};
 use super::trust::{self, SignerError, SignerOptions, TrustFileError};
 use crate::config::Config;
@@ -36,6 +38,9 @@ pub enum OrderError {
     /// Somebody else did something at the same time.
     #[error("the rollover or the trust bundle changed meanwhile; look at `ca status` and try again")]
     Changed,
+    /// Verifiers that check every CA would let nobody in below the new root.
+    #[error(transparent)]
+    RootList(#[from] NewRootListError),
     /// There is no next trust bundle.
     #[error("the next trust bundle cannot go out")]
     Signer(#[from] SignerError),
@@ -78,13 +83,16 @@ pub async fn take(
     now: UnixTime,
 ) -> Result<u64, OrderError> {
     let rollovers = store.rollovers().await?;
-    let current =
-        rollovers.into_iter().rfind(|rollover| rollover.step.is_under_way()).ok_or(OrderError::None)?;
+    let current = rollovers.iter().rfind(|rollover| rollover.step.is_under_way()).ok_or(OrderError::None)?;
     let number = current.number;
     // Asked before a bundle is signed: the store asks again in the transaction.
     let standing = store.standing(number, now).await?.unwrap_or_default();
     decide(current.step, options.order, standing, options.force)?;
     let plan = Plan::from_json(number, &current.plan)?;
+    if options.order == Order::Switch {
+        // Force leaves devices behind, and this is about all of them.
+        root_list::check(&Lineup::of(config, &rollovers)?.list_of(config, &plan), &plan, now)?;
+    }
     let gone = match (options.order, &plan.root) {
         (Order::Retire, Some(_)) => Some(&plan.old_root),
         (Order::Abort, Some(new)) => Some(new),

@@ -100,10 +100,10 @@ pub enum LoadError {
     #[error(transparent)]
     Root(#[from] CeremonyError),
     /// The root has revoked the issuing CA.
-    #[error("{}: the root has revoked this issuing CA; it issues nothing any more: make another one", path.display())]
+    #[error("{ca}: the root has revoked this issuing CA; it issues nothing any more: make another one")]
     Revoked {
-        /// The CA's certificate.
-        path: PathBuf,
+        /// The CA's subject.
+        ca: String,
     },
     /// There is no issuing CA yet.
     #[error(
@@ -131,22 +131,14 @@ pub(super) struct Loaded {
     pub(super) wrapping: WrappingFile,
 }
 
-/// Where the root's revocation list comes from.
-pub(super) fn root_source(config: &Config) -> Result<RootSource, LoadError> {
-    let root = ca_certificate(&config.files.root_certificate)?;
-    Ok(RootSource::new(config.files.root_crl.clone(), root))
-}
-
-/// Refuses to issue with a CA that the root has revoked.
-pub(super) fn check_issuing(config: &Config, lineup: &Lineup) -> Result<(), LoadError> {
-    let (active, root) = (&lineup.active.certificate, ca_certificate(&config.files.root_certificate)?);
-    // The list is that of the root in the settings; a root that a rollover brought has its own.
-    if !active.is_signed_by(&root) {
-        return Ok(());
-    }
-    let held = root_source(config)?.read()?;
-    if held.is_some_and(|held| held.list.revokes(&active.serial())) {
-        return Err(LoadError::Revoked { path: config.files.issuing_certificate.clone() });
+/// Refuses to issue with a CA that the root above it has revoked.
+pub(super) fn check_issuing(lineup: &Lineup) -> Result<(), LoadError> {
+    let active = &lineup.active.certificate;
+    for root in lineup.roots.iter().filter(|root| active.is_signed_by(&root.certificate)) {
+        let held = RootSource::new(root.list.clone(), root.certificate.clone()).read()?;
+        if held.is_some_and(|held| held.list.revokes(&active.serial())) {
+            return Err(LoadError::Revoked { ca: active.subject().to_owned() });
+        }
     }
     Ok(())
 }
@@ -209,7 +201,8 @@ pub(super) fn look_at_answers(config: &Config, chain: &TrustChain, lineup: &Line
 /// Refuses a trust bundle by which devices would not trust what this server issues and shows.
 pub(super) fn check_trust(config: &Config, chain: &TrustChain, lineup: &Lineup) -> Result<(), LoadError> {
     let anchors = chain.newest().anchors();
-    match lineup.roots.iter().find(|root| !anchors.iter().any(|anchor| anchor == root.der())) {
+    let mut roots = lineup.roots.iter().map(|root| &root.certificate);
+    match roots.find(|root| !anchors.iter().any(|anchor| anchor == root.der())) {
         None => Ok(()),
         Some(root) => Err(LoadError::BundleWithoutRoot {
             bundle: config.files.trust_bundle.clone(),

@@ -6,9 +6,7 @@ use ca::CrlAddress;
 use ca::trust_chain::TrustChain;
 
 use super::error::StartError;
-use super::load::{
-    LoadError, check_issuing, check_trust, issuer_without_key, load, look_at_answers, root_source,
-};
+use super::load::{LoadError, check_issuing, check_trust, issuer_without_key, load, look_at_answers};
 use super::restored;
 use crate::admin::Admin;
 use crate::admission::Gate;
@@ -32,7 +30,7 @@ pub(crate) struct Opened {
     pub(crate) issuance: Issuance,
     pub(crate) trust: Arc<InForce<TrustChain>>,
     pub(crate) tls: Arc<InForce<rustls::ServerConfig>>,
-    pub(crate) lineup: Lineup,
+    pub(crate) lineup: Arc<InForce<Lineup>>,
     /// Of the rollovers, before anything was read.
     pub(crate) generation: u64,
 }
@@ -50,7 +48,7 @@ pub(crate) async fn open(config: &Config, clock: &Arc<dyn Clock>, hook: Hook) ->
     let lineup = Lineup::of(config, &store.rollovers().await?)?;
     let (trust, _) = read_trust(config, store.as_ref()).await?;
     check_trust(config, &trust, &lineup)?;
-    check_issuing(config, &lineup)?;
+    check_issuing(&lineup)?;
     let authorities = lineup.authorities(store.as_ref(), None, clock.now()).await?;
     #[cfg(any(test, feature = "plants"))]
     let believes = hook.has(Plant::BelievesOldDatabase);
@@ -68,6 +66,7 @@ pub(crate) async fn open(config: &Config, clock: &Arc<dyn Clock>, hook: Hook) ->
     }
     let issuance = issuance(config, clock, store, authorities, hook)?;
     let (trust, tls) = (Arc::new(InForce::new(trust)), Arc::new(InForce::new(tls)));
+    let lineup = Arc::new(InForce::new(lineup));
     Ok(Opened { issuance, trust, tls, lineup, generation })
 }
 
@@ -92,9 +91,9 @@ pub async fn start_at_rest(
     clock: &Arc<dyn Clock>,
     hook: Hook,
 ) -> Result<AtRest, StartError> {
-    let issuance = open(config, clock, hook.clone()).await?.issuance;
+    let Opened { issuance, lineup, .. } = open(config, clock, hook.clone()).await?;
     let recovered = issuance.recover().await.map_err(StartError::Recovery)?;
-    publisher(config, &issuance, clock)?.publish_if_due().await?;
+    publisher(config, &issuance, &lineup, clock).publish_if_due().await?;
     let log = Box::pin(keeper(config, issuance.store(), clock, hook)).await?;
     Ok(AtRest { issuance, recovered, log })
 }
@@ -173,11 +172,12 @@ fn open_store_with(
 pub(super) fn publisher(
     config: &Config,
     issuance: &Issuance,
+    lineup: &Arc<InForce<Lineup>>,
     clock: &Arc<dyn Clock>,
-) -> Result<Publisher, LoadError> {
+) -> Publisher {
     let (store, in_office) = (Arc::clone(issuance.store()), Arc::clone(issuance.in_office()));
     let publisher = Publisher::new(store, in_office, Arc::clone(clock), config.crl.clone());
-    Ok(publisher.with_root(root_source(config)?))
+    publisher.with_roots_of(Arc::clone(lineup))
 }
 
 /// The keeper of the log, after its first round. That the log is not as it should be stops no device; `readyz` says it.

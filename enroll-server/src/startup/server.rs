@@ -108,7 +108,8 @@ impl Server {
             // Before anything happens, so that nothing is missed.
             store.open_webhook(sender.webhook().name.clone()).await?;
         }
-        let identity = config.mqtt.as_ref().map(|mqtt| (mqtt.clone(), Identity::new(&config, mqtt, &clock)));
+        let identity =
+            config.mqtt.as_ref().map(|mqtt| (mqtt.clone(), Identity::new(&config, mqtt, &clock)));
         if let Some((_, identity)) = &identity {
             identity.keep(issuance.authorities().issuer(), clock.now())?;
             // Whatever is wrong with the files is told now.
@@ -133,7 +134,7 @@ impl Server {
             let Recovered { finished, voided, left } = recovered;
             tracing::info!(finished, voided, left, "looked after what the last run left open");
         }
-        let mut publisher = publisher(&config, &issuance, &clock)?;
+        let mut publisher = publisher(&config, &issuance, &lineup, &clock);
         #[cfg(test)]
         let late = options.publishes_late;
         #[cfg(not(test))]

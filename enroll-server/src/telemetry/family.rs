@@ -109,7 +109,7 @@ families! {
     CRL_NEXT_UPDATE Gauge "enroll_crl_next_update_seconds" []
         "When the revocation list runs out, in seconds since 1970.";
     ROOT_CRL_NEXT_UPDATE Gauge "enroll_root_crl_next_update_seconds" []
-        "When the root's revocation list runs out, in seconds since 1970.";
+        "When the first of the roots' revocation lists runs out, in seconds since 1970; 0 where only some roots have one.";
 
     LOG_GOOD Gauge "enroll_log_good" [] "1 while the log of what was issued gets checkpoints as it should.";
     LOG_SIZE Gauge "enroll_log_size" [] "Leaves in the log's checkpoint that is out.";

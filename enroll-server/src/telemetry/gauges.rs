@@ -146,8 +146,8 @@ impl Gauges {
         page.single(&families::CRL_FIRST_END, list.first_end.as_secs());
         page.single(&families::CRL_AGE, self.now.since(list.this_update).as_secs());
         page.single(&families::CRL_NEXT_UPDATE, list.next_update.as_secs());
-        if let Some(root) = &list.root {
-            page.single(&families::ROOT_CRL_NEXT_UPDATE, root.list.next_update().as_secs());
+        if let Some(end) = list.roots.first_end {
+            page.single(&families::ROOT_CRL_NEXT_UPDATE, end.as_secs());
         }
     }
 

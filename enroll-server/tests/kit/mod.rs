@@ -11,9 +11,13 @@ use std::sync::Arc;
 use core::net::SocketAddr;
 use core::time::Duration;
 
+use ca::hierarchy::ISSUING_LIFETIME;
 use enroll_server::admin::Admin;
 use enroll_server::clock::{Clock as _, SettableClock, SystemClock};
 use enroll_server::config::Config;
+use enroll_server::rollover::{
+    NewCa, Order, OrderOptions, SignerOptions, StartOptions, Started, start, take,
+};
 use enroll_server::startup::{InitOptions, Server, default_hosts, init, open_admin};
 use shared::message::latest::{Answer, Challenge, ChallengeRequest, Issued, Nonce, Outcome};
 use shared::{DeviceId, Reject, endpoint};
@@ -130,6 +134,30 @@ impl Site {
         })
         .await;
         size
+    }
+
+    /// Begins a rollover, as the command line does beside the running server.
+    pub(crate) async fn begin_rollover(&self, new_root: bool) -> Started {
+        let new = NewCa::Made {
+            new_root,
+            root_key: None,
+            encrypt: false,
+            passphrase_file: None,
+            lifetime: ISSUING_LIFETIME,
+        };
+        let options = StartOptions { new, no_cross: false, signer: SignerOptions::default() };
+        let admin = self.other_admin();
+        let started = start(&self.config, admin.store().as_ref(), &options, self.clock.now()).await.unwrap();
+        admin.close().await.unwrap();
+        started
+    }
+
+    /// Takes a step of it, whoever is left behind.
+    pub(crate) async fn order(&self, order: Order) {
+        let options = OrderOptions { order, force: true, signer: SignerOptions::default() };
+        let admin = self.other_admin();
+        take(&self.config, admin.store().as_ref(), &options, self.clock.now()).await.unwrap();
+        admin.close().await.unwrap();
     }
 
     /// A device of the maker, in the inventory.

@@ -1,9 +1,11 @@
 //! Which trust bundle a device holds, and who is believed; the view of a rollover over the admin API.
 
+use core::time::Duration;
 use std::path::PathBuf;
 use std::process::Command;
 
 use ca::hierarchy::ISSUING_LIFETIME;
+use enroll_server::ceremony::{self, ListOptions};
 use enroll_server::clock::{Clock as _, SystemClock};
 use enroll_server::config::Config;
 use enroll_server::rollover::{NewCa, Order, OrderOptions, SignerOptions, StartOptions, start, take};
@@ -158,4 +160,61 @@ async fn a_server_that_lacks_the_new_cas_folder_says_so_and_has_devices_come_aga
     until("a server that is ready", async || http(site.http(), "/readyz").await.status == 200).await;
     assert!(http(site.http(), "/metrics").await.text().contains(&format!("{gauge} 1\n")));
     site.enroll(&device).await;
+}
+
+/// What a verifier that checks every CA of a chain finds, as nginx, HAProxy and Envoy do, by the files for brokers.
+fn verify_all(site: &Site, identity: &Identity) -> Result<(), String> {
+    let chain = site.folder.path().join("chain.pem");
+    std::fs::write(&chain, ca::pem::chain(identity.chain.iter().map(Vec::as_slice))).unwrap();
+    let mut openssl = Command::new("openssl");
+    openssl.args(["verify", "-x509_strict", "-crl_check_all", "-CAfile"]).arg(&site.config.files.authorities);
+    openssl.arg("-attime").arg(site.clock.now().as_secs().to_string());
+    openssl.arg("-CRLfile").arg(&site.config.crl.pem).arg("-untrusted").arg(&chain).arg(&chain);
+    let out = openssl.output().unwrap();
+    if out.status.success() { Ok(()) } else { Err(String::from_utf8(out.stderr).unwrap()) }
+}
+
+#[tokio::test]
+async fn who_checks_every_ca_lets_devices_of_both_roots_in_and_sees_what_each_root_revokes() {
+    let mut site = Site::new().await;
+    let old = site.enroll(&site.device("SN-1").await).await;
+    verify_all(&site, &old).unwrap();
+    let started = site.begin_rollover(true).await;
+    let home = started.folder.unwrap();
+    assert_eq!(started.root_list.unwrap(), home.join("root-ca.crl.pem"));
+    let lists = || std::fs::read_to_string(&site.config.crl.pem).unwrap().matches("BEGIN X509 CRL").count();
+    until("the lists of both issuing CAs and both roots", async || lists() == 4).await;
+    verify_all(&site, &old).unwrap();
+
+    site.order(Order::Switch).await;
+    until("the new CA's list", async || http(site.http(), "/crl.der").await.body == http(site.http(), "/crl/2/0.crl").await.body)
+        .await;
+    let new = site.enroll(&site.device("SN-2").await).await;
+    for identity in [&old, &new] {
+        verify_all(&site, identity).unwrap();
+    }
+
+    site.order(Order::Retire).await;
+    until("the end of the old root's list", async || lists() == 2).await;
+    verify_all(&site, &new).unwrap();
+    verify_all(&site, &old).unwrap_err();
+
+    // The new root's own list is seen, while the server runs and when it starts.
+    let options = ListOptions {
+        root: home.clone(),
+        first: false,
+        revoke: vec![home.join("issuing-ca.crt")],
+        reason: ca::crl::Reason::KeyCompromise,
+        valid: Duration::from_secs(86_400),
+    };
+    ceremony::list(&options, |_| unreachable!(), site.clock.now()).unwrap();
+    until("a server that is not ready", async || http(site.http(), "/readyz").await.status == 503).await;
+    until("the list for verifiers", async || {
+        verify_all(&site, &new).is_err_and(|told| told.contains("certificate revoked"))
+    })
+    .await;
+    site.stop().await;
+    let clock = std::sync::Arc::new(site.clock.clone());
+    let refused = enroll_server::startup::Server::start(site.config.clone(), clock).await.unwrap_err();
+    assert!(refused.to_string().contains("the root has revoked this issuing CA"), "{refused}");
 }

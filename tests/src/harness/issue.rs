@@ -60,10 +60,23 @@ pub fn certify_changed(
 ) -> ClientKey {
     let mut parameters = parameters(order);
     change(&mut parameters);
-    let ca_key = KeyPair::from_pem(&world.text("server/issuing-ca.key")).expect("the CA's key");
-    let pem = world.text("server/issuing-ca.crt");
-    let issuer = Issuer::from_ca_cert_pem(&pem, ca_key).expect("the CA's certificate");
-    signed(&parameters, &issuer, vec![world.certificates("server/issuing-ca.crt").remove(0)])
+    by_ca_in(world, "server", &parameters)
+}
+
+/// As [`certify`], with the key of the issuing CA in another folder: the one that a rollover made.
+///
+/// # Panics
+/// Where the CA's files cannot be used.
+#[must_use]
+pub fn certify_by_ca_in(world: &World, folder: &str, order: &Order<'_>) -> ClientKey {
+    by_ca_in(world, folder, &parameters(order))
+}
+
+fn by_ca_in(world: &World, folder: &str, parameters: &CertificateParams) -> ClientKey {
+    let (certificate, key) = (format!("{folder}/issuing-ca.crt"), format!("{folder}/issuing-ca.key"));
+    let key = KeyPair::from_pem(&world.text(&key)).expect("the CA's key");
+    let issuer = Issuer::from_ca_cert_pem(&world.text(&certificate), key).expect("the CA's certificate");
+    signed(parameters, &issuer, vec![world.certificates(&certificate).remove(0)])
 }
 
 /// Certifies with a CA of its own that looks like the world's: same names, other keys.

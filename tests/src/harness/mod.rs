@@ -29,7 +29,8 @@ pub use binaries::{CRL_HOOK, binary, peer, python_peer};
 pub use device::{Csr, HandDevice, post, written};
 pub use https::{ClientKey, Reply, client_config, connect, exchange, http, https, operator, send, try_https};
 pub use issue::{
-    Order, certify, certify_by_client, certify_by_impostor, certify_by_stranger, certify_changed,
+    Order, certify, certify_by_ca_in, certify_by_client, certify_by_impostor, certify_by_stranger,
+    certify_changed,
 };
 pub use mosquitto::{Files as BrokerFiles, Mosquitto, Weakness};
 pub use nginx::{Nginx, echo_service};

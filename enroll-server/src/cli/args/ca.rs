@@ -130,6 +130,9 @@ pub(in super::super) struct RootCrl {
     /// The root's folder, as `ca root-ceremony` made it.
     #[arg(long, value_name = "FOLDER")]
     pub(in super::super) root: PathBuf,
+    /// Make the first list of a root that never had one: nothing was revoked before.
+    #[arg(long)]
+    pub(in super::super) first: bool,
     /// Certificate of an issuing CA to revoke; may be repeated.
     #[arg(long, value_name = "CERTIFICATE")]
     pub(in super::super) revoke: Vec<PathBuf>,

@@ -88,6 +88,9 @@ pub(in crate::cli) struct Start {
     /// The new root's certificate, where it was made elsewhere.
     #[arg(long, requires = "issuing_certificate", value_name = "FILE")]
     pub(in crate::cli) root: Option<PathBuf>,
+    /// The new root's revocation list, where it was made elsewhere: `ca root-crl`. It is published from then on.
+    #[arg(long, requires = "root", value_name = "FILE")]
+    pub(in crate::cli) root_crl: Option<PathBuf>,
     /// A certificate by the root in force for the new root or the new issuing CA, where it was made elsewhere.
     #[arg(long, requires = "issuing_certificate", value_name = "FILE")]
     pub(in crate::cli) cross: Vec<PathBuf>,

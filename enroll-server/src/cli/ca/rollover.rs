@@ -116,7 +116,13 @@ fn start(global: &Global, asked: Start, output: &Output) -> Result<(), Failure> 
                     return Err(Failure::Nothing { what: what.to_owned() });
                 }
             };
-            NewCa::Imported { root: asked.root, issuing, key, crosses: asked.cross }
+            NewCa::Imported {
+                root: asked.root,
+                issuing,
+                key,
+                crosses: asked.cross,
+                root_list: asked.root_crl,
+            }
         }
         None => NewCa::Made {
             new_root: !asked.same_root,
@@ -136,6 +142,7 @@ fn start(global: &Global, asked: Start, output: &Output) -> Result<(), Failure> 
             "cross_certificates": started.plan.crosses.len(),
             "trust_bundle": started.bundle,
             "folder": started.folder,
+            "root_crl": started.root_list,
         });
         output.result(&value, || {
             let mut text = format!(
@@ -146,7 +153,14 @@ fn start(global: &Global, asked: Start, output: &Output) -> Result<(), Failure> 
             );
             if let Some(folder) = &started.folder {
                 text += &format!("Keys and certificates are in {}; ", folder.display());
-                text += "keep root-ca.key somewhere else, where it is there: the server does not need it.\n";
+                text += "keep root-ca.key somewhere else, where it is there: the server does not need it. With copies of \
+                         root-ca.crt and root-ca.crl.pem beside it, `ca root-crl` makes the root's next revocation list.\n";
+            }
+            if let Some(list) = &started.root_list {
+                text += &format!(
+                    "The new root's revocation list is published from {}: put the next one there.\n",
+                    list.display()
+                );
             }
             match started.bundle {
                 Some(bundle) => text += &format!("Devices are given trust bundle {bundle} with both roots.\n"),

@@ -11,8 +11,8 @@ use crate::clock::{Clock as _, SystemClock};
 use crate::startup::passphrase;
 
 pub(super) fn run(options: RootCrl, output: &Output) -> Result<(), Failure> {
-    let RootCrl { root, revoke, reason, days: valid, passphrase_file } = options;
-    let options = ListOptions { root, revoke, reason, valid: days(valid) };
+    let RootCrl { root, first, revoke, reason, days: valid, passphrase_file } = options;
+    let options = ListOptions { root, first, revoke, reason, valid: days(valid) };
     let listed = list(&options, |key| passphrase(passphrase_file.as_deref(), key), SystemClock.now())?;
     let value = json!({
         "file": listed.file,
@@ -23,7 +23,8 @@ pub(super) fn run(options: RootCrl, output: &Output) -> Result<(), Failure> {
     output.result(&value, || {
         format!(
             "{file} is list {number} of the root, with {revoked} revoked, good until {next}.\n\
-             Carry it to the server, into the place that files.root_crl names; it is published from there.",
+             Carry it to the server, into the place that files.root_crl names, or for a root that a rollover brought into \
+             that rollover's folder below ca.d; it is published from there.",
             file = listed.file.display(),
             number = listed.number,
             revoked = listed.revoked,
