@@ -14,6 +14,7 @@ use axum::http::{HeaderMap, HeaderValue, Response, StatusCode};
 use axum::middleware::Next;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use ca::CaCertificate;
 use serde_json::json;
 use shared::DeviceId;
 
@@ -38,12 +39,13 @@ pub(super) async fn cacerts(State(api): Shared, label: Label, tls: Tls) -> Respo
     let answer = async {
         let _group = api.group(label)?;
         api.client(&tls).await?;
-        let authorities = api.issuance.authorities();
-        let issuing = authorities.all().iter().map(|authority| authority.certificate().der());
         // One place says what devices trust: the bundle that those of the native protocol get.
         let trust = api.trust.now();
         let roots = trust.newest().anchors().iter().map(Vec::as_slice);
-        let message = certs_only(roots.chain(issuing));
+        // Those in force: one that is retired, as its key is stolen perhaps, vouches for nobody any more.
+        let lineup = api.lineup.now();
+        let others = lineup.issuing().chain(&lineup.crosses).map(CaCertificate::der);
+        let message = certs_only(roots.chain(others));
         Ok((pkcs7(&message.map_err(|_| EstProblem::Answer)?, CA_CERTIFICATES), "issued"))
     };
     api.answered("est-cacerts", None, answer.await)

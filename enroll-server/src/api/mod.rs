@@ -54,6 +54,7 @@ use crate::in_force::InForce;
 use crate::issuance::Issuance;
 use crate::ocsp::Ocsp;
 use crate::revocation::Revocations;
+use crate::rollover::Lineup;
 use crate::telemetry::{Gauges, Metrics, OnDisk, SpanCounts};
 use crate::transparency_log::{Folder, Status};
 use crate::webhook::Webhook;
@@ -77,6 +78,8 @@ pub struct Api {
     pub broker_token: PathBuf,
     /// The signed trust bundles, the newest of them in force.
     pub trust: Arc<InForce<TrustChain>>,
+    /// The CAs in force.
+    pub(crate) lineup: Arc<InForce<Lineup>>,
     /// Which broker devices are told.
     pub brokers: Brokers,
     /// When a held device asks again.

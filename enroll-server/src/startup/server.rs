@@ -177,7 +177,7 @@ impl Server {
             Arc::clone(issuance.in_office()),
             Arc::clone(&trust),
             Arc::clone(&tls),
-            lineup,
+            Arc::clone(&lineup),
             generation,
         );
         let api = Arc::new(Api {
@@ -186,6 +186,7 @@ impl Server {
             admin_token_sha256: config.admin_token_sha256,
             broker_token: config.files.broker_token.clone(),
             trust: Arc::clone(&trust),
+            lineup,
             brokers: Brokers::new(&config).map_err(LoadError::from)?,
             approval_retry: config.approval_retry,
             busy_retry: config.busy_retry,

@@ -4,6 +4,7 @@
 use core::time::Duration;
 
 use enroll_server::config::Config;
+use enroll_server::rollover::Order;
 use enroll_server::store::{CertificateState, Label, Page, Selection, Via};
 
 use super::{
@@ -143,12 +144,36 @@ async fn cacerts_are_root_and_issuing_ca_and_nothing_else() {
     let site = site(BOTH, "").await;
     let reply = send(&tls(&site), "GET", "cacerts", "", &[]).await;
     assert_eq!(reply.header("content-type"), Some("application/pkcs7-mime"));
+    let found = async || {
+        let mut found = certificates(&send(&tls(&site), "GET", "cacerts", "", &[]).await.body);
+        found.sort();
+        found
+    };
+    let sorted = |certificates: &[&[u8]]| {
+        let mut all: Vec<Vec<u8>> = certificates.iter().map(|der| der.to_vec()).collect();
+        all.sort();
+        all
+    };
     let pem = std::fs::read(&site.config.files.issuing_certificate).unwrap();
-    let mut wanted = vec![site.root(), ca::pem::read_certificates(&pem).unwrap().remove(0)];
-    let mut found = certificates(&reply.body);
-    wanted.sort();
-    found.sort();
-    assert_eq!(found, wanted);
+    let (root, issuing) = (site.root(), ca::pem::read_certificates(&pem).unwrap().remove(0));
+    let first = sorted(&[&root, &issuing]);
+    assert_eq!(found().await, first);
+
+    // One that never came into force goes again, and so does one that is retired: its key may be stolen.
+    let aborted = site.begin_rollover(true).await.plan;
+    let both = sorted(&[&root, &issuing, aborted.root_after().der(), aborted.issuing.der()]);
+    until("the new CA", async || found().await == both).await;
+    site.order(Order::Abort).await;
+    until("its end", async || found().await == first).await;
+    let new = site.begin_rollover(true).await.plan;
+    site.order(Order::Switch).await;
+    // RFC 7030, section 4.1.3: the new root by the old one is there for those who trust only that.
+    let (new_root, cross) = (new.root_after().der(), new.crosses[0].der());
+    let both = sorted(&[&root, &issuing, new_root, new.issuing.der(), cross]);
+    until("both CAs", async || found().await == both).await;
+    site.order(Order::Retire).await;
+    let last = sorted(&[new_root, new.issuing.der(), cross]);
+    until("the end of the old CA", async || found().await == last).await;
 }
 
 #[tokio::test]
