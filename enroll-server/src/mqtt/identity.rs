@@ -21,6 +21,8 @@ use shared::UnixTime;
 use crate::clock::Clock;
 use crate::config::{Config, Mqtt};
 use crate::files;
+use crate::in_force::InForce;
+use crate::rollover::Lineup;
 
 /// The common name in the certificate that the server makes for itself: by it brokers know whom to let write commands. No device has
 /// an identifier with an underscore, so none can be certified under this name.
@@ -80,10 +82,19 @@ pub(crate) struct Identity {
     tenant: String,
     certificate: PathBuf,
     key: PathBuf,
-    anchors: PathBuf,
+    anchors: Anchors,
     time: Arc<Time>,
     /// Held while the files are looked at: they are two, and change together.
     files: Arc<Mutex<()>>,
+}
+
+/// By whose certificates a broker is believed to be one.
+#[derive(Clone, Debug)]
+enum Anchors {
+    /// Those in a file of the operator's.
+    File(PathBuf),
+    /// The roots in force, which a rollover changes.
+    Roots(Arc<InForce<Lineup>>),
 }
 
 /// The server's time, as TLS asks for it.
@@ -105,13 +116,18 @@ pub(super) struct Credentials {
 }
 
 impl Identity {
-    pub(crate) fn new(config: &Config, mqtt: &Mqtt, clock: &Arc<dyn Clock>) -> Self {
-        let root = || config.files.root_certificate.clone();
+    pub(crate) fn new(
+        config: &Config,
+        mqtt: &Mqtt,
+        lineup: &Arc<InForce<Lineup>>,
+        clock: &Arc<dyn Clock>,
+    ) -> Self {
+        let roots = || Anchors::Roots(Arc::clone(lineup));
         Self {
             tenant: config.tenant.clone(),
             certificate: mqtt.certificate.clone(),
             key: mqtt.key.clone(),
-            anchors: mqtt.ca_file.clone().unwrap_or_else(root),
+            anchors: mqtt.ca_file.clone().map_or_else(roots, Anchors::File),
             time: Arc::new(Time(Arc::clone(clock))),
             files: Arc::default(),
         }
@@ -177,6 +193,16 @@ impl Identity {
         self.read().map(|_| ())
     }
 
+    /// By whose certificates a broker is believed, in DER.
+    pub(super) fn anchors(&self) -> Result<Vec<Vec<u8>>, IdentityError> {
+        match &self.anchors {
+            Anchors::File(path) => certificates(path),
+            Anchors::Roots(lineup) => {
+                Ok(lineup.now().roots.iter().map(|root| root.certificate.der().to_vec()).collect())
+            }
+        }
+    }
+
     /// Reads the files.
     pub(super) fn read(&self) -> Result<Credentials, IdentityError> {
         let _files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
@@ -187,7 +213,7 @@ impl Identity {
         });
         let name = name.ok_or_else(|| IdentityError::NoName { path: self.certificate.clone() })?;
         let mut roots = RootCertStore::empty();
-        for anchor in certificates(&self.anchors)? {
+        for anchor in self.anchors()? {
             roots.add(CertificateDer::from(anchor))?;
         }
         let key = FileKey::load(&self.key)?;

@@ -10,6 +10,8 @@ use shared::UnixTime;
 use super::identity::{CLIENT_NAME, Identity};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, Mqtt};
+use crate::in_force::InForce;
+use crate::rollover::Lineup;
 
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -18,6 +20,8 @@ struct Bench {
     root: Issuer,
     issuing: Issuer,
     identity: Identity,
+    lineup: Arc<InForce<Lineup>>,
+    config: Config,
     now: UnixTime,
 }
 
@@ -31,9 +35,12 @@ impl Bench {
         let text = "tenant = \"Acme\"\n[mqtt]\nenabled = true\n";
         let config = Config::parse(text, &folder.path().join("e.toml"), folder.path()).unwrap();
         let mqtt: Mqtt = config.mqtt.clone().unwrap();
-        let identity = Identity::new(&config, &mqtt, &(Arc::new(SystemClock) as Arc<dyn Clock>));
         let issuing = another(&root, now);
-        Self { folder, root, issuing, identity, now }
+        let pem = ca::pem::certificate(issuing.certificate().der());
+        std::fs::write(&config.files.issuing_certificate, pem).unwrap();
+        let lineup = Arc::new(InForce::new(Lineup::of(&config, &[]).unwrap()));
+        let identity = Identity::new(&config, &mqtt, &lineup, &(Arc::new(SystemClock) as Arc<dyn Clock>));
+        Self { folder, root, issuing, identity, lineup, config, now }
     }
 
     fn read(&self, name: &str) -> Vec<u8> {
@@ -107,4 +114,17 @@ fn an_operators_own_certificate_is_left_alone() {
 fn no_device_has_the_servers_name() {
     assert!(shared::DeviceId::new(CLIENT_NAME).is_err());
     assert!(include_str!("../../../examples/mosquitto.acl").contains(&format!("user {CLIENT_NAME}\n")));
+}
+
+/// Brokers have certificates below the new root alone once the old one is retired.
+#[test]
+fn brokers_are_believed_by_the_roots_in_force() {
+    let bench = Bench::new();
+    assert_eq!(bench.identity.anchors().unwrap(), [bench.root.certificate().der()]);
+    let (root, _) = root_ca("Acme", ISSUING_LIFETIME, bench.now).unwrap();
+    let mut config = bench.config.clone();
+    config.files.root_certificate = bench.folder.path().join("new-root.crt");
+    std::fs::write(&config.files.root_certificate, ca::pem::certificate(root.der())).unwrap();
+    bench.lineup.replace(Lineup::of(&config, &[]).unwrap());
+    assert_eq!(bench.identity.anchors().unwrap(), [root.der()]);
 }

@@ -109,7 +109,7 @@ impl Server {
             store.open_webhook(sender.webhook().name.clone()).await?;
         }
         let identity =
-            config.mqtt.as_ref().map(|mqtt| (mqtt.clone(), Identity::new(&config, mqtt, &clock)));
+            config.mqtt.as_ref().map(|mqtt| (mqtt.clone(), Identity::new(&config, mqtt, &lineup, &clock)));
         if let Some((_, identity)) = &identity {
             identity.keep(issuance.authorities().issuer(), clock.now())?;
             // Whatever is wrong with the files is told now.
