@@ -47,6 +47,7 @@ impl Api {
             store: store.load(),
             load: self.issuance.gate().load(),
             ca_not_after: self.issuance.authorities().issuer().certificate().validity().not_after,
+            root_not_after: self.lineup.now().first_root().map(|root| root.validity().not_after),
             on_disk,
             process,
             spans: self.spans.clone(),

@@ -29,7 +29,6 @@ use crate::issuance::sha256;
 use crate::startup::{LoadError, ca_certificate, open_key, passphrase};
 use crate::store::{NewRollover, Store, StoreError};
 use crate::tls::LongFlight;
-use crate::tls_files::Owner;
 
 /// Where the new CA comes from.
 #[derive(Clone, Debug)]

@@ -45,6 +45,8 @@ pub struct Gauges {
     pub load: Load,
     /// The last second of the issuing CA.
     pub ca_not_after: UnixTime,
+    /// The last second of the root above it.
+    pub root_not_after: Option<UnixTime>,
     /// What stands in files.
     pub on_disk: Found,
     /// What the kernel says.
@@ -123,7 +125,7 @@ impl Gauges {
 
     fn render_authorities(&self, page: &mut Page) {
         page.single(&families::CA_NOT_AFTER, self.ca_not_after.as_secs());
-        if let Some(end) = self.on_disk.root_not_after {
+        if let Some(end) = self.root_not_after {
             page.single(&families::ROOT_NOT_AFTER, end.as_secs());
         }
         page.family(&families::TLS_NOT_BEFORE);
@@ -248,6 +250,7 @@ pub(super) mod tests {
             store: StoreLoad::default(),
             load: Load::default(),
             ca_not_after: NOW,
+            root_not_after: None,
             on_disk: Found::default(),
             process: Process::default(),
             spans: None,

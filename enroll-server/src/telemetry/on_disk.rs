@@ -1,4 +1,4 @@
-//! What stands in files and has an end, or grows: certificates of servers, the root CA, the database.
+//! What stands in files and has an end, or grows: certificates of servers, the database.
 //!
 //! They are read for each scrape, in a task that may block: others replace them, and what counts is what is there. Of this
 //! server's own certificate what counts is what it shows, which a file that cannot be shown does not change.
@@ -15,7 +15,6 @@ use crate::tls_files::Seen;
 /// Where to look.
 #[derive(Clone, Debug)]
 pub struct OnDisk {
-    root: PathBuf,
     /// The chain that this server shows.
     shown: watch::Receiver<Vec<u8>>,
     certificates: Vec<(String, PathBuf)>,
@@ -26,8 +25,6 @@ pub struct OnDisk {
 /// What was found; a file that cannot be read is left out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Found {
-    /// When the root CA ends.
-    pub root_not_after: Option<UnixTime>,
     /// Servers' certificates by name: begin and end.
     pub certificates: Vec<(String, UnixTime, UnixTime)>,
     /// Bytes of the database.
@@ -51,7 +48,7 @@ impl OnDisk {
         certificates.extend(others.map(|file| (file.name.clone(), file.files.certificate.clone())));
         let most = config.limits.store_mib.map(|mib| u64::from(mib) << 20);
         let store = config.postgres.is_none().then(|| (config.files.store.clone(), most));
-        Self { root: config.files.root_certificate.clone(), shown, certificates, store }
+        Self { shown, certificates, store }
     }
 
     /// Looks.
@@ -70,7 +67,6 @@ impl OnDisk {
             size(path).map(|bytes| bytes.saturating_add(size(Path::new(&log)).unwrap_or(0)))
         };
         Found {
-            root_not_after: leaf(&self.root).map(|seen| seen.not_after()),
             certificates: own.into_iter().chain(others).collect(),
             store: store.and_then(|(path, _)| with_log(path)),
             store_most: store.and_then(|(_, most)| *most),

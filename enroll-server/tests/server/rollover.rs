@@ -193,6 +193,11 @@ async fn who_checks_every_ca_lets_devices_of_both_roots_in_and_sees_what_each_ro
     for identity in [&old, &new] {
         verify_all(&site, identity).unwrap();
     }
+    let end = |root: &ca::CaCertificate| {
+        format!("enroll_root_ca_not_after_seconds {}\n", root.validity().not_after.as_secs())
+    };
+    let told = http(site.http(), "/metrics").await.text();
+    assert!(told.contains(&end(started.plan.root_after())), "{told}");
 
     site.order(Order::Retire).await;
     until("the end of the old root's list", async || lists() == 2).await;
