@@ -17,6 +17,7 @@ use super::Shared;
 use super::error::Problem;
 use super::openapi::{Operation, Schemas, binary};
 use super::public::typed;
+use crate::issuance::sha256;
 use crate::revocation::List;
 
 /// RFC 2585, section 4.2.
@@ -32,7 +33,7 @@ pub(super) async fn der(State(api): Shared, headers: HeaderMap) -> Response<Body
         return api.refuse("crl", None, &Problem::NoCrl);
     }
     let response = typed(StatusCode::OK, PKIX_CRL, out.der.clone());
-    let (tag, made, ends) = (out.number.to_string(), out.this_update, out.next_update);
+    let (tag, made, ends) = (format!("{}-{}", out.issuer, out.number), out.this_update, out.next_update);
     cacheable(response, &headers, Cached { tag: &tag, rule: ASK, made, ends })
 }
 
@@ -45,13 +46,14 @@ pub(super) async fn pem(State(api): Shared) -> Response<Body> {
     typed(StatusCode::OK, PEM, out.pem.clone())
 }
 
-/// The root's list, in DER.
+/// The list of the root above the CA that issues, in DER.
 pub(super) async fn root(State(api): Shared, headers: HeaderMap) -> Response<Body> {
     let out = Arc::clone(&api.revocations.borrow());
     let Some(root) = &out.roots.first else { return api.refuse("crl", None, &Problem::NoSuchEndpoint) };
     let response = typed(StatusCode::OK, PKIX_CRL, root.der.clone());
-    let (tag, made, ends) =
-        (root.list.number().to_string(), root.list.this_update(), root.list.next_update());
+    // Another root's list has the same number, perhaps, and is as short.
+    let tag = hex::encode(sha256(&root.der));
+    let (made, ends) = (root.list.this_update(), root.list.next_update());
     cacheable(response, &headers, Cached { tag: &tag, rule: ASK, made, ends })
 }
 
@@ -113,7 +115,7 @@ pub(super) fn about_one(_: &mut Schemas) -> Operation {
 
 /// What caches are told.
 pub(super) struct Cached<'a> {
-    /// Names this very content.
+    /// Names this very content, of all that was ever under the address.
     pub(super) tag: &'a str,
     /// Value of Cache-Control.
     pub(super) rule: &'a str,

@@ -33,7 +33,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// What is revoked, as published. A copy shares everything with the original.
 #[derive(Clone, Debug, Default)]
 pub struct Revocations {
-    /// CRL number of the complete list of the CA that issues; 0 before the first.
+    /// The number of the CA that issues; 0 before the first list.
+    pub issuer: u32,
+    /// CRL number of its complete list; 0 before the first.
     pub number: u64,
     /// When it was made.
     pub this_update: UnixTime,
@@ -144,8 +146,9 @@ impl Revocations {
     /// that one.
     fn issue_of(&mut self, whose: &[IssuerNumber]) -> bool {
         let lists: Vec<Arc<List>> = whose.iter().filter_map(|ca| self.list(ca.get(), 0).cloned()).collect();
-        let own = whose.first().and_then(|ca| self.list(ca.get(), 0)).cloned();
-        let Some(list) = own else { return false };
+        let own = whose.first().and_then(|ca| Some((ca.get(), self.list(ca.get(), 0)?.clone())));
+        let Some((issuer, list)) = own else { return false };
+        self.issuer = issuer;
         (self.number, self.this_update, self.next_update) = (list.number, list.this_update, list.next_update);
         self.der = list.der.clone();
         let ders = lists.iter().map(|list| &list.der).chain(self.roots.all().map(|root| &root.der));

@@ -193,7 +193,7 @@ async fn caches_are_told_whether_there_is_a_newer_list() {
     until("a newer list", async || with_tag(&site, "/crl.der", &tag).await.status == 200).await;
 }
 
-async fn with_tag(site: &Site, path: &str, tag: &str) -> Reply {
+pub(super) async fn with_tag(site: &Site, path: &str, tag: &str) -> Reply {
     let stream = tokio::net::TcpStream::connect(site.http()).await.unwrap();
     exchange(stream, &http_request("GET", path, &format!("If-None-Match: \"x\", {tag}\r\n"), &[]))
         .await

@@ -19,6 +19,7 @@ use enroll_server::store::{CertificateState, NewRollover};
 use crate::kit::client::{Identity, http};
 use crate::kit::device::{Device, Operational};
 use crate::kit::{Site, assert_refused, identity, until};
+use crate::revocation::with_tag;
 
 fn report(held: u64) -> Vec<u8> {
     let mut out = [0; TrustReport::MAX];
@@ -186,9 +187,28 @@ async fn who_checks_every_ca_lets_devices_of_both_roots_in_and_sees_what_each_ro
     until("the lists of both issuing CAs and both roots", async || lists() == 4).await;
     verify_all(&site, &old).unwrap();
 
+    // Lists of one publication have one number, and caches still learn that there is another one.
+    site.later(site.config.crl.valid / 2 + Duration::from_secs(1));
+    let list = async |path: &str| {
+        let reply = http(site.http(), path).await;
+        (reply.header("etag").map(str::to_owned).unwrap_or_default(), reply.body)
+    };
+    let number = |der: &[u8]| {
+        let (_, list) = x509_parser::parse_x509_crl(der).unwrap();
+        list.crl_number().map(ToString::to_string)
+    };
+    until("lists with one number", async || {
+        number(&list("/crl/1/0.crl").await.1) == number(&list("/crl/2/0.crl").await.1)
+    })
+    .await;
+    let ((tag, _), (root_tag, old_list)) = (list("/crl.der").await, list("/crl/root.crl").await);
     site.order(Order::Switch).await;
-    until("the new CA's list", async || http(site.http(), "/crl.der").await.body == http(site.http(), "/crl/2/0.crl").await.body)
-        .await;
+    let moved = async || list("/crl/root.crl").await.1 != old_list;
+    until("the new root's list", moved).await;
+    until("the new CA's list", async || list("/crl.der").await.1 == list("/crl/2/0.crl").await.1).await;
+    assert_eq!(with_tag(&site, "/crl.der", &tag).await.status, 200, "it is another CA's");
+    assert_eq!(with_tag(&site, "/crl/root.crl", &root_tag).await.status, 200, "it is another root's");
+
     let new = site.enroll(&site.device("SN-2").await).await;
     for identity in [&old, &new] {
         verify_all(&site, identity).unwrap();
