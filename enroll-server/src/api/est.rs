@@ -9,7 +9,7 @@ use appraisal::GroupName;
 use axum::Extension;
 use axum::body::Body;
 use axum::extract::{Path, Request, State};
-use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
+use axum::http::header::{AUTHORIZATION, RETRY_AFTER};
 use axum::http::{HeaderMap, HeaderValue, Response, StatusCode};
 use axum::middleware::Next;
 use base64::Engine as _;
@@ -20,7 +20,7 @@ use shared::DeviceId;
 
 use super::error::Problem;
 use super::est_error::EstProblem;
-use super::public::typed;
+use super::public::{is_of_type, typed};
 use super::{Api, Shared, read_body_of};
 use crate::admission::Rank;
 use crate::est::{Client, Connection, Credentials, MAX_BODY, Pkcs10, certs_only, csr_attributes, to_base64};
@@ -207,10 +207,7 @@ impl Api {
     }
 
     async fn pkcs10(&self, rank: Rank, headers: &HeaderMap, request: Request) -> Result<Pkcs10, EstProblem> {
-        // Parameters say nothing here.
-        let kind = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
-        let kind = kind.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
-        if !kind.eq_ignore_ascii_case(PKCS10.as_bytes()) {
+        if !is_of_type(headers, PKCS10) {
             return Err(EstProblem::MediaType);
         }
         let body = read_body_of(self, Some(rank), request.into_body(), MAX_BODY).await?;

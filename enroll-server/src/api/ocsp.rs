@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use axum::http::header::CACHE_CONTROL;
 use axum::http::{HeaderValue, Response, StatusCode};
 use base64::Engine as _;
 use base64::alphabet::STANDARD;
@@ -16,7 +16,7 @@ use shared::Reject;
 
 use super::lists::{Cached, cacheable};
 use super::openapi::{Operation, Schemas, binary};
-use super::public::typed;
+use super::public::{is_of_type, typed};
 use super::{Api, Shared, read_body_of};
 use crate::issuance::sha256;
 use crate::ocsp::Answered;
@@ -31,8 +31,7 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 
 /// A request in the body.
 pub(super) async fn post(State(api): Shared, request: Request) -> Response<Body> {
-    let kind = request.headers().get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
-    let is_request = kind.eq_ignore_ascii_case(REQUEST.as_bytes());
+    let is_request = is_of_type(request.headers(), REQUEST);
     // What is no request is answered as such: a client of OCSP understands nothing else.
     let body = match read_body_of(&api, None, request.into_body(), MAX_REQUEST).await {
         Ok(body) if is_request => body,

@@ -3,7 +3,7 @@
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use axum::http::{HeaderValue, Response, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, Response, StatusCode};
 use serde_json::json;
 use shared::{Reject, endpoint};
 
@@ -79,6 +79,13 @@ pub(super) fn about_metrics(_: &mut Schemas) -> Operation {
 const PROMETHEUS: &str = "text/plain; version=0.0.4";
 
 pub(super) const TEXT: &str = "text/plain; charset=utf-8";
+
+/// Whether a request's body says that it is of this media type. Parameters say nothing here (RFC 9110, section 8.3.1).
+pub(super) fn is_of_type(headers: &HeaderMap, wanted: &str) -> bool {
+    let said = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
+    let said = said.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
+    said.eq_ignore_ascii_case(wanted.as_bytes())
+}
 
 pub(super) fn typed(status: StatusCode, kind: &'static str, body: impl Into<Body>) -> Response<Body> {
     let mut response = Response::new(body.into());

@@ -251,6 +251,9 @@ async fn ocsp_repeats_nonces_and_says_what_it_does_not_know() {
         assert_eq!((statuses(&reply.body), nonce(&reply.body)), (Some(vec![0]), Some(wanted)));
         assert_eq!(reply.header("cache-control"), Some("no-store"));
     }
+    let by_parameters = format!("{OCSP}; charset=binary");
+    let reply = post(site.http(), &by_parameters, &request(core::slice::from_ref(&mine), None)).await;
+    assert_eq!(statuses(&reply.body), Some(vec![0]), "parameters of the media type say nothing");
     let root = site.root();
     let several = [
         mine.clone(),
