@@ -89,9 +89,8 @@ fn place(
         let pem = ca::pem::crl(der);
         files::replace(&files.root_crl, pem.as_bytes(), 0o644).map_err(unwritable(&files.root_crl))?;
     }
-    let authorities = files.issuing_certificate.with_file_name(AUTHORITIES);
-    let pem = authorities_with(&authorities, issuer.certificate(), root)?;
-    files::replace(&authorities, pem.as_bytes(), 0o644).map_err(unwritable(&authorities))?;
+    let pem = authorities_with(&files.authorities, issuer.certificate(), root)?;
+    files::replace(&files.authorities, pem.as_bytes(), 0o644).map_err(unwritable(&files.authorities))?;
     // Only a server that was never complete: another certificate is for its operator to exchange.
     if files.server_certificate.exists() {
         return Ok(None);
@@ -113,10 +112,7 @@ fn place(
     Ok(Some(files.server_certificate.clone()))
 }
 
-/// What brokers read: all issuing CAs, and the root.
-const AUTHORITIES: &str = "authorities.pem";
-
-/// The authorities that were, and the new one in front.
+/// What brokers read: the authorities that were, the new one in front, and the root.
 fn authorities_with(path: &Path, ca: &CaCertificate, root: &CaCertificate) -> Result<String, CeremonyError> {
     let mut all = vec![ca.der().to_vec()];
     if path.exists() {
@@ -188,4 +184,26 @@ fn check_hosts(hosts: &[String]) -> Result<(), CeremonyError> {
 
 fn unwritable(path: &Path) -> impl FnOnce(std::io::Error) -> CeremonyError {
     |source| CeremonyError::Unwritable { path: path.to_owned(), source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ImportOptions, import};
+    use crate::clock::{Clock as _, SystemClock};
+    use crate::issuance::tests::new_server;
+
+    #[test]
+    fn the_cas_for_brokers_are_written_where_the_settings_have_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut config = new_server(folder.path(), "");
+        let beside = config.files.authorities.clone();
+        std::fs::remove_file(&beside).unwrap();
+        config.files.authorities = folder.path().join("for-brokers.pem");
+        let certificate = config.files.issuing_certificate.clone();
+        let options = ImportOptions { certificate, root_list: None, hosts: vec![] };
+        assert!(import(&config, &options, SystemClock.now()).unwrap().was_there);
+        let written = std::fs::read(&config.files.authorities).unwrap();
+        assert_eq!(ca::pem::read_certificates(&written).unwrap().len(), 2);
+        assert!(!beside.exists());
+    }
 }
