@@ -21,7 +21,6 @@ use crate::kit::Operational;
 use crate::rollover::{self, NewCa, Order, OrderOptions, SignerOptions, StartOptions};
 use crate::startup::{self, StartError, ca_certificate};
 use crate::store::{Action, CertificateState, DeviceState, EventQuery, NewEvent, copy_database};
-use crate::transparency_log::audit::FindingKind;
 
 /// A copy of the database as it is.
 pub(super) fn back_up(bench: &Bench) -> PathBuf {

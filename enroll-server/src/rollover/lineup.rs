@@ -57,10 +57,10 @@ impl Lineup {
     }
 
     /// What it comes to at a step of one more rollover.
-    pub(super) fn at(&self, step: Step, plan: Plan) -> Result<Self, PlanError> {
+    pub(super) fn at(&self, config: &Config, step: Step, plan: Plan) -> Result<Self, PlanError> {
         let mut then = self.clone();
         // It has no number yet.
-        then.after(0, step, plan)?;
+        then.after(config, 0, step, plan)?;
         Ok(then)
     }
 

@@ -24,7 +24,7 @@ pub(super) fn check_room(
     }
     let leaf = longest_shown(config, lineup)?;
     for step in [Step::Prepared, Step::Switched] {
-        let then = lineup.at(step, plan.clone())?;
+        let then = lineup.at(config, step, plan.clone())?;
         let (issuer, above) = then.for_servers();
         let shown = [leaf + issuer.subject_der().len(), issuer.der().len()];
         let shown = shown.into_iter().chain(above.iter().map(|cross| cross.der().len()));

@@ -12,6 +12,7 @@ use shared::limits::{MAX_ANSWER, MAX_TRUST_BUNDLE};
 use super::crash_tests::{options, server};
 use super::trust::open_signer;
 use super::{NewCa, SignerOptions, StartError, StartOptions, start};
+use crate::ceremony::first_list;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::failpoint::Hook;
@@ -44,6 +45,13 @@ impl Theirs {
 
     fn root(&self) -> Vec<u8> {
         self.params.self_signed(&self.key).unwrap().der().to_vec()
+    }
+
+    /// The root's first revocation list, in PEM.
+    fn list(&self) -> String {
+        let key = FileKey::from_pkcs8(&self.key.serialize_der()).unwrap();
+        let issuer = ca::Issuer::new(CaCertificate::from_der(&self.root()).unwrap(), Box::new(key)).unwrap();
+        ca::pem::crl(&first_list(&issuer, SystemClock.now()).unwrap())
     }
 
     fn by(&self, signer: &Issuer<'_, KeyPair>) -> Vec<u8> {
@@ -123,7 +131,10 @@ async fn a_rollover_is_refused_where_boards_could_not_hold_the_answers_or_the_ha
         let _old = std::fs::remove_file(&key).is_ok();
         FileKey::from_pkcs8(&issuing.key.serialize_der()).unwrap().save(&key).unwrap();
         let issued = issuing.params.signed_by(&issuing.key, &root.signer()).unwrap();
+        let root_list = folder.path().join("their-root.crl");
+        std::fs::write(&root_list, root.list()).unwrap();
         let new = NewCa::Imported {
+            root_list: Some(root_list),
             root: Some(written(folder.path(), "their-root.crt", &root.root())),
             issuing: written(folder.path(), "their-issuing.crt", issued.der()),
             key: format!("key_file = {key:?}\n"),
