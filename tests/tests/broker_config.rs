@@ -11,6 +11,8 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use rustls::AlertDescription;
 use serde_json::Value as Json;
 use tests::harness::{
@@ -427,6 +429,7 @@ fn emqxs_questions_are_answered_as_its_configuration_asks_them() {
                     .replace("${clientid}", device)
                     // Somebody with another's certificate, in the question that has no topic.
                     .replace("${cert_common_name}", topic)
+                    .replace("${cert_pem}", &STANDARD.encode(&site.world.exported_identity(device).chain[0]))
                     .replace("${action}", "publish")
                     .replace("${topic}", &format!("devices/{topic}/telemetry"));
                 assert!(!value.contains("${"), "{line}");

@@ -7,7 +7,7 @@
 //! take for a refusal. Decides no rights: that is [`crate::peers::Rights`]'s.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 
 use axum::body::Body;
 use axum::extract::{Query, Request, State};
@@ -66,6 +66,8 @@ pub(super) struct EmqxLogin {
     clientid: Option<String>,
     /// The common name in its certificate.
     common_name: Option<String>,
+    /// Its certificate: base64 of the DER. Without it, any certificate of the client's counts that is on no list of EMQX's.
+    certificate: Option<String>,
 }
 
 /// What EMQX says of a client that wants to publish or subscribe. What it says besides is passed over.
@@ -114,10 +116,27 @@ pub(super) async fn emqx_authenticate(
     api: Arc<Api>,
     Sent(question): Sent<EmqxLogin>,
 ) -> Result<EmqxVerdict, Refusal> {
-    let EmqxLogin { username, clientid, common_name } = &question;
+    let EmqxLogin { username, clientid, common_name, certificate } = &question;
     let name = emqx_name(username, clientid).filter(|name| common_name.as_deref() == Some(name));
-    emqx(&api, api.is_in_force(name).await)
+    let allowed = match (name.and_then(Client::of_common_name), certificate) {
+        (None, _) => Ok(false),
+        (Some(client), Some(certificate)) => api.is_shown_in_force(&client, certificate).await,
+        (Some(client), None) => {
+            // As earlier configurations ask: fleets go on with them over an upgrade.
+            WITHOUT_CERTIFICATE.call_once(|| {
+                tracing::warn!(
+                    "EMQX does not say with which certificate clients come: a replaced or returned one of a device that is in \
+                     force is let in; write its configuration anew: enroll-server broker config emqx"
+                );
+            });
+            api.is_client_in_force(&client).await
+        }
+    };
+    emqx(&api, allowed)
 }
+
+/// Told once, not at every login.
+static WITHOUT_CERTIFICATE: Once = Once::new();
 
 /// EMQX: may this client publish or subscribe?
 pub(super) async fn emqx_authorize(
@@ -235,8 +254,7 @@ fn rabbitmq(api: &Api, allowed: Result<bool, StoreError>) -> Response<Body> {
 /// device's identifier in `X-Device`.
 pub(super) async fn certificate(State(api): Shared, request: Request) -> Response<Body> {
     let header = request.headers().get("x-client-certificate").map(HeaderValue::as_bytes).unwrap_or_default();
-    let der = Some(header).filter(|header| !header.is_empty() && header.len() <= MAX_CERTIFICATE * 2);
-    let der = der.and_then(|header| STANDARD.decode(header).ok());
+    let der = from_base64(header);
     let identity = der.as_deref().and_then(|der| ClientIdentity::from_der(der).ok());
     let (Some(der), Some(identity)) = (der, identity) else { return forbidden(&api) };
     match api.is_certificate_in_force(&der, &identity).await {
@@ -252,6 +270,12 @@ pub(super) async fn certificate(State(api): Shared, request: Request) -> Respons
         Ok(false) => forbidden(&api),
         Err(error) => unavailable(&api, &error).into_response(),
     }
+}
+
+/// A certificate as brokers and terminators send it; `None` for what can be none.
+fn from_base64(text: &[u8]) -> Option<Vec<u8>> {
+    let text = Some(text).filter(|text| !text.is_empty() && text.len() <= MAX_CERTIFICATE * 2)?;
+    STANDARD.decode(text).ok()
 }
 
 /// What a terminator asks and is told.
@@ -288,6 +312,20 @@ impl Api {
         match name.and_then(Client::of_common_name) {
             Some(client) => self.is_client_in_force(&client).await,
             None => Ok(false),
+        }
+    }
+
+    /// Whether a client is let in by this very certificate, in base64.
+    async fn is_shown_in_force(&self, client: &Client, certificate: &str) -> Result<bool, StoreError> {
+        let Some(der) = from_base64(certificate.as_bytes()) else { return Ok(false) };
+        match client {
+            Client::Server => Ok(true),
+            Client::Device(device) => match ClientIdentity::from_der(&der) {
+                Ok(identity) if identity.device() == device => {
+                    self.is_certificate_in_force(&der, &identity).await
+                }
+                _ => Ok(false),
+            },
         }
     }
 

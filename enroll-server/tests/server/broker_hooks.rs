@@ -4,6 +4,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use enroll_server::peers::BrokerToken;
+use enroll_server::store::Action;
 use serde_json::{Value, json};
 
 use crate::kit::Site;
@@ -100,6 +101,38 @@ async fn emqx_is_told_who_is_in_force_and_what_is_whose() {
     assert_eq!(asked.may("enroll_server", "publish", "devices/SN-1/command").await, "allow");
     assert_eq!(asked.may("enroll_server", "subscribe", "devices/+/status").await, "allow");
     assert_eq!(asked.may("enroll_server", "subscribe", "devices/#").await, "deny");
+}
+
+/// The copied key of a device that was returned and enrolled anew: the device is in force, and this certificate is not.
+#[tokio::test]
+async fn emqx_is_told_of_the_very_certificate_where_it_says_which() {
+    let asked = Asked::new().await;
+    let login = async |name: &str, certificate: &str| {
+        let question = json!({
+            "username": name, "clientid": name, "common_name": name, "certificate": certificate,
+        });
+        asked.emqx(AUTHENTICATE, &question).await
+    };
+    let device = asked.site.device("SN-3").await;
+    let copied = STANDARD.encode(&asked.site.enroll(&device).await.chain[0]);
+    assert_eq!(login("SN-3", &copied).await, "allow");
+    assert_eq!(login("SN-1", &copied).await, "deny", "another's");
+
+    let _returned = asked.site.admin().act_on(&device.id, Action::Return).await.unwrap();
+    assert_eq!(login("SN-3", &copied).await, "deny");
+    let new = STANDARD.encode(&asked.site.enroll(&device).await.chain[0]);
+    assert_eq!(login("SN-3", &new).await, "allow");
+    assert_eq!(
+        login("SN-3", &copied).await,
+        "deny",
+        "the device is in force again, its old certificate is not"
+    );
+    // Nothing, no base64, what an EMQX sends that does not know the placeholder, no certificate.
+    for bad in ["", "%", "${cert_pem}", "AAAA", &"A".repeat(4_000)] {
+        assert_eq!(login("SN-3", bad).await, "deny", "{bad:.20}");
+    }
+    // As configurations of earlier versions ask.
+    assert_eq!(asked.login("SN-3", "SN-3", "SN-3").await, "allow");
 }
 
 #[tokio::test]
