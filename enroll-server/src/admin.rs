@@ -5,6 +5,7 @@
 //! revocation within a fraction of a second.
 
 mod attestation_keys;
+mod peers;
 mod reference;
 mod renewals;
 
@@ -48,6 +49,12 @@ pub enum AdminError {
     /// The file holds no certificate that a batch can be added by.
     #[error("this is no certificate of a batch: {problem}")]
     NotABatch {
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The file holds no certificate that can be revoked by itself.
+    #[error("nothing was revoked: {problem}")]
+    NotAPeer {
         /// What is wrong with it.
         problem: String,
     },

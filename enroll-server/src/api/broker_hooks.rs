@@ -17,11 +17,14 @@ use axum::middleware::Next;
 use axum::response::IntoResponse as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use ca::Serial;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use shared::DeviceId;
 use shared::limits::{MAX_CERTIFICATE, MAX_REQUEST};
+use x509_parser::certificate::X509Certificate;
+use x509_parser::prelude::FromDer as _;
 
 use super::call::{Code, JSON, Refusal, Sent};
 use super::openapi::{Operation, Schemas};
@@ -319,7 +322,7 @@ impl Api {
     async fn is_shown_in_force(&self, client: &Client, certificate: &str) -> Result<bool, StoreError> {
         let Some(der) = from_base64(certificate.as_bytes()) else { return Ok(false) };
         match client {
-            Client::Server => Ok(true),
+            Client::Server => self.is_server_in_force(&der).await,
             Client::Device(device) => match ClientIdentity::from_der(&der) {
                 Ok(identity) if identity.device() == device => {
                     self.is_certificate_in_force(&der, &identity).await
@@ -327,6 +330,13 @@ impl Api {
                 _ => Ok(false),
             },
         }
+    }
+
+    /// Whether a certificate under the server's own name is not revoked, as the only thing that is known of it, and no device's.
+    async fn is_server_in_force(&self, der: &[u8]) -> Result<bool, StoreError> {
+        let Ok((_, certificate)) = X509Certificate::from_der(der) else { return Ok(false) };
+        let Some(serial) = Serial::from_der_value(certificate.raw_serial()) else { return Ok(false) };
+        Ok(self.issuance.store().statuses(vec![serial]).await? == [None])
     }
 
     async fn is_client_in_force(&self, client: &Client) -> Result<bool, StoreError> {

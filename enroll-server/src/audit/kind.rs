@@ -96,6 +96,8 @@ events! {
     Superseded = "superseded", Info, "Nothing.";
     /// A device was revoked.
     Revoked = "revoked", Notice, "Nothing, if it was revoked on purpose.";
+    /// A certificate that is no device's was revoked: a broker's, a server's, or this server's own at brokers.
+    PeerRevoked = "peer-revoked", Notice, "Nothing, if it was revoked on purpose; have the broker or server make a new one.";
     /// An intent to issue was given up.
     Voided = "voided", Notice, "Nothing; if it recurs, see the server's log.";
     /// A request waits for an operator's approval.

@@ -6,6 +6,7 @@ use super::args::Cert;
 use super::evidence;
 use super::failure::Failure;
 use super::output::Output;
+use super::read_bounded;
 use crate::admin::Admin;
 use crate::store::Certificate;
 
@@ -26,6 +27,21 @@ pub(super) async fn run(admin: Admin, command: Cert, output: &Output) -> Result<
             },
         ),
         Cert::Show { serial } => show(&admin.certificate(serial).await?, output),
+        Cert::Revoke { certificate, reason } => {
+            let pem = read_bounded(&certificate, MAX_CHAIN_FILE)?;
+            let (peer, is_new) = admin.revoke_peer(&pem, reason).await?;
+            let value = json!({
+                "serial": peer.serial.to_string(),
+                "subject": peer.subject,
+                "until": peer.not_after.to_string(),
+                "reason": reason.name(),
+                "revoked_now": is_new,
+            });
+            output.result(&value, || {
+                let words = if is_new { "is revoked" } else { "was revoked before" };
+                format!("{} ({}, until {}) {words}.", peer.serial, peer.subject, peer.not_after)
+            });
+        }
     }
     Ok(())
 }
@@ -60,6 +76,9 @@ fn show(certificate: &Certificate, output: &Output) {
         text
     });
 }
+
+/// Longest file with a certificate and its CAs.
+const MAX_CHAIN_FILE: usize = 64 * 1024;
 
 fn state(certificate: &Certificate) -> String {
     match certificate.revoked {

@@ -163,6 +163,25 @@ async fn a_log_whose_files_are_not_whole_has_a_way_out() {
     assert_eq!(audit(&bench, None).await, (vec![], 0));
 }
 
+/// A broker's or a server's certificate is in no log: that it was revoked is known by the list alone.
+#[tokio::test]
+async fn what_is_no_devices_and_was_revoked_stays_on_the_list() {
+    let mut bench = Bench::new("").await;
+    let backup = back_up(&bench);
+    let pem = std::fs::read(&bench.config.files.server_certificate).unwrap();
+    let (peer, _) = bench.admin.revoke_peer(&pem, Reason::KeyCompromise).await.unwrap();
+    drop(put_back(&bench, backup).await);
+    start(&mut bench).await.unwrap();
+    let store = bench.issuance.store();
+    let status = store.statuses(vec![peer.serial]).await.unwrap().remove(0).unwrap();
+    assert_eq!(status.revocation, Some(peer.revocation));
+    let entries = store.revocations(bench.clock.now()).await.unwrap().entries;
+    let [entry] = entries.as_slice() else { panic!("{entries:?}") };
+    assert!(entry.serial == peer.serial && entry.not_after >= peer.not_after, "{entry:?}");
+    let why = signing::stopped(store.as_ref()).await.unwrap().unwrap();
+    assert!(why.contains("1 entries of the lists are of certificates that are no device's"), "{why}");
+}
+
 /// What an operator does to the device before and after the backup, whether it gets a certificate after each, and how it has
 /// to stand when the backup is back in place.
 type Case = (Option<Action>, Vec<(Action, bool)>, DeviceState);

@@ -202,7 +202,8 @@ impl Ocsp {
 }
 
 /// What is said of a certificate of the CA `number`. "Unknown" of one that the store does not know: RFC 6960, section
-/// 2.2, allows "revoked" where a CA knows all that it issued, and servers' certificates are signed outside of the store.
+/// 2.2, allows "revoked" where a CA knows all that it issued, and servers' certificates are signed outside of the store, which
+/// knows only which of them are revoked.
 fn status(found: Option<CertificateStatus>, number: IssuerNumber) -> Status {
     match found.filter(|found| found.issuer == number) {
         None => Status::Unknown,

@@ -35,6 +35,7 @@ pub(super) const STEPS: &[&str] = &[
     include_str!("migrations/0025_waiting.sql"),
     include_str!("migrations/0026_lists.sql"),
     include_str!("migrations/0027_pages.sql"),
+    include_str!("migrations/0028_peers.sql"),
 ];
 
 /// Runs the steps the database has not seen.
@@ -90,6 +91,7 @@ pub(super) const POSTGRES: &[(i64, &str)] = &[
     // Lists cost nothing here.
     (26, ""),
     (27, include_str!("migrations/postgres/0027_pages.sql")),
+    (28, include_str!("migrations/postgres/0028_peers.sql")),
 ];
 
 /// The lock under which one process migrates: another than that of writers, which wait for nothing at a start.

@@ -36,7 +36,7 @@ impl Missed {
         }
         if done.unknown > 0 {
             text = format!(
-                "{text}; {} entries of the lists are of certificates that nobody knows",
+                "{text}; {} entries of the lists are of certificates that are no device's, or that nobody knows, and stay there",
                 done.unknown
             );
         }
@@ -82,6 +82,6 @@ pub(in crate::store) struct CaughtUp {
     pub(in crate::store) revocations: u64,
     /// The first and the last row of the audit trail that is gone. The log has commitments to them only.
     pub(in crate::store) lost: Option<(u64, u64)>,
-    /// Entries of the lists of which neither database nor log knows the certificate.
+    /// Entries of the lists of which neither database nor log knows the certificate; brokers' and servers' are in neither.
     pub(in crate::store) unknown: u64,
 }

@@ -82,7 +82,8 @@ pub use renewal::{
     WantedPage, WantedRenewal,
 };
 pub use revocation::{
-    CertificateStatus, Listing, Partition, Partitioning, RevocationChanges, RevocationState, RevocationsSince,
+    CertificateStatus, Listing, Partition, Partitioning, RevocationChanges, RevocationState,
+    RevocationsSince, RevokedPeer,
 };
 pub use rollover::{
     NewRollover, Rollover, RolloverStore, SignedBundle, Spread, TakeStep, Taken, Unmoved, UnmovedPage,
@@ -151,7 +152,10 @@ pub trait Store:
     /// The changes of that after the one with the number `after`.
     fn revocations_since(&self, after: u64, ended_before: UnixTime) -> Reply<'_, RevocationsSince>;
 
-    /// How certificates stand that were issued; `None` for every serial number that was not.
+    /// Revokes a certificate that is no device's, for good; `false` where it is revoked already.
+    fn revoke_peer(&self, peer: RevokedPeer) -> Reply<'_, bool>;
+
+    /// How certificates stand that were issued to devices, or are no device's and revoked; `None` for every other serial number.
     fn statuses(&self, serials: Vec<Serial>) -> Reply<'_, Vec<Option<CertificateStatus>>>;
 
     /// The number of the next revocation list; each is given once.

@@ -54,6 +54,22 @@ pub struct Listing {
     pub revocation: Option<Revocation>,
 }
 
+/// A certificate of one of this server's CAs that is no device's, and is revoked: a broker's, a server's, or this server's own at
+/// brokers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RevokedPeer {
+    /// The certificate.
+    pub serial: Serial,
+    /// Its CA.
+    pub issuer: IssuerNumber,
+    /// The last second of its life.
+    pub not_after: UnixTime,
+    /// Whose it is, for a person.
+    pub subject: String,
+    /// Since when and why it is revoked.
+    pub revocation: Revocation,
+}
+
 /// How certificates are put on lists of their own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Partitioning {

@@ -46,6 +46,7 @@ const TABLES: &[&str] = &[
     "log_head",
     "crl_partitions",
     "revocation_changes",
+    "peer_revocations",
     "wanted_renewals",
     "leases",
     "profiles",

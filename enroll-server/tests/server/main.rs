@@ -19,6 +19,7 @@ mod kit;
 mod log;
 mod log_tampering;
 mod maker_crl;
+mod peer_revocation;
 mod policies;
 mod policy_cli;
 mod protocol;

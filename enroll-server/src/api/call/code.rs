@@ -158,6 +158,7 @@ impl From<AdminError> for Refusal {
             AdminError::NothingToRenew { .. } => Code::NothingToRenew,
             AdminError::NotAMaker { .. }
             | AdminError::NotABatch { .. }
+            | AdminError::NotAPeer { .. }
             | AdminError::Crl(_)
             | AdminError::Inventory(_)
             | AdminError::AttestationKeys(_)

@@ -1,11 +1,14 @@
 //! What can be written behind `cert` and `event`: what the server wrote down.
 
 use core::time::Duration;
+use std::path::PathBuf;
 
 use ca::Serial;
+use ca::crl::Reason;
 use clap::Subcommand;
 use shared::DeviceId;
 
+use super::device::reason;
 use super::values;
 use crate::audit::{EventKind, Severity};
 
@@ -21,6 +24,19 @@ pub(in crate::cli) enum Cert {
     Show {
         /// Its serial number, 32 hexadecimal digits.
         serial: Serial,
+    },
+    /// Revoke a certificate that is no device's, for good: a broker's, a server's, or this server's own at brokers.
+    ///
+    /// It goes on the complete list of its CA, which brokers read, and OCSP says so. Devices look at no list: whoever has the
+    /// key of a broker or a server can play it towards them until the certificate ends or the CA is replaced.
+    Revoke {
+        /// The certificate in PEM; of several in the file, the first.
+        #[arg(long, value_name = "FILE")]
+        certificate: PathBuf,
+        /// Why: unspecified, key-compromise, affiliation-changed, superseded, cessation-of-operation or
+        /// privilege-withdrawn.
+        #[arg(long, default_value = "unspecified", value_parser = reason)]
+        reason: Reason,
     },
 }
 

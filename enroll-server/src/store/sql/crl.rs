@@ -59,21 +59,33 @@ pub(super) fn count_in(
 }
 
 /// Certificates that are revoked, and those of suspended devices (RFC 5280, section 5.3.1: on hold for as long as the
-/// device is suspended, then off the list again). Both by indexes of those few: the join begins with the devices.
+/// device is suspended, then off the list again). Both by indexes of those few: the join begins with the devices. Then what
+/// is no device's.
 pub(super) const STATE: &str = "SELECT serial, issuer, crl_partition, not_after, state, revoked, reason, \
      NULL AS held_since FROM certificates WHERE state = 'revoked' AND not_after >= ?1 \
      UNION ALL \
      SELECT serial, issuer, crl_partition, not_after, certificates.state, revoked, reason, \
      devices.changed FROM devices CROSS JOIN certificates USING (device) \
      WHERE devices.state = 'suspended' \
-     AND certificates.state = 'issued' AND not_after >= ?1";
+     AND certificates.state = 'issued' AND not_after >= ?1 \
+     UNION ALL \
+     SELECT serial, issuer, CAST(0 AS BIGINT), not_after, 'revoked', revoked, reason, NULL \
+     FROM peer_revocations WHERE not_after >= ?1";
 
 /// What changed after a number, in order.
-pub(super) const CHANGES: &str = "SELECT number, serial, issuer, crl_partition, not_after, \
-     certificates.state AS state, revoked, reason, \
+pub(super) const CHANGES: &str = "SELECT number, changes.serial AS serial, \
+     coalesce(certificates.issuer, peers.issuer) AS issuer, coalesce(crl_partition, 0) AS crl_partition, \
+     coalesce(certificates.not_after, peers.not_after) AS not_after, \
+     coalesce(certificates.state, 'revoked') AS state, \
+     coalesce(certificates.revoked, peers.revoked) AS revoked, \
+     coalesce(certificates.reason, peers.reason) AS reason, \
      (SELECT changed FROM devices WHERE devices.device = certificates.device \
       AND devices.state = 'suspended') AS held_since \
-     FROM revocation_changes JOIN certificates USING (serial) WHERE number > ? ORDER BY number LIMIT ?";
+     FROM revocation_changes AS changes \
+     LEFT JOIN certificates ON certificates.serial = changes.serial \
+     LEFT JOIN peer_revocations AS peers ON peers.serial = changes.serial \
+     WHERE number > ? AND (certificates.serial IS NOT NULL OR peers.serial IS NOT NULL) \
+     ORDER BY number LIMIT ?";
 
 /// Everything that is revoked and did not end before `ended_before`, of all CAs.
 pub(super) fn state(c: &Connection, ended_before: UnixTime) -> Result<RevocationState, StoreError> {
@@ -114,15 +126,24 @@ pub(super) fn changes(
     Ok(RevocationsSince::Known(RevocationChanges { upto, changes, partitions }))
 }
 
-/// How a certificate stands that was issued; `None` for every other serial number.
+/// How a certificate stands that was issued to a device, or is no device's and revoked; `None` for every other serial number.
 pub(super) fn status(c: &Connection, serial: Serial) -> Result<Option<CertificateStatus>, StoreError> {
     let sql = "SELECT serial, issuer, crl_partition, not_after, state, revoked, reason, \
                (SELECT changed FROM devices WHERE devices.device = certificates.device \
                 AND devices.state = 'suspended') AS held_since \
                FROM certificates WHERE serial = ? AND state IN ('issued', 'revoked')";
     let mut query = c.prepare_cached(sql)?;
-    let found = query.find(params![serial.as_bytes()], listing)?;
+    let found = match query.find(params![serial.as_bytes()], listing)? {
+        None => peer(c, serial)?,
+        found => found,
+    };
     Ok(found.map(|found| CertificateStatus { issuer: found.issuer, revocation: found.revocation }))
+}
+
+fn peer(c: &Connection, serial: Serial) -> Result<Option<Listing>, StoreError> {
+    let sql = "SELECT serial, issuer, 0 AS crl_partition, not_after, 'revoked' AS state, revoked, reason, \
+               NULL AS held_since FROM peer_revocations WHERE serial = ?";
+    c.prepare_cached(sql)?.find(params![serial.as_bytes()], listing)
 }
 
 fn last_change(c: &Connection) -> Result<u64, StoreError> {

@@ -9,10 +9,11 @@ use shared::{DeviceId, UnixTime};
 
 use super::SqlStore;
 use super::crl::{CHANGES, STATE, changes, place, state};
+use crate::audit::EventKind;
 use crate::store::database::{Connection, params};
 use crate::store::{
-    Action, IssuerNumber, Listing, Page, Partitioning, RevocationChanges, RevocationState, RevocationsSince,
-    Selection, Store as _,
+    Action, CertificateStatus, EventQuery, IssuerNumber, Listing, Page, Partitioning, Revocation,
+    RevocationChanges, RevocationState, RevocationsSince, RevokedPeer, Selection, Store as _,
 };
 use crate::store::{Place, on_both};
 
@@ -23,6 +24,7 @@ on_both!(
     who_was_away_for_too_long_has_to_read_everything,
     what_ended_is_left_out_and_what_was_not_issued_has_no_status,
     partitions_are_filled_in_order_and_end_with_their_last_certificate,
+    what_is_no_devices_is_listed_as_well,
     a_change_that_is_not_recorded_is_found
 );
 
@@ -197,6 +199,36 @@ fn check_partitions(c: &Connection) {
     assert_eq!(urls, ["http://b/1/6"]);
     let told = changes(c, 0, UnixTime::from_secs(51)).unwrap();
     assert!(matches!(told, RevocationsSince::Known(told) if told.partitions.len() == 1));
+}
+
+/// A broker's or a server's certificate: for readers of the changes as for those who read everything.
+async fn what_is_no_devices_is_listed_as_well(place: Place) {
+    let store = filled(&place, 1).await;
+    let revocation = Revocation { at: NOW, reason: Reason::KeyCompromise };
+    let (issuer, not_after) = (IssuerNumber::given(1), UnixTime::from_secs(END - 1));
+    let subject = "O=Acme, CN=enroll_server".to_owned();
+    let peer = RevokedPeer { serial: serial(7), issuer, not_after, subject, revocation };
+    let before = store.generations().await.unwrap().revocations;
+    assert!(store.revoke_peer(peer.clone()).await.unwrap());
+    assert!(store.generations().await.unwrap().revocations > before);
+    assert!(!store.revoke_peer(peer).await.unwrap(), "a second time");
+    carry_out(&store, 0, Action::Revoke(Reason::Superseded), NOW).await;
+
+    let listing =
+        Listing { serial: serial(7), issuer, partition: 0, not_after, revocation: Some(revocation) };
+    let changes = known(&store, 0).await.changes;
+    assert_eq!((changes.len(), changes[0]), (2, listing), "in their order, each once");
+    assert_eq!(known(&store, 1).await.changes.len(), 1);
+    let everything = listed(store.revocations(NOW).await.unwrap());
+    assert_eq!((everything.len(), everything.get(&serial(7))), (2, Some(&listing)));
+    assert_eq!(store.revocations(UnixTime::from_secs(END)).await.unwrap().entries.len(), 1, "after its end");
+    assert_eq!(store.revoked(issuer, NOW).await.unwrap().entries.len(), 2);
+    let status = store.statuses(vec![serial(7), serial(8)]).await.unwrap();
+    assert_eq!(status, [Some(CertificateStatus { issuer, revocation: Some(revocation) }), None]);
+    let query = EventQuery { kinds: vec![EventKind::PeerRevoked], ..EventQuery::last(9) };
+    let events = store.events(query).await.unwrap();
+    let [event] = events.as_slice() else { panic!("{events:?}") };
+    assert!(event.detail.contains("CN=enroll_server") && event.reason.as_deref() == Some("key-compromise"));
 }
 
 /// The planted bug: a change that gets around the record of changes is found by the comparison above.

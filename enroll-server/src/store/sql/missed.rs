@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 
 use appraisal::key::PublicKey;
 use ca::crl::Reason;
+use ca::hierarchy::ISSUING_LIFETIME;
 use ca::{CrlAddress, DistributionPoint, Serial};
 use shared::{DeviceId, UnixTime};
 use transparency::Leaf;
@@ -19,7 +20,7 @@ use crate::issuance::{ClientIdentity, list_address, sha256, signing};
 use crate::store::database::{Connection, params};
 use crate::store::{
     CaughtUp, IssuerNumber, LeafRow, Missed, MissedList, MissedLog, NewEvent, Partitioning, Revocation,
-    Sha256, StoreError, in_place_of_key,
+    RevokedPeer, Sha256, StoreError, in_place_of_key,
 };
 
 /// How far behind the last known partition one is looked for that a certificate names.
@@ -223,7 +224,7 @@ impl Replay<'_> {
                 Ok((row.get::<_, String>("state")?, device(row, "device")?))
             })?;
             match row {
-                None => self.done.unknown += 1,
+                None => self.unknown(*serial, issuer, *revocation)?,
                 Some((state, device))
                     if state == "issued" && revocation.reason == Reason::CertificateHold =>
                 {
@@ -236,6 +237,22 @@ impl Replay<'_> {
                 }
                 Some(_) => {}
             }
+        }
+        Ok(())
+    }
+
+    /// What was revoked stays so, whatever it was: a broker's or a server's certificate, of which the log has nothing. The list
+    /// does not say when it ends; it does before its CA.
+    fn unknown(
+        &mut self,
+        serial: Serial,
+        issuer: IssuerNumber,
+        revocation: Revocation,
+    ) -> Result<(), StoreError> {
+        let (not_after, subject) = (revocation.at.after(ISSUING_LIFETIME), "as a list said".to_owned());
+        let peer = RevokedPeer { serial, issuer, not_after, subject, revocation };
+        if !revocation.reason.is_final() || revoke::list_peer(self.c, &peer)? {
+            self.done.unknown += 1;
         }
         Ok(())
     }

@@ -80,7 +80,7 @@ use super::{
     RowOutcome, Selection, Sha256, Snapshot, Store, StoreError, Token,
 };
 use super::{AttestationKey, KeysAdded, NewAttestationKey};
-use super::{CertificateStatus, Partitioning, RevocationState, RevocationsSince};
+use super::{CertificateStatus, Partitioning, RevocationState, RevocationsSince, RevokedPeer};
 use super::{CrlStored, IssuerNumber, KnownIssuer, StoredCrl};
 use crate::audit::Caller;
 use crate::authorization::{Authorized, Decision};
@@ -287,6 +287,10 @@ impl Store for SqlStore {
 
     fn revocations_since(&self, after: u64, ended_before: UnixTime) -> Reply<'_, RevocationsSince> {
         self.read(move |c| crl::changes(c, after, ended_before))
+    }
+
+    fn revoke_peer(&self, peer: RevokedPeer) -> Reply<'_, bool> {
+        self.write(move |c| revoke::peer(c, &peer))
     }
 
     fn statuses(&self, serials: Vec<Serial>) -> Reply<'_, Vec<Option<CertificateStatus>>> {

@@ -219,7 +219,9 @@ pub(super) fn revoked(
                SELECT serial, devices.changed, 'certificate-hold' \
                FROM devices CROSS JOIN certificates USING (device) \
                WHERE devices.state = 'suspended' \
-               AND certificates.state = 'issued' AND not_after >= ?1 AND issuer = ?2";
+               AND certificates.state = 'issued' AND not_after >= ?1 AND issuer = ?2 \
+               UNION ALL \
+               SELECT serial, revoked, reason FROM peer_revocations WHERE not_after >= ?1 AND issuer = ?2";
     let mut query = c.prepare_cached(sql)?;
     let mut entries = query.query_map(params![secs(ended_before), issuer.get()], |row| {
         let revocation = revocation(row)?.ok_or(StoreError::Damaged { field: "revoked" })?;

@@ -1,4 +1,4 @@
-//! Superseded certificates, and numbers that rise with what is revoked.
+//! Superseded certificates, those that are no device's, and numbers that rise with what is revoked.
 
 use ca::Serial;
 use ca::crl::Reason;
@@ -8,7 +8,7 @@ use super::convert::secs;
 use super::{events, issuers, log};
 use crate::audit::{Actor, EventKind};
 use crate::store::database::{Bind, Connection, params};
-use crate::store::{NewEvent, StoreError};
+use crate::store::{NewEvent, Revocation, RevokedPeer, StoreError};
 
 /// Revokes what the certificate `newest` takes the place of: all others of the device, except the one it was
 /// renewed with. A device tries the new one before it drops the old, so it may need that once more.
@@ -54,6 +54,34 @@ pub(super) fn all(
     now: UnixTime,
 ) -> Result<usize, StoreError> {
     revoke(c, device, "?4 IS NULL", &None::<&[u8]>, reason, now)
+}
+
+/// Revokes a certificate that is no device's. It has no leaf in the log, which has no such certificate; its event has one.
+pub(super) fn peer(c: &Connection, peer: &RevokedPeer) -> Result<bool, StoreError> {
+    let Revocation { at, reason } = peer.revocation;
+    let is_new = list_peer(c, peer)?;
+    if is_new {
+        let detail = format!("serial {} until {}: {}", peer.serial, peer.not_after, peer.subject);
+        events::add(c, &NewEvent::new(at, EventKind::PeerRevoked, detail).because(reason.name()))?;
+    }
+    Ok(is_new)
+}
+
+/// Puts a certificate that is no device's on the complete list of its CA; `false` where it is there already.
+pub(super) fn list_peer(c: &Connection, peer: &RevokedPeer) -> Result<bool, StoreError> {
+    let RevokedPeer { serial, issuer, not_after, subject, revocation: Revocation { at, reason } } = peer;
+    let sql = "INSERT INTO peer_revocations (serial, issuer, not_after, subject, revoked, reason) \
+               VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (serial) DO NOTHING";
+    let (not_after, at) = (secs(*not_after), secs(*at));
+    let row = params![serial.as_bytes(), issuer.get(), not_after, subject, at, reason.name()];
+    if c.prepare_cached(sql)?.execute(row)? == 0 {
+        return Ok(false);
+    }
+    // Not by a trigger: a move to PostgreSQL writes both tables as they are.
+    let sql = "INSERT INTO revocation_changes (serial) VALUES (?)";
+    c.prepare_cached(sql)?.execute(params![serial.as_bytes()])?;
+    raise(c, "revocations")?;
+    Ok(true)
 }
 
 /// Of one device.

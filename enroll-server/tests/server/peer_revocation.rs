@@ -1,0 +1,118 @@
+//! Certificates of brokers, servers and this server at brokers, which are written down nowhere: revoked by showing them.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use ca::crl::Reason;
+use ca::hierarchy::{SERVER_LIFETIME, client_certificate};
+use ca::{CaCertificate, FileKey, Issuer};
+use enroll_server::clock::Clock as _;
+use enroll_server::peers::BrokerToken;
+use enroll_server::store::EventQuery;
+use serde_json::{Value, json};
+use x509_parser::prelude::FromDer as _;
+use x509_parser::revocation_list::CertificateRevocationList;
+
+use crate::cli::{error, json, on};
+use crate::kit::client::http;
+use crate::kit::ocsp::{Hash, asked, post, request, statuses};
+use crate::kit::{Site, until};
+
+/// A backup with the key of the server's own place at brokers, out of which every device can be commanded.
+#[tokio::test]
+async fn a_stolen_key_of_the_servers_own_place_at_brokers_is_revoked() {
+    let site = Site::new().await;
+    let folder = site.folder.path();
+    let token = folder.join("server/broker.token");
+    let _made = BrokerToken::read_or_make(&token).unwrap();
+    let issuing = issuing(&site);
+    let now = site.clock.now();
+    let [stolen, new] = [(); 2].map(|()| {
+        let key = FileKey::generate().unwrap();
+        client_certificate("Acme", "enroll_server", &key, &issuing, SERVER_LIFETIME, now).unwrap()
+    });
+    let emqx = async |der: &[u8]| {
+        let question = json!({
+            "username": "enroll_server", "clientid": "enroll_server", "common_name": "enroll_server",
+            "certificate": STANDARD.encode(der),
+        });
+        let headers = format!("Authorization: Bearer {}\r\n", std::fs::read_to_string(&token).unwrap());
+        let path = "/broker/v1/emqx/authenticate";
+        let reply = site.tls().try_request("POST", path, &headers, question.to_string().as_bytes()).await;
+        let answer: Value = serde_json::from_str(&reply.unwrap().text()).unwrap();
+        answer["result"].as_str().unwrap().to_owned()
+    };
+    let ocsp = async |der: &[u8]| {
+        let question = request(&[asked(issuing.certificate().der(), Hash::Sha256, &serial(der))], None);
+        statuses(&post(site.http(), "application/ocsp-request", &question).await.body)
+    };
+    assert_eq!((emqx(stolen.der()).await.as_str(), ocsp(stolen.der()).await), ("allow", Some(vec![2])));
+
+    // The chain as the file has it: the certificate first.
+    let file = folder.join("stolen.crt");
+    let chain = ca::pem::chain([stolen.der(), issuing.certificate().der()]);
+    std::fs::write(&file, chain).unwrap();
+    let words =
+        ["cert", "revoke", "--json", "--reason", "key-compromise", "--certificate", file.to_str().unwrap()];
+    let told = json(&on(folder, &words));
+    assert_eq!((&told["revoked_now"], &told["reason"]), (&true.into(), &"key-compromise".into()), "{told}");
+    assert!(told["subject"].as_str().unwrap().contains("enroll_server"), "{told}");
+    assert_eq!(json(&on(folder, &words))["revoked_now"], false, "a second time");
+
+    until("the complete list", async || listed(&site).await == [serial(stolen.der())]).await;
+    let pem = async || http(site.http(), "/crl.pem").await.body;
+    until("the file for brokers", async || std::fs::read(&site.config.crl.pem).unwrap() == pem().await).await;
+    assert_eq!(ocsp(stolen.der()).await, Some(vec![1]));
+    assert_eq!(emqx(stolen.der()).await, "deny");
+    assert_eq!((emqx(new.der()).await.as_str(), ocsp(new.der()).await), ("allow", Some(vec![2])));
+    let events = site.admin().find_events(EventQuery::last(9)).await.unwrap();
+    let told = events.iter().find(|event| event.kind == "peer-revoked").unwrap();
+    assert!(told.actor.starts_with("operator:") && told.detail.contains("CN=enroll_server"), "{told:?}");
+}
+
+#[tokio::test]
+async fn what_cannot_be_revoked_by_showing_it_is_refused_with_the_way_that_can() {
+    let site = Site::new().await;
+    let device = site.device("SN-1").await;
+    let identity = site.enroll(&device).await;
+    let pem = |der: &[u8]| ca::pem::certificate(der);
+    let other = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let server = std::fs::read_to_string(&site.config.files.server_certificate).unwrap();
+    for (pem, reason) in [
+        (pem(&identity.chain[0]), "device return SN-1"),
+        (pem(&identity.chain[1]), "none of this server's issuing CAs signed it"),
+        (pem(&site.root()), "none of this server's issuing CAs signed it"),
+        (pem(other.cert.der()), "none of this server's issuing CAs signed it"),
+        ("no certificate".to_owned(), "nothing was revoked"),
+    ] {
+        let refused = site.admin().revoke_peer(pem.as_bytes(), Reason::KeyCompromise).await.unwrap_err();
+        assert!(refused.to_string().contains(reason), "{refused}");
+    }
+    assert!(site.admin().revoke_peer(server.as_bytes(), Reason::CertificateHold).await.is_err());
+    let folder = site.folder.path();
+    let told = error(&on(folder, &["cert", "revoke", "--certificate", "/no/such/file"]));
+    assert!(told.contains("/no/such/file"), "{told}");
+    assert!(listed(&site).await.is_empty());
+
+    let (_, is_new) = site.admin().revoke_peer(server.as_bytes(), Reason::Superseded).await.unwrap();
+    assert!(is_new);
+    site.later(SERVER_LIFETIME + core::time::Duration::from_secs(86_400));
+    let refused = site.admin().revoke_peer(server.as_bytes(), Reason::Superseded).await.unwrap_err();
+    assert!(refused.to_string().contains("it ended at"), "{refused}");
+}
+
+fn issuing(site: &Site) -> Issuer {
+    let files = &site.config.files;
+    let pem = std::fs::read(&files.issuing_certificate).unwrap();
+    let certificate = CaCertificate::from_der(&ca::pem::read_certificates(&pem).unwrap()[0]).unwrap();
+    Issuer::new(certificate, Box::new(FileKey::load(&files.issuing_key).unwrap())).unwrap()
+}
+
+fn serial(der: &[u8]) -> Vec<u8> {
+    x509_parser::parse_x509_certificate(der).unwrap().1.raw_serial().to_vec()
+}
+
+async fn listed(site: &Site) -> Vec<Vec<u8>> {
+    let body = http(site.http(), "/crl/1/0.crl").await.body;
+    let (_, list) = CertificateRevocationList::from_der(&body).unwrap();
+    list.iter_revoked_certificates().map(|entry| entry.raw_serial().to_vec()).collect()
+}
