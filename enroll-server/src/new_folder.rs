@@ -89,7 +89,7 @@ impl NewFolder {
     /// that is in it. Root would make a folder that the server cannot read.
     pub(crate) fn finish_own(self) -> Result<PathBuf, FolderError> {
         if let Some(owner) = Owner::of_folder(&self.workshop).map_err(unwritable(&self.workshop))? {
-            give(&self.workshop, owner)?;
+            owner.take_all(&self.workshop).map_err(unwritable(&self.workshop))?;
         }
         self.finish()
     }
@@ -103,20 +103,6 @@ impl NewFolder {
             .map_err(unwritable(&target))?;
         Ok(target)
     }
-}
-
-/// Gives `owner` the folder and what is in it.
-fn give(folder: &Path, owner: Owner) -> Result<(), FolderError> {
-    for entry in fs::read_dir(folder).map_err(unwritable(folder))? {
-        let entry = entry.map_err(unwritable(folder))?;
-        let path = entry.path();
-        if entry.file_type().map_err(unwritable(&path))?.is_dir() {
-            give(&path, owner)?;
-        } else {
-            owner.take(&path).map_err(unwritable(&path))?;
-        }
-    }
-    owner.take(folder).map_err(unwritable(folder))
 }
 
 impl Drop for NewFolder {

@@ -78,9 +78,6 @@ pub(super) fn write(
 /// `home`. Does nothing where this is not root, or the folder is root's.
 fn give(home: &Path, made: &Path) -> io::Result<()> {
     let Some(owner) = Owner::of_folder(home)? else { return Ok(()) };
-    for entry in fs::read_dir(made)? {
-        owner.take(&entry?.path())?;
-    }
-    owner.take(made)?;
+    owner.take_all(made)?;
     owner.take(home)
 }

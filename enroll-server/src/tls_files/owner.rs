@@ -50,6 +50,19 @@ impl Owner {
         lchown(path, Some(self.uid), Some(self.gid))
     }
 
+    /// Gives it the folder and all that is in it.
+    pub(crate) fn take_all(self, folder: &Path) -> io::Result<()> {
+        for entry in std::fs::read_dir(folder)? {
+            let entry = entry?;
+            if entry.file_type()?.is_dir() {
+                self.take_all(&entry.path())?;
+            } else {
+                self.take(&entry.path())?;
+            }
+        }
+        self.take(folder)
+    }
+
     /// Gives it the file.
     pub(crate) fn take_open(self, file: &File) -> io::Result<()> {
         fchown(file, Some(self.uid), Some(self.gid))
