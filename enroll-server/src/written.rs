@@ -222,7 +222,7 @@ impl Written for Serial {
         json_schema!({
             "type": "string",
             "description": "The serial number of a certificate, in hexadecimal digits.",
-            "pattern": "^[0-9a-f]{32}$",
+            "pattern": "^(0[1-9a-f]|[1-9a-f][0-9a-f])[0-9a-f]{30}$",
         })
     }
 }
@@ -367,6 +367,7 @@ mod tests {
         tags Tag;
         finds Find;
         rates Rate;
+        serial_numbers Serial;
         states DeviceState;
         kinds EventKind;
         severities Severity;
