@@ -271,10 +271,7 @@ impl Admin {
         label: Label,
         page: Page,
     ) -> Result<Labelled, AdminError> {
-        let one = match &selection {
-            Selection::One(device) | Selection::Request(device, _) => Some(device.clone()),
-            Selection::Group(_) | Selection::Tag(_) | Selection::All => None,
-        };
+        let one = selection.device().cloned();
         let labelled = self.store.label(selection, label, page, self.clock.now()).await?;
         match one {
             Some(device) if labelled.seen == 0 => Err(not_found("device", device)),
@@ -312,36 +309,35 @@ impl Admin {
     /// # Errors
     /// Where there is no such device, or its state does not allow it.
     pub async fn act_on(&self, device: &DeviceId, action: Action) -> Result<Carried, AdminError> {
-        let mut carried = self.act(Selection::One(device.clone()), action, Page::first(1)).await?;
-        match carried.illegal.pop() {
-            Some(illegal) => Err(illegal.into()),
-            None if carried.done == 0 => Err(not_found("device", device)),
-            None => Ok(carried),
-        }
+        self.decide(device, None, action).await
     }
 
-    /// Approves or denies the request `seen` of a device, and no other that came in its place; where none is named,
-    /// [as it stands](Self::act_on).
+    /// As [`act_on`](Self::act_on), as long as the request `seen` is the one that waits, and no other that came in its place.
     ///
     /// # Errors
-    /// Where there is no such device, its state does not allow it, or that request does not wait any more.
+    /// As [`act_on`](Self::act_on), and where that request does not wait any more.
     pub async fn decide(
         &self,
         device: &DeviceId,
         seen: Option<Serial>,
-        decision: Action,
+        action: Action,
     ) -> Result<Carried, AdminError> {
-        let Some(serial) = seen else { return self.act_on(device, decision).await };
-        let request = Selection::Request(device.clone(), serial);
-        let mut carried = self.act(request, decision, Page::first(1)).await?;
-        match carried.illegal.pop() {
-            Some(illegal) => Err(illegal.into()),
-            None if carried.done == 0 => {
-                let Device { device, .. } = self.device(device).await?;
-                Err(AdminError::Replaced { device, serial })
-            }
-            None => Ok(carried),
+        let selection = match seen {
+            Some(serial) => Selection::Request(device.clone(), serial),
+            None => Selection::One(device.clone()),
+        };
+        let mut carried = self.act(selection, action, Page::first(1)).await?;
+        if let Some(illegal) = carried.illegal.pop() {
+            return Err(illegal.into());
         }
+        if carried.done > 0 {
+            return Ok(carried);
+        }
+        let Device { device, .. } = self.device(device).await?;
+        Err(match seen {
+            Some(serial) => AdminError::Replaced { device, serial },
+            None => not_found("device", device),
+        })
     }
 
     /// Carries out an action for one page of a selection; devices for which it is illegal are left as they are

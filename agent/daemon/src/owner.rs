@@ -14,6 +14,14 @@ const MAX_TABLE: u64 = 1024 * 1024;
 /// Longest name (useradd(8)).
 const MAX_NAME: usize = 32;
 
+/// Others come and go, but change only what is theirs.
+const STICKY: u32 = 0o1000;
+
+/// Whether others than its owner can put something else in the place of what lies in a directory with this mode.
+pub(crate) const fn others_replace(mode: u32) -> bool {
+    mode & 0o022 != 0 && mode & STICKY == 0
+}
+
 /// Who is to own a file: `user`, `user:group` or `:group`, each by name or number. At least one of the two.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Owner {

@@ -1,8 +1,8 @@
 //! Certificates that are no device's: of brokers, of servers, and of this server at brokers. They are written down nowhere when
 //! they are issued, so an operator shows the one to revoke.
 
-use ca::Serial;
 use ca::crl::Reason;
+use ca::{CaCertificate, Serial};
 use shared::UnixTime;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer as _;
@@ -44,10 +44,7 @@ fn read(der: &[u8], issuers: &[KnownIssuer], revocation: Revocation) -> Result<R
     let unreadable = || not_a_peer("the first certificate in the file is not X.509");
     let (_, certificate) = X509Certificate::from_der(der).map_err(|_| unreadable())?;
     let is_of = |issuer: &&KnownIssuer| {
-        X509Certificate::from_der(&issuer.der).is_ok_and(|(_, issuer)| {
-            issuer.subject().as_raw() == certificate.issuer().as_raw()
-                && certificate.verify_signature(Some(issuer.public_key())).is_ok()
-        })
+        CaCertificate::from_der(&issuer.der).is_ok_and(|issuer| issuer.has_signed(der))
     };
     let issuer = issuers.iter().find(is_of).ok_or_else(|| {
         not_a_peer(

@@ -39,10 +39,7 @@ impl Admin {
     /// # Errors
     /// Where the one device is not there, or the store fails.
     pub async fn unwant_renewals(&self, selection: Selection, page: Page) -> Result<Wanted, AdminError> {
-        let one = match &selection {
-            Selection::One(device) | Selection::Request(device, _) => Some(device.clone()),
-            Selection::Group(_) | Selection::Tag(_) | Selection::All => None,
-        };
+        let one = selection.device().cloned();
         let wanted = self.store.unwant_renewals(selection, page, self.now()).await?;
         match one {
             Some(device) if wanted.done + wanted.left == 0 => Err(not_found("device", device)),

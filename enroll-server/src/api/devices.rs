@@ -96,8 +96,8 @@ pub(super) struct Acted {
     certificates: u64,
 }
 
-async fn act(api: &Api, device: DeviceId, action: Action) -> Result<Acted, Refusal> {
-    let Carried { state, certificates, .. } = api.admin.act_on(&device, action).await?;
+async fn act(api: &Api, device: DeviceId, seen: Option<Serial>, action: Action) -> Result<Acted, Refusal> {
+    let Carried { state, certificates, .. } = api.admin.decide(&device, seen, action).await?;
     Ok(Acted { device, state, certificates })
 }
 
@@ -108,7 +108,7 @@ macro_rules! actions {
                 api: Arc<Api>,
                 (Named(device), Sent(Nothing {})): (Named, Sent<Nothing>),
             ) -> Result<Acted, Refusal> {
-                act(&api, device, Action::$action).await
+                act(&api, device, None, Action::$action).await
             }
         )+
     };
@@ -132,8 +132,7 @@ pub(super) async fn deny(
     (Named(device), Sent(body)): (Named, Sent<Deny>),
 ) -> Result<Acted, Refusal> {
     let action = denial(&body.reason)?;
-    let Carried { state, certificates, .. } = api.admin.decide(&device, body.serial.value(), action).await?;
-    Ok(Acted { device, state, certificates })
+    act(&api, device, body.serial.value(), action).await
 }
 
 pub(super) fn denial(Plain(reason): &Plain) -> Result<Action, Refusal> {
@@ -152,7 +151,7 @@ pub(super) async fn transfer(
     api: Arc<Api>,
     (Named(device), Sent(body)): (Named, Sent<Transfer>),
 ) -> Result<Acted, Refusal> {
-    act(&api, device, Action::Transfer(body.to.0)).await
+    act(&api, device, None, Action::Transfer(body.to.0)).await
 }
 
 /// A group to put a device into.

@@ -48,14 +48,9 @@ pub(super) async fn act(
 ) -> Result<(), Failure> {
     let Some(selection) = selection else { return Ok(()) };
     let name = action.step().name();
-    let one = match &selection {
-        Selection::One(device) => Some((device, admin.act_on(device, action.clone()).await?)),
-        Selection::Request(device, serial) => {
-            Some((device, admin.decide(device, Some(*serial), action.clone()).await?))
-        }
-        Selection::Group(_) | Selection::Tag(_) | Selection::All => None,
-    };
-    if let Some((device, carried)) = one {
+    if let Some(device) = selection.device() {
+        let seen = if let Selection::Request(_, serial) = &selection { Some(*serial) } else { None };
+        let carried = admin.decide(device, seen, action).await?;
         let state = carried.state.map_or("", crate::store::DeviceState::name);
         let certificates = carried.certificates;
         let value = json!({ "action": name, "device": device.as_str(), "state": state, "certificates": certificates });

@@ -25,6 +25,17 @@ pub enum Selection {
     All,
 }
 
+impl Selection {
+    /// The device, where it is one.
+    #[must_use]
+    pub const fn device(&self) -> Option<&DeviceId> {
+        match self {
+            Self::One(device) | Self::Request(device, _) => Some(device),
+            Self::Group(_) | Self::Tag(_) | Self::All => None,
+        }
+    }
+}
+
 /// What an operator does to a device.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {

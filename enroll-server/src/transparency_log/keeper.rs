@@ -15,6 +15,7 @@ use transparency::{
     root,
 };
 
+use super::behind::known;
 use super::divergence::{Divergence, KeepError, Status};
 use super::folder::Folder;
 use super::key::LogKey;
@@ -424,12 +425,8 @@ fn open(
     if let Some(published) = published.filter(|published| published.size > head.size) {
         return Err(Divergence::OlderDatabase { published: published.size, known: head.size }.into());
     }
-    let edge = Edge::load(head.size, |tile| folder.read(tile).map_err(KeepError::from))?;
-    if let Some(note) = &head.note {
-        let stored = Checkpoint::open(note.as_bytes(), key.verifier()).map_err(Divergence::Stored)?;
-        if stored.size != head.size || stored.root != edge.root() {
-            return Err(Divergence::OtherTiles { size: head.size }.into());
-        }
+    let (edge, stored) = known(folder, key, head)?;
+    if let (Some(note), Some(stored)) = (&head.note, stored) {
         let before = published.map(|published| (published.size, published.root));
         if before != Some((stored.size, stored.root)) {
             if let Some((size, before)) = before

@@ -4,7 +4,6 @@
 
 use core::time::Duration;
 use std::fs;
-use std::thread;
 
 use enroll_server::failpoint::Plant;
 
@@ -16,6 +15,7 @@ use super::io_errors::{Failed, Failure, enroll_and_renew};
 use super::ledger::Ledger;
 use super::progress::Progress;
 use super::site::StateFolder;
+use crate::harness::pause;
 
 /// What is to be done.
 #[derive(Clone, Copy, Debug)]
@@ -96,7 +96,7 @@ impl DatabaseErrors {
             done.later += 1;
             patience -= 1;
             cluster.server.look_after().expect("somebody who looks after the database");
-            pause();
+            pause(PAUSE);
             patience > 0
         });
         let hit = fault.disarm() >= n;
@@ -109,9 +109,4 @@ impl DatabaseErrors {
         }
         Ok(hit)
     }
-}
-
-fn pause() {
-    #[expect(clippy::disallowed_methods, reason = "as a device that is told to come later")]
-    thread::sleep(PAUSE);
 }

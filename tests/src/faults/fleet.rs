@@ -12,7 +12,7 @@ use shared::message::latest::{EnrollRequest, RenewRequest};
 use super::database::{Cluster, Database};
 use super::ledger::KeyHash;
 use super::site::StateFolder;
-use crate::harness::{ClientKey, Csr, HandDevice, Wishes, World, now};
+use crate::harness::{ClientKey, Csr, HandDevice, Reply, Wishes, World, now, operator};
 
 /// A lot of devices, and the files of a server that knows them.
 #[derive(Debug)]
@@ -99,6 +99,15 @@ impl Fleet {
             Some(database) => StateFolder::copy_with(&self.files(), database),
             None => StateFolder::copy_of(&self.files()),
         }
+    }
+
+    /// Has the operator revoke a device of the server on this port. Gives what the operator is told.
+    ///
+    /// # Panics
+    /// Where the connection breaks.
+    #[must_use]
+    pub fn revoke(&self, port: u16, device: &DeviceId) -> Reply {
+        operator(port, &self.root, &self.admin_token, &format!("/admin/v1/devices/{device}/revoke"))
     }
 
     /// A new request of a device to enroll.

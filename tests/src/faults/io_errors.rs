@@ -17,7 +17,7 @@ use super::invariants::{Invariant, Violation, check};
 use super::ledger::{Asked, Ledger};
 use super::progress::Progress;
 use super::trace::Watch;
-use crate::harness::{Reply, client_config, operator, try_https};
+use crate::harness::{Reply, client_config, try_https};
 
 /// How operations fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -161,9 +161,8 @@ fn revoke(
 ) -> Result<(), Violation> {
     let Some(device) = fleet.devices.first().map(|device| device.id.clone()) else { return Ok(()) };
     ledger.to_be_revoked.insert(device.clone());
-    let path = format!("/admin/v1/devices/{device}/revoke");
     loop {
-        let reply = operator(child.port, &fleet.root, &fleet.admin_token, &path);
+        let reply = fleet.revoke(child.port, &device);
         match reply.status {
             200 => {
                 ledger.revoked.push((0, device));

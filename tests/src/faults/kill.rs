@@ -10,11 +10,11 @@ use std::fs;
 use std::path::PathBuf;
 use std::sync::mpsc;
 use std::thread;
-use std::time::Instant;
 
 use enroll_server::failpoint::Plant;
 use firmware_sim::chance::Dice;
 use shared::endpoint::ENROLL;
+use tokio::time::Instant;
 
 use super::child::{Child, Death, Place};
 use super::database::{Cluster, StoreKind};
@@ -24,7 +24,7 @@ use super::io_errors::certificate;
 use super::ledger::{KeyHash, Ledger};
 use super::progress::Progress;
 use super::site::StateFolder;
-use crate::harness::{HandDevice, LIMIT, client_config, try_https};
+use crate::harness::{HandDevice, LIMIT, client_config, pause, try_https};
 
 /// Requests in flight.
 const LANES: usize = 8;
@@ -244,7 +244,7 @@ impl Kills {
                     child.kill();
                 }
                 End::ByItself => {
-                    let begun = now();
+                    let begun = Instant::now();
                     while child.is_running() && begun.elapsed() < LIMIT {
                         pause(Duration::from_millis(1));
                     }
@@ -355,19 +355,6 @@ fn await_moment(hear: &mpsc::Receiver<Heard>, heard: &mut Vec<Heard>, (answers, 
     pause(time);
 }
 
-fn now() -> Instant {
-    #[expect(clippy::disallowed_methods, reason = "another process is not waited for without end")]
-    Instant::now()
-}
-
 fn witness(folder: &StateFolder) -> PathBuf {
     folder.path("witness")
-}
-
-fn pause(time: Duration) {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "a moment of another process's life, of which no event tells"
-    )]
-    thread::sleep(time);
 }

@@ -20,7 +20,7 @@ use super::ledger::Ledger;
 use super::progress::Progress;
 use super::site::StateFolder;
 use super::trace::{self, Event, Watch};
-use crate::harness::{Reply, client_config, https, operator, until};
+use crate::harness::{Reply, client_config, https, until};
 
 /// What a server did to its disk, with what everybody else knew at each time.
 #[derive(Debug)]
@@ -65,9 +65,8 @@ impl Recording {
         let reply = https(child.port, config, RENEW, Some(&renewal.body));
         let _certificate = answered(&mut ledger, &renewal, &reply, now());
         let revoked = fleet.devices[1].id.clone();
-        let path_of = format!("/admin/v1/devices/{revoked}/revoke");
         ledger.to_be_revoked.insert(revoked.clone());
-        let reply = operator(child.port, &fleet.root, &fleet.admin_token, &path_of);
+        let reply = fleet.revoke(child.port, &revoked);
         assert_eq!(reply.status, 200, "{reply:?}");
         ledger.revoked.push((now(), revoked));
         // The list with the revocation, and the log's last checkpoint, belong to it.

@@ -11,12 +11,12 @@ use std::net::TcpStream;
 use std::path::Path;
 use std::sync::Mutex;
 use std::thread;
-use std::time::Instant;
 
 use firmware_sim::chance::Dice;
 use shared::Reject;
 use shared::endpoint::{ENROLL, RENEW};
 use shared::message::latest::{Answer, Outcome};
+use tokio::time::Instant;
 
 use super::child::{Child, Extra};
 use super::fleet::{Fleet, Request};
@@ -26,7 +26,7 @@ use super::ledger::Ledger;
 use super::progress::Progress;
 use super::site::StateFolder;
 use super::trace::Fault;
-use crate::harness::{HandDevice, Reply, client_config, operator, try_https};
+use crate::harness::{HandDevice, Reply, client_config, pause, try_https};
 
 /// What is to be done.
 #[derive(Clone, Copy, Debug)]
@@ -147,7 +147,7 @@ impl Soak {
                 dice: Dice::new(self.seed, "lane", lane),
             })
             .collect();
-        let begun = now();
+        let begun = Instant::now();
         let (mut lives, progress) = (0, Progress::new("lives"));
         while begun.elapsed() < self.mixed {
             let life = STEP * u32::try_from(3 + dice.below(8)).expect("few");
@@ -193,7 +193,7 @@ impl Soak {
             for lane in lanes.iter_mut() {
                 scope.spawn(move || lane.run(scene, port));
             }
-            let begun = now();
+            let begun = Instant::now();
             // Peers that connect and say nothing: they are there for a life.
             let mut silent = VecDeque::new();
             while begun.elapsed() < length && scene.violation.lock().expect("no panic").is_none() {
@@ -259,8 +259,7 @@ impl Soak {
         let Some(device) = device.cloned() else { return };
         ledger.to_be_revoked.insert(device.clone());
         drop(ledger);
-        let path = format!("/admin/v1/devices/{device}/revoke");
-        let reply = operator(child.port, &scene.fleet.root, &scene.fleet.admin_token, &path);
+        let reply = scene.fleet.revoke(child.port, &device);
         if reply.status == 200 {
             scene.ledger.lock().expect("no panic").revoked.push((0, device));
             scene.seen.lock().expect("no panic").revoked += 1;
@@ -406,20 +405,4 @@ fn usage(process: u32, server: &Path) -> Usage {
     let resident = line.trim().trim_end_matches(" kB").parse().unwrap_or_default();
     let list = fs::metadata(server.join("crl.der")).map_or(0, |list| list.len() / 1024);
     Usage { resident, descriptors: count("fd"), threads: count("task"), list }
-}
-
-fn now() -> Instant {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "it runs for as long as is wanted by the clock on the wall"
-    )]
-    Instant::now()
-}
-
-fn pause(time: Duration) {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "a time of another process's life, of which no event tells"
-    )]
-    thread::sleep(time);
 }

@@ -40,5 +40,5 @@ pub use prometheus::{Prometheus, promtool};
 pub use site::Site;
 pub use swtpm::{Swtpm, TpmMaker};
 pub use tpm_fleet::TpmFleet;
-pub use wait::{LIMIT, free_port, now, until};
+pub use wait::{LIMIT, free_port, now, pause, until};
 pub use world::{LOT_GROUP, QEMU_HOST, Wishes, World, configure};

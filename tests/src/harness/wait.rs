@@ -63,7 +63,8 @@ const FIRST_PORT: u32 = 10_000;
 const PORTS: u32 = 20_000;
 const STEP: Duration = Duration::from_millis(20);
 
-pub(super) fn pause(time: Duration) {
+/// Waits so long, for what sends no event.
+pub fn pause(time: Duration) {
     #[expect(
         clippy::disallowed_methods,
         reason = "between two looks at another process, which sends no event"

@@ -4,8 +4,7 @@ use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-/// Others come and go, but change only what is theirs.
-const STICKY: u32 = 0o1000;
+use crate::owner::others_replace;
 
 /// Why nothing is written to a directory. Who may rename what lies there can put a link in the place of a set that is being
 /// written: an agent that runs as root would then give away, open up or overwrite whatever the link leads to.
@@ -38,7 +37,7 @@ fn judge(directory: &Path, (owner, mode): (u32, u32), agent: u32) -> Result<(), 
     let directory = directory.to_owned();
     if owner != agent && owner != 0 {
         Err(Misplaced::Foreign { directory, owner, agent })
-    } else if mode & 0o022 != 0 && mode & STICKY == 0 {
+    } else if others_replace(mode) {
         Err(Misplaced::Open { directory, mode })
     } else {
         Ok(())

@@ -13,6 +13,7 @@ use tokio::net::{TcpListener, UnixListener, UnixStream};
 
 use super::address::Listen;
 use super::{ProxyError, ProxySettings};
+use crate::owner::others_replace;
 
 /// Most connections that the kernel holds until they are taken.
 const BACKLOG: i32 = 128;
@@ -103,12 +104,11 @@ impl Drop for Listener {
 
 /// Where others may write, they could put a socket of their own in the place of this one.
 fn check_directory(path: &Path) -> Result<(), ProxyError> {
-    const STICKY: u32 = 0o1000;
     let directory = path.parent().unwrap_or_else(|| Path::new("/"));
     let found = std::fs::metadata(directory)
         .map_err(|source| ProxyError::Listen { listen: format!("unix:{}", path.display()), source })?;
-    if found.mode() & 0o022 != 0 && found.mode() & STICKY == 0 {
-        let mode = found.mode() & 0o7777;
+    let mode = found.mode() & 0o7777;
+    if others_replace(mode) {
         return Err(ProxyError::OpenDirectory { directory: directory.to_owned(), mode });
     }
     Ok(())
