@@ -43,6 +43,8 @@ mod outage_tests;
 #[cfg(test)]
 mod pinning_tests;
 #[cfg(test)]
+mod quota_tests;
+#[cfg(test)]
 mod renewal_tests;
 #[cfg(test)]
 mod restored_tests;

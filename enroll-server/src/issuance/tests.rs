@@ -136,7 +136,7 @@ impl Identity {
     }
 }
 
-fn refused<T: core::fmt::Debug>(outcome: Result<T, Denied>) -> Reject {
+pub(super) fn refused<T: core::fmt::Debug>(outcome: Result<T, Denied>) -> Reject {
     outcome.unwrap_err().reject()
 }
 

@@ -42,6 +42,12 @@ mod webhooks;
 mod writer;
 
 #[cfg(test)]
+mod action_tests;
+#[cfg(test)]
+mod appraisal_tests;
+#[cfg(test)]
+mod attestation_keys_tests;
+#[cfg(test)]
 mod counts_tests;
 #[cfg(test)]
 mod crl_tests;
@@ -50,9 +56,13 @@ mod history_tests;
 #[cfg(test)]
 mod log_tests;
 #[cfg(test)]
+mod maker_crl_tests;
+#[cfg(test)]
 pub(crate) mod places;
 #[cfg(test)]
 mod postgres_tests;
+#[cfg(test)]
+mod reference_tests;
 #[cfg(test)]
 mod renewal_tests;
 #[cfg(test)]
@@ -61,6 +71,8 @@ mod search_tests;
 mod state_tests;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod trust_tests;
 
 use core::time::Duration;
 use std::sync::Arc;
