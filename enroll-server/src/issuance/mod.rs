@@ -29,6 +29,8 @@ mod audit_tests;
 #[cfg(test)]
 mod authority_tests;
 #[cfg(test)]
+mod caught_up_tests;
+#[cfg(test)]
 mod crash_tests;
 #[cfg(test)]
 mod credential_tests;
@@ -44,6 +46,8 @@ mod outage_tests;
 mod pinning_tests;
 #[cfg(test)]
 mod quota_tests;
+#[cfg(test)]
+mod record_tests;
 #[cfg(test)]
 mod renewal_tests;
 #[cfg(test)]

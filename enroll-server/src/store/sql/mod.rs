@@ -50,6 +50,8 @@ mod attestation_keys_tests;
 #[cfg(test)]
 mod counts_tests;
 #[cfg(test)]
+mod credential_tests;
+#[cfg(test)]
 mod crl_tests;
 #[cfg(test)]
 mod history_tests;

@@ -2,11 +2,15 @@
 
 use appraisal::GroupName;
 use ca::Serial;
+use shared::message::latest::EvidenceKind;
 use shared::{DeviceId, UnixTime};
 
-use super::{SqlStore, actions, quota};
+use super::{SqlStore, actions, quota, revoke};
 use crate::store::database::params;
-use crate::store::{CertificateState, DeviceState, EventQuery, IssuerNumber, RolloverStore as _, Store as _};
+use crate::store::{
+    CertificateState, DeviceState, EventQuery, IssuerNumber, RolloverStore as _, SignedBundle, Store as _,
+    StoredEvidence,
+};
 use crate::store::{Place, on_both};
 
 const NOW: UnixTime = UnixTime::from_secs(1_800_000_000);
@@ -14,6 +18,9 @@ const NOW: UnixTime = UnixTime::from_secs(1_800_000_000);
 on_both!(
     a_bundle_that_is_ours_is_noted_and_no_other,
     a_certificate_that_was_shown_ends_the_one_it_was_renewed_with,
+    what_a_certificate_takes_the_place_of_is_revoked_and_counted_once,
+    bundles_have_rising_numbers_and_do_not_change,
+    evidence_is_kept_as_it_came,
     places_of_a_group_are_counted
 );
 
@@ -121,6 +128,62 @@ async fn a_certificate_that_was_shown_ends_the_one_it_was_renewed_with(place: Pl
     assert_eq!((event.kind.as_str(), event.device.as_deref()), ("superseded", Some("SN-1")));
     assert!(event.detail.contains(&serial(2).to_string()), "{}", event.detail);
     assert_eq!(store.revoked(IssuerNumber::given(1), NOW).await.unwrap().entries.len(), 1);
+}
+
+async fn what_a_certificate_takes_the_place_of_is_revoked_and_counted_once(place: Place) {
+    let certificates =
+        &[("SN-1", 1, "issued", None), ("SN-1", 2, "issued", Some(1)), ("SN-1", 3, "issued", None)];
+    let store = filled(&place, &[("SN-1", "enrolled")], certificates).await;
+    let before = store.generations().await.unwrap().revocations;
+    for _ in 0..2 {
+        let done = store.write(|c| revoke::superseded(c, &device("SN-1"), serial(2), NOW));
+        done.await.unwrap();
+        let in_force = async |number| {
+            let certificate = store.certificate(serial(number)).await.unwrap().unwrap();
+            certificate.state == CertificateState::Issued
+        };
+        // The device may need the one that it was renewed with once more.
+        assert_eq!([in_force(1).await, in_force(2).await, in_force(3).await], [true, true, false]);
+        assert_eq!(store.generations().await.unwrap().revocations, before + 1);
+        let events = store.events(EventQuery::last(9)).await.unwrap();
+        let [event] = &events[..] else { panic!("{events:?}") };
+        assert_eq!(event.detail, format!("1 certificates by serial {}", serial(2)));
+    }
+}
+
+async fn bundles_have_rising_numbers_and_do_not_change(place: Place) {
+    let store = filled(&place, &[], &[]).await;
+    let generation = async || store.rollover_generation().await.unwrap();
+    let before = generation().await;
+    let add = async |bundles: &[(u64, u8)]| {
+        let bundles =
+            bundles.iter().map(|(number, byte)| SignedBundle { number: *number, signed: vec![*byte] });
+        store.add_trust_bundles(bundles.collect(), NOW).await.unwrap()
+    };
+    assert!(add(&[(7, 1)]).await, "it is there");
+    assert_eq!(generation().await, before);
+    for refused in [&[(7, 2)][..], &[(6, 1)], &[(u64::MAX, 1)], &[(9, 1), (7, 2)]] {
+        assert!(!add(refused).await, "{refused:?}");
+    }
+    assert_eq!(store.trust_bundles().await.unwrap(), [vec![1]], "all or none");
+    assert!(add(&[(8, 3), (9, 4)]).await);
+    assert_eq!(store.trust_bundles().await.unwrap(), [vec![1], vec![3], vec![4]]);
+    assert_eq!(generation().await, before + 2);
+}
+
+async fn evidence_is_kept_as_it_came(place: Place) {
+    let certificates = &[("SN-1", 1, "issued", None), ("SN-1", 2, "issued", None)];
+    let store = filled(&place, &[("SN-1", "enrolled")], certificates).await;
+    let kind = EvidenceKind::PsaToken;
+    let code = i64::try_from(kind.code()).unwrap();
+    let kept = store.write(move |c| {
+        let sql = "UPDATE certificates SET evidence_kind = ?1, evidence = ?2 WHERE serial = ?3";
+        c.execute(sql, params![code, [1_u8, 2, 3], serial(1).as_bytes()])
+    });
+    kept.await.unwrap();
+    let evidence = async |number| store.certificate(serial(number)).await.unwrap().unwrap().evidence;
+    assert_eq!(evidence(1).await, Some(StoredEvidence { kind, body: vec![1, 2, 3] }));
+    assert_eq!(evidence(2).await, None);
 }
 
 /// Those that have an identity, those that are about to, and nobody twice.
