@@ -60,6 +60,8 @@ mod log_tests;
 #[cfg(test)]
 mod maker_crl_tests;
 #[cfg(test)]
+mod outbox_tests;
+#[cfg(test)]
 pub(crate) mod places;
 #[cfg(test)]
 mod postgres_tests;
@@ -67,6 +69,8 @@ mod postgres_tests;
 mod reference_tests;
 #[cfg(test)]
 mod renewal_tests;
+#[cfg(test)]
+mod rollover_tests;
 #[cfg(test)]
 mod search_tests;
 #[cfg(test)]

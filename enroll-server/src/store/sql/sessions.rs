@@ -223,16 +223,20 @@ mod tests {
             assert_eq!(store.sessions(later(2)).await.unwrap(), opened, "on both servers");
             assert_eq!(store.session(session.sha256, later(2)).await.unwrap().as_ref(), Some(session));
         }
+        let reused = ["dashboard-link", "dashboard-sign-in", "dashboard-link-reused"];
+        assert_eq!(kinds(&one).await, reused, "the second says so");
         let again = one.redeem_link([1; 32], a_session(13), later(3)).await.unwrap();
         assert_eq!(again, Redeemed::UsedBefore);
         assert_eq!(one.redeem_link([9; 32], a_session(14), later(3)).await.unwrap(), Redeemed::Unknown);
         // That it came again is in the trail once, however often it comes.
-        assert_eq!(kinds(&one).await, ["dashboard-link", "dashboard-sign-in", "dashboard-link-reused"]);
+        assert_eq!(kinds(&one).await, reused);
+        assert!(one.link([1; 32], later(3)).await.unwrap().unwrap().used);
     }
 
     async fn sessions_end(place: Place) {
         let store = place.open();
         store.add_link(a_link(1), NOW).await.unwrap();
+        assert!(!store.link([1; 32], NOW).await.unwrap().unwrap().used);
         assert_eq!(store.redeem_link([1; 32], a_session(2), later(900)).await.unwrap(), Redeemed::Unknown);
         store.add_link(a_link(3), NOW).await.unwrap();
         store.redeem_link([3; 32], a_session(4), NOW).await.unwrap();
@@ -242,8 +246,11 @@ mod tests {
         assert_eq!(store.session([4; 32], later(61)).await.unwrap().unwrap().seen, later(60));
         assert_eq!(store.session([4; 32], later(3_600)).await.unwrap(), None);
         assert_eq!(store.sessions(later(3_600)).await.unwrap(), []);
+        let signed_out =
+            async || kinds(&store).await.iter().filter(|kind| *kind == "dashboard-sign-out").count();
         assert_eq!(store.end_sessions(Some("id4".into()), later(61)).await.unwrap(), 1);
         assert_eq!(store.end_sessions(Some("id4".into()), later(61)).await.unwrap(), 0);
+        assert_eq!(signed_out().await, 1, "nobody was there the second time");
         assert_eq!(store.session([4; 32], later(61)).await.unwrap(), None);
     }
 
