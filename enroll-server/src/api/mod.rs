@@ -29,6 +29,11 @@ mod selected;
 mod shared_look;
 mod traced;
 
+#[cfg(test)]
+mod bench;
+#[cfg(test)]
+mod dependency_tests;
+
 use core::time::Duration;
 use std::path::PathBuf;
 use std::sync::Arc;

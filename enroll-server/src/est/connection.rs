@@ -31,6 +31,12 @@ impl Connection {
         }
     }
 
+    /// Of a client that showed this chain, without a connection.
+    #[cfg(test)]
+    pub(crate) fn showing(chain: &[Vec<u8>]) -> Self {
+        Self { chain: chain.to_vec(), binding: None }
+    }
+
     /// The client's chain in DER, leaf first; empty where it showed none.
     pub(crate) fn chain(&self) -> Vec<&[u8]> {
         self.chain.iter().map(Vec::as_slice).collect()

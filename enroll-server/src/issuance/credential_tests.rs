@@ -404,3 +404,23 @@ async fn a_held_batch_waits_and_counts_each_device_once() {
     let error = bench.admin.add_batch(&Lot::new().pem, unbounded).await.unwrap_err().to_string();
     assert!(error.contains("neither held nor has a quota"), "{error}");
 }
+
+/// The key under which the others are wrapped may be on another disk, which is not there yet.
+#[tokio::test]
+async fn a_wrapping_key_out_of_reach_means_later_and_then_the_same_request_goes_through() {
+    let away = |file: &std::path::Path| file.with_extension("away");
+    let bench = Bench::with(&format!("{POLICY}{OPEN}"), |config| {
+        let file = &config.files.credential_key;
+        std::fs::rename(file, away(file)).unwrap();
+    })
+    .await;
+    let (file, away) = (&bench.config.files.credential_key, away(&bench.config.files.credential_key));
+    std::fs::rename(&away, file).unwrap();
+    let group = bench.key(for_group("lot-7")).await;
+    std::fs::rename(file, &away).unwrap();
+    let body = bench.by_key(&bench.maker.device("SN-1"), &group.text);
+    refused(bench.send(&body).await, Reject::Unavailable, appraisal::record::rule::SERVER);
+    std::fs::rename(&away, file).unwrap();
+    assert!(matches!(bench.send(&body).await.unwrap(), Outcome::Granted(_)));
+    assert_eq!(bench.used(&group.credential.id).await, 1);
+}

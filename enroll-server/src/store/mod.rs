@@ -52,6 +52,8 @@ pub use attestation::{AttestationKey, KeysAdded, NewAttestationKey};
 pub use backup::{BackupError, Copied, copy_database};
 pub use credential::{Credential, CredentialKind, FoundCredential, NewCredential};
 pub(crate) use database::SERVING_CACHE_KIB;
+#[cfg(test)]
+pub(crate) use database::injected::Injected;
 pub use database::{PostgresOptions, PostgresUrlError, SqliteOptions};
 pub use error::StoreError;
 pub use event::{Event, EventQuery, NewEvent, Observed, Order};

@@ -3,8 +3,8 @@
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
 use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, DnValue, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose, PublicKeyData as _,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, DistinguishedName, DnType, DnValue,
+    IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, PublicKeyData as _, RevokedCertParams, SerialNumber,
 };
 use shared::DeviceId;
 use shared::cose::{Content, encode, signed_bytes};
@@ -43,6 +43,30 @@ impl Maker {
     #[allow(dead_code, reason = "not every test target needs it")]
     pub(crate) fn key_pem(&self) -> String {
         self.key.serialize_pem()
+    }
+
+    /// A revocation list in DER with the IDevID of `device` on it, in force for as long as any clock of a test needs.
+    #[allow(dead_code, reason = "not every test target needs it")]
+    pub(crate) fn revokes(&self, device: &Device) -> Vec<u8> {
+        use x509_parser::prelude::FromDer as _;
+        let (_, idevid) = x509_parser::certificate::X509Certificate::from_der(&device.idevid).unwrap();
+        let begin = rcgen::date_time_ymd(2020, 1, 1);
+        let entry = RevokedCertParams {
+            serial_number: SerialNumber::from_slice(idevid.raw_serial()),
+            revocation_time: begin,
+            reason_code: None,
+            invalidity_date: None,
+        };
+        let params = CertificateRevocationListParams {
+            this_update: begin,
+            next_update: rcgen::date_time_ymd(2099, 1, 1),
+            crl_number: SerialNumber::from(1_u64),
+            issuing_distribution_point: None,
+            revoked_certs: vec![entry],
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        let issuer = Issuer::from_params(&self.params, &self.key);
+        params.signed_by(&issuer).unwrap().der().to_vec()
     }
 
     pub(crate) fn device(&self, id: &str) -> Device {

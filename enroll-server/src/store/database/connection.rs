@@ -63,6 +63,8 @@ impl Connection {
 
     /// Prepares a statement, or takes one that was prepared before.
     pub(in crate::store) fn prepare_cached(&self, sql: &str) -> Result<Statement<'_>, StoreError> {
+        #[cfg(test)]
+        let sql = &*super::injected::in_place_of(self, sql)?;
         Ok(match self {
             Self::Sqlite(connection) => Statement::Sqlite(connection.prepare_cached(sql)?),
             Self::Postgres(session) => Statement::Postgres { session, sql: sql.to_owned() },
@@ -140,10 +142,15 @@ impl Connection {
     }
 
     fn control(&self, sql: &'static str) -> Result<(), StoreError> {
+        #[cfg(test)]
+        super::injected::control(self, sql)?;
         match self {
-            Self::Sqlite(connection) => Ok(connection.prepare_cached(sql)?.execute([]).map(drop)?),
-            Self::Postgres(session) => session.control(sql),
+            Self::Sqlite(connection) => connection.prepare_cached(sql)?.execute([]).map(drop)?,
+            Self::Postgres(session) => session.control(sql)?,
         }
+        #[cfg(test)]
+        super::injected::carried_out(self, sql)?;
+        Ok(())
     }
 }
 

@@ -8,6 +8,8 @@ mod bind;
 mod connection;
 mod dialect;
 mod fault;
+#[cfg(test)]
+pub(in crate::store) mod injected;
 mod options;
 mod postgres;
 mod row;

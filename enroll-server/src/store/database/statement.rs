@@ -22,6 +22,8 @@ pub(in crate::store) enum Statement<'c> {
 impl Statement<'_> {
     /// Runs it; gives how many rows it changed.
     pub(in crate::store) fn execute(&mut self, values: &[&dyn Bind]) -> Result<usize, StoreError> {
+        #[cfg(test)]
+        super::injected::carries_out(self);
         match self {
             Self::Sqlite(statement) => Ok(statement.execute(sqlite::bound(values))?),
             Self::Postgres { session, sql } => session.execute(sql, values),
@@ -31,6 +33,8 @@ impl Statement<'_> {
     /// Runs it, whatever number of rows it changes. That it failed may only show at the next statement, or at the end of
     /// the change: PostgreSQL is not waited for.
     pub(in crate::store) fn run(&mut self, values: &[&dyn Bind]) -> Result<(), StoreError> {
+        #[cfg(test)]
+        super::injected::carries_out(self);
         match self {
             Self::Sqlite(statement) => Ok(statement.execute(sqlite::bound(values)).map(drop)?),
             Self::Postgres { session, sql } => session.send(sql, values),
@@ -43,6 +47,8 @@ impl Statement<'_> {
         values: &[&dyn Bind],
         read: impl Fn(&Row<'_>) -> Result<T, StoreError>,
     ) -> Result<Vec<T>, StoreError> {
+        #[cfg(test)]
+        super::injected::carries_out(self);
         match self {
             Self::Sqlite(statement) => {
                 let mut rows = statement.query(sqlite::bound(values))?;
@@ -64,6 +70,8 @@ impl Statement<'_> {
         values: &[&dyn Bind],
         read: impl FnOnce(&Row<'_>) -> Result<T, StoreError>,
     ) -> Result<Option<T>, StoreError> {
+        #[cfg(test)]
+        super::injected::carries_out(self);
         match self {
             Self::Sqlite(statement) => {
                 let mut rows = statement.query(sqlite::bound(values))?;
