@@ -33,6 +33,8 @@ pub enum Failpoint {
 pub enum Plant {
     /// A certificate is signed before its intent is durable.
     SignsBeforeRecording,
+    /// Whether a request is new, and its nonce unused, is looked at before the transaction that records it.
+    ChecksNonceApart,
     /// `synchronous=NORMAL`: changes are answered before they are synced.
     CommitsWithoutSync,
     /// A certificate leaves the server although the store did not take it.

@@ -12,6 +12,8 @@ use super::evidence::{evidence_hash, stored};
 use super::{Denied, Granted, Issuance, Outcome};
 use crate::audit::EventKind;
 use crate::authorities::Authority;
+#[cfg(any(test, feature = "plants"))]
+use crate::authorization::Decision;
 use crate::authorization::{Authorized, Basis};
 use crate::failpoint::Failpoint;
 #[cfg(any(test, feature = "plants"))]
@@ -52,6 +54,20 @@ impl Issuance {
             self.sign(planted, now).await?;
         }
         let (store, refusals) = (self.parts.store.as_ref(), &self.parts.refusals);
+        #[cfg(any(test, feature = "plants"))]
+        if self.parts.hook.has(Plant::ChecksNonceApart)
+            && store.would(authorized.clone()).await? == Decision::Record
+        {
+            // The planted bug: by what was seen a moment ago. Meanwhile the same request may have come once more.
+            let planted = Recorded::planted(&authorized);
+            let (validity, issuer) = (planted.validity(), planted.issuer());
+            let signed = self.sign(planted, now).await?;
+            let recorded = store.record(authorized).await?;
+            if let RecordOutcome::Open(recorded) = recorded {
+                store.complete(recorded, signed.der().to_vec(), now).await?;
+            }
+            return Ok(Some(Outcome::Granted(Granted::new(signed.der().to_vec(), validity, issuer))));
+        }
         refusals.write_before_granting(&device, store).await;
         let recorded = match self.parts.store.record(authorized).await? {
             RecordOutcome::Open(recorded) => recorded,
