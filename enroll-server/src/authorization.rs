@@ -245,7 +245,13 @@ fn again(request: &Authorized, facts: &Facts, same: &SameRequest) -> Decision {
         CertificateState::Held => held_before(request, facts, same),
         CertificateState::Intent | CertificateState::Issued => Decision::Known(same.serial, same.state),
         CertificateState::Revoked => refuse(Reject::CertificateRevoked, "its certificate was revoked since"),
-        CertificateState::Voided => refuse(Reject::UsedNonce, "the request was given up; a new one may come"),
+        CertificateState::Voided => match request.basis().binding {
+            Binding::Nonce(_) => refuse(Reject::UsedNonce, "the request was given up; a new one may come"),
+            // With a new nonce it would be the same request once more.
+            Binding::Certificate(_) | Binding::Key => {
+                refuse(Reject::KeyReused, "the request was given up; one with a new key may come")
+            }
+        },
     }
 }
 

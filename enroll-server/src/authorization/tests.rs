@@ -215,9 +215,13 @@ fn the_same_request_gets_its_own_answer_before_anything_is_found_to_be_used() {
         assert_eq!(again(state, |facts| facts.group_is_full = true), Decision::Known(serial, state));
     }
     assert_eq!(refused(again(Revoked, |_| {})), Reject::CertificateRevoked);
-    assert_eq!(refused(again(Voided, |_| {})), Reject::UsedNonce);
+    // A device takes a new key for it: this one with another nonce, or without any, is the same request.
+    assert_eq!(refused(again(Voided, |_| {})), Reject::KeyReused);
     // Without a record of it, a nonce that is past its time is no more use.
     assert_eq!(refused(again(Issued, |facts| facts.same_request = None)), Reject::ExpiredNonce);
+    request.basis.binding = Binding::Nonce([1; 32]);
+    let facts = Facts { same_request: same(serial, Voided), ..good() };
+    assert_eq!(refused(decide(&request, &facts)), Reject::UsedNonce);
 }
 
 /// In the order in which they are checked for a request that was held, and is accepted now.

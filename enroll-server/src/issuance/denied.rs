@@ -3,7 +3,7 @@
 use appraisal::GroupName;
 use appraisal::idevid::EndorsementError;
 use appraisal::record::rule;
-use ca::IssueError;
+use ca::{IssueError, LintError};
 use shared::Reject;
 use shared::codec::DecodeError;
 use shared::message::latest::EvidenceKind;
@@ -153,6 +153,16 @@ impl Denied {
             | Self::NoAuthority(_)
             | Self::OtherCa
             | Self::Random => Reject::Unavailable,
+        }
+    }
+
+    /// Whether what is recorded can never be signed any more. A CA whose life has not begun is that of a server whose clock is
+    /// behind.
+    pub(super) fn is_for_good(&self) -> bool {
+        match self {
+            Self::Ca(IssueError::Lint(LintError::CaNotValid { not_before, now, .. })) => now >= not_before,
+            Self::Ca(IssueError::Lint(_)) => true,
+            _ => false,
         }
     }
 

@@ -47,6 +47,7 @@ impl Issuance {
         now: UnixTime,
     ) -> Result<Outcome, Denied> {
         let Application { device, csr, .. } = application;
+        self.ca_lives(now)?;
         application.note_way(draft);
         for attempt in 0..ATTEMPTS {
             let snapshot = self.parts.store.snapshot(device, now).await?;

@@ -9,7 +9,7 @@ use tracing::Instrument as _;
 
 use super::application::Application;
 use super::evidence::{evidence_hash, stored};
-use super::{Denied, Granted, Issuance, Outcome};
+use super::{Denied, Granted, Issuance, Outcome, chain};
 use crate::audit::EventKind;
 use crate::authorities::Authority;
 #[cfg(any(test, feature = "plants"))]
@@ -85,8 +85,23 @@ impl Issuance {
                 return Err(Denied::Refused(refused));
             }
         };
-        self.parts.hook.at(Failpoint::Recorded(recorded.serial()));
-        self.finish(recorded, now).await.map(|granted| Some(Outcome::Granted(granted)))
+        let serial = recorded.serial();
+        self.parts.hook.at(Failpoint::Recorded(serial));
+        let finished = self.finish(recorded, now).await;
+        if let Err(denied) = &finished
+            && denied.is_for_good()
+        {
+            // Else its repetitions would be told to come later for ever: it may be of a clock that was years ahead.
+            self.parts.store.void(serial, chain(denied), now).await?;
+        }
+        finished.map(|granted| Some(Outcome::Granted(granted)))
+    }
+
+    /// Whether the CA lives by the clock. Where it does not, the clock may be wrong, and so would be whatever is said of
+    /// certificates of makers and devices by it: nobody is judged.
+    pub(super) fn ca_lives(&self, now: UnixTime) -> Result<(), Denied> {
+        let lives = self.authorities().issuer().certificate().check_valid_at(now);
+        Ok(lives.map_err(IssueError::from)?)
     }
 
     pub(super) fn authorize(&self, appraised: Appraised, ask: Ask<'_>) -> Result<Authorized, Denied> {

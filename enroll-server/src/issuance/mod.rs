@@ -31,6 +31,8 @@ mod authority_tests;
 #[cfg(test)]
 mod caught_up_tests;
 #[cfg(test)]
+mod clock_tests;
+#[cfg(test)]
 mod crash_tests;
 #[cfg(test)]
 mod credential_tests;

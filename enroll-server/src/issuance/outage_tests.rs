@@ -50,7 +50,7 @@ async fn open(config: &Config, hook: Hook) -> (Issuance, Device) {
 }
 
 /// Puts the CA's key out of reach, until what is returned says otherwise.
-fn out_of_reach(config: &Config, issuance: &Issuance) -> Arc<AtomicBool> {
+pub(super) fn out_of_reach(config: &Config, issuance: &Issuance) -> Arc<AtomicBool> {
     let reachable = Arc::new(AtomicBool::new(false));
     let key = FileKey::load(&config.files.issuing_key).unwrap();
     let remote = Remote { key, reachable: Arc::clone(&reachable) };

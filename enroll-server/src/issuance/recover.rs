@@ -1,6 +1,6 @@
 //! What a crash left open, at the next start.
 
-use ca::{IssueError, RecordedIntent as _};
+use ca::RecordedIntent as _;
 
 use super::{Denied, Issuance, chain};
 
@@ -11,7 +11,7 @@ pub struct Recovered {
     pub finished: usize,
     /// Intents that were given up.
     pub voided: usize,
-    /// Intents that are still open, because the CA's key does not answer.
+    /// Intents that are still open, because the CA's key does not answer, or its life has not begun by the clock.
     pub left: usize,
 }
 
@@ -34,14 +34,14 @@ impl Issuance {
                 Ok(_) => recovered.finished += 1,
                 Err(Denied::Store(error)) => return Err(Denied::Store(error)),
                 // It can never be signed any more.
-                Err(
-                    denied
-                    @ (Denied::Ca(IssueError::Lint(_)) | Denied::NoAuthority(_) | Denied::Withdrawn(_)),
-                ) => {
+                Err(denied)
+                    if denied.is_for_good()
+                        || matches!(denied, Denied::NoAuthority(_) | Denied::Withdrawn(_)) =>
+                {
                     self.parts.store.void(serial, chain(&denied), now).await?;
                     recovered.voided += 1;
                 }
-                // The key does not answer for now: the device's own repetition takes it up again.
+                // The key does not answer for now, or the clock is wrong: the device's own repetition takes it up again.
                 Err(denied) => {
                     tracing::warn!(%serial, error = chain(&denied), "an open intent could not be signed");
                     recovered.left += 1;

@@ -67,6 +67,7 @@ impl Issuance {
         now: UnixTime,
     ) -> Result<Outcome, Denied> {
         let Application { device, csr, evidence, .. } = application;
+        self.ca_lives(now)?;
         application.note_way(draft);
         for attempt in 0..ATTEMPTS {
             let tls = identity.as_stored(self.parts.store.as_ref()).await?;

@@ -66,7 +66,7 @@ impl Bench {
         Self::hooked(policy, change, Hook::default()).await
     }
 
-    async fn hooked(policy: &str, change: impl FnOnce(&mut Config), hook: Hook) -> Self {
+    pub(super) async fn hooked(policy: &str, change: impl FnOnce(&mut Config), hook: Hook) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut config = new_server(folder.path(), policy);
         change(&mut config);
