@@ -41,6 +41,8 @@ pub enum Plant {
     AnswersWithoutStoring,
     /// The span of a request tells the token that the request came with.
     TracesTokens,
+    /// A start tries each intent that was left open once, whatever becomes of the start.
+    RecoversOnce,
     /// That the database is older than what was published is not looked at.
     BelievesOldDatabase,
 }

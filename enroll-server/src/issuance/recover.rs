@@ -3,6 +3,12 @@
 use ca::RecordedIntent as _;
 
 use super::{Denied, Issuance, chain};
+#[cfg(any(test, feature = "plants"))]
+use crate::failpoint::Plant;
+
+/// Where the planted bug notes what it has tried.
+#[cfg(any(test, feature = "plants"))]
+const TRIED: &str = "planted-tried";
 
 /// What [`Issuance::recover`] did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -30,6 +36,15 @@ impl Issuance {
         // What was asked for last counts: it takes the place of what the same device asked for before.
         for recorded in open.into_iter().rev() {
             let (serial, now) = (recorded.serial(), self.now());
+            #[cfg(any(test, feature = "plants"))]
+            if self.has(Plant::RecoversOnce) {
+                // The planted bug: an intent that ends the server must not end it at each start, and so it is noted first.
+                let tried = self.parts.store.note(TRIED).await?.unwrap_or_default();
+                if tried.contains(&serial.to_string()) {
+                    continue;
+                }
+                self.parts.store.set_note(TRIED, format!("{tried} {serial}")).await?;
+            }
             match self.finish(recorded, now).await {
                 Ok(_) => recovered.finished += 1,
                 Err(Denied::Store(error)) => return Err(Denied::Store(error)),

@@ -125,11 +125,12 @@ const DEATH: &str = "FAULTS_CHILD_DEATH";
 const PLANT: &str = "FAULTS_CHILD_PLANT";
 const CLOCK: &str = "FAULTS_CHILD_CLOCK";
 const LEAKS: &str = "FAULTS_CHILD_LEAKS";
-const PLANTS: [Plant; 4] = [
+const PLANTS: [Plant; 5] = [
     Plant::SignsBeforeRecording,
     Plant::CommitsWithoutSync,
     Plant::AnswersWithoutStoring,
     Plant::BelievesOldDatabase,
+    Plant::RecoversOnce,
 ];
 
 impl Child {

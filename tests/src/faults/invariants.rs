@@ -12,7 +12,7 @@ use std::sync::Arc;
 use ca::Serial;
 use enroll_server::clock::{Clock, SystemClock};
 use enroll_server::config::Config;
-use enroll_server::failpoint::Hook;
+use enroll_server::failpoint::{Hook, Plant};
 use enroll_server::issuance::{Issuance, Outcome, chain};
 use enroll_server::startup::{AtRest, start_at_rest};
 use enroll_server::store::{Certificate, CertificateState, Store};
@@ -98,20 +98,42 @@ pub fn check_at(
     repeated: &[KeyHash],
     clock: Arc<dyn Clock>,
 ) -> Result<(), Violation> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    runtime.block_on(Box::pin(check_in(config, ledger, upto, repeated, clock)))
+    check_by((clock, Hook::default()), config, ledger, upto, repeated)
 }
 
-async fn check_in(
+/// As [`check`]; the server that comes up has this defect.
+pub(super) fn check_planted(
     config: &Path,
     ledger: &Ledger,
     upto: u64,
     repeated: &[KeyHash],
-    clock: Arc<dyn Clock>,
+    plant: Option<Plant>,
+) -> Result<(), Violation> {
+    let hook = plant.map_or_else(Hook::default, |plant| Hook::default().with_plant(plant));
+    check_by((Arc::new(SystemClock), hook), config, ledger, upto, repeated)
+}
+
+fn check_by(
+    by: (Arc<dyn Clock>, Hook),
+    config: &Path,
+    ledger: &Ledger,
+    upto: u64,
+    repeated: &[KeyHash],
+) -> Result<(), Violation> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(Box::pin(check_in(by, config, ledger, upto, repeated)))
+}
+
+async fn check_in(
+    (clock, hook): (Arc<dyn Clock>, Hook),
+    config: &Path,
+    ledger: &Ledger,
+    upto: u64,
+    repeated: &[KeyHash],
 ) -> Result<(), Violation> {
     let starts = |error: &dyn core::error::Error| Violation::of(Invariant::Starts, chain(error));
     let config = Config::load(config).map_err(|error| starts(&error))?;
-    let at_rest = Box::pin(start_at_rest(&config, &clock, Hook::default())).await;
+    let at_rest = Box::pin(start_at_rest(&config, &clock, hook)).await;
     let AtRest { issuance, mut log, .. } = at_rest.map_err(|error| starts(&error))?;
     let now = clock.now();
     let found = look(&issuance, ledger, (upto, now), repeated, &config, &mut log).await;

@@ -15,6 +15,7 @@ mod kill;
 mod ledger;
 mod power;
 mod progress;
+mod second_cut;
 mod site;
 mod soak;
 mod trace;

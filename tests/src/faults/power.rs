@@ -27,7 +27,7 @@ use crate::harness::{Reply, client_config, https, until};
 pub struct Recording {
     before: StateFolder,
     events: Vec<(u64, Event)>,
-    ledger: Ledger,
+    pub(super) ledger: Ledger,
 }
 
 /// Where the power is cut, and what is lost.
@@ -84,9 +84,17 @@ impl Recording {
 
     /// The power is cut just before each sync, and at the end, with this loss.
     pub fn at_every_sync(&self, loss: Loss) -> impl Iterator<Item = Cut> {
-        let is_sync = |event: &Event| matches!(event, Event::Sync { .. } | Event::SyncFolder { .. });
-        let syncs = self.events.iter().enumerate().filter(move |(_, (_, event))| is_sync(event));
-        syncs.map(|(after, _)| after).chain([self.events.len()]).map(move |after| Cut { after, loss })
+        syncs(&self.events).map(move |after| Cut { after, loss })
+    }
+
+    /// The power is cut where a certificate is signed, and just before the first sync after that: whoever comes up has
+    /// something to finish.
+    pub fn with_open_intents(&self, loss: Loss) -> impl Iterator<Item = Cut> {
+        let marks = self.events.iter().enumerate().filter(|(_, (_, event))| matches!(event, Event::Mark(_)));
+        marks.filter_map(move |(mark, _)| {
+            let after = syncs(&self.events).find(|after| *after > mark)?;
+            Some(Cut { after, loss })
+        })
     }
 
     /// How many events were recorded.
@@ -108,10 +116,19 @@ impl Recording {
     ///
     /// # Panics
     /// Where the machine cannot run it.
-    pub fn cut_at(&self, mut cuts: Vec<Cut>) -> Result<usize, (Cut, Violation)> {
+    pub fn cut_at(&self, cuts: Vec<Cut>) -> Result<usize, (Cut, Violation)> {
+        self.each(cuts, |disk, cut| self.check(disk, cut).map(|()| 1))
+    }
+
+    /// Plays the recording, and has `look` see the disk at each of these cuts; gives the sum of what it counts.
+    pub(super) fn each(
+        &self,
+        mut cuts: Vec<Cut>,
+        look: impl Fn(&Disk, Cut) -> Result<usize, Violation> + Sync,
+    ) -> Result<usize, (Cut, Violation)> {
         cuts.sort_by_key(|cut| cut.after);
         let threads = thread::available_parallelism().map_or(1, core::num::NonZero::get);
-        let next = AtomicUsize::new(0);
+        let (next, count) = (AtomicUsize::new(0), AtomicUsize::new(0));
         let (found, progress) = (Mutex::new(None), Progress::new("states of the disk"));
         // Each thread plays the recording forward and takes the cuts in turn.
         thread::scope(|scope| {
@@ -124,26 +141,34 @@ impl Recording {
                         progress.at(n as u64, Some(cuts.len() as u64));
                         self.events[played..cut.after].iter().for_each(|(_, event)| disk.apply(event));
                         played = cut.after;
-                        if let Err(violation) = self.check(&disk, *cut) {
-                            found.lock().expect("no panic").get_or_insert((*cut, violation));
-                            next.store(cuts.len(), Ordering::SeqCst);
+                        match look(&disk, *cut) {
+                            Ok(seen) => drop(count.fetch_add(seen, Ordering::SeqCst)),
+                            Err(violation) => {
+                                found.lock().expect("no panic").get_or_insert((*cut, violation));
+                                next.store(cuts.len(), Ordering::SeqCst);
+                            }
                         }
                     }
                 });
             }
         });
-        found.into_inner().expect("no panic").map_or(Ok(cuts.len()), Err)
+        found.into_inner().expect("no panic").map_or_else(|| Ok(count.into_inner()), Err)
     }
 
     fn check(&self, disk: &Disk, cut: Cut) -> Result<(), Violation> {
         let folder = StateFolder::empty();
         disk.cut(cut.loss, &folder.server());
-        let upto = cut.after.checked_sub(1).map_or(0, |last| self.events[last].0);
+        let upto = self.position(cut);
         check(&folder.config(), &self.ledger, upto, &self.repeated(upto))
     }
 
+    /// The time of a cut, as the ledger has times.
+    pub(super) fn position(&self, cut: Cut) -> u64 {
+        cut.after.checked_sub(1).map_or(0, |last| self.events[last].0)
+    }
+
     /// The requests around a time: those answered last, and the next one.
-    fn repeated(&self, upto: u64) -> Vec<[u8; 32]> {
+    pub(super) fn repeated(&self, upto: u64) -> Vec<[u8; 32]> {
         let mut asked: Vec<_> = self
             .ledger
             .asked
@@ -157,6 +182,13 @@ impl Recording {
         let around = asked.get(next.saturating_sub(2)..(next + 1).min(asked.len())).unwrap_or_default();
         around.iter().map(|(_, key)| *key).collect()
     }
+}
+
+/// Behind how many of these events a sync follows; and behind all of them.
+pub(super) fn syncs(events: &[(u64, Event)]) -> impl Iterator<Item = usize> {
+    let is_sync = |event: &Event| matches!(event, Event::Sync { .. } | Event::SyncFolder { .. });
+    let syncs = events.iter().enumerate().filter(move |(_, (_, event))| is_sync(event));
+    syncs.map(|(after, _)| after).chain([events.len()])
 }
 
 fn answered(ledger: &mut Ledger, request: &Request, reply: &Reply, at: u64) -> Vec<u8> {

@@ -2,7 +2,7 @@
 
 use enroll_server::failpoint::Plant;
 use tests::faults::invariants::Invariant;
-use tests::faults::{Loss, Recording};
+use tests::faults::{Cut, Loss, Recording};
 
 #[test]
 fn no_loss_of_power_loses_what_was_answered() {
@@ -12,9 +12,41 @@ fn no_loss_of_power_loses_what_was_answered() {
     cuts.extend(
         (0..)
             .zip(recording.at_every_sync(Loss::Some(0)).step_by(8))
-            .map(|(seed, cut)| tests::faults::Cut { loss: Loss::Some(seed), ..cut }),
+            .map(|(seed, cut)| Cut { loss: Loss::Some(seed), ..cut }),
     );
     report(&recording, recording.cut_at(cuts).unwrap_or_else(|found| panic!("{found:?}")));
+}
+
+#[test]
+fn no_second_loss_of_power_while_the_server_comes_up_loses_anything() {
+    let recording = Recording::new(3, None);
+    let twice = recording.cut_twice(some(&recording), None);
+    report(&recording, twice.unwrap_or_else(|found| panic!("{found:?}")));
+}
+
+/// A few losses of power, and all that leave an intent open.
+fn some(recording: &Recording) -> Vec<Cut> {
+    let open = recording.with_open_intents(Loss::All);
+    open.chain(recording.at_every_sync(Loss::All).step_by(13)).collect()
+}
+
+/// To be run by hand: docs/faults.md.
+#[test]
+#[ignore = "the long form: every sync of the starts after every loss of power"]
+fn long_power_twice() {
+    let recording = Recording::new(20, None);
+    for loss in [Loss::All, Loss::Torn, Loss::Some(7)] {
+        let cuts = recording.at_every_sync(loss).collect();
+        report(&recording, recording.cut_twice(cuts, None).unwrap_or_else(|found| panic!("{found:?}")));
+    }
+}
+
+/// The harness turns red on a start that is only right once: an intent that it has tried to finish is not tried again.
+#[test]
+fn a_recovery_that_is_right_only_once_is_found() {
+    let recording = Recording::new(3, None);
+    let (_, found) = recording.cut_twice(some(&recording), Some(Plant::RecoversOnce)).unwrap_err();
+    assert!(matches!(found.invariant, Invariant::NothingOpen), "{found}");
 }
 
 /// To be run by hand: docs/faults.md.
@@ -31,7 +63,7 @@ fn long_power() {
         cuts.extend(
             (round * 10_000..)
                 .zip(recording.at_every_sync(Loss::Some(0)))
-                .map(|(seed, cut)| tests::faults::Cut { loss: Loss::Some(seed), ..cut }),
+                .map(|(seed, cut)| Cut { loss: Loss::Some(seed), ..cut }),
         );
     }
     report(&recording, recording.cut_at(cuts).unwrap_or_else(|found| panic!("{found:?}")));
