@@ -100,6 +100,8 @@ impl Tls {
 
     pub(crate) async fn connect_with(&self, config: &Arc<ClientConfig>) -> io::Result<TlsStream<TcpStream>> {
         let stream = TcpStream::connect(self.address).await?;
+        // The end of the handshake and the request are two short writes: the second would wait for the first's acknowledgement.
+        stream.set_nodelay(true)?;
         TlsConnector::from(Arc::clone(config))
             .connect(ServerName::try_from("localhost").unwrap(), stream)
             .await
