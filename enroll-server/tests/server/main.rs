@@ -20,6 +20,7 @@ mod kit;
 mod log;
 mod log_tampering;
 mod maker_crl;
+mod matrix;
 mod peer_revocation;
 mod policies;
 mod policy_cli;

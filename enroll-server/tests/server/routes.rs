@@ -65,7 +65,7 @@ async fn without_credentials_only_public_things_are_given() {
 }
 
 /// A path with something in its places; `size` is that of the log's checkpoint.
-fn filled(path: &str, size: u64) -> String {
+pub(crate) fn filled(path: &str, size: u64) -> String {
     path.replace("{device}", "SN-1")
         .replace("{issuer}", "1")
         .replace("{list}", "0.crl")
