@@ -7,7 +7,8 @@
 use core::fmt;
 use std::path::Path;
 
-use pkcs8::pkcs5::{pbes2, scrypt};
+use pkcs8::pkcs5::pbes2::{Kdf, ScryptParams};
+use pkcs8::pkcs5::{EncryptionScheme, pbes2, scrypt};
 use pkcs8::{EncryptedPrivateKeyInfo, PrivateKeyInfo};
 use rand_core::{OsRng, RngCore as _};
 use zeroize::Zeroizing;
@@ -18,6 +19,13 @@ use crate::secret::read_secret;
 
 /// Cost of scrypt: 16 MiB five times over. openssl reads nothing that takes more than 32 MiB.
 const LOG_N: u8 = 14;
+
+/// Most iterations of PBKDF2 that are computed, in a file of somebody else's: some seconds.
+pub const MAX_ITERATIONS: u32 = 10_000_000;
+/// Most memory for scrypt, in bytes, as openssl has it.
+pub const MAX_MEMORY: u64 = 32 << 20;
+/// How often scrypt goes through its memory at most.
+pub const MAX_PASSES: u16 = 16;
 
 /// Longest passphrase, in bytes.
 pub const MAX_PASSPHRASE: usize = 1024;
@@ -77,6 +85,18 @@ pub enum KeyFile {
 }
 
 impl KeyFile {
+    /// Reads the text of a key file, encrypted or not.
+    ///
+    /// # Errors
+    /// [`KeyError::Malformed`] where it holds no key, [`KeyError::TooCostly`] where opening it would take too much.
+    pub fn parse(text: &str) -> Result<Self, KeyError> {
+        if let Ok(locked) = pem::read_encrypted_private_key(text) {
+            return LockedKey::from_der(&locked).map(Self::Locked);
+        }
+        let pkcs8 = pem::read_private_key(text).map_err(|_| KeyError::Malformed)?;
+        FileKey::from_pkcs8(&pkcs8).map(|key| Self::Open(Box::new(key)))
+    }
+
     /// The key; `passphrase` is asked only where it is needed.
     ///
     /// # Errors
@@ -101,9 +121,10 @@ impl LockedKey {
     /// Takes an EncryptedPrivateKeyInfo in DER.
     ///
     /// # Errors
-    /// Where it is none, or not by a scheme that is understood.
+    /// Where it is none, not by a scheme that is understood, or [`KeyError::TooCostly`] to decrypt.
     pub fn from_der(der: &[u8]) -> Result<Self, KeyError> {
-        EncryptedPrivateKeyInfo::try_from(der).map_err(|_| KeyError::Malformed)?;
+        let locked = EncryptedPrivateKeyInfo::try_from(der).map_err(|_| KeyError::Malformed)?;
+        check_cost(&locked.encryption_algorithm)?;
         Ok(Self { der: der.to_vec() })
     }
 
@@ -125,6 +146,27 @@ impl fmt::Debug for LockedKey {
     }
 }
 
+/// The file says what it costs to open it, and the library believes that: terabytes and days, if it says so.
+fn check_cost(scheme: &EncryptionScheme<'_>) -> Result<(), KeyError> {
+    let EncryptionScheme::Pbes2(scheme) = scheme else { return Err(KeyError::Malformed) };
+    let bearable = match &scheme.kdf {
+        Kdf::Pbkdf2(parameters) => (1..=MAX_ITERATIONS).contains(&parameters.iteration_count),
+        Kdf::Scrypt(parameters) => is_bearable(parameters),
+        _ => return Err(KeyError::Malformed),
+    };
+    if bearable { Ok(()) } else { Err(KeyError::TooCostly) }
+}
+
+/// RFC 7914, section 6: 128 r N bytes and 128 r p beside them. The library panics at a cost of zero where overflow is checked.
+fn is_bearable(parameters: &ScryptParams<'_>) -> bool {
+    let ScryptParams { cost_parameter, block_size, parallelization, .. } = *parameters;
+    let blocks = cost_parameter.checked_add(parallelization.into());
+    let memory = blocks.and_then(|blocks| blocks.checked_mul(128 * u64::from(block_size)));
+    cost_parameter > 1
+        && (1..=MAX_PASSES).contains(&parallelization)
+        && memory.is_some_and(|memory| (1..=MAX_MEMORY).contains(&memory))
+}
+
 /// A PKCS#8 key in PEM, encrypted.
 pub(super) fn encrypt(pkcs8: &[u8], passphrase: &Passphrase) -> Result<Zeroizing<String>, KeyError> {
     let key = PrivateKeyInfo::try_from(pkcs8).map_err(|_| KeyError::Malformed)?;
@@ -141,8 +183,11 @@ pub(super) fn encrypt(pkcs8: &[u8], passphrase: &Passphrase) -> Result<Zeroizing
 
 #[cfg(test)]
 mod tests {
-    use super::{FileKey, KeyError, KeyFile, LockedKey, Passphrase};
+    use super::{FileKey, KeyError, KeyFile, LOG_N, LockedKey, MAX_ITERATIONS, MAX_PASSES, Passphrase};
     use crate::key::IssuerKey as _;
+    use pkcs8::EncryptedPrivateKeyInfo;
+    use pkcs8::der::Encode as _;
+    use pkcs8::pkcs5::pbes2::{self, EncryptionScheme, Kdf, Pbkdf2Params, Pbkdf2Prf, ScryptParams};
     use proptest::prelude::*;
     use std::fs;
     use std::os::unix::fs::PermissionsExt as _;
@@ -218,6 +263,55 @@ mod tests {
     fn a_passphrase_has_a_length() {
         for bad in [Vec::new(), b"\n\r\n".to_vec(), vec![b'a'; super::MAX_PASSPHRASE + 1]] {
             assert!(matches!(Passphrase::new(Zeroizing::new(bad)), Err(KeyError::Passphrase)));
+        }
+    }
+
+    /// What a file with this derivation comes to.
+    fn taken(kdf: impl Into<Kdf<'static>>) -> Result<LockedKey, KeyError> {
+        let scheme =
+            pbes2::Parameters { kdf: kdf.into(), encryption: EncryptionScheme::Aes256Cbc { iv: &[2; 16] } };
+        let locked =
+            EncryptedPrivateKeyInfo { encryption_algorithm: scheme.into(), encrypted_data: &[3; 16] };
+        LockedKey::from_der(&locked.to_der().unwrap())
+    }
+
+    #[test]
+    fn a_file_does_not_say_what_it_costs_to_open_it() {
+        let pbkdf2 = |iteration_count| Pbkdf2Params {
+            salt: &[1; 16],
+            iteration_count,
+            key_length: None,
+            prf: Pbkdf2Prf::HmacWithSha256,
+        };
+        let scrypt = |cost_parameter, block_size, parallelization| ScryptParams {
+            salt: &[1; 16],
+            cost_parameter,
+            block_size,
+            parallelization,
+            key_length: None,
+        };
+        // openssl's default of old and of today, and the most.
+        for iterations in [2_048, 600_000, MAX_ITERATIONS] {
+            taken(pbkdf2(iterations)).unwrap();
+        }
+        for iterations in [0, MAX_ITERATIONS + 1, u32::MAX] {
+            assert!(matches!(taken(pbkdf2(iterations)), Err(KeyError::TooCostly)), "{iterations}");
+        }
+        // openssl's, ours, and what has just room.
+        for (n, r, p) in [(1 << 14, 8, 1), (1 << LOG_N, 8, 5), ((1 << 15) - 16, 8, 16)] {
+            taken(scrypt(n, r, p)).unwrap();
+        }
+        for (n, r, p) in [
+            (0, 8, 1),
+            (1, 8, 1),
+            (1 << 15, 8, 1),
+            (1 << 62, 8, 1),
+            (u64::MAX, u16::MAX, u16::MAX),
+            (1 << 10, 8, MAX_PASSES + 1),
+            (1 << 10, 0, 1),
+            (1 << 10, 8, 0),
+        ] {
+            assert!(matches!(taken(scrypt(n, r, p)), Err(KeyError::TooCostly)), "{n} {r} {p}");
         }
     }
 

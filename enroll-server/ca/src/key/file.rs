@@ -12,7 +12,7 @@ use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _};
 use zeroize::Zeroizing;
 
-use super::encrypted::{self, KeyFile, LockedKey, Passphrase};
+use super::encrypted::{self, KeyFile, Passphrase};
 use super::{IssuerKey, KeyError};
 use crate::pem;
 use crate::secret::read_secret;
@@ -57,15 +57,13 @@ impl FileKey {
     /// Reads a key file, encrypted or not.
     ///
     /// # Errors
-    /// Where it is no key file, or others than its owner have access to it.
+    /// Where it is no key file, would take too much to open, or others than its owner have access to it.
     pub fn read(path: &Path) -> Result<KeyFile, KeyError> {
         let text = read_secret(path)?;
-        let malformed = || KeyError::NotAKeyFile { path: path.into() };
-        if let Ok(locked) = pem::read_encrypted_private_key(&text) {
-            return LockedKey::from_der(&locked).map(KeyFile::Locked).map_err(|_| malformed());
-        }
-        let pkcs8 = pem::read_private_key(&text).map_err(|_| malformed())?;
-        Self::from_pkcs8(&pkcs8).map(|key| KeyFile::Open(Box::new(key))).map_err(|_| malformed())
+        KeyFile::parse(&text).map_err(|error| match error {
+            KeyError::Malformed => KeyError::NotAKeyFile { path: path.into() },
+            other => other,
+        })
     }
 
     /// Writes the key to a new file with mode 0600, durably.

@@ -18,7 +18,7 @@ use std::path::PathBuf;
 use crate::secret::SecretError;
 
 pub use command::{CommandError, CommandKey};
-pub use encrypted::{KeyFile, LockedKey, MAX_PASSPHRASE, Passphrase};
+pub use encrypted::{KeyFile, LockedKey, MAX_ITERATIONS, MAX_MEMORY, MAX_PASSES, MAX_PASSPHRASE, Passphrase};
 pub use file::FileKey;
 pub use pkcs11::Pkcs11Key;
 pub use tpm::{MIN_AUTH, TpmKey, TpmKeyError, TpmPlace, make_tpm_key};
@@ -84,6 +84,13 @@ pub enum KeyError {
     /// Another passphrase than the one the key was encrypted under.
     #[error("the passphrase is wrong, or the key file is damaged")]
     WrongPassphrase,
+    /// The file asks for more time or memory than is given.
+    #[error(
+        "opening the encrypted key would take too long or too much memory; taken are at most {MAX_ITERATIONS} iterations of \
+         PBKDF2, or scrypt with {} MiB and {MAX_PASSES} passes; encrypt it anew: openssl pkcs8 -topk8 -scrypt",
+        MAX_MEMORY >> 20
+    )]
+    TooCostly,
     /// No passphrase, or one that is too long.
     #[error("a passphrase has 1 to {} bytes", MAX_PASSPHRASE)]
     Passphrase,
