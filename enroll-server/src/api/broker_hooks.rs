@@ -10,19 +10,17 @@ use std::path::PathBuf;
 use std::sync::{Arc, Once};
 
 use axum::body::Body;
-use axum::extract::{Query, Request, State};
+use axum::extract::{Request, State};
 use axum::http::header::AUTHORIZATION;
-use axum::http::{HeaderValue, Response, StatusCode, Uri};
+use axum::http::{HeaderValue, Response, StatusCode};
 use axum::middleware::Next;
 use axum::response::IntoResponse as _;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use ca::Serial;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use shared::DeviceId;
-use shared::limits::{MAX_CERTIFICATE, MAX_REQUEST};
+use shared::limits::MAX_REQUEST;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer as _;
 
@@ -31,14 +29,10 @@ use super::openapi::{Operation, Schemas};
 use super::public::{TEXT, typed};
 use super::{Api, Shared, read_body};
 use crate::issuance::{ClientIdentity, chain};
-use crate::peers::{Action, BrokerToken, Client, Rights};
+use crate::peers::rabbitmq::Form;
+use crate::peers::{Action, BrokerToken, Client, MAX_SENT, Rights, certificate_of};
 use crate::store::{CertificateState, DeviceState, StoreError};
 use crate::written::Text;
-
-/// What RabbitMQ's MQTT plugin calls its exchange, its virtual host and the queues of a client.
-const EXCHANGE: &str = "amq.topic";
-const VHOST: &str = "/";
-const QUEUE: &str = "mqtt-subscription-";
 
 /// Only with the token of brokers; without the file nobody has it.
 pub(super) async fn authenticated(State(api): Shared, request: Request, next: Next) -> Response<Body> {
@@ -174,48 +168,32 @@ fn verdict(api: &Api, allowed: Result<bool, StoreError>) -> Result<Verdict, Refu
     Ok(verdict)
 }
 
-/// RabbitMQ: is this a user? Where a client sends a password, it did not come by its certificate.
+/// RabbitMQ: is this a user?
 pub(super) async fn rabbitmq_user(State(api): Shared, request: Request) -> Response<Body> {
-    let question = match read_form(&api, request).await {
-        Ok(question) => question,
-        Err(refusal) => return refusal.into_response(),
-    };
-    let name = question.one("username").filter(|_| !question.has("password"));
-    // Newer versions say the client identifier here already.
-    let named = name.filter(|name| !question.has("client_id") || question.one("client_id") == Some(name));
-    rabbitmq(&api, api.is_in_force(named).await)
+    rabbitmq_asks(&api, request, Form::user).await
 }
 
-/// RabbitMQ: may the user enter the virtual host? Asked before another session under the same client identifier ends.
+/// RabbitMQ: may the user enter the virtual host?
 pub(super) async fn rabbitmq_vhost(State(api): Shared, request: Request) -> Response<Body> {
-    let question = match read_form(&api, request).await {
-        Ok(question) => question,
-        Err(refusal) => return refusal.into_response(),
-    };
-    let name = question
-        .one("username")
-        .filter(|name| question.one("vhost") == Some(VHOST) && question.one("client_id") == Some(name));
-    rabbitmq(&api, api.is_in_force(name).await)
+    rabbitmq_asks(&api, request, Form::vhost).await
 }
 
-/// RabbitMQ: may the user do that to a queue or an exchange? To its own queues, and to the exchange of MQTT; topics are
-/// asked about by themselves.
+/// RabbitMQ: may the user do that to a queue or an exchange?
 pub(super) async fn rabbitmq_resource(State(api): Shared, request: Request) -> Response<Body> {
-    let question = match read_form(&api, request).await {
+    rabbitmq_asks(&api, request, Form::resource).await
+}
+
+/// Allowed is whoever `named` finds in the form, where he is in force.
+async fn rabbitmq_asks(
+    api: &Api,
+    request: Request,
+    named: impl for<'f> FnOnce(&'f Form) -> Option<&'f str>,
+) -> Response<Body> {
+    let question = match read_form(api, request).await {
         Ok(question) => question,
         Err(refusal) => return refusal.into_response(),
     };
-    let allowed = question.one("username").filter(|name| {
-        let resource = question.one("name").unwrap_or_default();
-        let own = resource.strip_prefix(QUEUE).and_then(|rest| rest.strip_prefix(*name));
-        question.one("vhost") == Some(VHOST)
-            && match (question.one("resource"), question.one("permission")) {
-                (Some("queue"), Some("configure" | "write" | "read")) => matches!(own, Some("qos0" | "qos1")),
-                (Some("exchange"), Some("write" | "read")) => resource == EXCHANGE,
-                _ => false,
-            }
-    });
-    rabbitmq(&api, api.is_in_force(allowed).await)
+    rabbitmq(api, api.is_in_force(named(&question)).await)
 }
 
 /// RabbitMQ: may the user write or read this routing key?
@@ -224,26 +202,8 @@ pub(super) async fn rabbitmq_topic(State(api): Shared, request: Request) -> Resp
         Ok(question) => question,
         Err(refusal) => return refusal.into_response(),
     };
-    let action = match question.one("permission") {
-        Some("write") => Some(Action::Publish),
-        Some("read") => Some(Action::Subscribe),
-        _ => None,
-    };
-    let at_mqtt = question.one("vhost") == Some(VHOST) && question.one("name") == Some(EXCHANGE);
-    let asked = (question.one("username"), action, question.one("routing_key"));
-    let (Some(name), Some(action), Some(key), true) = (asked.0, asked.1, asked.2, at_mqtt) else {
-        return rabbitmq(&api, Ok(false));
-    };
-    // Levels are parted by dots there: an identifier with a dot would be two of them, and perhaps another's topic.
-    let allowed = api
-        .may(name, |client, rights| !name.contains('.') && rights.allow_as(client, action, key, &routing_key))
-        .await;
-    rabbitmq(&api, allowed)
-}
-
-/// A topic or filter of MQTT as RabbitMQ's plugin writes it.
-fn routing_key(topic: &str) -> String {
-    topic.replace('/', ".").replace('+', "*")
+    let Some(wish) = question.topic() else { return rabbitmq(&api, Ok(false)) };
+    rabbitmq(&api, api.may(wish.user, |client, rights| wish.is_right_of(client, rights)).await)
 }
 
 fn rabbitmq(api: &Api, allowed: Result<bool, StoreError>) -> Response<Body> {
@@ -257,7 +217,7 @@ fn rabbitmq(api: &Api, allowed: Result<bool, StoreError>) -> Response<Body> {
 /// device's identifier in `X-Device`.
 pub(super) async fn certificate(State(api): Shared, request: Request) -> Response<Body> {
     let header = request.headers().get("x-client-certificate").map(HeaderValue::as_bytes).unwrap_or_default();
-    let der = from_base64(header);
+    let der = certificate_of(header);
     let identity = der.as_deref().and_then(|der| ClientIdentity::from_der(der).ok());
     let (Some(der), Some(identity)) = (der, identity) else { return forbidden(&api) };
     match api.is_certificate_in_force(&der, &identity).await {
@@ -275,19 +235,13 @@ pub(super) async fn certificate(State(api): Shared, request: Request) -> Respons
     }
 }
 
-/// A certificate as brokers and terminators send it; `None` for what can be none.
-fn from_base64(text: &[u8]) -> Option<Vec<u8>> {
-    let text = Some(text).filter(|text| !text.is_empty() && text.len() <= MAX_CERTIFICATE * 2)?;
-    STANDARD.decode(text).ok()
-}
-
 /// What a terminator asks and is told.
 pub(super) fn about_certificate(schemas: &mut Schemas) -> Operation {
     let header = json!({
         "type": "string",
         "contentEncoding": "base64",
         "pattern": "^[A-Za-z0-9+/]+={0,2}$",
-        "maxLength": MAX_CERTIFICATE * 2,
+        "maxLength": MAX_SENT,
     });
     let device = schemas.of_answer::<Text<DeviceId>>();
     let body = json!({ "type": "object", "required": ["device"], "properties": { "device": device } });
@@ -320,7 +274,7 @@ impl Api {
 
     /// Whether a client is let in by this very certificate, in base64.
     async fn is_shown_in_force(&self, client: &Client, certificate: &str) -> Result<bool, StoreError> {
-        let Some(der) = from_base64(certificate.as_bytes()) else { return Ok(false) };
+        let Some(der) = certificate_of(certificate.as_bytes()) else { return Ok(false) };
         match client {
             Client::Server => self.is_server_in_force(&der).await,
             Client::Device(device) => match ClientIdentity::from_der(&der) {
@@ -380,36 +334,6 @@ impl Api {
     }
 }
 
-/// The fields of a form, in their order.
-#[derive(Debug)]
-struct Form(Vec<(String, String)>);
-
-impl Form {
-    /// The value of a field that stands there once.
-    fn one(&self, name: &str) -> Option<&str> {
-        let mut found = self.0.iter().filter(|(known, _)| known == name || is_variable(known, name));
-        let first = found.next()?;
-        found.next().is_none().then_some(first.1.as_str())
-    }
-
-    fn has(&self, name: &str) -> bool {
-        self.0.iter().any(|(known, _)| known == name || is_variable(known, name))
-    }
-
-    /// `application/x-www-form-urlencoded`; `None` where it is not.
-    fn read(body: &[u8]) -> Option<Self> {
-        // A question has at least a name in it.
-        let text = core::str::from_utf8(body).ok().filter(|text| !text.is_empty())?;
-        let uri = Uri::builder().path_and_query(format!("/?{text}")).build().ok()?;
-        Query::try_from_uri(&uri).ok().map(|Query(fields)| Self(fields))
-    }
-}
-
-/// RabbitMQ sends what it knows of an MQTT client as `variable_map.NAME` too.
-fn is_variable(known: &str, name: &str) -> bool {
-    name == "client_id" && known == "variable_map.client_id"
-}
-
 async fn read_form(api: &Api, request: Request) -> Result<Form, Refusal> {
     let body = read_body(api, request, MAX_REQUEST).await?;
     Form::read(&body).ok_or_else(|| Refusal::new(Code::BadRequest, "the body is no form"))
@@ -446,32 +370,4 @@ pub(super) fn about_rabbitmq_resource(_: &mut Schemas) -> Operation {
 
 pub(super) fn about_rabbitmq_topic(_: &mut Schemas) -> Operation {
     about_rabbitmq(&["username", "vhost", "resource", "name", "permission", "routing_key"])
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{Form, routing_key};
-    use proptest::prelude::*;
-
-    #[test]
-    fn a_form_is_read_and_what_stands_there_twice_counts_as_missing() {
-        let form =
-            Form::read(b"username=SN-1&vhost=%2F&name=a%20b+c&vhost2=&username2=x&twice=1&twice=2").unwrap();
-        assert_eq!(form.one("username"), Some("SN-1"));
-        assert_eq!(form.one("vhost"), Some("/"));
-        assert_eq!(form.one("name"), Some("a b c"));
-        assert_eq!((form.one("twice"), form.has("twice")), (None, true));
-        assert_eq!((form.one("missing"), form.has("missing")), (None, false));
-        let form = Form::read(b"variable_map.client_id=a&variable_map.username=b").unwrap();
-        assert_eq!((form.one("client_id"), form.one("username")), (Some("a"), None));
-        assert!(Form::read(b"\xff").is_none() && Form::read(b"").is_none());
-        assert_eq!(routing_key("devices/+/command"), "devices.*.command");
-    }
-
-    proptest! {
-        #[test]
-        fn noise_never_panics(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
-            let _read = Form::read(&bytes);
-        }
-    }
 }

@@ -8,6 +8,7 @@ mod crl_folder;
 mod facts;
 mod fill;
 mod people;
+pub mod rabbitmq;
 mod render;
 mod rights;
 mod token;
@@ -15,6 +16,9 @@ mod write;
 
 use std::path::PathBuf;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use shared::limits::MAX_CERTIFICATE;
 use zeroize::Zeroizing;
 
 pub use facts::{Facts, FactsError, Wanted};
@@ -23,6 +27,16 @@ pub use render::render;
 pub use rights::{Action, Client, Rights};
 pub use token::{BrokerToken, TokenError};
 pub use write::{WriteError, run_hook, write};
+
+/// A client's certificate as brokers and terminators send it: base64 of its DER. `None` for what can be none.
+#[must_use]
+pub fn certificate_of(text: &[u8]) -> Option<Vec<u8>> {
+    let text = Some(text).filter(|text| !text.is_empty() && text.len() <= MAX_SENT)?;
+    STANDARD.decode(text).ok()
+}
+
+/// Longest text of a certificate.
+pub const MAX_SENT: usize = MAX_CERTIFICATE * 2;
 
 /// A program that devices come to with their certificates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]

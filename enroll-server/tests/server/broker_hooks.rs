@@ -166,6 +166,9 @@ async fn rabbitmq_is_told_by_form_and_takes_no_passwords() {
         ("user", "username=SN-1&client_id=SN-1", "allow"),
         ("user", "username=SN-1&client_id=SN-2", "deny"),
         ("user", "username=SN-1&username=SN-1", "deny"),
+        // Nothing behind a sign is passed over.
+        ("user", "username=SN-1#&username=SN-2", "deny"),
+        ("user", "username=SN-1#&password=x", "deny"),
         ("user", "", "400"),
         ("vhost", "username=SN-1&vhost=%2F&client_id=SN-1&ip=127.0.0.1", "allow"),
         ("vhost", "username=SN-1&vhost=%2F&client_id=SN-2", "deny"),
