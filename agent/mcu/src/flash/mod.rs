@@ -14,6 +14,7 @@
 //! No future here may be dropped before it is ready; the map repairs what that leaves, but costs a wear cycle.
 
 mod head;
+mod key;
 #[cfg(any(test, feature = "sim"))]
 pub mod sim;
 #[cfg(test)]
@@ -29,6 +30,7 @@ use sequential_storage::map::{MapConfig, MapStorage};
 use zeroize::{Zeroize as _, Zeroizing};
 
 use head::{Head, INLINE};
+use key::Number;
 
 /// Bytes of a chunk: two items of this size fit a page of 1 KiB, the smallest page that is supported.
 const CHUNK: usize = 448;
@@ -36,7 +38,7 @@ const CHUNK: usize = 448;
 pub const SCRATCH: usize = CHUNK + 32;
 
 type Uncached = sequential_storage::cache::Uncached;
-type Map<F> = MapStorage<u16, F, Cache<Uncached, Uncached, Uncached, u16>>;
+type Map<F> = MapStorage<Number, F, Cache<Uncached, Uncached, Uncached, Number>>;
 
 /// [`Storage`] in a range of a NOR flash with pages of 1 KiB or more.
 pub struct FlashStorage<'b, F: NorFlash> {
@@ -72,12 +74,13 @@ impl<'b, F: NorFlash> FlashStorage<'b, F> {
 
     async fn fetch(&mut self, key: u16) -> Result<Option<&[u8]>, StorageError> {
         let map = self.map.as_mut().ok_or(StorageError::Medium)?;
-        map.fetch_item::<&[u8]>(self.scratch, &key).await.map_err(explain)
+        let item = map.fetch_item::<&[u8]>(self.scratch, &Number(key)).await.map_err(explain)?;
+        Ok(item.and_then(|item| Number(key).strip(item)))
     }
 
     async fn put(&mut self, key: u16, item: &[u8]) -> Result<(), StorageError> {
         let map = self.map.as_mut().ok_or(StorageError::Medium)?;
-        map.store_item(self.scratch, &key, &item).await.map_err(explain)
+        map.store_item(self.scratch, &Number(key), &item).await.map_err(explain)
     }
 
     async fn head(&mut self, record: Record) -> Result<Head, StorageError> {

@@ -18,7 +18,7 @@ type Small = SimFlash<32, 1024, 4>;
 type Large = SimFlash<4, 8192, 16>;
 
 /// Nothing here waits.
-fn now<F: Future>(future: F) -> F::Output {
+pub(super) fn now<F: Future>(future: F) -> F::Output {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(output) => output,
         Poll::Pending => panic!("a flash in memory never waits"),
