@@ -22,6 +22,8 @@ use crate::net::{Connector, TimeLimits, within};
 use crate::tls::guard::GuardState;
 use crate::tls::{Place, Workspace, open};
 
+pub use response::receive;
+
 /// [`Transport`] over any network that has TCP.
 #[derive(Debug)]
 pub struct Https<'w, 'b, C, R> {
@@ -67,7 +69,7 @@ impl<K: SigningKey, C: Connector, R: CryptoRngCore> Transport<K> for Https<'_, '
             self.limits.exchange,
             pin!(async {
                 send(&mut session, server, request).await?;
-                response::receive(&mut session, answer).await
+                receive(&mut session, answer).await
             }),
         )
         .await?;

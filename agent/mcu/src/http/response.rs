@@ -9,7 +9,10 @@ pub(super) const MAX_HEAD: usize = 1024;
 const MAX_FIELDS: usize = 24;
 
 /// Reads an answer; its body goes to the front of `answer`.
-pub(super) async fn receive(
+///
+/// # Errors
+/// Where it is none, leaves doubt about its length, or is longer than `answer`; and where the session ends before it.
+pub async fn receive(
     session: &mut impl Read<Error: Into<TransportError>>,
     answer: &mut [u8],
 ) -> Result<Reply, TransportError> {

@@ -11,6 +11,8 @@
 //! Not here: session resumption, early data, key update, other groups than P-256, other suites than
 //! AES-128-GCM with SHA-256.
 
+#[cfg(feature = "sim")]
+pub mod bare;
 pub mod guard;
 pub mod provider;
 pub mod session;

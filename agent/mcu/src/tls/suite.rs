@@ -82,7 +82,7 @@ const NEW_SESSION_TICKET: u8 = 4;
 const FINISHED: u8 = 20;
 
 /// Whether the library can take this TLSInnerPlaintext (RFC 8446, section 5.2) in an open session.
-fn fits_session(inner: &[u8]) -> bool {
+pub(super) fn fits_session(inner: &[u8]) -> bool {
     match split(inner) {
         Some((content, APPLICATION_DATA)) => !content.is_empty(),
         Some((content, ALERT)) => content.len() == 2,
@@ -93,7 +93,7 @@ fn fits_session(inner: &[u8]) -> bool {
 
 /// The same in the handshake: nothing stands behind Finished (section 5.1: messages must not span a change of
 /// keys).
-fn fits_handshake(inner: &[u8]) -> bool {
+pub(super) fn fits_handshake(inner: &[u8]) -> bool {
     match split(inner) {
         Some((content, ALERT)) => content.len() == 2,
         Some((content, HANDSHAKE)) => are_whole_messages(content, |kind, last| last || kind != FINISHED),
