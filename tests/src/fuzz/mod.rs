@@ -7,20 +7,26 @@ use std::sync::LazyLock;
 
 mod attestation;
 mod attestation_seeds;
+mod boards;
 mod certificates;
 mod dice;
+mod flash;
+mod keys;
 mod log;
 mod messages;
 mod mutate;
 mod network;
 mod oracle;
+mod peers;
 mod pieces;
 mod plants;
+mod records;
 mod releases;
 mod seeds;
 mod structure;
 mod texts;
 mod tpm;
+mod tpm_answers;
 
 pub use mutate::Mutator;
 pub use pieces::{join, split};
@@ -103,6 +109,18 @@ pub const TARGETS: &[Target] = &[
     Target { name: "tpm_attest", format: Format::Other, run: tpm::attest },
     Target { name: "tpm_event_log", format: Format::Other, run: tpm::event_log },
     Target { name: "tpm_appraisal", format: Format::Other, run: tpm::appraise },
+    Target { name: "tpm_answers", format: Format::Other, run: tpm_answers::answers },
+    Target { name: "operator_key", format: Format::Der, run: keys::operator_key },
+    Target { name: "rabbitmq_form", format: Format::Other, run: peers::rabbitmq_form },
+    Target { name: "client_certificate", format: Format::Der, run: peers::client_certificate },
+    Target { name: "board_http", format: Format::Other, run: boards::http },
+    Target { name: "board_tls_records", format: Format::Other, run: boards::tls_records },
+    Target { name: "board_tls_content", format: Format::Other, run: boards::tls_content },
+    Target { name: "board_tls_handshake", format: Format::Other, run: boards::tls_handshake },
+    Target { name: "board_records", format: Format::Other, run: flash::records },
+    Target { name: "board_settings", format: Format::Other, run: flash::settings },
+    Target { name: "board_keys", format: Format::Other, run: flash::keys },
+    Target { name: "device_records", format: Format::Other, run: records::device_records },
 ];
 
 /// The target with this name.

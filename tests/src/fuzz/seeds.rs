@@ -14,10 +14,17 @@ use crate::{dice, exchange, tpm_exchange};
 /// Where there is no such target.
 #[must_use]
 pub fn seeds(target: &str) -> Vec<(String, Vec<u8>)> {
-    if let Some(seeds) = super::attestation_seeds::seeds(target) {
-        return seeds;
-    }
-    if let Some(seeds) = super::log::seeds(target) {
+    let elsewhere = [
+        super::attestation_seeds::seeds,
+        super::log::seeds,
+        super::tpm_answers::seeds,
+        super::keys::seeds,
+        super::peers::seeds,
+        super::boards::seeds,
+        super::flash::seeds,
+        super::records::seeds,
+    ];
+    if let Some(seeds) = elsewhere.iter().find_map(|seeds| seeds(target)) {
         return seeds;
     }
     match target {
