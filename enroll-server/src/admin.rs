@@ -29,7 +29,7 @@ use crate::maker_crls::{self, CrlFile, HeldCrl, ImportCrlError};
 use crate::store::{
     Action, Appraisal, AppraisalFilter, Carried, Certificate, Device, DeviceFilter, DevicePage, DeviceState,
     Difference, Event, EventQuery, HeldPage, IllegalMove, ImportReport, Label, Labelled, MAX_TAGS, Maker,
-    NewEvent, Page, Selection, Store, StoreError, Token,
+    NewEvent, Page, Selection, Store, StoreError, Token, TokenPage, TokenPlace,
 };
 
 pub use reference::{ReferenceError, ReferenceImport, ReferenceReport};
@@ -366,12 +366,12 @@ impl Admin {
         made.pop().ok_or(AdminError::Random)
     }
 
-    /// All tokens, newest first.
+    /// One page of the tokens, newest first.
     ///
     /// # Errors
     /// Where the store fails.
-    pub async fn tokens(&self) -> Result<Vec<Token>, AdminError> {
-        Ok(self.store.tokens().await?)
+    pub async fn tokens(&self, page: Page<TokenPlace>) -> Result<TokenPage, AdminError> {
+        Ok(self.store.tokens(page).await?)
     }
 
     /// Revokes a token: if it was not used, it never will be.

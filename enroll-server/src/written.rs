@@ -18,7 +18,9 @@ use shared::{DeviceId, UnixTime};
 
 use crate::admin::AdminError;
 use crate::audit::{EventKind, Severity};
-use crate::store::{DeviceState, Find, MAX_FIND, MAX_TAG, Rate, Sha256, Tag};
+use crate::store::{
+    DeviceState, Find, MAX_FIND, MAX_PLACE_NAME, MAX_PLACE_TIME, MAX_TAG, Rate, Sha256, Tag, TokenPlace,
+};
 
 /// A type whose values are texts in JSON.
 pub(crate) trait Written {
@@ -187,6 +189,20 @@ impl Written for Tag {
     }
 }
 
+impl Written for TokenPlace {
+    const NAME: &'static str = "TokenPlace";
+
+    fn form() -> Schema {
+        let time = MAX_PLACE_TIME - 1;
+        json_schema!({
+            "type": "string",
+            "description": "A place in the list of tokens: the `next` of a page.",
+            "pattern": format!("^(0|[1-9][0-9]{{0,{time}}})-[0-9a-f]{{1,{MAX_PLACE_NAME}}}$"),
+            "examples": ["1795564800-0a1b2c3d4e5f"],
+        })
+    }
+}
+
 impl Written for Find {
     const NAME: &'static str = "Find";
 
@@ -291,7 +307,7 @@ macro_rules! read_by_from_str {
     };
 }
 
-read_by_from_str! { DeviceId GroupName Tag Find Rate Serial }
+read_by_from_str! { DeviceId GroupName Tag TokenPlace Find Rate Serial }
 
 fn among<T>(found: Option<T>, names: &[&str]) -> Result<T, String> {
     found.ok_or_else(|| format!("expected one of {}", names.join(", ")))
@@ -365,6 +381,7 @@ mod tests {
         device_ids DeviceId;
         group_names GroupName;
         tags Tag;
+        token_places TokenPlace;
         finds Find;
         rates Rate;
         serial_numbers Serial;

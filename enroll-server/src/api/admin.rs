@@ -2,7 +2,6 @@
 //!
 //! No call below `/admin/` is carried out without the token, and none says whether what it names is there.
 
-use core::time::Duration;
 use std::sync::Arc;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
@@ -17,13 +16,11 @@ use ca::Serial;
 use ca::crl::Reason;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use shared::{DeviceId, UnixTime};
+use shared::DeviceId;
 
-use super::call::{Bounded, Code, Maybe, Named, Refusal, Sent};
+use super::call::{Code, Maybe, Named, Refusal, Sent};
 use super::{Api, PeerAddress, Shared};
-use crate::admin::AdminError;
 use crate::audit::{ADMIN_TOKEN, Caller};
-use crate::credential::TokenRequest;
 use crate::store::{Action, Device};
 use crate::written::Text;
 
@@ -107,40 +104,4 @@ pub(super) async fn revoke(
     let reason = body.reason.value().unwrap_or(Reason::Unspecified);
     let certificates = api.admin.revoke(&device, reason).await?;
     Ok(Revoked { revoked: device, certificates })
-}
-
-/// A one-time token that is wanted.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub(super) struct WantedToken {
-    /// The one device that it is for; any, where none is named.
-    device: Maybe<Text<DeviceId>>,
-    /// The group that it is limited to, and which its devices are put into.
-    group: Maybe<Text<appraisal::GroupName>>,
-    /// How long it is good for, in hours; 24 where nothing is said.
-    hours: Maybe<Bounded<1, 8_760>>,
-}
-
-/// A new one-time token.
-#[derive(Debug, Serialize, JsonSchema)]
-pub(super) struct MadeToken {
-    /// Its public name, for lists and revocation.
-    id: String,
-    /// Its text: a secret, which is told this once.
-    token: String,
-    /// Until when it can be used.
-    #[serde(with = "Text::<UnixTime>")]
-    expires: UnixTime,
-}
-
-pub(super) async fn create_token(api: Arc<Api>, Sent(body): Sent<WantedToken>) -> Result<MadeToken, Refusal> {
-    let hours = body.hours.0.map_or(24, Bounded::get);
-    let request = TokenRequest {
-        device: body.device.value(),
-        group: body.group.value(),
-        lifetime: Duration::from_secs(hours * 3_600),
-        short: false,
-    };
-    let made = api.admin.create_tokens(&request, 1).await?.pop().ok_or(AdminError::Random)?;
-    Ok(MadeToken { id: made.token.id, token: made.text.as_str().to_owned(), expires: made.token.expires })
 }

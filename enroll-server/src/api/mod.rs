@@ -27,6 +27,7 @@ mod rollover;
 pub mod routes;
 mod selected;
 mod shared_look;
+mod tokens;
 mod traced;
 
 #[cfg(test)]

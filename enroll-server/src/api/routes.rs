@@ -17,7 +17,7 @@ use super::est_about;
 use super::traced::{Traced, traced};
 use super::{
     Api, admin, broker_hooks, bulk, devices, enroll, est, events, lists, log, ocsp, openapi, public,
-    renewals, rollover,
+    renewals, rollover, tokens,
 };
 
 /// Who may call a route.
@@ -235,12 +235,19 @@ pub const HTTPS: &[Route] = &[
         "One page of the audit trail, by rising number.",
         |to| Endpoint::json(to, events::events),
     ),
+    Route::get(
+        "/admin/v1/tokens",
+        Access::Operator,
+        "list_tokens",
+        "One page of the one-time tokens, without their texts, the newest first.",
+        |to| Endpoint::json(to, tokens::list),
+    ),
     Route::post(
         "/admin/v1/tokens",
         Access::Operator,
         "create_token",
         "Makes a one-time token for an enrollment.",
-        |to| Endpoint::json(to, admin::create_token),
+        |to| Endpoint::json(to, tokens::create),
     ),
     Route::post(
         "/broker/v1/emqx/authenticate",

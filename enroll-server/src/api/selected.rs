@@ -3,7 +3,6 @@
 use appraisal::GroupName;
 use schemars::Schema;
 use serde_json::{Value, json};
-use shared::DeviceId;
 
 use super::call::{Code, Maybe, PAGE, PageSize, Refusal};
 use crate::store::{Page, Selection, Tag};
@@ -18,7 +17,7 @@ pub(super) fn selection(group: Option<GroupName>, tag: Option<Tag>) -> Result<Se
     }
 }
 
-pub(super) fn page(after: Maybe<Text<DeviceId>>, limit: Maybe<PageSize>) -> Page {
+pub(super) fn page<A>(after: Maybe<Text<A>>, limit: Maybe<PageSize>) -> Page<A> {
     Page { after: after.value(), limit: rows(&limit) }
 }
 

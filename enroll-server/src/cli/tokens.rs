@@ -15,15 +15,16 @@ use crate::admin::{Admin, NewToken};
 use crate::clock::{Clock as _, SystemClock};
 use crate::credential::{MAX_TOKENS, TokenRequest};
 use crate::files;
-use crate::store::Token as Row;
+use crate::store::{Page, Token as Row};
 
 pub(super) async fn run(admin: Admin, command: Token, output: &Output) -> Result<(), Failure> {
     match command {
         Token::Create(options) => create(&admin, &options, output).await?,
-        Token::List => {
-            let now = SystemClock.now();
-            output.list(
-                &admin.tokens().await?,
+        Token::List { after, limit } => {
+            let (now, page) = (SystemClock.now(), admin.tokens(Page { after, limit }).await?);
+            output.table(
+                &page,
+                &page.tokens,
                 "There are no tokens.",
                 ["Token", "Device", "Group", "State", "Created", "Expires"],
                 |token| {
@@ -36,6 +37,7 @@ pub(super) async fn run(admin: Admin, command: Token, output: &Output) -> Result
                         token.expires.to_string(),
                     ]
                 },
+                page.next.as_ref().map(|next| format!("There are more: --after {next}")),
             );
         }
         Token::Revoke { id } => {

@@ -91,17 +91,17 @@ impl Action {
     }
 }
 
-/// One part of a selection, by identifier.
+/// One part of a selection, by identifier, or of another list by what its rows are in the order of.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Page {
-    /// Begin behind this identifier; it need not exist.
-    pub after: Option<DeviceId>,
-    /// Most devices.
+pub struct Page<A = DeviceId> {
+    /// Begin behind this; it need not exist.
+    pub after: Option<A>,
+    /// Most rows.
     pub limit: u32,
 }
 
-impl Page {
-    /// The first `limit` devices.
+impl<A> Page<A> {
+    /// The first `limit` rows.
     #[must_use]
     pub const fn first(limit: u32) -> Self {
         Self { after: None, limit }

@@ -36,6 +36,7 @@ pub(super) const STEPS: &[&str] = &[
     include_str!("migrations/0026_lists.sql"),
     include_str!("migrations/0027_pages.sql"),
     include_str!("migrations/0028_peers.sql"),
+    include_str!("migrations/0029_tokens.sql"),
 ];
 
 /// Runs the steps the database has not seen.
@@ -92,6 +93,7 @@ pub(super) const POSTGRES: &[(i64, &str)] = &[
     (26, ""),
     (27, include_str!("migrations/postgres/0027_pages.sql")),
     (28, include_str!("migrations/postgres/0028_peers.sql")),
+    (29, include_str!("migrations/0029_tokens.sql")),
 ];
 
 /// The lock under which one process migrates: another than that of writers, which wait for nothing at a start.

@@ -31,6 +31,7 @@ mod session;
 mod sql;
 mod state;
 mod tag;
+mod token;
 mod transfer;
 
 use core::future::Future;
@@ -68,7 +69,7 @@ pub(crate) use missed::in_place_of_key;
 pub use missed::{Missed, MissedList, MissedLog};
 pub use model::{
     Binding, Certificate, CertificateState, Device, ImportReport, InventoryEntry, Maker, Revocation,
-    RevokedEntry, RevokedList, Sha256, StoredCrl, StoredEvidence, Token, Via,
+    RevokedEntry, RevokedList, Sha256, StoredCrl, StoredEvidence, Via,
 };
 pub use outbox::{
     CursorStep, Failure, Lag, Lease, MAX_PARKED, Outbox, Parked, Parking, Pending, Replay, WebhookState,
@@ -98,6 +99,7 @@ pub use sql::SqlStore;
 pub(crate) use sql::places::{Place, entry, on_both};
 pub use state::{DeviceState, IllegalMove, Move, Standing, Step};
 pub use tag::{MAX_TAG, MAX_TAGS, Tag, TagError};
+pub use token::{MAX_PLACE_NAME, MAX_PLACE_TIME, Token, TokenPage, TokenPlace, TokenPlaceError};
 pub use transfer::{MoveProgress, Moved, MovedTable, TransferError, transfer};
 
 /// What a call gives back, later.
@@ -218,8 +220,8 @@ pub trait Store:
     /// Adds tokens, each with the hash of its text: all or none.
     fn add_tokens(&self, tokens: Vec<(Token, Sha256)>) -> Reply<'_, ()>;
 
-    /// All tokens, newest first.
-    fn tokens(&self) -> Reply<'_, Vec<Token>>;
+    /// One page of the tokens, newest first.
+    fn tokens(&self, page: Page<TokenPlace>) -> Reply<'_, TokenPage>;
 
     /// Revokes a token; `false` where there is none of this name.
     fn revoke_token(&self, id: String, now: UnixTime) -> Reply<'_, bool>;

@@ -9,7 +9,7 @@ use shared::{DeviceId, UnixTime};
 use super::issuer::IssuerNumber;
 use super::state::DeviceState;
 use super::tag::Tag;
-use crate::written::{Hex, OptionalHex, OptionalText, Text};
+use crate::written::{Hex, OptionalHex, Text};
 
 /// SHA-256 of something.
 pub type Sha256 = [u8; 32];
@@ -252,30 +252,6 @@ pub struct StoredCrl {
     pub chain: String,
     /// The list in DER.
     pub der: Vec<u8>,
-}
-
-/// A one-time token, without its text: only a hash of that is kept.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
-pub struct Token {
-    /// Short public name, for lists and revocation.
-    pub id: String,
-    /// The one device it is for, if it is for one.
-    #[serde(with = "OptionalText::<DeviceId>")]
-    pub device: Option<DeviceId>,
-    /// The group it is limited to, and which its devices are put into.
-    #[serde(with = "OptionalText::<GroupName>")]
-    pub group: Option<GroupName>,
-    /// When it was made.
-    #[serde(with = "Text::<UnixTime>")]
-    pub created: UnixTime,
-    /// Until when it can be used.
-    #[serde(with = "Text::<UnixTime>")]
-    pub expires: UnixTime,
-    /// Which device used it.
-    #[serde(with = "OptionalText::<DeviceId>")]
-    pub used_by: Option<DeviceId>,
-    /// Whether an operator revoked it.
-    pub revoked: bool,
 }
 
 /// Serial numbers that must not be believed any more, with what a CRL says of each.

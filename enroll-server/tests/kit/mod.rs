@@ -19,6 +19,7 @@ use enroll_server::rollover::{
     NewCa, Order, OrderOptions, SignerOptions, StartOptions, Started, start, take,
 };
 use enroll_server::startup::{InitOptions, Server, default_hosts, init, open_admin};
+use enroll_server::store::{Page, Token};
 use shared::message::latest::{Answer, Challenge, ChallengeRequest, Issued, Nonce, Outcome};
 use shared::{DeviceId, Reject, endpoint};
 use tempfile::TempDir;
@@ -94,6 +95,10 @@ impl Site {
     /// The operator's hand as the command line has it: a database connection of its own.
     pub(crate) fn other_admin(&self) -> Admin {
         open_admin(&self.config, Arc::new(self.clock.clone())).unwrap()
+    }
+
+    pub(crate) async fn tokens(&self) -> Vec<Token> {
+        self.admin().tokens(Page::first(1_000)).await.unwrap().tokens
     }
 
     pub(crate) fn https(&self) -> SocketAddr {

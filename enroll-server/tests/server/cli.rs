@@ -103,12 +103,18 @@ fn an_operators_day() {
     let text = token["token"].as_str().unwrap();
     let listed = on(folder, &["token", "list", "--json"]);
     assert!(!String::from_utf8(listed.stdout.clone()).unwrap().contains(text), "a list shows no secret");
-    assert_eq!(json(&listed)[0]["id"], token["id"]);
+    assert_eq!(json(&listed)["tokens"][0]["id"], token["id"]);
     assert!(on(folder, &["token", "revoke", token["id"].as_str().unwrap()]).status.success());
 
     let (svg, many) = (folder.join("token.svg"), ["token", "create", "--group", "lot-7", "--count", "3"]);
     let many = |more: &[&str]| on(folder, &[many.as_slice(), more].concat());
     assert_eq!(json(&many(&["--json"])).as_array().unwrap().len(), 3);
+    let page = |more: &[&str]| {
+        let page = json(&on(folder, &[&["token", "list", "--json", "--limit", "3"], more].concat()));
+        (page["tokens"].as_array().unwrap().len(), page["next"].as_str().map(str::to_owned))
+    };
+    let (rows, next) = page(&[]);
+    assert_eq!((rows, page(&["--after", &next.unwrap()])), (3, (1, None)));
     let csv = String::from_utf8(many(&["--csv"]).stdout).unwrap();
     assert_eq!((csv.lines().next().unwrap(), csv.lines().count()), ("token,text,group,expires", 4), "{csv}");
     let labels = String::from_utf8(many(&["--short", "--print"]).stdout).unwrap();
@@ -249,13 +255,14 @@ fn a_result_that_cannot_be_written_is_a_failure_and_leaves_no_token_that_nobody_
         (&["event", "follow", "--since", "1h"], 0),
         (&["openapi"], 0),
     ] {
-        let before = json(&on(folder, &["token", "list", "--json"])).as_array().unwrap().len();
+        let before = json(&on(folder, &["token", "list", "--json"]))["tokens"].as_array().unwrap().len();
         let output = into(full(), arguments);
         assert_eq!(output.status.code(), Some(1), "{arguments:?}: {}", error(&output));
         let said = error(&output);
         assert_eq!(said.matches("standard output: cannot be written").count(), 1, "{arguments:?}: {said}");
         assert_eq!(said.contains("revoked again"), made > 0, "{arguments:?}: {said}");
-        let tokens = json(&on(folder, &["token", "list", "--json"]));
+        let listed = json(&on(folder, &["token", "list", "--json"]));
+        let tokens = &listed["tokens"];
         assert_eq!(tokens.as_array().unwrap().len() - before, made, "{arguments:?}");
         assert!(tokens.as_array().unwrap().iter().all(|token| token["revoked"] == true), "{tokens}");
     }

@@ -1,5 +1,7 @@
 //! Every route with every method, without credentials: nothing is given that is not meant for everyone.
 
+use std::collections::BTreeSet;
+
 use enroll_server::api::routes::{Access, HTTP, HTTPS};
 use shared::Reject;
 
@@ -58,7 +60,7 @@ async fn without_credentials_only_public_things_are_given() {
     }
     let certificates = site.admin().certificates(None).await.unwrap();
     assert_eq!(certificates.len(), 1, "something was issued without credentials");
-    assert_eq!(site.admin().tokens().await.unwrap().len(), 0);
+    assert_eq!(site.tokens().await.len(), 0);
     assert!(
         site.admin().device(&device.id).await.unwrap().state != enroll_server::store::DeviceState::Revoked
     );
@@ -116,6 +118,21 @@ async fn the_operator_acts_with_the_token() {
     assert_eq!((status, made["token"].as_str().unwrap().len()), (200, 32));
     assert_eq!(call("POST", "/admin/v1/tokens", "{\"hours\": 0}").await.0, 400);
     assert_eq!(call("POST", "/admin/v1/tokens", "[").await.0, 400);
+    let (_, other) = call("POST", "/admin/v1/tokens", "").await;
+    let (status, first) = call("GET", "/admin/v1/tokens?limit=1", "").await;
+    assert_eq!(status, 200, "{first}");
+    let next = first["next"].as_str().unwrap();
+    let (_, second) = call("GET", &format!("/admin/v1/tokens?limit=1&after={next}"), "").await;
+    let names = [&first, &second].map(|page| page["tokens"][0]["id"].as_str().unwrap());
+    let made_names = [&made, &other].map(|made| made["id"].as_str().unwrap());
+    assert_eq!(BTreeSet::from(names), BTreeSet::from(made_names));
+    assert!(
+        second["next"].is_null() && !second.to_string().contains(made["token"].as_str().unwrap()),
+        "{second}"
+    );
+    for wrong in ["after=x", "after=01-a", "limit=0", "limit=1001", "from=1"] {
+        assert_eq!(call("GET", &format!("/admin/v1/tokens?{wrong}"), "").await.0, 400, "{wrong}");
+    }
     assert_eq!(call("POST", "/admin/v1/devices/SN-1/revoke", "{\"reason\": \"boredom\"}").await.0, 400);
     let (status, revoked) =
         call("POST", "/admin/v1/devices/SN-1/revoke", "{\"reason\": \"key-compromise\"}").await;

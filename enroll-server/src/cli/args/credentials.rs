@@ -6,6 +6,8 @@ use appraisal::GroupName;
 use clap::Subcommand;
 use shared::DeviceId;
 
+use crate::store::TokenPlace;
+
 #[derive(Debug, Subcommand)]
 pub(in crate::cli) enum Key {
     /// Make a key; it is shown once, or written to a file that only you can read.
@@ -94,8 +96,15 @@ pub(in crate::cli) enum Batch {
 pub(in crate::cli) enum Token {
     /// Make a token, or many; their texts are shown once and kept nowhere.
     Create(CreateToken),
-    /// List the tokens, without their texts.
-    List,
+    /// List the tokens without their texts, the newest first, page by page.
+    List {
+        /// Begin behind this place: what the page before names.
+        #[arg(long, value_name = "PLACE")]
+        after: Option<TokenPlace>,
+        /// Most tokens.
+        #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1000))]
+        limit: u32,
+    },
     /// Revoke a token.
     Revoke {
         /// Its name in the list.

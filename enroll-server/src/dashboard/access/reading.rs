@@ -11,7 +11,7 @@ use crate::policies::InForce;
 use crate::revocation::Revocations;
 use crate::store::{
     Activity, AppraisalFilter, Certificate, Counts, Day, Device, DeviceFilter, DevicePage, Difference, Event,
-    EventQuery, HeldPage, HeldRequest, Page, Selection, StoreError, Token,
+    EventQuery, HeldPage, HeldRequest, Page, Selection, StoreError, TokenPage, TokenPlace,
 };
 use crate::transparency_log::Status;
 
@@ -117,8 +117,8 @@ impl<'a> Reading<'a> {
         Ok(self.api.admin.held(one, Page::first(1)).await?.requests.pop())
     }
 
-    pub(in crate::dashboard) async fn tokens(self) -> Result<Vec<Token>, AdminError> {
-        self.api.admin.tokens().await
+    pub(in crate::dashboard) async fn tokens(self, page: Page<TokenPlace>) -> Result<TokenPage, AdminError> {
+        self.api.admin.tokens(page).await
     }
 
     /// The policies in force on this server, and what is wrong with their files now.

@@ -17,34 +17,35 @@ use crate::dashboard::layout::{self, Place};
 use crate::dashboard::parts::{self, Tone, badge};
 use crate::dashboard::session::SignedIn;
 use crate::dashboard::{Refusal, Role, Shared};
-use crate::store::Token;
+use crate::store::{Page, Token, TokenPage, TokenPlace};
 
 /// Tokens of one page.
-const PAGE: usize = 100;
+const PAGE: u32 = 100;
 /// Most hours that a token is good for, as at the command line.
 const MAX_HOURS: u64 = 8_760;
 const SENTENCES: &[(&str, &str)] = &[("withdrawn", "Withdrawn. Nobody enrolls with it any more.")];
 
-const FROM: &str = "from";
+const AFTER: &str = "after";
 const DEVICE: &str = "device";
 const GROUP: &str = "group";
 const HOURS: &str = "hours";
 const SHORT: &str = "short";
 
 pub(in crate::dashboard) async fn show(State(dashboard): Shared, who: SignedIn, address: Uri) -> Answer {
-    let fields = query(&address, &[DONE, FROM])?;
-    let from = fields.parsed::<usize>(FROM)?.unwrap_or(0);
+    let fields = query(&address, &[DONE, AFTER])?;
+    let after = fields.parsed::<TokenPlace>(AFTER)?;
+    let first = after.as_ref().map(|_| Place::Tokens.path());
     let reading = dashboard.access.reading(&who);
-    let (now, tokens) = (reading.now(), reading.tokens().await?);
-    let page: Vec<&Token> = tokens.iter().skip(from).take(PAGE).collect();
-    let at = |from: usize| parts::address(Place::Tokens.path(), &[(FROM, Some(&from.to_string()))]);
-    let next = from.checked_add(PAGE).filter(|next| *next < tokens.len()).map(at);
+    let now = reading.now();
+    let TokenPage { tokens, next } = reading.tokens(Page { after, limit: PAGE }).await?;
+    let at = |next: TokenPlace| parts::address(Place::Tokens.path(), &[(AFTER, Some(&next.to_string()))]);
+    let next = next.map(at);
     let content = html! {
         h1 { "Tokens" }
         p.far { "For devices without an identity of their own. Each lets one device in, once." }
         @if who.role() >= Role::Admin { (new(&who)) }
-        @if page.is_empty() { p { "There are no tokens." } } @else { (list(&who, &page, now)) }
-        (parts::paging((from > 0).then_some(Place::Tokens.path()), next.as_deref()))
+        @if tokens.is_empty() { p { "There are no tokens." } } @else { (list(&who, &tokens, now)) }
+        (parts::paging(first, next.as_deref()))
     };
     Ok(layout::page(&who, Place::Tokens, "Tokens", told(&fields, SENTENCES), &content))
 }
@@ -77,7 +78,7 @@ fn new(who: &SignedIn) -> Markup {
     }
 }
 
-fn list(who: &SignedIn, tokens: &[&Token], now: UnixTime) -> Markup {
+fn list(who: &SignedIn, tokens: &[Token], now: UnixTime) -> Markup {
     let is_admin = who.role() >= Role::Admin;
     let rows = html! {
         @for token in tokens {

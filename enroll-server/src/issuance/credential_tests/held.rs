@@ -5,7 +5,7 @@ use shared::Reject;
 use super::{Bench, CLAIMS, Lot, OPEN, POLICY, for_device, id, refused, token_for};
 use crate::issuance::Outcome;
 use crate::kit::{Device, Operational};
-use crate::store::{CertificateState, CredentialKind};
+use crate::store::{CertificateState, CredentialKind, Page};
 
 impl Bench {
     async fn brought_in(&self, batch: &str) -> u32 {
@@ -36,7 +36,7 @@ async fn what_a_batch_holds_is_released_by_that_batch_and_by_nothing_else() {
             assert_eq!(bench.admin.device(&id(name)).await.unwrap().idevid_sha256, None);
         }
     }
-    let tokens = bench.admin.tokens().await.unwrap();
+    let tokens = bench.admin.tokens(Page::first(100)).await.unwrap().tokens;
     assert!(tokens.iter().all(|token| token.used_by.is_none()), "{tokens:?}");
     assert_eq!((bench.brought_in(&held_by).await, bench.brought_in(&open).await), (3, 0));
 
@@ -77,6 +77,14 @@ async fn what_one_key_or_token_holds_is_not_released_by_another() {
     bench.admin.approve(&id("T-1")).await.unwrap();
     refused(bench.send(&by(&tokens[1].text)).await, Reject::UsedNonce, "nonce");
     assert!(matches!(bench.send(&by(&tokens[0].text)).await.unwrap(), Outcome::Granted(_)));
-    let unused = bench.admin.tokens().await.unwrap().iter().filter(|token| token.used_by.is_none()).count();
+    let unused = bench
+        .admin
+        .tokens(Page::first(100))
+        .await
+        .unwrap()
+        .tokens
+        .iter()
+        .filter(|token| token.used_by.is_none())
+        .count();
     assert_eq!(unused, 1);
 }

@@ -95,7 +95,7 @@ use super::{
     DeviceFilter, DevicePage, Difference, Event, EventQuery, FoundCredential, FoundToken, Generations,
     HeldPage, ImportChunk, ImportReport, ImportState, InventoryEntry, Label, Labelled, Maker, NewAppraisal,
     NewCredential, NewEvent, Observed, Page, RecordLimits, RecordOutcome, Recorded, Reply, RevokedList,
-    RowOutcome, Selection, Sha256, Snapshot, Store, StoreError, Token,
+    RowOutcome, Selection, Sha256, Snapshot, Store, StoreError, Token, TokenPage, TokenPlace,
 };
 use super::{AttestationKey, KeysAdded, NewAttestationKey};
 use super::{CertificateStatus, Partitioning, RevocationState, RevocationsSince, RevokedPeer};
@@ -395,8 +395,8 @@ impl Store for SqlStore {
         self.write(move |c| tokens.iter().try_for_each(|(token, sha256)| tokens::add(c, token, sha256)))
     }
 
-    fn tokens(&self) -> Reply<'_, Vec<Token>> {
-        self.read(tokens::all)
+    fn tokens(&self, page: Page<TokenPlace>) -> Reply<'_, TokenPage> {
+        self.read(move |c| tokens::page(c, &page))
     }
 
     fn revoke_token(&self, id: String, now: UnixTime) -> Reply<'_, bool> {

@@ -5,9 +5,10 @@ use shared::{DeviceId, UnixTime};
 
 use super::convert::{optional_device, optional_group, secs, time};
 use super::events;
+use super::search::{MAX_PAGE, cut};
 use crate::audit::EventKind;
 use crate::store::database::{Connection, Row, params};
-use crate::store::{NewEvent, Sha256, StoreError, Token};
+use crate::store::{NewEvent, Page, Sha256, StoreError, Token, TokenPage, TokenPlace};
 
 /// A token as the issuance needs it.
 pub(super) struct Found {
@@ -57,9 +58,21 @@ pub(super) fn add(c: &Connection, token: &Token, sha256: &Sha256) -> Result<(), 
     events::add(c, &NewEvent { device: token.device.clone(), ..event })
 }
 
-pub(super) fn all(c: &Connection) -> Result<Vec<Token>, StoreError> {
-    let mut query = c.prepare_cached("SELECT * FROM tokens ORDER BY created DESC, id")?;
-    query.query_map(params![], token)
+/// The newest ones, and those behind a place: along an index, whatever number of tokens comes before and after.
+const NEWEST: &str = "SELECT * FROM tokens ORDER BY created DESC, id DESC LIMIT ?";
+const BEHIND: &str =
+    "SELECT * FROM tokens WHERE (created, id) < (?, ?) ORDER BY created DESC, id DESC LIMIT ?";
+
+pub(super) fn page(c: &Connection, page: &Page<TokenPlace>) -> Result<TokenPage, StoreError> {
+    let limit = page.limit.clamp(1, MAX_PAGE);
+    let mut tokens = match &page.after {
+        None => c.prepare_cached(NEWEST)?.query_map(params![limit + 1], token)?,
+        Some(TokenPlace { created, id }) => {
+            c.prepare_cached(BEHIND)?.query_map(params![secs(*created), id, limit + 1], token)?
+        }
+    };
+    let next = cut(&mut tokens, limit, TokenPlace::behind);
+    Ok(TokenPage { tokens, next })
 }
 
 fn token(row: &Row<'_>) -> Result<Token, StoreError> {
@@ -81,4 +94,61 @@ pub(super) fn revoke(c: &Connection, id: &str, now: UnixTime) -> Result<bool, St
         events::add(c, &NewEvent::new(now, EventKind::TokenRevoked, format!("token {id}")))?;
     }
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use core::time::Duration;
+
+    use shared::UnixTime;
+
+    use super::{BEHIND, NEWEST};
+    use crate::store::{Page, Place, Store as _, Token, TokenPlace, on_both};
+
+    const BEGIN: UnixTime = UnixTime::from_secs(1_800_000_000);
+
+    on_both!(pages_of_tokens_are_complete_and_never_too_long);
+
+    /// Forty tokens, five in each second.
+    async fn pages_of_tokens_are_complete_and_never_too_long(place: Place) {
+        let store = place.open();
+        let tokens = (0..40_u8).map(|number| {
+            let created = BEGIN.after(Duration::from_secs(u64::from(number / 5)));
+            // Within a second, names are in no order.
+            let id = format!("{:02x}{number:02x}", number.wrapping_mul(151));
+            let (device, group, used_by) = (None, None, None);
+            (Token { id, device, group, created, expires: created, used_by, revoked: false }, [number; 32])
+        });
+        store.add_tokens(tokens.collect()).await.unwrap();
+        let mut all = store.tokens(Page::first(100)).await.unwrap().tokens;
+        assert_eq!(all.len(), 40);
+        assert!(all.is_sorted_by_key(|token| core::cmp::Reverse((token.created, token.id.clone()))));
+        for limit in [1, 3, 5, 39, 40, 41, 0, u32::MAX] {
+            let (mut page, mut found) = (Page::first(limit), Vec::new());
+            loop {
+                let part = store.tokens(page).await.unwrap();
+                assert!(part.tokens.len() <= limit.clamp(1, 1_000) as usize);
+                found.extend(part.tokens);
+                match part.next {
+                    Some(next) => page = Page { after: Some(next), limit },
+                    None => break,
+                }
+            }
+            assert_eq!(found, all, "{limit}");
+        }
+        // A place is one although its token is not there.
+        let between = TokenPlace { created: BEGIN.after(Duration::from_secs(1)), id: "0".into() };
+        all.retain(|token| token.created == BEGIN);
+        let rest = store.tokens(Page { after: Some(between), limit: 100 }).await.unwrap();
+        assert_eq!((rest.tokens, rest.next), (all, None));
+    }
+
+    /// With any number of tokens a page costs its own rows: nothing is sorted, and none are passed over.
+    #[test]
+    fn a_page_of_tokens_is_read_along_an_index() {
+        for (sql, start) in [(NEWEST, "SCAN tokens USING INDEX"), (BEHIND, "SEARCH tokens USING INDEX")] {
+            let steps = Place::sqlite().plan(sql);
+            assert!(steps.len() == 1 && steps[0].starts_with(start), "{sql}: {steps:?}");
+        }
+    }
 }

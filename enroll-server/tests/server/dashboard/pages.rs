@@ -2,6 +2,7 @@
 
 use core::time::Duration;
 
+use enroll_server::credential::TokenRequest;
 use enroll_server::dashboard::Role;
 use enroll_server::store::{Action, Page, Selection};
 use shared::DeviceId;
@@ -70,6 +71,29 @@ async fn each_page_shows_what_the_store_has() {
     assert!(queue.contains("SN-9") && queue.contains("Example Maker"), "{queue}");
     assert!(page("/policies").await.contains("There is no candidate."));
     assert!(page("/audit?severity=warning").await.contains("held"));
+}
+
+#[tokio::test]
+async fn tokens_are_shown_page_by_page() {
+    let site = site().await;
+    let lifetime = Duration::from_secs(60);
+    let wanted = TokenRequest { device: None, group: None, lifetime, short: false };
+    site.admin().create_tokens(&wanted, 250).await.unwrap();
+    let browser = Browser::signed_in(&site, Role::Viewer).await;
+    let (mut path, mut shown) = ("/tokens".to_owned(), Vec::new());
+    for rows in [100, 100, 50] {
+        let text = browser.get(&path).await.text();
+        let names = text.split("<th scope=\"row\"><code>").skip(1);
+        let names: Vec<String> = names.map(|row| row.split('<').next().unwrap().to_owned()).collect();
+        assert_eq!(names.len(), rows, "{path}: {text}");
+        assert_eq!(text.contains("From the beginning"), path != "/tokens", "{path}");
+        shown.extend(names);
+        let next = text.split_once("\" rel=\"next\"").map(|(before, _)| before.rsplit('"').next().unwrap());
+        assert_eq!(next.is_some(), shown.len() < 250, "{path}");
+        path = next.unwrap_or_default().to_owned();
+    }
+    let all: Vec<String> = site.tokens().await.into_iter().map(|token| token.id).collect();
+    assert_eq!(shown, all);
 }
 
 async fn serial_of(site: &Site, device: &str) -> String {
