@@ -9,6 +9,7 @@ use serde_json::json;
 use super::args::Format;
 use super::failure::Failure;
 use crate::admin::Admin;
+use crate::inventory::guarded;
 use crate::store::{Device, DeviceFilter, Page};
 
 /// Devices of one query.
@@ -75,7 +76,8 @@ impl<W: Write> Rows<W> {
                 let tags: Vec<_> = device.tags.iter().map(crate::store::Tag::as_str).collect();
                 csv.write_record([
                     device.device.as_str(),
-                    device.model.as_deref().unwrap_or_default(),
+                    // The only cell whose first character is not of a form that has no such signs.
+                    &guarded(device.model.as_deref().unwrap_or_default()),
                     identity.as_deref().unwrap_or_default(),
                     device.group.as_str(),
                     &tags.join(" "),

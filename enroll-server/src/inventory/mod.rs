@@ -3,6 +3,7 @@
 //! CSV (RFC 4180) with a header in any order, or one JSON object a line. What is known is never overwritten.
 
 mod bad;
+mod cell;
 mod import;
 mod reader;
 mod row;
@@ -12,6 +13,7 @@ mod seen;
 mod tests;
 
 pub use bad::{BadRow, Report, ReportError};
+pub(crate) use cell::guarded;
 pub(crate) use import::run;
 pub use import::{CHUNK, ImportError, ImportOptions, ImportSummary, Progress};
 pub use reader::{MAX_ROW, Position, Read, Reader};

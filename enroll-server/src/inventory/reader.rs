@@ -5,6 +5,7 @@ use std::io::{self, BufRead, Seek, SeekFrom};
 use csv_core::ReadRecordResult;
 
 use super::bad::BadRow;
+use super::cell::plain;
 use super::row::{Column, Row};
 use crate::store::InventoryEntry;
 
@@ -132,7 +133,7 @@ impl<R: BufRead + Seek> Reader<R> {
                 let mut row = Row::default();
                 for (number, column) in columns.iter().enumerate() {
                     let text = field(fields, ends, number).map_err(|reason| ("", reason))?;
-                    row.field(*column, text)?;
+                    row.field(*column, plain(text.trim()))?;
                 }
                 row.finish()
             }

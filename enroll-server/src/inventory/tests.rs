@@ -8,6 +8,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use shared::{DeviceId, UnixTime};
 
+use super::cell::guarded;
 use super::{BadRow, ImportError, ImportOptions, ImportSummary, MAX_ROW, Progress, Reader, parse, run};
 use crate::store::{Action, DeviceFilter, Page, Selection, SqlStore, SqliteOptions, Store};
 
@@ -109,13 +110,13 @@ proptest! {
         }
     }
 
-    /// What stands in quotes by the rules of RFC 4180 comes out as it went in, and lines are counted right.
+    /// What stands in quotes by the rules of RFC 4180, and behind an apostrophe where it has to, comes out as it went in, and lines are counted right.
     #[test]
     fn a_file_reads_as_it_was_written(models in prop::collection::vec("[ -~]{0,20}", 1..20)) {
         let mut writer = csv::Writer::from_writer(Vec::new());
         writer.write_record(["model", "device"]).unwrap();
         for (number, model) in models.iter().enumerate() {
-            writer.write_record([model.clone(), format!("SN-{number}")]).unwrap();
+            writer.write_record([&*guarded(model.trim()), &*format!("SN-{number}")]).unwrap();
         }
         let text = String::from_utf8(writer.into_inner().unwrap()).unwrap();
         let entries = parse(&text).unwrap();

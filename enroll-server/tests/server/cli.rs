@@ -299,6 +299,8 @@ fn a_maker_s_file_is_tried_imported_exported_and_read_back() {
         std::fs::write(folder.join(name), text).unwrap();
         folder.join(name).to_str().unwrap().to_owned()
     };
+    // A model that a spreadsheet would carry out; in JSON it stands as it is.
+    let formula = file("formula.jsonl", "{\"device\":\"SN-2\",\"model\":\"=1+cmd|' /C x'!A0\"}\n");
     let rows = "tags,device,model\n\"a b\",SN-1,\"sensor, \"\"a\"\"\"\n,SN-2,\nx,S N,\n";
     let csv = file("in.csv", rows);
     let report = folder.join("bad.jsonl");
@@ -312,12 +314,14 @@ fn a_maker_s_file_is_tried_imported_exported_and_read_back() {
     assert!(!error(&done).contains('['), "no bar where nobody looks on: {}", error(&done));
     let text = String::from_utf8(done.stdout).unwrap();
     assert!(text.contains("2 added") && text.contains("line 4, device"), "{text}");
+    assert_eq!(json(&on(folder, &["device", "import", &formula, "--json"]))["completed"], 1);
     assert!(on(folder, &["device", "suspend", "SN-2"]).status.success());
     assert!(on(folder, &["device", "set-group", "lot-7", "--tag", "a"]).status.success());
 
     let exported = on(folder, &["device", "export"]);
     let text = String::from_utf8(exported.stdout).unwrap();
     assert!(text.contains("SN-1,\"sensor, \"\"a\"\"\",,lot-7,a b,registered,"), "{text}");
+    assert!(text.contains("\nSN-2,'=1+cmd|' /C x'!A0,"), "{text}");
     for (form, name) in [("csv", "out.csv"), ("jsonl", "out.jsonl")] {
         let path = folder.join(name);
         let path = path.to_str().unwrap();
@@ -327,6 +331,7 @@ fn a_maker_s_file_is_tried_imported_exported_and_read_back() {
         assert_eq!(again.status.code(), Some(1), "nothing is overwritten");
         let back = json(&on(folder, &["device", "import", path, "--json"]));
         assert_eq!((&back["unchanged"], &back["conflicting"]), (&2.into(), &0.into()), "{form}");
+        assert_eq!(std::fs::read_to_string(path).unwrap().contains(",'=1+cmd"), form == "csv");
     }
     let held = on(folder, &["device", "resume", "SN-1"]);
     assert_eq!(held.status.code(), Some(1));
