@@ -20,13 +20,15 @@ use shared::DeviceId;
 
 use super::call::{Code, Maybe, Named, Refusal, Sent};
 use super::{Api, PeerAddress, Shared};
-use crate::audit::{ADMIN_TOKEN, Caller};
+use crate::audit::{ADMIN_TOKEN, Caller, Door};
 use crate::store::{Action, Device};
 use crate::written::Text;
 
 pub(super) async fn authenticated(State(api): Shared, request: Request, next: Next) -> Response<Body> {
     let given =
         request.headers().get(AUTHORIZATION).and_then(|value| value.as_bytes().strip_prefix(b"Bearer "));
+    let shows_one = request.headers().contains_key(AUTHORIZATION);
+    let peer = request.extensions().get::<PeerAddress>().map(|peer| peer.0);
     let good = match (given, &api.admin_token_sha256) {
         (Some(given), Some(wanted)) => {
             verify_slices_are_equal(digest(&SHA256, given).as_ref(), wanted).is_ok()
@@ -34,7 +36,6 @@ pub(super) async fn authenticated(State(api): Shared, request: Request, next: Ne
         _ => false,
     };
     if good {
-        let peer = request.extensions().get::<PeerAddress>().map(|peer| peer.0);
         let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
         // There is one credential so far; whoever adds another says here which one it was.
         let caller = Caller::of_call(ADMIN_TOKEN, peer, request.method().as_str(), target);
@@ -42,6 +43,9 @@ pub(super) async fn authenticated(State(api): Shared, request: Request, next: Ne
     }
     tracing::warn!(path = request.uri().path(), "an operator's call without the admin token was refused");
     api.metrics.served("admin", "unauthorized");
+    if shows_one {
+        api.refusals.guesses().count(Door::AdminApi, peer);
+    }
     Refusal::new(Code::Unauthorized, "the admin token is missing or wrong").into_response()
 }
 

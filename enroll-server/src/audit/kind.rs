@@ -124,6 +124,8 @@ events! {
     RepeatedRefusals = "repeated-refusals", Warning, "See the reason; mend the device, or find out who asks in its name.";
     /// Requests were refused, so many for one reason.
     Refused = "refused", Info, "Nothing; if the number is high, see the reason.";
+    /// Someone came with a credential that is no administrator's: to the admin API, or to sign in to the dashboard.
+    AdministratorRefused = "administrator-refused", Warning, "If it was none of you: find out who comes from there, and let nobody come to these ports who does not need them.";
     /// A credential was made: a symmetric key or a batch.
     CredentialCreated = "credential-created", Notice, "Nothing, if it was made on purpose.";
     /// A credential was revoked.

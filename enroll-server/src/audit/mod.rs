@@ -5,6 +5,7 @@
 
 mod actor;
 pub mod changes;
+mod guesses;
 mod kind;
 mod lost_rows;
 mod refusals;
@@ -13,6 +14,7 @@ mod repeated;
 use core::time::Duration;
 
 pub use actor::{ADMIN_TOKEN, Actor, Caller};
+pub use guesses::{Door, Guesses};
 pub use kind::{EventKind, Severity};
 pub(crate) use lost_rows::LostRows;
 pub use refusals::Refusals;

@@ -8,18 +8,27 @@ use std::sync::{Mutex, PoisonError};
 
 use shared::{Reject, UnixTime};
 
-use super::EventKind;
+use super::{EventKind, Guesses};
 use crate::store::{NewEvent, Store, StoreError};
 
 /// Refusals since they were last written to the trail.
 #[derive(Debug, Default)]
-pub struct Refusals(Mutex<BTreeMap<&'static str, u64>>);
+pub struct Refusals {
+    counts: Mutex<BTreeMap<&'static str, u64>>,
+    guesses: Guesses,
+}
 
 impl Refusals {
     /// Counts one.
     pub fn count(&self, reject: Reject) {
-        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         *counts.entry(reject.name()).or_insert(0) += 1;
+    }
+
+    /// Attempts to come in as an administrator, which are no refusals of devices and written with them.
+    #[must_use]
+    pub const fn guesses(&self) -> &Guesses {
+        &self.guesses
     }
 
     /// How many there are in a row with this detail; `None` where it is no row that [`write`](Self::write) made.
@@ -33,7 +42,7 @@ impl Refusals {
     /// # Errors
     /// Where the store fails.
     pub async fn write(&self, store: &dyn Store, now: UnixTime) -> Result<(), StoreError> {
-        let counts = core::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        let counts = core::mem::take(&mut *self.counts.lock().unwrap_or_else(PoisonError::into_inner));
         let mut written = Ok(());
         for (name, count) in counts {
             if written.is_ok() {
@@ -41,10 +50,10 @@ impl Refusals {
                 written = store.add_event(event, core::time::Duration::ZERO).await;
             }
             if written.is_err() {
-                let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
                 *counts.entry(name).or_insert(0) += count;
             }
         }
-        written
+        written.and(self.guesses.write(store, now).await)
     }
 }

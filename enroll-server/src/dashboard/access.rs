@@ -5,6 +5,7 @@
 
 use core::fmt;
 use core::marker::PhantomData;
+use core::net::SocketAddr;
 use core::time::Duration;
 use std::sync::Arc;
 
@@ -17,7 +18,7 @@ use super::session::SignedIn;
 use super::{Refusal, Role};
 use crate::admin::{Admin, NewToken};
 use crate::api::Api;
-use crate::audit::Caller;
+use crate::audit::{Caller, Door};
 use crate::credential::TokenRequest;
 use crate::store::{Action, Session, Sessions, Store, StoreError};
 
@@ -63,6 +64,11 @@ impl Access {
 
     pub(super) fn count(&self, outcome: &'static str) {
         self.api.metrics.served("dashboard", outcome);
+    }
+
+    /// Counts an attempt to sign in with a credential that is none.
+    pub(super) fn guessed(&self, from: Option<SocketAddr>) {
+        self.api.refusals.guesses().count(Door::Dashboard, from);
     }
 }
 

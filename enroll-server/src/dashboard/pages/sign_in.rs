@@ -37,8 +37,9 @@ pub(in crate::dashboard) async fn show(
     let fields = query(&address, &[LINK])?;
     let content = match fields.get(LINK) {
         Some(text) => {
-            dashboard.attempt(peer.map(|peer| peer.0.0))?;
-            match dashboard.link(text).await? {
+            let peer = peer.map(|peer| peer.0.0);
+            dashboard.attempt(peer)?;
+            match dashboard.link(text, peer).await? {
                 Some((secret, link)) if !link.used => offer(&link, &secret),
                 _ => dead_link(),
             }
@@ -120,13 +121,16 @@ async fn entered(
     let new = NewSession { sha256: secret.sha256(), id: id.clone(), lifetime: dashboard.settings.longest };
     let caller = |label: &str| Caller::of_dashboard(label, &id, peer, "POST", "/sign-in");
     let Some(text) = fields.get(LINK) else {
-        let known = client.certificate(now).and_then(|shown| dashboard.administrator(shown));
-        let known = known.ok_or(Refusal::NotSignedIn)?;
+        let shown = client.certificate(now).ok_or(Refusal::NotSignedIn)?;
+        let known = dashboard.administrator(shown).ok_or_else(|| {
+            dashboard.access.guessed(peer);
+            Refusal::NotSignedIn
+        })?;
         let store = dashboard.access.sessions_as(caller(&known.name));
         store.open_session(access::session_of(known, new, now), now).await?;
         return Ok(Some(secret));
     };
-    let Some((_, link)) = dashboard.link(text).await? else { return Ok(None) };
+    let Some((_, link)) = dashboard.link(text, peer).await? else { return Ok(None) };
     let store = dashboard.access.sessions_as(caller(&link.label));
     match store.redeem_link(link.sha256, new, now).await? {
         Redeemed::Opened(_) => Ok(Some(secret)),
@@ -153,10 +157,18 @@ impl Dashboard {
         self.sign_ins.attempt(Source::from(peer.ip()), self.begun.elapsed()).map_err(Refusal::TooMany)
     }
 
-    /// The link with this secret.
-    async fn link(&self, text: &str) -> Result<Option<(Secret, Link)>, Refusal> {
-        let Some(secret) = Secret::read(text) else { return Ok(None) };
-        let found = self.access.sessions().link(secret.sha256(), self.clock.now()).await?;
-        Ok(found.map(|link| (secret, link)))
+    /// The link with this secret. One that there is not is counted as a guess.
+    async fn link(&self, text: &str, peer: Option<SocketAddr>) -> Result<Option<(Secret, Link)>, Refusal> {
+        let found = match Secret::read(text) {
+            Some(secret) => {
+                let link = self.access.sessions().link(secret.sha256(), self.clock.now()).await?;
+                link.map(|link| (secret, link))
+            }
+            None => None,
+        };
+        if found.is_none() {
+            self.access.guessed(peer);
+        }
+        Ok(found)
     }
 }

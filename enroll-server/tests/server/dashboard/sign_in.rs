@@ -2,8 +2,9 @@
 
 use core::time::Duration;
 
+use enroll_server::audit::EventKind;
 use enroll_server::dashboard::Role;
-use enroll_server::store::EventQuery;
+use enroll_server::store::{Event, EventQuery};
 
 use super::{Browser, leads_to, link, site};
 use crate::kit::Site;
@@ -73,6 +74,37 @@ async fn a_link_ends_and_what_is_none_opens_nothing() {
         browser.cookie = Some(cookie.to_owned());
         assert_eq!(leads_to(&browser.get("/devices").await), Some("/sign-in"), "{cookie}");
     }
+}
+
+#[tokio::test]
+async fn whoever_comes_with_a_credential_that_is_none_is_noted_without_it() {
+    let mut site = site().await;
+    let (mut browser, guess) = (Browser::new(&site), "5".repeat(64));
+    for _ in 0..3 {
+        let headers = format!("Authorization: Bearer {guess}\r\n");
+        let reply = site.tls().try_request("GET", "/admin/v1/devices", &headers, &[]).await.unwrap();
+        assert_eq!(reply.status, 401);
+    }
+    // Who shows nothing has not tried.
+    assert_eq!(site.tls().try_request("GET", "/admin/v1/devices", "", &[]).await.unwrap().status, 401);
+    assert_eq!(leads_to(&browser.enter("").await), Some("/sign-in"));
+    assert_eq!(browser.enter(&format!("link={guess}")).await.status, 403);
+    assert!(browser.get(&format!("/sign-in?link={guess}")).await.text().contains("not good any more"));
+    // A server that ends writes what it has counted.
+    site.stop().await;
+    let kinds = vec![EventKind::AdministratorRefused];
+    let query = EventQuery { kinds, ..EventQuery::after(0, 10) };
+    let events = site.other_admin().find_events(query).await.unwrap();
+    let [api, dashboard] = events.as_slice() else { panic!("{events:?}") };
+    let says = |event: &Event, reason: &str, begin: &str| {
+        event.reason.as_deref() == Some(reason)
+            && event.detail.starts_with(begin)
+            && event.detail.contains("; the last from 127.0.0.1:")
+            && event.actor == "system"
+    };
+    assert!(says(api, "admin-api", "3 calls"), "{api:?}");
+    assert!(says(dashboard, "dashboard", "2 attempts"), "{dashboard:?}");
+    assert!(!format!("{events:?}").contains(&guess));
 }
 
 #[tokio::test]
