@@ -47,7 +47,6 @@ pub struct Facts {
     pub(super) crl_pem: String,
     pub(super) certificate: String,
     pub(super) key: String,
-    pub(super) root: String,
     pub(super) server: String,
     pub(super) upstream: String,
     /// Whether certificates name the address of their list, and that list says whose it is (RFC 5280, section 5.2.5).
@@ -129,7 +128,6 @@ impl Facts {
             crl_pem: text(&config.crl.pem)?,
             certificate: path("the certificate", &certificate)?,
             key: path("the key", &key)?,
-            root: path("the root certificate", &files.root_certificate)?,
             server: server(config, wanted)?,
             upstream: plain("the upstream", wanted.upstream.as_deref().unwrap_or("127.0.0.1:9000"))?,
             has_partitions: config

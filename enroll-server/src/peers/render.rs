@@ -59,7 +59,6 @@ fn filled(template: &str, facts: &Facts, more: &[(&str, &str)]) -> Result<String
         ("crl", &facts.crl),
         ("certificate", &facts.certificate),
         ("key", &facts.key),
-        ("root", &facts.root),
         ("server", &facts.server),
         ("server_with_token", &with_token),
         ("token", &facts.token),

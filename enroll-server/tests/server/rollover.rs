@@ -8,6 +8,7 @@ use ca::hierarchy::ISSUING_LIFETIME;
 use enroll_server::ceremony::{self, ListOptions};
 use enroll_server::clock::{Clock as _, SystemClock};
 use enroll_server::config::Config;
+use enroll_server::peers::{BrokerProduct, Facts, Product, TerminatorProduct, Wanted, render};
 use enroll_server::rollover::{NewCa, Order, OrderOptions, SignerOptions, StartOptions, start, take};
 use enroll_server::startup::open_admin;
 use serde_json::Value;
@@ -173,6 +174,47 @@ fn verify_all(site: &Site, identity: &Identity) -> Result<(), String> {
     openssl.arg("-CRLfile").arg(&site.config.crl.pem).arg("-untrusted").arg(&chain).arg(&chain);
     let out = openssl.output().unwrap();
     if out.status.success() { Ok(()) } else { Err(String::from_utf8(out.stderr).unwrap()) }
+}
+
+/// EMQX, RabbitMQ and Caddy ask this server. Without a cross-certificate nothing leads from its next certificate to the root
+/// that the settings name.
+#[tokio::test]
+async fn brokers_that_ask_believe_the_server_by_the_roots_in_force() {
+    let site = Site::new().await;
+    let out = site.folder.path().join("peers");
+    let believed = |product: Product, places: usize| {
+        let wanted = Wanted { out: Some(out.clone()), ..Wanted::default() };
+        let facts = Facts::gather(&site.config, &wanted, product, Vec::new()).unwrap();
+        let files = render(product, &facts).unwrap();
+        let text: String = files.iter().map(|file| file.content.as_str()).collect();
+        let [(name, authorities), _] = facts.copies();
+        assert_eq!(text.matches(out.join(name).to_str().unwrap()).count(), places, "{text}");
+        assert!(!text.contains(site.config.files.root_certificate.to_str().unwrap()), "{text}");
+        let list = ca::pem::read_certificates(authorities.as_bytes()).unwrap();
+        let is_root = |der: &&Vec<u8>| {
+            let (_, certificate) = x509_parser::parse_x509_certificate(der).unwrap();
+            certificate.subject() == certificate.issuer()
+        };
+        list.iter().filter(is_root).count()
+    };
+    let believed = || {
+        let emqx = believed(Product::Broker(BrokerProduct::Emqx), 3);
+        let rabbitmq = believed(Product::Broker(BrokerProduct::Rabbitmq), 2);
+        [emqx, rabbitmq, believed(Product::Terminator(TerminatorProduct::Caddy), 1)]
+    };
+    assert_eq!(believed(), [1; 3]);
+    let (root_key, passphrase_file) = (None, None);
+    let new =
+        NewCa::Made { new_root: true, root_key, encrypt: false, passphrase_file, lifetime: ISSUING_LIFETIME };
+    let options = StartOptions { new, no_cross: true, signer: SignerOptions::default() };
+    let admin = site.other_admin();
+    start(&site.config, admin.store().as_ref(), &options, site.clock.now()).await.unwrap();
+    admin.close().await.unwrap();
+    until("the files with both roots", async || believed() == [2; 3]).await;
+    for order in [Order::Switch, Order::Retire] {
+        site.order(order).await;
+    }
+    until("the files with the new root alone", async || believed() == [1; 3]).await;
 }
 
 #[tokio::test]
