@@ -96,6 +96,8 @@ events! {
     Superseded = "superseded", Info, "Nothing.";
     /// A device was revoked.
     Revoked = "revoked", Notice, "Nothing, if it was revoked on purpose.";
+    /// A certificate that is no device's was issued: for a broker or a server.
+    PeerIssued = "peer-issued", Notice, "Nothing, if it was made on purpose; else revoke it: enroll-server cert revoke --certificate.";
     /// A certificate that is no device's was revoked: a broker's, a server's, or this server's own at brokers.
     PeerRevoked = "peer-revoked", Notice, "Nothing, if it was revoked on purpose; have the broker or server make a new one.";
     /// An intent to issue was given up.
@@ -174,7 +176,7 @@ events! {
     RolloverForced = "ca-rollover-forced", Warning, "Look after the devices that were left behind: enroll-server ca status.";
     /// A trust bundle was published.
     TrustBundlePublished = "trust-bundle-published", Notice, "Nothing, if it was published on purpose.";
-    /// The certificate of the server or of a broker was renewed.
+    /// The certificate of the server, of its own place at brokers, or of a broker was renewed.
     TlsCertificateRenewed = "tls-certificate-renewed", Info, "Nothing.";
     /// The certificate of the server or of a broker could not be renewed.
     TlsCertificateFailed = "tls-certificate-failed", Critical, "See the reason and mend it before the certificate ends.";

@@ -49,7 +49,8 @@ fn certificate(
             "certificate": target.certificate,
             "key": target.key,
             "authorities": authorities,
-            "not_after": made.not_after.to_string(),
+            "serial": made.made.serial.to_string(),
+            "not_after": made.made.not_after.to_string(),
         });
         output.result(&value, || {
             format!(
@@ -57,7 +58,7 @@ fn certificate(
                  {} holds the CAs by which the broker verifies devices.",
                 target.certificate.display(),
                 names.join(", "),
-                made.not_after,
+                made.made.not_after,
                 target.key.display(),
                 authorities.display()
             )

@@ -18,11 +18,14 @@ use x509_parser::prelude::FromDer as _;
 
 use shared::UnixTime;
 
+use crate::audit::EventKind;
 use crate::clock::Clock;
 use crate::config::{Config, Mqtt};
 use crate::files;
 use crate::in_force::InForce;
 use crate::rollover::Lineup;
+use crate::store::NewEvent;
+use crate::tls_files::Made;
 
 /// The common name in the certificate that the server makes for itself: by it brokers know whom to let write commands. No device has
 /// an identifier with an underscore, so none can be certified under this name.
@@ -30,6 +33,11 @@ pub const CLIENT_NAME: &str = "enroll_server";
 
 /// Largest file that is read.
 const MAX_FILE: u64 = 256 * 1024;
+
+/// Says in the audit trail that the server certified itself.
+pub(crate) fn certified(made: &Made, now: UnixTime) -> NewEvent {
+    NewEvent::new(now, EventKind::TlsCertificateRenewed, format!("this server at brokers: {made}"))
+}
 
 /// Why the server cannot show itself at brokers.
 #[derive(Debug, thiserror::Error)]
@@ -133,14 +141,14 @@ impl Identity {
         }
     }
 
-    /// Makes the certificate where there is none, or its time has come. Says whether it did.
+    /// Makes the certificate where there is none, or its time has come. Gives what it made.
     ///
     /// # Errors
     /// Where it cannot be signed or written.
-    pub(crate) fn keep(&self, issuer: &Issuer, now: UnixTime) -> Result<bool, IdentityError> {
+    pub(crate) fn keep(&self, issuer: &Issuer, now: UnixTime) -> Result<Option<Made>, IdentityError> {
         let _files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
         if !self.is_due(issuer, now)? {
-            return Ok(false);
+            return Ok(None);
         }
         let key = FileKey::generate()?;
         let made = client_certificate(&self.tenant, CLIENT_NAME, &key, issuer, SERVER_LIFETIME, now)?;
@@ -153,7 +161,7 @@ impl Identity {
         let chain = ca::pem::chain([made.der(), issuer.certificate().der()]);
         write(&self.certificate, &chain, 0o644)?;
         tracing::info!(file = %self.certificate.display(), "made a client certificate for the brokers");
-        Ok(true)
+        Ok(Some(Made::new(&made, &[CLIENT_NAME.to_owned()])))
     }
 
     fn is_due(&self, issuer: &Issuer, now: UnixTime) -> Result<bool, IdentityError> {

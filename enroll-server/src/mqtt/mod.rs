@@ -14,8 +14,8 @@ mod teller;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use identity::Identity;
 pub use identity::{CLIENT_NAME, IdentityError};
+pub(crate) use identity::{Identity, certified};
 pub(crate) use teller::{Teller, TellerParts};
 
 /// What a device is told.

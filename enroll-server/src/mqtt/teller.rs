@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::RENEW;
-use super::identity::Identity;
+use super::identity::{Identity, certified};
 use super::link::{Handed, Link, LinkError};
 use super::online::StatusTopics;
 use super::place::{Address, Birth, Place};
@@ -167,8 +167,14 @@ impl Teller {
         // The CA's key may be in a token or behind a command.
         let kept = tokio::task::spawn_blocking(move || identity.keep(authorities.issuer(), now)).await;
         match kept {
-            Ok(Ok(true)) => self.leave(),
-            Ok(Ok(false)) => {}
+            Ok(Ok(Some(made))) => {
+                self.leave();
+                let noted = self.parts.store.add_event(certified(&made, now), Duration::ZERO).await;
+                if let Err(error) = noted {
+                    tracing::warn!(error = chain(&error), "an event could not be written to the audit trail");
+                }
+            }
+            Ok(Ok(None)) => {}
             Ok(Err(error)) => {
                 tracing::error!(
                     error = chain(&error),

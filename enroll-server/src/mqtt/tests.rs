@@ -50,7 +50,7 @@ impl Bench {
     fn keep(&self, later: Duration) -> bool {
         let kept = self.identity.keep(&self.issuing, self.now.after(later)).unwrap();
         self.identity.check().unwrap();
-        kept
+        kept.is_some()
     }
 }
 

@@ -268,12 +268,11 @@ impl Follower {
                     self.mended(&name);
                     self.owed.owe(&name);
                 }
-                Ok(Tended::Renewed(why, not_after)) => {
+                Ok(Tended::Renewed(why, made)) => {
                     self.mended(&name);
                     self.owed.owe(&name);
-                    tracing::info!(name, ?why, %not_after, "a server's certificate was renewed");
-                    self.event(EventKind::TlsCertificateRenewed, format!("{name}: ends at {not_after}"))
-                        .await;
+                    tracing::info!(name, ?why, %made, "a server's certificate was renewed");
+                    self.event(EventKind::TlsCertificateRenewed, format!("{name}: {made}")).await;
                 }
                 Err(error) => {
                     if !self.failing.contains(&name) {

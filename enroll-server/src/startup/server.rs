@@ -1,6 +1,7 @@
 //! A running server: its tasks, its addresses, its end.
 
 use core::net::SocketAddr;
+use core::time::Duration;
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
@@ -22,7 +23,7 @@ use crate::dashboard::{self, Dashboard};
 use crate::est;
 use crate::failpoint::Hook;
 use crate::issuance::{Journal, Recovered};
-use crate::mqtt::{Identity, Teller, TellerParts};
+use crate::mqtt::{Identity, Teller, TellerParts, certified};
 use crate::ocsp::Ocsp;
 use crate::policies;
 use crate::revocation::Revocations;
@@ -111,7 +112,9 @@ impl Server {
         let identity =
             config.mqtt.as_ref().map(|mqtt| (mqtt.clone(), Identity::new(&config, mqtt, &lineup, &clock)));
         if let Some((_, identity)) = &identity {
-            identity.keep(issuance.authorities().issuer(), clock.now())?;
+            if let Some(made) = identity.keep(issuance.authorities().issuer(), clock.now())? {
+                store.add_event(certified(&made, clock.now()), Duration::ZERO).await?;
+            }
             // Whatever is wrong with the files is told now.
             identity.check()?;
         }

@@ -7,7 +7,7 @@ mod renew;
 
 use core::time::Duration;
 
-use ca::{BACKDATE, CaCertificate};
+use ca::{BACKDATE, CaCertificate, Issued, Serial};
 use rustls::pki_types::ServerName;
 use shared::UnixTime;
 use x509_parser::certificate::X509Certificate;
@@ -16,7 +16,7 @@ use x509_parser::prelude::FromDer as _;
 
 pub use owner::{Owner, OwnerError};
 pub use renew::{Files, TlsFileError};
-pub(crate) use renew::{Tended, issue, recover, tend};
+pub(crate) use renew::{Tended, issue, place, recover, tend};
 
 /// What counts of a server's certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +28,29 @@ pub struct Seen {
     not_before: UnixTime,
     not_after: UnixTime,
     serial: Vec<u8>,
+}
+
+/// What the audit trail has of a certificate that was issued and is no device's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Made {
+    /// Its serial number.
+    pub serial: Serial,
+    /// Its last second.
+    pub not_after: UnixTime,
+    /// The names that it is for.
+    pub names: Vec<String>,
+}
+
+impl Made {
+    pub(crate) fn new(issued: &Issued, names: &[String]) -> Self {
+        Self { serial: issued.serial(), not_after: issued.validity().not_after, names: names.to_vec() }
+    }
+}
+
+impl core::fmt::Display for Made {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "serial {} until {} for {}", self.serial, self.not_after, self.names.join(", "))
+    }
 }
 
 /// How long a certificate is left as it was made, though it is for other names: whoever has two settings for one file would

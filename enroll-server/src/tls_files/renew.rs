@@ -14,7 +14,7 @@ use ca::{CaCertificate, FileKey, Issuer, IssuerKey as _, KeyError};
 use shared::UnixTime;
 
 use super::owner::Owner;
-use super::{Seen, Why};
+use super::{Made, Seen, Why};
 use crate::files;
 
 /// Where a server's certificate and key are, and whose they are.
@@ -56,7 +56,7 @@ pub enum TlsFileError {
 }
 
 /// What was found and done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Tended {
     /// It is good for now.
     Current,
@@ -65,7 +65,7 @@ pub(crate) enum Tended {
     /// What a crash left half done was finished.
     Finished,
     /// It was renewed.
-    Renewed(Why, UnixTime),
+    Renewed(Why, Made),
 }
 
 /// Renews the certificate in `files` if that is due. `hosts` are the names it is for; those that it has where they are
@@ -91,34 +91,45 @@ pub(crate) fn tend(
     };
     let Some(why) = why else { return Ok(if finished { Tended::Finished } else { Tended::Current }) };
     let kept = seen.map(|seen| seen.hosts).unwrap_or_default();
-    let not_after = issue(files, hosts.unwrap_or(&kept), (issuer, above), lifetime, now)?;
-    Ok(Tended::Renewed(why, not_after))
+    let fresh = issue(hosts.unwrap_or(&kept), (issuer, above), lifetime, now)?;
+    place(files, &fresh)?;
+    Ok(Tended::Renewed(why, fresh.made))
 }
 
-/// Issues a certificate for a new key and puts both in place; tells when it ends.
+/// A certificate that was issued and is nowhere yet, with its key.
+#[derive(Debug)]
+pub(crate) struct Fresh {
+    pub(crate) made: Made,
+    chain: String,
+    key: FileKey,
+}
+
+/// Issues a certificate for a new key.
 pub(crate) fn issue(
-    files: &Files,
     hosts: &[String],
     (issuer, above): (&Issuer, &[CaCertificate]),
     lifetime: Duration,
     now: UnixTime,
-) -> Result<UnixTime, TlsFileError> {
+) -> Result<Fresh, TlsFileError> {
     let names: Vec<&str> = hosts.iter().map(String::as_str).collect();
     let key = FileKey::generate()?;
     let issued = server_certificate(&names, &key, issuer, lifetime, now)?;
     let chain =
         [issued.der(), issuer.certificate().der()].into_iter().chain(above.iter().map(CaCertificate::der));
-    let chain = ca::pem::chain(chain);
+    Ok(Fresh { made: Made::new(&issued, hosts), chain: ca::pem::chain(chain), key })
+}
+
+/// Puts certificate and key in place.
+pub(crate) fn place(files: &Files, fresh: &Fresh) -> Result<(), TlsFileError> {
     let next = next_key(files);
     let failed = |path: &Path| {
         let path = path.to_owned();
         move |source| TlsFileError::Io { path, source }
     };
     remove(&next).map_err(failed(&next))?;
-    key.save(&next)?;
-    replace(files, chain.as_bytes()).map_err(failed(&files.certificate))?;
-    take_key(files, &next).map_err(failed(&files.key))?;
-    Ok(issued.validity().not_after)
+    fresh.key.save(&next)?;
+    replace(files, fresh.chain.as_bytes()).map_err(failed(&files.certificate))?;
+    take_key(files, &next).map_err(failed(&files.key))
 }
 
 /// Finishes what a crash left half done; says whether there was something.

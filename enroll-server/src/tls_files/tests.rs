@@ -45,7 +45,16 @@ fn fits(files: &Files) -> bool {
 fn a_certificate_is_made_kept_and_renewed_in_time() {
     let (folder, issuer) = (tempfile::tempdir().unwrap(), issuer());
     let (files, hosts) = (files(folder.path()), hosts());
-    assert!(matches!(look(&files, Some(&hosts), &issuer, NOW), Tended::Renewed(Why::Missing, _)));
+    let Tended::Renewed(Why::Missing, made) = look(&files, Some(&hosts), &issuer, NOW) else {
+        panic!("there was none");
+    };
+    let pem = std::fs::read(&files.certificate).unwrap();
+    let (_, pem) = x509_parser::pem::parse_x509_pem(&pem).unwrap();
+    let certificate = pem.parse_x509().unwrap();
+    let serial = ca::Serial::from_der_value(certificate.raw_serial()).unwrap();
+    let until = NOW.after(SERVER_LIFETIME);
+    let expected = format!("serial {serial} until {until} for Broker.example, 10.0.0.1, 2001:db8::1");
+    assert_eq!(made.to_string(), expected, "what the trail has of it");
     use std::os::unix::fs::PermissionsExt as _;
     assert_eq!(std::fs::metadata(&files.key).unwrap().permissions().mode() & 0o777, 0o640);
     assert!(fits(&files));
@@ -95,7 +104,8 @@ fn a_certificate_whose_life_has_not_begun_is_made_anew() {
         assert!(matches!(look(&files, named.as_deref(), &issuer, NOW), Tended::Renewed(Why::Early, _)));
         assert!(fits(&files));
         assert_eq!(look(&files, named.as_deref(), &issuer, NOW), Tended::Current);
-        super::issue(&files, &hosts(), (&issuer, &[]), SERVER_LIFETIME, ahead).unwrap();
+        super::place(&files, &super::issue(&hosts(), (&issuer, &[]), SERVER_LIFETIME, ahead).unwrap())
+            .unwrap();
     }
 }
 
@@ -118,7 +128,7 @@ fn renewals_are_spread_and_lie_in_the_window() {
     let files = files(folder.path());
     let mut points = Vec::new();
     for _ in 0..20 {
-        super::issue(&files, &hosts(), (&issuer, &[]), DAY * 90, NOW).unwrap();
+        super::place(&files, &super::issue(&hosts(), (&issuer, &[]), DAY * 90, NOW).unwrap()).unwrap();
         let pem = std::fs::read(&files.certificate).unwrap();
         let seen = Seen::read(&ca::pem::read_certificates(&pem).unwrap()[0]).unwrap();
         points.push(seen.renewal());
@@ -135,7 +145,7 @@ fn a_crash_between_two_writes_leaves_the_old_pair_or_the_new_one() {
     let issuer = issuer();
     let pair = |folder: &Path| {
         let files = files(folder);
-        super::issue(&files, &hosts(), (&issuer, &[]), SERVER_LIFETIME, NOW).unwrap();
+        super::place(&files, &super::issue(&hosts(), (&issuer, &[]), SERVER_LIFETIME, NOW).unwrap()).unwrap();
         (std::fs::read(&files.certificate).unwrap(), std::fs::read(&files.key).unwrap())
     };
     let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());

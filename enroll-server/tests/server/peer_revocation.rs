@@ -1,10 +1,10 @@
-//! Certificates of brokers, servers and this server at brokers, which are written down nowhere: revoked by showing them.
+//! Certificates of brokers, servers and this server at brokers, of which the trail has the serial numbers: revoked by showing them.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ca::crl::Reason;
 use ca::hierarchy::{SERVER_LIFETIME, client_certificate};
-use ca::{CaCertificate, FileKey, Issuer};
+use ca::{CaCertificate, FileKey, Issuer, Serial};
 use enroll_server::clock::Clock as _;
 use enroll_server::peers::BrokerToken;
 use enroll_server::store::EventQuery;
@@ -67,6 +67,29 @@ async fn a_stolen_key_of_the_servers_own_place_at_brokers_is_revoked() {
     let events = site.admin().find_events(EventQuery::last(9)).await.unwrap();
     let told = events.iter().find(|event| event.kind == "peer-revoked").unwrap();
     assert!(told.actor.starts_with("operator:") && told.detail.contains("CN=enroll_server"), "{told:?}");
+}
+
+/// Whoever looks for a certificate that nobody should have finds who asked for it, and by its file it is revoked.
+#[tokio::test]
+async fn a_certificate_for_a_broker_stands_in_the_trail_with_who_asked_for_it() {
+    let site = Site::new().await;
+    let folder = site.folder.path();
+    let out = folder.join("broker");
+    let words = ["broker", "certificate", "--json", "--name", "mqtt.example", "--name", "10.0.0.1", "--out"];
+    let made = json(&on(folder, &[&words[..], &[out.to_str().unwrap()]].concat()));
+    let events = json(&on(folder, &["event", "list", "--json", "--kind", "peer-issued"]));
+    let [event] = events.as_array().unwrap().as_slice() else { panic!("{events}") };
+    let pem = std::fs::read(out.join("broker.crt")).unwrap();
+    let serial = serial(&ca::pem::read_certificates(&pem).unwrap()[0]);
+    let serial = Serial::from_der_value(&serial).unwrap().to_string();
+    assert_eq!(made["serial"], serial, "{made}");
+    let until = made["not_after"].as_str().unwrap();
+    assert_eq!(event["detail"], format!("serial {serial} until {until} for mqtt.example, 10.0.0.1"));
+    assert!(event["actor"].as_str().unwrap().starts_with("operator:"), "{event}");
+    assert!(event["action"].as_str().unwrap().contains("broker certificate"), "{event}");
+    let file = out.join("broker.crt");
+    let told = json(&on(folder, &["cert", "revoke", "--json", "--certificate", file.to_str().unwrap()]));
+    assert_eq!((&told["serial"], &told["revoked_now"]), (&serial.into(), &true.into()), "{told}");
 }
 
 #[tokio::test]
