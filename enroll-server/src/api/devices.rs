@@ -6,11 +6,11 @@ use appraisal::GroupName;
 use ca::Serial;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use shared::DeviceId;
+use shared::{DeviceId, UnixTime};
 
 use super::Api;
 use super::admin::Nothing;
-use super::call::{Code, Commas, Maybe, Named, PageSize, Plain, Query, Refusal, Sent};
+use super::call::{Bounded, Code, Commas, MAX_EXACT, Maybe, Named, PageSize, Plain, Query, Refusal, Sent};
 use super::selected::{page, selection};
 use crate::store::{
     Action, Carried, Device, DeviceFilter, DevicePage, DeviceState, Find, HeldPage, Label, Labelled, Page,
@@ -34,6 +34,8 @@ pub(super) struct Wanted {
     prefix: Maybe<Plain>,
     /// With this text in one of its identities.
     find: Maybe<Text<Find>>,
+    /// With certificates that all end before this time, in seconds since 1970.
+    expires_before: Maybe<Bounded<0, MAX_EXACT>>,
     /// Begin behind this identifier: the `next` of the page before.
     after: Maybe<Text<DeviceId>>,
     /// Most devices of the page; 100 where nothing is said.
@@ -50,6 +52,7 @@ pub(super) async fn list(api: Arc<Api>, Query(wanted): Query<Wanted>) -> Result<
         tags: wanted.tag.0,
         prefix: wanted.prefix.0.map(|Plain(prefix)| prefix),
         find: wanted.find.value(),
+        expires_before: wanted.expires_before.0.map(|end| UnixTime::from_secs(end.get())),
     };
     Ok(api.admin.devices(filter, page).await?)
 }

@@ -6,7 +6,7 @@ use super::model::Device;
 use super::state::DeviceState;
 use super::tag::Tag;
 use crate::written::OptionalText;
-use shared::DeviceId;
+use shared::{DeviceId, UnixTime};
 
 /// Longest text to look for, in characters: that of a SHA-256 in hexadecimal digits.
 pub const MAX_FIND: usize = 64;
@@ -26,6 +26,8 @@ pub struct DeviceFilter {
     pub prefix: Option<String>,
     /// With this text in one of its identities.
     pub find: Option<Find>,
+    /// With a certificate, and none that is good at this time or later: without a renewal it runs out before.
+    pub expires_before: Option<UnixTime>,
 }
 
 /// A text that stands somewhere in the identifier, model, group or a tag (capitals and small letters are alike),

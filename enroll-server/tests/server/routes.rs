@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use enroll_server::api::routes::{Access, HTTP, HTTPS};
 use shared::Reject;
 
+use crate::cli::{json, on};
 use crate::kit::client::http;
 use crate::kit::device::{Device, Operational};
 use crate::kit::{Site, assert_refused};
@@ -112,6 +113,15 @@ async fn the_operator_acts_with_the_token() {
     };
     let (status, devices) = call("GET", "/admin/v1/devices", "").await;
     assert_eq!((status, &devices["devices"][0]["state"]), (200, &"enrolled".into()));
+    let end = site.admin().certificates(None).await.unwrap()[0].not_after.as_secs();
+    for (before, found) in [(end, 0), (end + 1, 1)] {
+        let (status, devices) = call("GET", &format!("/admin/v1/devices?expires_before={before}"), "").await;
+        assert_eq!((status, devices["devices"].as_array().unwrap().len()), (200, found), "{devices}");
+        let time = shared::UnixTime::from_secs(before).to_string();
+        let listed = json(&on(site.folder.path(), &["device", "list", "--json", "--expires-before", &time]));
+        assert_eq!(listed["devices"].as_array().unwrap().len(), found, "{listed}");
+    }
+    assert_eq!(call("GET", "/admin/v1/devices?expires_before=tomorrow", "").await.0, 400);
     assert_eq!(call("GET", "/admin/v1/devices/SN-9", "").await.0, 404);
     assert_eq!(call("GET", "/admin/v1/devices/S~N", "").await.0, 400);
     let (status, made) = call("POST", "/admin/v1/tokens", "{\"device\": \"T-1\", \"hours\": 1}").await;

@@ -7,8 +7,9 @@ use appraisal::GroupName;
 use ca::Serial;
 use ca::crl::Reason;
 use clap::{Args, Subcommand, ValueEnum};
-use shared::DeviceId;
+use shared::{DeviceId, UnixTime};
 
+use super::values;
 use crate::store::{Action, DenialError, DeviceFilter, DeviceState, Find, Page, Rate, Selection, Tag};
 
 #[derive(Debug, Subcommand)]
@@ -322,12 +323,16 @@ pub(in crate::cli) struct Filter {
     /// or its key's hash that begins with these hexadecimal digits, four at least.
     #[arg(long, value_name = "TEXT")]
     find: Option<Find>,
+    /// With certificates that all end before this time, such as 2026-12-24T00:00:00Z: those that run out unless they renew,
+    /// and those that have.
+    #[arg(long, value_name = "TIME", value_parser = values::time)]
+    expires_before: Option<UnixTime>,
 }
 
 impl Filter {
     pub(in crate::cli) fn read(self) -> DeviceFilter {
-        let Self { state, group, model, tag, prefix, find } = self;
-        DeviceFilter { state, group, model, tags: tag, prefix, find }
+        let Self { state, group, model, tag, prefix, find, expires_before } = self;
+        DeviceFilter { state, group, model, tags: tag, prefix, find, expires_before }
     }
 }
 

@@ -58,6 +58,7 @@ fn read(fields: &Fields) -> Result<(DeviceFilter, Page), Refusal> {
         tags: fields.parsed(TAG)?.into_iter().collect(),
         prefix: None,
         find: fields.parsed(FIND)?,
+        expires_before: None,
     };
     let after = after.map_err(|error| Refusal::Malformed(format!("{AFTER}: {error}")))?;
     Ok((filter, Page { after, limit: PAGE }))

@@ -2,7 +2,7 @@
 
 use shared::DeviceId;
 
-use super::convert::{device as device_column, serial, sha256, time};
+use super::convert::{device as device_column, secs, serial, sha256, time};
 use super::read;
 use crate::store::database::{Bind, Connection, Row};
 use crate::store::{
@@ -98,6 +98,10 @@ pub(super) fn devices(c: &Connection, filter: &DeviceFilter, page: &Page) -> Res
     if let Some(find) = &filter.find {
         identities(&mut conditions, find);
     }
+    if let Some(end) = filter.expires_before {
+        let end = secs(end);
+        conditions.and(EXPIRING, [Box::new(end) as Box<dyn Bind>, Box::new(end)]);
+    }
     if let Some(after) = &page.after {
         conditions.text("device > ?", after.as_str());
     }
@@ -105,6 +109,13 @@ pub(super) fn devices(c: &Connection, filter: &DeviceFilter, page: &Page) -> Res
     let next = cut(&mut devices, limit, |device| device.device.clone());
     Ok(DevicePage { devices, next })
 }
+
+/// With a certificate that ends before a time, and none that does not. Out of the index of certificates in force, CA by CA: what is
+/// read are those that end before.
+pub(super) const EXPIRING: &str = "device IN (SELECT device FROM certificates WHERE state = 'issued' \
+    AND issuer IN (SELECT number FROM issuers) AND not_after < ?) \
+    AND NOT EXISTS (SELECT 1 FROM certificates later WHERE later.device = devices.device \
+    AND later.state = 'issued' AND later.not_after >= ?)";
 
 fn identities(conditions: &mut Conditions, find: &Find) {
     let escaped: String = find

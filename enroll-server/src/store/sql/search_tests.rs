@@ -2,7 +2,8 @@
 
 use shared::{DeviceId, UnixTime};
 
-use super::SqlStore;
+use super::search::EXPIRING;
+use super::{SqlStore, read};
 use crate::store::database::params;
 use crate::store::{
     Action, DeviceFilter, DeviceState, InventoryEntry, Label, MAX_TAGS, Page, Selection, Store as _, Tag,
@@ -22,7 +23,8 @@ fn tags(list: &str) -> Vec<Tag> {
 on_both!(
     a_device_is_found_by_any_of_its_identities,
     pages_are_complete_and_never_too_long,
-    labels_are_put_on_many_and_never_too_many_on_one
+    labels_are_put_on_many_and_never_too_many_on_one,
+    devices_that_run_out_are_found_by_the_last_end_of_their_certificates
 );
 
 /// Forty devices: every second of another model, each with an identity, one with a certificate.
@@ -126,6 +128,76 @@ async fn pages_are_complete_and_never_too_long(place: Place) {
     }
     let last = Page { after: Some(device("SN-39")), limit: 5 };
     assert!(store.devices(DeviceFilter::default(), last).await.unwrap().devices.is_empty());
+}
+
+async fn devices_that_run_out_are_found_by_the_last_end_of_their_certificates(place: Place) {
+    let store = filled(&place).await;
+    store.add_issuers(vec![([1; 32], vec![0x30]), ([2; 32], vec![0x30])], NOW).await.unwrap();
+    // By device: state, end and CA of its certificates. SN-03 has one until 4000000000 besides.
+    let rows = [
+        ("SN-03", "issued", 100_i64, 1_i64),
+        ("SN-05", "issued", 100, 1),
+        ("SN-06", "issued", 99, 2),
+        ("SN-07", "issued", 99, 1),
+        ("SN-07", "issued", 101, 2),
+        ("SN-08", "revoked", 99, 1),
+    ];
+    let added = store.write(move |c| {
+        let mut added = 0;
+        for (number, (device, state, end, issuer)) in (1_u8..).zip(rows) {
+            let revoked = (state == "revoked").then_some(2_i64);
+            added += c.execute(
+                "INSERT INTO certificates (serial, device, state, point, key_sha256, nonce, not_before, \
+                 not_after, recorded, der, issuer, revoked, reason) \
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?5, 1, ?6, 2, ?7, ?8, ?9, ?10)",
+                params![
+                    vec![number; 16],
+                    device,
+                    state,
+                    vec![0_u8; 65],
+                    vec![number; 32],
+                    end,
+                    vec![0x30_u8],
+                    issuer,
+                    revoked,
+                    revoked.map(|_| "unspecified")
+                ],
+            )?;
+        }
+        Ok(added)
+    });
+    assert_eq!(added.await.unwrap(), rows.len());
+    let before =
+        |end: u64| DeviceFilter { expires_before: Some(UnixTime::from_secs(end)), ..DeviceFilter::default() };
+    for (end, expected) in [
+        (99, &[][..]),
+        (100, &["SN-06"]),
+        (101, &["SN-05", "SN-06"]),
+        (102, &["SN-05", "SN-06", "SN-07"]),
+        (4_000_000_000, &["SN-05", "SN-06", "SN-07"]),
+        (4_000_000_001, &["SN-03", "SN-05", "SN-06", "SN-07"]),
+    ] {
+        assert_eq!(names(&store, before(end)).await, expected, "{end}");
+    }
+    // Conditions add up, and pages are pages.
+    let prefix = Some("SN-06".to_owned());
+    assert_eq!(names(&store, DeviceFilter { prefix, ..before(102) }).await, ["SN-06"]);
+    let page = store.devices(before(102), Page { after: Some(device("SN-05")), limit: 1 }).await.unwrap();
+    assert_eq!(page.devices.len(), 1);
+    assert_eq!(page.next, Some(device("SN-06")));
+}
+
+/// What is read of the certificates are those that end before, CA by CA, and then those of the devices found.
+#[test]
+fn devices_that_run_out_are_found_by_indexes() {
+    let sql = format!("{} WHERE {EXPIRING} ORDER BY device LIMIT ?", read::DEVICES);
+    let steps = Place::sqlite().plan(&sql);
+    for index in [
+        "SEARCH certificates USING COVERING INDEX certificates_live (issuer=? AND not_after<?)",
+        "SEARCH later USING INDEX certificates_by_device (device=?",
+    ] {
+        assert!(steps.iter().any(|step| step.contains(index)), "{index}: {steps:?}");
+    }
 }
 
 async fn labels_are_put_on_many_and_never_too_many_on_one(place: Place) {
