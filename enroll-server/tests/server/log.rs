@@ -6,7 +6,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 use transparency::{
-    Checkpoint, Field, Hash, Leaf, ProofFile, VerifierKey, commitment, leaf_hash, verify_inclusion,
+    Checkpoint, Field, Hash, Leaf, MemoryTree, ProofFile, VerifierKey, commitment, leaf_hash, root,
+    verify_inclusion,
 };
 
 use crate::cli::{error, json, on};
@@ -264,4 +265,38 @@ async fn a_log_whose_files_are_lost_is_written_again() {
     site.logged().await;
     let report = json(&run(&site, &["audit", "verify", "--json", "--from", kept.to_str().unwrap()]).await);
     assert_eq!((&report["good"], &report["findings"]), (&true.into(), &Value::Array(vec![])));
+}
+
+/// Where the key is lost there is nothing wrong with the leaves: another key signs what the lost one did.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_whose_key_is_lost_goes_on_with_its_leaves_under_another_one() {
+    let mut site = Box::pin(busy()).await;
+    site.logged().await;
+    site.stop().await;
+    let folder = site.folder.path().join("server");
+    let path = |name: &str| folder.join(name);
+    let before = vkey(&site);
+    let last = std::fs::read(path("log/checkpoint")).unwrap();
+    let last = Checkpoint::open(&last, &before).unwrap();
+    for name in ["log.key", "log.vkey"] {
+        std::fs::remove_file(path(name)).unwrap();
+    }
+    std::fs::rename(path("log/checkpoint"), path("log/checkpoint.lost-key")).unwrap();
+    let database = rusqlite::Connection::open(&site.config.files.store).unwrap();
+    database.execute("UPDATE log_head SET note = NULL", []).unwrap();
+    drop(database);
+    site.start().await;
+    let device = site.device("SN-9").await;
+    site.enroll(&device).await;
+    let size = site.logged().await;
+    assert_ne!(vkey(&site), before);
+    let found = json(&run(&site, &["audit", "verify", "--json"]).await);
+    assert_eq!((&found["good"], &found["log"]["size"]), (&true.into(), &size.into()), "{found}");
+    // Its beginning is the log that the lost key signed.
+    let tile = http(site.http(), &format!("/log/tile/0/000.p/{size}")).await.body;
+    let mut tree = MemoryTree::default();
+    for hash in tile.chunks_exact(32).take(usize::try_from(last.size).unwrap()) {
+        tree.push(Hash(hash.try_into().unwrap()));
+    }
+    assert!(size > last.size && root(&tree, last.size).unwrap() == last.root);
 }
