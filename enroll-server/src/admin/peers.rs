@@ -1,5 +1,5 @@
-//! Certificates that are no device's: of brokers, of servers, and of this server at brokers. They are written down nowhere when
-//! they are issued, so an operator shows the one to revoke.
+//! Certificates that are no device's: of brokers, of servers, and of this server at brokers. The trail has their serial numbers and
+//! nobody has the certificates themselves, so an operator shows the one to revoke.
 
 use ca::crl::Reason;
 use ca::{CaCertificate, Serial};
@@ -11,17 +11,28 @@ use super::{Admin, AdminError};
 use crate::store::{KnownIssuer, Revocation, RevokedPeer};
 
 impl Admin {
-    /// Revokes the first certificate in `pem`, for good: it goes on the complete list of its CA. Says whether it was not
-    /// revoked before.
+    /// As [`revoke_peer_der`](Self::revoke_peer_der), the first certificate in `pem`.
+    ///
+    /// # Errors
+    /// As [`revoke_peer_der`](Self::revoke_peer_der), and where there is none in it.
+    pub async fn revoke_peer(&self, pem: &[u8], reason: Reason) -> Result<(RevokedPeer, bool), AdminError> {
+        let found = ca::pem::read_certificates(pem).map_err(|error| not_a_peer(error.to_string()))?;
+        let der = found.first().ok_or_else(|| not_a_peer("there is no certificate in PEM"))?;
+        self.revoke_peer_der(der, reason).await
+    }
+
+    /// Revokes a certificate, for good: it goes on the complete list of its CA. Says whether it was not revoked before.
     ///
     /// # Errors
     /// Where it is a device's, has ended, or none of this server's issuing CAs signed it; where the reason is not for good.
-    pub async fn revoke_peer(&self, pem: &[u8], reason: Reason) -> Result<(RevokedPeer, bool), AdminError> {
+    pub async fn revoke_peer_der(
+        &self,
+        der: &[u8],
+        reason: Reason,
+    ) -> Result<(RevokedPeer, bool), AdminError> {
         if !reason.is_final() {
             return Err(AdminError::NotFinal);
         }
-        let found = ca::pem::read_certificates(pem).map_err(|error| not_a_peer(error.to_string()))?;
-        let der = found.first().ok_or_else(|| not_a_peer("the file holds no certificate in PEM"))?;
         let now = self.now();
         let issuers = self.store.add_issuers(Vec::new(), now).await?;
         let peer = read(der, &issuers, Revocation { at: now, reason })?;
@@ -41,7 +52,7 @@ fn not_a_peer(problem: impl Into<String>) -> AdminError {
 }
 
 fn read(der: &[u8], issuers: &[KnownIssuer], revocation: Revocation) -> Result<RevokedPeer, AdminError> {
-    let unreadable = || not_a_peer("the first certificate in the file is not X.509");
+    let unreadable = || not_a_peer("the first certificate is not X.509");
     let (_, certificate) = X509Certificate::from_der(der).map_err(|_| unreadable())?;
     let is_of = |issuer: &&KnownIssuer| {
         CaCertificate::from_der(&issuer.der).is_ok_and(|issuer| issuer.has_signed(der))

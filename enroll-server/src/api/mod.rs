@@ -8,6 +8,7 @@ mod answer;
 mod broker_hooks;
 mod bulk;
 mod call;
+mod certificates;
 mod devices;
 mod enroll;
 mod error;

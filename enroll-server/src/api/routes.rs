@@ -16,8 +16,8 @@ use super::call::{Code, Endpoint, Refusal};
 use super::est_about;
 use super::traced::{Traced, traced};
 use super::{
-    Api, admin, broker_hooks, bulk, devices, enroll, est, events, lists, log, ocsp, openapi, public,
-    renewals, rollover, tokens,
+    Api, admin, broker_hooks, bulk, certificates, devices, enroll, est, events, lists, log, ocsp, openapi,
+    public, renewals, rollover, tokens,
 };
 
 /// Who may call a route.
@@ -234,6 +234,13 @@ pub const HTTPS: &[Route] = &[
         "list_events",
         "One page of the audit trail, by rising number.",
         |to| Endpoint::json(to, events::events),
+    ),
+    Route::post(
+        "/admin/v1/certificates/revoke",
+        Access::Operator,
+        "revoke_certificate",
+        "Revokes a certificate that is no device's, for good: a broker's, a server's, or this server's own at brokers.",
+        |to| Endpoint::json(to, certificates::revoke),
     ),
     Route::get(
         "/admin/v1/tokens",

@@ -24,6 +24,7 @@ const CALLS: &[(&str, &str, &str, EventKind)] = &[
     ("/admin/v1/devices/{device}/transfer", "SN-7", "{\"to\": \"lot-7\"}", EventKind::DeviceStateChanged),
     ("/admin/v1/devices/{device}/revoke", "SN-3", "{\"reason\": \"key-compromise\"}", EventKind::Revoked),
     ("/admin/v1/bulk", "SN-8", "{\"action\": \"suspend\", \"tag\": \"x\"}", EventKind::DeviceStateChanged),
+    ("/admin/v1/certificates/revoke", "", "{\"certificate\": \"{server}\"}", EventKind::PeerRevoked),
     ("/admin/v1/tokens", "", "{\"hours\": 1}", EventKind::TokenCreated),
 ];
 
@@ -51,8 +52,9 @@ async fn every_call_that_changes_something_says_who_by_what_and_from_where() {
     }
     let token = std::fs::read_to_string(site.folder.path().join("server/admin.token")).unwrap();
     let headers = format!("Authorization: Bearer {}\r\n", token.trim());
+    let server = std::fs::read_to_string(&site.config.files.server_certificate).unwrap().replace('\n', "\\n");
     for (path, device, body, kind) in CALLS {
-        let path = path.replace("{device}", device);
+        let (path, body) = (path.replace("{device}", device), body.replace("{server}", &server));
         let newest = site.admin().events(1).await.unwrap()[0].number;
         let reply = site.tls().try_request("POST", &path, &headers, body.as_bytes()).await.unwrap();
         assert_eq!(reply.status, 200, "{path}: {reply:?}");

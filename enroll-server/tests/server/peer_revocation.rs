@@ -93,6 +93,64 @@ async fn a_certificate_for_a_broker_stands_in_the_trail_with_who_asked_for_it() 
 }
 
 #[tokio::test]
+async fn the_admin_api_revokes_by_pem_and_by_der_and_refuses_what_the_command_line_refuses() {
+    let site = Site::new().await;
+    let device = site.device("SN-1").await;
+    let identity = site.enroll(&device).await;
+    let (issuing, now) = (issuing(&site), site.clock.now());
+    let key = FileKey::generate().unwrap();
+    let new = || client_certificate("Acme", "enroll_server", &key, &issuing, SERVER_LIFETIME, now).unwrap();
+    let [one, other] = [new(), new()];
+    let token = std::fs::read_to_string(site.folder.path().join("server/admin.token")).unwrap();
+    let call = async |body: Value| {
+        let headers = format!("Authorization: Bearer {}\r\n", token.trim());
+        let path = "/admin/v1/certificates/revoke";
+        let reply =
+            site.tls().try_request("POST", path, &headers, body.to_string().as_bytes()).await.unwrap();
+        (reply.status, serde_json::from_slice::<Value>(&reply.body).unwrap())
+    };
+    let chain = ca::pem::chain([one.der(), issuing.certificate().der()]);
+    let der = STANDARD.encode(other.der());
+    for (certificate, of) in [(chain, &one), (der, &other)] {
+        let body = json!({ "certificate": certificate, "reason": "key-compromise" });
+        let (status, told) = call(body.clone()).await;
+        assert_eq!((status, &told["revoked_now"]), (200, &true.into()), "{told}");
+        assert_eq!(told["serial"], of.serial().to_string());
+        let (subject, until) = (told["subject"].as_str().unwrap(), of.validity().not_after.to_string());
+        assert!(subject.contains("CN=enroll_server") && told["until"] == until, "{told}");
+        let (status, told) = call(body).await;
+        assert_eq!((status, &told["revoked_now"]), (200, &false.into()), "{told}");
+    }
+    until("the complete list", async || listed(&site).await.len() == 2).await;
+    let of_device = STANDARD.encode(&identity.chain[0]);
+    let server = std::fs::read_to_string(&site.config.files.server_certificate).unwrap();
+    for (body, says) in [
+        (json!({ "certificate": of_device }), "device return SN-1"),
+        (
+            json!({ "certificate": STANDARD.encode(site.root()) }),
+            "none of this server's issuing CAs signed it",
+        ),
+        (json!({ "certificate": STANDARD.encode("no certificate") }), "not X.509"),
+        (json!({ "certificate": "no certificate" }), "in PEM, or base64"),
+        (json!({ "certificate": "-----BEGIN CERTIFICATE-----" }), "nothing was revoked"),
+        (json!({ "certificate": "" }), "not X.509"),
+        (
+            json!({ "certificate": server.clone(), "reason": "certificate-hold" }),
+            "suspend the device instead",
+        ),
+        (json!({ "certificate": server.clone(), "why": "x" }), "unknown field"),
+        (json!({}), "missing field"),
+    ] {
+        let (status, told) = call(body).await;
+        assert_eq!((status, &told["code"]), (400, &"bad-request".into()), "{told}");
+        assert!(told["error"].as_str().unwrap().contains(says), "{says}: {told}");
+    }
+    let (status, told) = call(json!({ "certificate": "A".repeat(9_000) })).await;
+    assert_eq!((status, &told["code"]), (413, &"too-large".into()), "{told}");
+    assert_eq!(listed(&site).await.len(), 2);
+}
+
+#[tokio::test]
 async fn what_cannot_be_revoked_by_showing_it_is_refused_with_the_way_that_can() {
     let site = Site::new().await;
     let device = site.device("SN-1").await;

@@ -37,6 +37,8 @@ struct Site {
     broker_token: String,
     /// DER of a certificate in force.
     certificate: Vec<u8>,
+    /// DER of one that is no device's.
+    peer: Vec<u8>,
     server: Process,
 }
 
@@ -73,8 +75,13 @@ impl Site {
         std::fs::write(&path, &broker_token).unwrap();
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
         let server = world.serve();
+        let broker = world.path("broker");
+        let words = ["broker", "certificate", "--name", "localhost", "--out", broker.to_str().unwrap()];
+        let _made = world.server(&words).success();
+        let peer = world.certificates("broker/broker.crt").remove(0);
         let admin_token = world.text("server/admin.token").trim().to_owned();
-        let mut site = Self { world, est_port, admin_token, broker_token, certificate: Vec::new(), server };
+        let mut site =
+            Self { world, est_port, admin_token, broker_token, certificate: Vec::new(), peer, server };
         site.fill();
         site
     }

@@ -83,7 +83,7 @@ impl Run<'_> {
             .env("SCHEMATHESIS_HOOKS", here.join("hooks.py"))
             .env("API_DEVICES", self.site.devices().to_string());
         command.env("API_CERTIFICATE", STANDARD.encode(&self.site.certificate)).env("API_SEEN", &seen);
-        command.env("API_TILE", self.site.tile());
+        command.env("API_TILE", self.site.tile()).env("API_PEER", STANDARD.encode(&self.site.peer));
         command.current_dir(&folder);
         let told = run(&mut command);
         let seen = std::fs::read_to_string(&seen)
