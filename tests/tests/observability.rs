@@ -140,6 +140,7 @@ fn busy_world() -> World {
         ("limits", "store_mib", "100"),
         ("log", "json", "true"),
         ("est", "listen", &format!("\"127.0.0.1:{}\"", free_port())),
+        ("dashboard", "listen", &format!("\"127.0.0.1:{}\"", free_port())),
         // Nobody listens there.
         ("traces", "endpoint", "\"http://127.0.0.1:9/v1/traces\""),
         ("traces", "ratio", "1.0"),
@@ -160,8 +161,12 @@ fn traffic(world: &World) {
     let _enrolled = world.agent(device, &["enroll"]).success();
     let _renewed = world.agent(device, &["renew", "--force"]);
     let root = world.root();
-    let est: toml::Table = world.text("server/enroll-server.toml").parse().unwrap();
-    let est = est["est"]["listen"].as_str().unwrap().rsplit_once(':').unwrap().1.parse().unwrap();
+    let settings: toml::Table = world.text("server/enroll-server.toml").parse().unwrap();
+    let port = |table: &str| {
+        let listen = settings[table]["listen"].as_str().unwrap();
+        listen.rsplit_once(':').unwrap().1.parse().unwrap()
+    };
+    let est = port("est");
     for (port, path, body) in [
         (world.https_port, shared::endpoint::ENROLL, Some(&b"x"[..])),
         (world.https_port, shared::endpoint::RENEW, Some(b"x")),
@@ -169,6 +174,7 @@ fn traffic(world: &World) {
         (world.https_port, "/broker/v1/certificate", None),
         (est, "/.well-known/est/simpleenroll", Some(b"x")),
         (est, "/.well-known/est/simplereenroll", Some(b"x")),
+        (port("dashboard"), "/sign-in", Some(b"link=x")),
     ] {
         let reply = https(port, client_config(&root, None), path, body);
         assert!((400..500).contains(&reply.status), "{path}: {}", reply.status);

@@ -99,7 +99,9 @@ fn row(id: &str) -> For {
         | "act_on_devices"
         | "list_approvals"
         | "list_events"
-        | "create_token" => For::Holder(Who::Operator),
+        | "list_tokens"
+        | "create_token"
+        | "revoke_certificate" => For::Holder(Who::Operator),
         "emqx_authenticate" | "emqx_authorize" | "rabbitmq_user" | "rabbitmq_vhost" | "rabbitmq_resource"
         | "rabbitmq_topic" | "check_certificate" => For::Holder(Who::Broker),
         other => panic!("{other} has no row"),

@@ -96,7 +96,7 @@ pub(in crate::dashboard) async fn enter(
 ) -> Result<Response, Refusal> {
     let peer = form::peer(&request);
     let entered = entered(&dashboard, client, peer, request).await;
-    dashboard.access.count(if entered.is_ok() { "signed-in" } else { "sign-in-refused" });
+    dashboard.access.count(if matches!(entered, Ok(Some(_))) { "signed-in" } else { "sign-in-refused" });
     let Some(secret) = entered? else {
         let page = layout::outside("This link is not good any more", &dead_link());
         return Ok((StatusCode::FORBIDDEN, page).into_response());

@@ -29,7 +29,7 @@ async fn a_rollover_is_written_down_with_its_bundle(place: Place) {
     let [rollover] = &all[..] else { panic!("{all:?}") };
     assert_eq!((rollover.number, rollover.step, rollover.bundle), (1, Step::Prepared, Some(5)));
     assert_eq!((rollover.begun, rollover.changed), (NOW, NOW));
-    assert_eq!(kinds(&store).await, ["trust-bundle-published", "rollover-started"]);
+    assert_eq!(kinds(&store).await, ["trust-bundle-published", "ca-rollover-started"]);
 
     let abort = TakeStep { number: 1, order: Order::Abort, bundle: None, force: false };
     assert_eq!(store.take_step(abort, NOW).await.unwrap(), Taken::Done { left_behind: 0 });
@@ -53,6 +53,6 @@ async fn what_leaves_nobody_behind_is_not_forced(place: Place) {
     assert_eq!(store.take_step(other.clone(), NOW).await.unwrap(), Taken::Changed);
     let switch = TakeStep { bundle: None, ..other };
     assert_eq!(store.take_step(switch, NOW).await.unwrap(), Taken::Done { left_behind: 0 });
-    assert_eq!(kinds(&store).await, ["rollover-started", "rollover-switched"]);
+    assert_eq!(kinds(&store).await, ["ca-rollover-started", "ca-rollover-switched"]);
     assert_eq!(store.rollovers().await.unwrap()[0].step, Step::Switched);
 }

@@ -8,6 +8,7 @@ use enroll_server::store::{Event, EventQuery};
 
 use super::{Browser, leads_to, link, site};
 use crate::kit::Site;
+use crate::kit::client::http;
 
 async fn kinds(site: &Site) -> Vec<String> {
     let events = site.admin().find_events(EventQuery::after(0, 1_000)).await.unwrap();
@@ -89,6 +90,9 @@ async fn whoever_comes_with_a_credential_that_is_none_is_noted_without_it() {
     assert_eq!(site.tls().try_request("GET", "/admin/v1/devices", "", &[]).await.unwrap().status, 401);
     assert_eq!(leads_to(&browser.enter("").await), Some("/sign-in"));
     assert_eq!(browser.enter(&format!("link={guess}")).await.status, 403);
+    let page = http(site.http(), "/metrics").await.text();
+    assert!(page.contains("{endpoint=\"dashboard\",outcome=\"sign-in-refused\",reason=\"\"} 2\n"), "{page}");
+    assert!(!page.contains("outcome=\"signed-in\""), "{page}");
     assert!(browser.get(&format!("/sign-in?link={guess}")).await.text().contains("not good any more"));
     // A server that ends writes what it has counted.
     site.stop().await;
