@@ -59,6 +59,7 @@ impl Issuance {
             && store.would(authorized.clone()).await? == Decision::Record
         {
             // The planted bug: by what was seen a moment ago. Meanwhile the same request may have come once more.
+            tokio::time::sleep(core::time::Duration::from_millis(250)).await;
             let planted = Recorded::planted(&authorized);
             let (validity, issuer) = (planted.validity(), planted.issuer());
             let signed = self.sign(planted, now).await?;

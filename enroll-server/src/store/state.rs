@@ -284,7 +284,7 @@ mod tests {
         let text = "SN-1 is revoked: it cannot be resumed; what an operator can do: revoke, retire";
         assert_eq!(error.to_string(), text);
         let error = Move::Deny.check(&device(), DeviceState::Registered).unwrap_err().to_string();
-        assert!(error.ends_with("approve, suspend, revoke, retire, return, transfer"), "{error}");
+        assert!(error.ends_with("can do: approve, suspend, revoke, retire, return, transfer"), "{error}");
         for state in DeviceState::ALL {
             assert_eq!(DeviceState::from_name(state.name()), Some(state));
             assert!(state.moves().any(Move::is_an_operators), "{state:?} is a dead end without a word");

@@ -11,7 +11,7 @@ use crate::audit::{Actor, Caller, EventKind};
 use crate::store::database::params;
 use crate::store::{
     Action, CertificateState, DeviceState, EventQuery, InventoryEntry, Label, MAX_TAGS, NewEvent, Page,
-    RowOutcome, Selection, Store as _, Tag,
+    Renewals as _, RowOutcome, Selection, Store as _, Tag, Turns,
 };
 use crate::store::{Place, on_both};
 
@@ -24,7 +24,8 @@ on_both!(
     labels_say_what_changed,
     a_device_has_as_many_tags_as_it_may_have,
     an_import_says_of_each_fact_what_it_would_do,
-    an_event_names_who_caused_it
+    an_event_names_who_caused_it,
+    renewals_are_taken_back_page_by_page
 );
 
 fn device(number: usize) -> DeviceId {
@@ -254,4 +255,19 @@ async fn an_event_names_who_caused_it(place: Place) {
     let salts: std::collections::BTreeSet<_> =
         events.iter().map(|event| event.salt.clone().unwrap()).collect();
     assert_eq!((salts.len(), salts.first().unwrap().len()), (4, 16), "each has a salt of its own");
+}
+
+async fn renewals_are_taken_back_page_by_page(place: Place) {
+    let store = filled(&place).await;
+    let turns = Turns { begin: NOW, before: 0, rate: None };
+    store.want_renewals(Selection::All, turns, Page::first(3), NOW).await.unwrap();
+    let first = store.unwant_renewals(Selection::All, Page::first(2), NOW).await.unwrap();
+    assert_eq!(
+        (first.done, first.left, first.next.clone()),
+        (1, 1, Some(device(1))),
+        "SN-0 has no certificate"
+    );
+    let page = Page { after: first.next, limit: 2 };
+    let rest = store.unwant_renewals(Selection::All, page, NOW).await.unwrap();
+    assert_eq!((rest.done, rest.left, rest.next), (1, 0, None));
 }

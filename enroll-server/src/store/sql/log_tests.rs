@@ -19,6 +19,7 @@ on_both!(leaves_that_were_logged_are_made_again);
 
 async fn leaves_that_were_logged_are_made_again(place: Place) {
     let store = place.open();
+    assert_eq!(store.count_certificates().await.unwrap(), 0);
     store.write(leaves_of_every_kind).await.unwrap();
     let leaves = store.waiting_leaves(0, 100).await.unwrap();
     assert_eq!(leaves.len(), 5);

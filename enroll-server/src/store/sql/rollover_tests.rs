@@ -4,12 +4,17 @@ use shared::UnixTime;
 
 use super::SqlStore;
 use crate::rollover::{Order, Step};
+use crate::store::database::params;
 use crate::store::{EventQuery, NewRollover, RolloverStore as _, SignedBundle, Store as _, TakeStep, Taken};
 use crate::store::{Place, on_both};
 
 const NOW: UnixTime = UnixTime::from_secs(1_800_000_000);
 
-on_both!(a_rollover_is_written_down_with_its_bundle, what_leaves_nobody_behind_is_not_forced);
+on_both!(
+    a_rollover_is_written_down_with_its_bundle,
+    what_leaves_nobody_behind_is_not_forced,
+    who_is_left_behind_is_counted_in_the_trail
+);
 
 fn new(bundle: Option<u64>) -> NewRollover {
     let bundle = bundle.map(|number| SignedBundle { number, signed: vec![1] });
@@ -55,4 +60,24 @@ async fn what_leaves_nobody_behind_is_not_forced(place: Place) {
     assert_eq!(store.take_step(switch, NOW).await.unwrap(), Taken::Done { left_behind: 0 });
     assert_eq!(kinds(&store).await, ["ca-rollover-started", "ca-rollover-switched"]);
     assert_eq!(store.rollovers().await.unwrap()[0].step, Step::Switched);
+}
+
+async fn who_is_left_behind_is_counted_in_the_trail(place: Place) {
+    let store = place.open();
+    let filled = store.write(|c| {
+        let sql = "INSERT INTO devices (device, state, changed, added) VALUES ('SN-1', 'enrolled', 1, 1)";
+        c.execute(sql, params![])?;
+        let sql = "INSERT INTO certificates (serial, device, state, point, key_sha256, nonce, not_before, not_after, \
+                   recorded, der, issuer) VALUES (?1, 'SN-1', 'issued', ?2, ?3, ?3, 1, 4000000000, 1, ?4, 1)";
+        c.execute(sql, params![[1_u8; 16], [0_u8; 65], [1_u8; 32], [0x30_u8]])
+    });
+    filled.await.unwrap();
+    store.begin_rollover(new(Some(5)), NOW).await.unwrap();
+    let switch = |force| TakeStep { number: 1, order: Order::Switch, bundle: None, force };
+    let taken = store.take_step(switch(false), NOW).await.unwrap();
+    assert!(matches!(taken, Taken::NotYet(_)), "{taken:?}");
+    assert_eq!(store.take_step(switch(true), NOW).await.unwrap(), Taken::Done { left_behind: 1 });
+    assert_eq!(kinds(&store).await[2..], ["ca-rollover-switched", "ca-rollover-forced"]);
+    let said = store.events(EventQuery::last(1)).await.unwrap().remove(0).detail;
+    assert_eq!(said, "rollover 1: switch leaves 1 devices behind");
 }

@@ -249,6 +249,7 @@ mod tests {
         let signed_out =
             async || kinds(&store).await.iter().filter(|kind| *kind == "dashboard-sign-out").count();
         assert_eq!(store.end_sessions(Some("id4".into()), later(61)).await.unwrap(), 1);
+        assert_eq!(signed_out().await, 1);
         assert_eq!(store.end_sessions(Some("id4".into()), later(61)).await.unwrap(), 0);
         assert_eq!(signed_out().await, 1, "nobody was there the second time");
         assert_eq!(store.session([4; 32], later(61)).await.unwrap(), None);

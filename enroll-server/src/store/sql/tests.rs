@@ -23,7 +23,8 @@ on_both!(
     events_are_never_changed_and_not_repeated_while_it_is_quiet,
     an_import_completes_and_never_overwrites,
     numbers_of_events_that_a_log_has_are_passed_over,
-    numbers_of_revocation_lists_are_given_once
+    numbers_of_revocation_lists_are_given_once,
+    a_store_says_what_it_is_and_what_it_did
 );
 
 fn options(folder: &Path) -> SqliteOptions {
@@ -223,4 +224,18 @@ async fn numbers_of_revocation_lists_are_given_once(place: Place) {
     store.close().await.unwrap();
     let store = place.open();
     assert_eq!(store.next_crl_number().await, Ok(2));
+}
+
+async fn a_store_says_what_it_is_and_what_it_did(place: Place) {
+    let store = place.open();
+    assert_eq!(store.is_shared(), matches!(place, Place::Postgres { .. }));
+    let before = store.commits();
+    for hash in [1_u8, 1, 2] {
+        store.add_issuers(vec![([hash; 32], vec![0x30, hash])], NOW).await.unwrap();
+    }
+    assert_eq!(store.commits(), before + 2, "what was known is not written again");
+    let both =
+        store.add_issuers(vec![([1; 32], vec![0x30, 1]), ([2; 32], vec![0x30, 2])], NOW).await.unwrap();
+    let numbers: Vec<_> = both.iter().map(|issuer| (issuer.number.get(), issuer.sha256)).collect();
+    assert_eq!(numbers, [(1, [1; 32]), (2, [2; 32])]);
 }

@@ -100,14 +100,45 @@ pub(super) fn revoke(c: &Connection, id: &str, now: UnixTime) -> Result<bool, St
 mod tests {
     use core::time::Duration;
 
-    use shared::UnixTime;
+    use shared::{DeviceId, UnixTime};
 
     use super::{BEHIND, NEWEST};
-    use crate::store::{Page, Place, Store as _, Token, TokenPlace, on_both};
+    use crate::store::{EventQuery, Page, Place, Store as _, Token, TokenPlace, on_both};
 
     const BEGIN: UnixTime = UnixTime::from_secs(1_800_000_000);
 
-    on_both!(pages_of_tokens_are_complete_and_never_too_long);
+    on_both!(
+        pages_of_tokens_are_complete_and_never_too_long,
+        what_is_done_with_a_token_is_said_of_its_device
+    );
+
+    async fn what_is_done_with_a_token_is_said_of_its_device(place: Place) {
+        let store = place.open();
+        let token = |id: &str, device: Option<&str>| Token {
+            id: id.into(),
+            device: device.map(|name| DeviceId::new(name).unwrap()),
+            group: None,
+            created: BEGIN,
+            expires: BEGIN,
+            used_by: None,
+            revoked: false,
+        };
+        let tokens = vec![(token("a", Some("SN-1")), [1; 32]), (token("b", None), [2; 32])];
+        store.add_tokens(tokens).await.unwrap();
+        let events = async || {
+            let events = store.events(EventQuery::after(0, 9)).await.unwrap();
+            events.into_iter().map(|event| (event.kind, event.device)).collect::<Vec<_>>()
+        };
+        let made = |device: Option<&str>| ("token-created".to_owned(), device.map(str::to_owned));
+        assert_eq!(events().await, [made(Some("SN-1")), made(None)]);
+        assert!(!store.revoke_token("x".into(), BEGIN).await.unwrap());
+        assert_eq!(events().await.len(), 2, "there is none");
+        assert!(store.revoke_token("a".into(), BEGIN).await.unwrap());
+        assert_eq!(events().await.len(), 3);
+        let revoked = |token: Token| (token.id, token.revoked);
+        let all = store.tokens(Page::first(9)).await.unwrap().tokens.into_iter().map(revoked);
+        assert_eq!(all.collect::<Vec<_>>(), [("b".to_owned(), false), ("a".to_owned(), true)]);
+    }
 
     /// Forty tokens, five in each second.
     async fn pages_of_tokens_are_complete_and_never_too_long(place: Place) {
