@@ -247,12 +247,14 @@ impl ShellCommand {
         if let [cargo, run, rest @ ..] = words
             && (cargo.as_str(), run.as_str()) == ("cargo", "run")
         {
-            if rest.iter().any(|word| word == "--example") {
+            // What stands behind is the program's.
+            let end = rest.iter().position(|word| word == "--").unwrap_or(rest.len());
+            let own = &rest[..end];
+            if own.iter().any(|word| word == "--example") {
                 return None;
             }
-            let package = rest.iter().position(|word| word == "-p").and_then(|at| rest.get(at + 1))?;
-            let end = rest.iter().position(|word| word == "--").unwrap_or(rest.len() - 1);
-            return Some((program(package)?, &rest[end + 1..]));
+            let package = own.iter().position(|word| word == "-p").and_then(|at| own.get(at + 1))?;
+            return Some((program(package)?, rest.get(end + 1..).unwrap_or_default()));
         }
         Some((program(words.first()?)?, &words[1..]))
     }
