@@ -154,7 +154,11 @@ fn what_the_server_answers_is_what_its_description_says() {
             "device" | "est" => 200..=401,
             _ => 200..=200,
         };
-        assert!(statuses.iter().any(|status| wanted.contains(status)), "{operation}: only {statuses:?}");
+        assert!(
+            statuses.iter().any(|status| wanted.contains(status)),
+            "{operation}: only {statuses:?}; what was done: {}",
+            site.world.server(&["event", "list", "--device", site.device("suspend")]).success()
+        );
     }
     assert!(site.server.is_running(), "{}", site.server.output());
     let devices = site.world.server_json(&["device", "list"]);
