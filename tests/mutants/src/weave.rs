@@ -115,45 +115,40 @@ impl Woven {
                 self.regions.extend(site.mutants.iter().map(body));
             }
             Shape::Const => {}
-            Shape::Operator(operator) => {
-                self.text += "(";
-                for (number, other) in &site.mutants {
-                    let (left, right) = (&text[start..operator.start], &text[operator.end..end]);
-                    self.mutant(
-                        *number,
-                        &format!("if crate::mutants::on({number}) {{ {left}{other}{right} }} else "),
-                    );
-                }
-                self.or_as_it_was(text, start..end, inner);
-            }
-            Shape::Guard => {
-                self.text += "(";
-                for (number, value) in &site.mutants {
-                    self.mutant(*number, &format!("if crate::mutants::on({number}) {{ {value} }} else "));
-                }
-                self.or_as_it_was(text, start..end, inner);
-            }
             Shape::Pattern => {
                 self.put(text, start..end, inner);
                 for (number, _) in &site.mutants {
                     self.mutant(*number, &format!(" if !crate::mutants::on({number})"));
                 }
             }
+            Shape::Operator(operator) => {
+                let put =
+                    |other: &String| [&text[start..operator.start], other, &text[operator.end..end]].concat();
+                let others = site.mutants.iter().map(|(number, other)| (*number, put(other)));
+                self.one_of(text, start..end, others, inner);
+            }
+            Shape::Guard => self.one_of(text, start..end, site.mutants.iter().cloned(), inner),
             Shape::Fields(fields) => {
-                self.text += "(";
-                for ((number, _), field) in site.mutants.iter().zip(fields) {
-                    let (before, behind) = (&text[start..field.start], &text[field.end..end]);
-                    self.mutant(
-                        *number,
-                        &format!("if crate::mutants::on({number}) {{ {before}{behind} }} else "),
-                    );
-                }
-                self.or_as_it_was(text, start..end, inner);
+                let numbers = site.mutants.iter().map(|(number, _)| *number);
+                let without =
+                    |field: &Range<usize>| [&text[start..field.start], &text[field.end..end]].concat();
+                self.one_of(text, start..end, numbers.zip(fields.iter().map(without)), inner);
             }
         }
     }
 
-    fn or_as_it_was(&mut self, text: &str, range: Range<usize>, inner: &[Site]) {
+    /// An expression, and in each mutant another one in its place.
+    fn one_of(
+        &mut self,
+        text: &str,
+        range: Range<usize>,
+        others: impl Iterator<Item = (usize, String)>,
+        inner: &[Site],
+    ) {
+        self.text += "(";
+        for (number, other) in others {
+            self.mutant(number, &format!("if crate::mutants::on({number}) {{ {other} }} else "));
+        }
         self.text += "{ ";
         self.put(text, range, inner);
         self.text += " })";
@@ -288,12 +283,16 @@ fn has_let(expression: &Expr) -> bool {
 mod tests {
     use std::collections::BTreeSet;
 
-    use super::{Mutant, weave};
+    use super::{Mutant, Woven, weave};
     use crate::list::Position;
 
     fn mutant(number: usize, genre: &str, replacement: &str, line: usize, column: usize) -> Mutant {
         let (genre, replacement) = (genre.to_owned(), replacement.to_owned());
         Mutant { number, genre, replacement, at: Position { line, column } }
+    }
+
+    fn woven(text: &str, mutants: &[Mutant]) -> Woven {
+        weave(text, mutants, &BTreeSet::new()).unwrap()
     }
 
     #[test]
@@ -304,7 +303,7 @@ mod tests {
             mutant(2, "UnaryOperator", "", 2, 5),
             mutant(3, "BinaryOperator", "!=", 2, 9),
         ];
-        let woven = weave(text, &mutants, &BTreeSet::new()).unwrap();
+        let woven = woven(text, &mutants);
         assert_eq!(
             woven.text,
             "fn f(a: u8, b: u8) -> bool {\n    if crate::mutants::on(1) { return true; } (if crate::mutants::on(2) { \
@@ -322,7 +321,7 @@ mod tests {
             mutant(3, "MatchArmGuard", "true", 4, 6),
             mutant(4, "MatchArmGuard", "false", 4, 6),
         ];
-        let woven = weave(text, &mutants, &BTreeSet::new()).unwrap();
+        let woven = woven(text, &mutants);
         assert!(woven.text.contains("1 if !crate::mutants::on(1) => (if crate::mutants::on(2) { S {  ..s } } else { S { b: 1, ..s } }),"), "{}", woven.text);
         assert!(woven.text.contains("2 if (if crate::mutants::on(3) { true } else if crate::mutants::on(4) { false } else { a > 1 }) =>"), "{}", woven.text);
     }
@@ -331,7 +330,7 @@ mod tests {
     fn a_let_stays_in_its_condition() {
         let text = "fn f() {\nif a && b && let Some(c) = d { e() }\n}\n";
         let mutants = [mutant(1, "BinaryOperator", "||", 2, 6), mutant(2, "BinaryOperator", "||", 2, 11)];
-        let text = weave(text, &mutants, &BTreeSet::new()).unwrap().text;
+        let text = woven(text, &mutants).text;
         assert!(
             text.contains("if (if crate::mutants::on(1) { a || b } else { a && b }) && let Some(c) = d"),
             "{text}"
