@@ -122,6 +122,19 @@ impl Record {
 
     /// Longest content of any record, in bytes.
     pub const MAX: usize = limits::MAX_ANSWER_LARGE;
+
+    /// Its number where it is stored, and in its checksum; never changes.
+    #[must_use]
+    pub const fn number(self) -> u8 {
+        match self {
+            Self::State => 1,
+            Self::Trust => 2,
+            Self::IdentityA => 3,
+            Self::IdentityB => 4,
+            Self::KeyA => 5,
+            Self::KeyB => 6,
+        }
+    }
 }
 
 /// Durable records.

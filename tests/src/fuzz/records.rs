@@ -115,15 +115,7 @@ fn room() -> Vec<u8> {
 
 /// Version, body, and 8 bytes of SHA-256 over version, number of the record and body.
 fn seal(record: Record, body: &[u8]) -> Vec<u8> {
-    let number = match record {
-        Record::State => 1,
-        Record::Trust => 2,
-        Record::IdentityA => 3,
-        Record::IdentityB => 4,
-        Record::KeyA => 5,
-        Record::KeyB => 6,
-    };
-    let checksum = Sha256::new().chain_update([1, number]).chain_update(body).finalize();
+    let checksum = Sha256::new().chain_update([1, record.number()]).chain_update(body).finalize();
     [&[1], body, &checksum[..8]].concat()
 }
 

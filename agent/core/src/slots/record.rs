@@ -40,15 +40,7 @@ pub(crate) fn open<'b, T: Deserialize<'b>>(record: Record, bytes: &'b [u8]) -> R
 }
 
 fn checksum(record: Record, body: &[u8]) -> [u8; CHECKSUM] {
-    let tag: u8 = match record {
-        Record::State => 1,
-        Record::Trust => 2,
-        Record::IdentityA => 3,
-        Record::IdentityB => 4,
-        Record::KeyA => 5,
-        Record::KeyB => 6,
-    };
-    let digest = Sha256::new().chain_update([VERSION, tag]).chain_update(body).finalize();
+    let digest = Sha256::new().chain_update([VERSION, record.number()]).chain_update(body).finalize();
     let mut short = [0; CHECKSUM];
     for (to, from) in short.iter_mut().zip(digest) {
         *to = from;

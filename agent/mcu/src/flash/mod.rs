@@ -247,16 +247,9 @@ const SCRUB_OWED: u16 = 0xff00;
 /// What scrubbing writes.
 const FILLER: u16 = 0xff01;
 
-/// The number of a record in the flash; never changes.
+/// The first byte of the number of each item of a record.
 const fn number(record: Record) -> u16 {
-    match record {
-        Record::State => 1,
-        Record::Trust => 2,
-        Record::IdentityA => 3,
-        Record::IdentityB => 4,
-        Record::KeyA => 5,
-        Record::KeyB => 6,
-    }
+    record.number() as u16
 }
 
 const fn head_key(record: Record) -> u16 {
