@@ -6,7 +6,7 @@ use ca::crl::Reason;
 use shared::{DeviceId, UnixTime};
 
 use super::SqlStore;
-use super::places::entry;
+use super::places::{add_certificate, entry};
 use crate::audit::{Actor, Caller, EventKind};
 use crate::store::database::params;
 use crate::store::{
@@ -38,12 +38,9 @@ async fn filled(place: &Place) -> SqlStore {
     store.import((0..3).map(entry).collect(), NOW).await.unwrap();
     let done = store.write(|c| {
         c.execute("UPDATE devices SET state = 'enrolled' WHERE device <> 'SN-0'", params![])?;
-        for (number, name) in [(1_u8, "SN-1"), (2, "SN-2"), (3, "SN-2")] {
-            let sql = "INSERT INTO certificates (serial, device, state, point, key_sha256, nonce, not_before, not_after, \
-                       recorded, der, issuer) VALUES (?1, ?2, 'issued', ?3, ?4, ?4, 1, 4000000000, 1, ?5, 1)";
-            c.execute(sql, params![[number; 16], name, [0_u8; 65], [number; 32], [0x30_u8]])?;
-        }
-        Ok(())
+        [("SN-1", 1), ("SN-2", 2), ("SN-2", 3)]
+            .into_iter()
+            .try_for_each(|(name, number)| add_certificate(c, (name, number, "issued", None)))
     });
     done.await.unwrap();
     store

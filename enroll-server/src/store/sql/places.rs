@@ -7,7 +7,8 @@ use postgres_server::PostgresServer;
 use shared::DeviceId;
 
 use super::SqlStore;
-use crate::store::{InventoryEntry, PostgresOptions, SqliteOptions};
+use crate::store::database::{Connection, params};
+use crate::store::{InventoryEntry, PostgresOptions, SqliteOptions, StoreError};
 
 /// The server of all tests; it is gone when the program is.
 static SERVER: LazyLock<PostgresServer> = LazyLock::new(|| PostgresServer::start().unwrap());
@@ -104,3 +105,21 @@ macro_rules! on_both {
     };
 }
 pub(crate) use on_both;
+
+/// A device in this state.
+pub(super) fn add_device(c: &Connection, name: &str, state: &str) -> Result<(), StoreError> {
+    let sql = "INSERT INTO devices (device, state, changed, added) VALUES (?1, ?2, 1, 1)";
+    c.execute(sql, params![name, state]).map(drop)
+}
+
+/// A certificate of a device by the first CA, with serial number, key and nonce out of its number. It ends in 2096, and is there where
+/// it is `issued`.
+pub(super) fn add_certificate(
+    c: &Connection,
+    (name, number, state, parent): (&str, u8, &str, Option<u8>),
+) -> Result<(), StoreError> {
+    let sql = "INSERT INTO certificates (serial, device, state, point, key_sha256, nonce, parent, not_before, not_after, \
+               recorded, der, issuer) VALUES (?1, ?2, ?3, ?4, ?5, ?5, ?6, 1, 4000000000, 1, ?7, 1)";
+    let (parent, der) = (parent.map(|parent| [parent; 16]), (state == "issued").then_some([0x30_u8]));
+    c.execute(sql, params![[number; 16], name, state, [0_u8; 65], [number; 32], parent, der]).map(drop)
+}

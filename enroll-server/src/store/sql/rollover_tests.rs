@@ -3,8 +3,8 @@
 use shared::UnixTime;
 
 use super::SqlStore;
+use super::places::{add_certificate, add_device};
 use crate::rollover::{Order, Step};
-use crate::store::database::params;
 use crate::store::{EventQuery, NewRollover, RolloverStore as _, SignedBundle, Store as _, TakeStep, Taken};
 use crate::store::{Place, on_both};
 
@@ -65,11 +65,8 @@ async fn what_leaves_nobody_behind_is_not_forced(place: Place) {
 async fn who_is_left_behind_is_counted_in_the_trail(place: Place) {
     let store = place.open();
     let filled = store.write(|c| {
-        let sql = "INSERT INTO devices (device, state, changed, added) VALUES ('SN-1', 'enrolled', 1, 1)";
-        c.execute(sql, params![])?;
-        let sql = "INSERT INTO certificates (serial, device, state, point, key_sha256, nonce, not_before, not_after, \
-                   recorded, der, issuer) VALUES (?1, 'SN-1', 'issued', ?2, ?3, ?3, 1, 4000000000, 1, ?4, 1)";
-        c.execute(sql, params![[1_u8; 16], [0_u8; 65], [1_u8; 32], [0x30_u8]])
+        add_device(c, "SN-1", "enrolled")?;
+        add_certificate(c, ("SN-1", 1, "issued", None))
     });
     filled.await.unwrap();
     store.begin_rollover(new(Some(5)), NOW).await.unwrap();

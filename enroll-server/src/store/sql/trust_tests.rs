@@ -5,6 +5,7 @@ use ca::Serial;
 use shared::message::latest::EvidenceKind;
 use shared::{DeviceId, UnixTime};
 
+use super::places::{add_certificate, add_device};
 use super::{SqlStore, actions, quota, revoke};
 use crate::store::database::params;
 use crate::store::{
@@ -41,19 +42,8 @@ async fn filled(
     let store = place.open();
     let filled = store.write(move |c| {
         c.execute("INSERT INTO trust_bundles (number, signed, added) VALUES (7, ?1, 1)", params![[1_u8]])?;
-        for (name, state) in devices {
-            let sql = "INSERT INTO devices (device, state, changed, added) VALUES (?1, ?2, 1, 1)";
-            c.execute(sql, params![*name, *state])?;
-        }
-        for (name, number, state, parent) in certificates {
-            let sql = "INSERT INTO certificates (serial, device, state, point, key_sha256, nonce, parent, not_before, \
-                       not_after, recorded, der, issuer) VALUES (?1, ?2, ?3, ?4, ?5, ?5, ?6, 1, 4000000000, 1, ?7, 1)";
-            let der = (*state == "issued").then_some([0x30_u8]);
-            let parent = parent.map(|parent| [parent; 16]);
-            let values = params![[*number; 16], *name, *state, [0_u8; 65], [*number; 32], parent, der];
-            c.execute(sql, values)?;
-        }
-        Ok(())
+        devices.iter().try_for_each(|(name, state)| add_device(c, name, state))?;
+        certificates.iter().try_for_each(|certificate| add_certificate(c, *certificate))
     });
     filled.await.unwrap();
     store
