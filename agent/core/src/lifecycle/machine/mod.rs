@@ -1,9 +1,12 @@
-//! The machine: what it knows, and what is to be done next. How it changes stands in the submodules.
+//! The machine: what it knows, and which submodule says what an event changes. What is to be done next is in [`due`].
 
 mod acquire;
 mod broker;
 #[cfg(test)]
 mod broker_tests;
+mod candidate;
+mod command;
+mod due;
 #[cfg(test)]
 mod end_tests;
 #[cfg(test)]
@@ -27,10 +30,9 @@ use core::time::Duration;
 use shared::UnixTime;
 
 use super::schedule::{Retry, fraction};
-use super::{Action, Asker, Cause, Errand, Event, Now, Pace, Phase, Time};
+use super::{Asker, Event, Now, Pace, Phase, Time};
 use crate::platform::Slot;
 use crate::slots::{Dates, Inspection, Purpose, State};
-use crate::x509::Validity;
 
 /// The lifecycle of one device.
 #[derive(Clone, Debug)]
@@ -172,80 +174,6 @@ impl Machine {
         machine
     }
 
-    /// What to do now. Changes nothing: asked again, it says the same.
-    #[must_use]
-    pub fn next_action(&self, now: &Now) -> Action {
-        let validity = self.time.validity(now);
-        if self.unsaved && self.save.is_due(now.uptime) {
-            return Action::Save(self.state.clone());
-        }
-        if self.leftovers && !self.unsaved && self.erase.is_due(now.uptime) {
-            return Action::Erase;
-        }
-        if let Some(cause) = self.cause(now)
-            && !self.unsaved
-            && self.server.is_due(now.uptime)
-        {
-            return self.acquisition_step(cause, validity);
-        }
-        if self.trust_due().is_some_and(|due| due <= now.uptime) {
-            return Action::FetchTrust { validity };
-        }
-        if self.until_question(now).is_some_and(|left| left.is_zero()) {
-            return Action::Challenge { errand: Errand::Time, validity };
-        }
-        match self.login_slot(now) {
-            Some(slot) if self.broker.is_due(now.uptime) => Action::Connect { slot, validity },
-            login => {
-                let errand = self.errand(now).unwrap_or(self.pace.final_retry);
-                let login = login.map_or(errand, |_| self.broker.due().saturating_sub(now.uptime));
-                // A little more than nothing, so that rounding never makes a busy loop.
-                Action::Sleep {
-                    duration: errand.min(login).clamp(Duration::from_millis(1), self.pace.final_retry),
-                }
-            }
-        }
-    }
-
-    /// How long until something is to be done for which a connection to the broker has to end, if anything is
-    /// known to come.
-    #[must_use]
-    pub fn errand(&self, now: &Now) -> Option<Duration> {
-        let mut first: Option<Duration> = None;
-        let mut add = |due: Duration| {
-            let left = due.saturating_sub(now.uptime);
-            first = Some(first.map_or(left, |first| first.min(left)));
-        };
-        if self.unsaved {
-            add(self.save.due());
-        } else {
-            if self.leftovers {
-                add(self.erase.due());
-            }
-            if self.cause(now).is_some() {
-                add(self.server.due());
-            } else if let Some(at) = self.commanded.filter(|_| self.state.candidate().is_none()) {
-                add(at.max(self.server.due()));
-                if let Some(until) = self.until_renewal(now) {
-                    add(self.server.due().max(now.uptime.saturating_add(until)));
-                }
-            } else if self.state.candidate().is_some() {
-                // It became durable while the identity in use was connected, as where its write failed at first:
-                // that connection may last for ever, and the candidate is not tried before it ends.
-                add(self.broker.due().max(self.rests_until()));
-            } else if let Some(until) = self.until_renewal(now) {
-                add(self.server.due().max(now.uptime.saturating_add(until)));
-            }
-        }
-        if let Some(due) = self.trust_due() {
-            add(due);
-        }
-        if let Some(left) = self.until_question(now) {
-            add(now.uptime.saturating_add(left));
-        }
-        first
-    }
-
     /// Takes what happened. `random` is fresh each time.
     pub fn handle(&mut self, event: Event, now: Now, random: u64) {
         match event {
@@ -379,49 +307,6 @@ impl Machine {
         self.state.final_refusal().is_some()
     }
 
-    /// Why the next identity is wanted, if it is.
-    fn cause(&self, now: &Now) -> Option<Cause> {
-        if self.state.current().is_none() {
-            return Some(Cause::None);
-        }
-        if self.state.candidate().is_some() {
-            return None;
-        }
-        if self.commanded.is_some_and(|at| at <= now.uptime) {
-            return Some(Cause::Commanded);
-        }
-        if self.suspicious {
-            return Some(Cause::BrokerRefused);
-        }
-        // A request that may have left is brought to its end.
-        let due = self.state.asked().is_some() || self.until_renewal(now) == Some(Duration::ZERO);
-        due.then_some(Cause::Due)
-    }
-
-    /// How long until the identity in use is to be renewed, if the time is known.
-    fn until_renewal(&self, now: &Now) -> Option<Duration> {
-        let dates = self.dates(self.state.current()?.slot)?;
-        Some(dates.renew_at.since(self.time.known(now)?))
-    }
-
-    /// Whether the server has to be asked for the time: no one will know when to renew otherwise.
-    fn needs_time(&self, now: &Now) -> bool {
-        self.state.current().is_some() && self.time.known(now).is_none()
-    }
-
-    /// How long until the enrollment server is asked a question that can wait: for the time, where nobody would know
-    /// when to renew otherwise, or whether there is something to do.
-    fn until_question(&self, now: &Now) -> Option<Duration> {
-        let due = if self.needs_time(now) {
-            self.learn.due()
-        } else if self.state.current().is_some() && !self.pace.check_in.is_zero() {
-            self.check_in.due().max(self.learn.due())
-        } else {
-            return None;
-        };
-        Some(due.saturating_sub(now.uptime))
-    }
-
     /// The server was there and said what there is to say.
     fn checked_in(&mut self, now: &Now, random: u64) {
         let half = self.pace.check_in / 2;
@@ -429,44 +314,9 @@ impl Machine {
         self.check_in.succeed(next);
     }
 
-    /// Which identity to show to the broker: a candidate, or else the one in use unless it has certainly ended.
-    /// Only what the durable state names: see [`crate::slots::open_identity_key`].
-    fn login_slot(&self, now: &Now) -> Option<Slot> {
-        let candidate = self.state.candidate().filter(|slot| self.saved.names(*slot));
-        let current = self.state.current().map(|current| current.slot);
-        // Where storage fails after the broker took the candidate, the durable state has it as that still.
-        let current = current.filter(|slot| self.saved.names(*slot) && !self.has_ended(*slot, now));
-        if self.rests_until() > now.uptime { current.or(candidate) } else { candidate.or(current) }
-    }
-
-    /// Until when the candidate is left alone, in uptime: where its broker cannot be reached, that of the identity in use
-    /// perhaps can.
-    const fn rests_until(&self) -> Duration {
-        if self.unreached == 0 { Duration::ZERO } else { self.trial.due() }
-    }
-
     fn has_ended(&self, slot: Slot, now: &Now) -> bool {
         let end = self.dates(slot).map(|dates| dates.not_after);
         end.zip(self.time.authenticated(now)).is_some_and(|(end, time)| time > end)
-    }
-
-    /// How long ago the candidate was made, if the time is known.
-    fn candidate_age(&self, now: &Now) -> Option<Duration> {
-        let dates = self.dates(self.state.candidate()?)?;
-        Some(self.time.known(now)?.since(dates.not_before))
-    }
-
-    fn drop_ended_candidate(&mut self, now: &Now) {
-        if self.state.candidate().is_some_and(|slot| self.has_ended(slot, now)) {
-            self.give_up_candidate();
-        }
-    }
-
-    fn give_up_candidate(&mut self) {
-        self.unreached = 0;
-        self.state.give_up_next();
-        self.unsaved = true;
-        self.leftovers = true;
     }
 
     /// The floor goes to storage with every write, and on its own once a day at most: flash wears out.
@@ -477,70 +327,6 @@ impl Machine {
             self.unsaved |= stale;
             self.state.raise_floor(floor);
         }
-    }
-
-    fn renew_asked(&mut self, by: Asker, now: &Now, random: u64) {
-        if self.state.candidate().is_some() {
-            if self.unreached == 0 || by == Asker::Broker {
-                // The next identity is there already.
-                self.broker.set(now.uptime);
-                return;
-            }
-            // What it says of its broker is wrong, as far as is known: whoever asks may have put that right.
-            self.give_up_candidate();
-        }
-        if self.state.current().is_none() {
-            // An enrollment is under way, at its own pace.
-            if by == Asker::Local {
-                self.server.set(now.uptime);
-            }
-            return;
-        }
-        let jitter = now.uptime.saturating_add(fraction(self.pace.server_first, random));
-        match by {
-            Asker::Local => {
-                self.commanded = Some(now.uptime);
-                self.server.set(now.uptime);
-                self.probe_by_chance(now, random);
-            }
-            Asker::Server => self.commanded = Some(self.commanded.map_or(jitter, |at| at.min(jitter))),
-            // One is on its way: another command neither hastens nor delays it.
-            Asker::Broker if self.commanded.is_some() || self.cause(now).is_some() => {}
-            Asker::Broker => self.commanded = Some(self.broker_command(now, jitter, random)),
-        }
-    }
-
-    /// When a command of the broker takes effect. The broker could say the same to all devices without end: each
-    /// command that counts makes the next one wait longer, up to a day on average, and only a long quiet makes up
-    /// for it. What is due anyway is not delayed.
-    fn broker_command(&mut self, now: &Now, jitter: Duration, random: u64) -> Duration {
-        let most = self.pace.final_retry;
-        if now.uptime >= self.command.due().saturating_add(most) {
-            self.command.succeed(now.uptime);
-        }
-        let at = self.command.due().max(jitter);
-        let least = self.pace.settled;
-        self.command.fail(at, least, least, most.saturating_mul(2), random);
-        at
-    }
-
-    fn identity_unusable(&mut self, slot: Slot, now: &Now, random: u64) {
-        if self.state.candidate() == Some(slot) {
-            self.give_up_candidate();
-        } else {
-            // Without its key it can neither log in nor renew.
-            self.suspicious = true;
-            self.fall_back_for_good();
-        }
-        self.broker.fail(now.uptime, Duration::ZERO, self.pace.broker_first, self.pace.broker_most, random);
-    }
-
-    /// When the server is to be asked for a trust bundle, in uptime: because one is missing, or to report the one held,
-    /// which takes an identity.
-    fn trust_due(&self) -> Option<Duration> {
-        let report = self.state.current().map(|_| self.report.max(self.trust.due()));
-        let wanted = self.trust_wanted.then(|| self.trust.due());
-        report.into_iter().chain(wanted).min()
     }
 
     fn trust_fetched(&mut self, newer: bool, now: &Now, random: u64) {
@@ -562,17 +348,5 @@ impl Machine {
 
     fn server_time_or_floor(&self, now: &Now) -> UnixTime {
         self.time.authenticated(now).unwrap_or_else(|| self.time.floor())
-    }
-
-    fn acquisition_step(&self, cause: Cause, validity: Validity) -> Action {
-        let purpose = self.purpose();
-        if !self.key_ready {
-            return Action::MakeKey { cause };
-        }
-        if self.has_good_request(purpose) {
-            Action::Request { purpose, validity }
-        } else {
-            Action::Challenge { errand: Errand::Identity, validity }
-        }
     }
 }
