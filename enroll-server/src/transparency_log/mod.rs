@@ -13,6 +13,7 @@ mod key;
 mod published;
 mod rewriting;
 mod source;
+mod tile_check;
 
 pub use behind::behind;
 pub use divergence::{Divergence, KeepError, Status};
