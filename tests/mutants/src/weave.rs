@@ -230,8 +230,11 @@ impl<'ast> Visit<'ast> for Finder<'_> {
     }
 
     fn visit_expr_match(&mut self, found: &'ast ExprMatch) {
+        // A wildcard with a guard takes nothing in that comes from another arm: the match would not be exhaustive.
+        let takes_all = |arm: &Arm| matches!(arm.pat, Pat::Wild(_)) && arm.guard.is_none();
+        let is_caught = found.arms.iter().any(takes_all);
         for arm in &found.arms {
-            self.arm(arm);
+            self.arm(arm, is_caught);
         }
         visit::visit_expr_match(self, found);
     }
@@ -259,11 +262,11 @@ impl Finder<'_> {
         self.site(first.byte_range().start..last.byte_range().end, Shape::Body, mutants);
     }
 
-    fn arm(&mut self, arm: &Arm) {
+    fn arm(&mut self, arm: &Arm, is_caught: bool) {
         if let Some((_, guard)) = &arm.guard {
             let mutants = self.take("MatchArmGuard", guard.span().start());
             self.site(guard.span().byte_range(), Shape::Guard, mutants);
-        } else if !matches!(arm.pat, Pat::Wild(_)) {
+        } else if is_caught && !matches!(arm.pat, Pat::Wild(_)) {
             let mutants = self.take("MatchArm", arm.span().start());
             self.site(arm.pat.span().byte_range(), Shape::Pattern, mutants);
         }
@@ -324,6 +327,13 @@ mod tests {
         let woven = woven(text, &mutants);
         assert!(woven.text.contains("1 if !crate::mutants::on(1) => (if crate::mutants::on(2) { S {  ..s } } else { S { b: 1, ..s } }),"), "{}", woven.text);
         assert!(woven.text.contains("2 if (if crate::mutants::on(3) { true } else if crate::mutants::on(4) { false } else { a > 1 }) =>"), "{}", woven.text);
+    }
+
+    #[test]
+    fn an_arm_stays_where_nothing_else_takes_its_values() {
+        let text = "fn f(a: bool) -> u8 {\nmatch a {\n_ if b() => 1,\ntrue => 2,\nfalse => 3,\n}\n}\n";
+        let woven = woven(text, &[mutant(1, "MatchArm", "", 4, 1), mutant(2, "MatchArm", "", 5, 1)]);
+        assert_eq!(woven.text, text);
     }
 
     #[test]
