@@ -7,6 +7,7 @@
 
 mod attest;
 pub mod attribute;
+pub mod event_log;
 mod pcr;
 mod public;
 mod reader;

@@ -10,11 +10,10 @@ use std::path::Path;
 
 use agent_core::platform::{AttestError, KeyError, StorageError};
 use shared::limits::MAX_EVENT_LOG;
+use shared::tpm2::event_log::EventLog;
 
 /// Longest log that is read, in bytes. The kernel's file has no length before it is read.
 const MAX_FILE: u64 = 8 * 1024 * 1024;
-/// Signature of the header event (section 10.4.5.1).
-const SPEC_ID: &[u8] = b"Spec ID Event03\0";
 
 /// Reads the log as it is now, with the events of these registers. A log that is of another form is left whole, so that
 /// the server can say what is wrong with it.
@@ -44,67 +43,15 @@ pub(super) fn read(path: &Path, registers: &[u8]) -> Result<Vec<u8>, AttestError
 /// The header and the events of these registers, in their order; `None` where the log cannot be read to its end. Events
 /// that are not extended (EV_NO_ACTION) belong to a register too: the one that says where register 0 begins goes with it.
 fn of_registers(log: &[u8], registers: &[u8]) -> Option<Vec<u8>> {
-    let mut left = log;
-    let algorithms = header(&mut left)?;
-    let mut kept = log.get(..log.len() - left.len())?.to_vec();
-    while !left.is_empty() {
-        let before = left;
-        let register = event(&mut left, &algorithms)?;
-        if registers.iter().any(|quoted| u32::from(*quoted) == register) {
-            kept.extend(before.get(..before.len() - left.len())?);
+    let log = EventLog::new(log).ok()?;
+    let mut kept = log.header().to_vec();
+    for event in log {
+        let event = event.ok()?;
+        if registers.iter().any(|quoted| u32::from(*quoted) == event.register) {
+            kept.extend(event.bytes);
         }
     }
     Some(kept)
-}
-
-/// An algorithm's identifier and the length of its digests.
-type Listed = (u16, usize);
-
-/// Reads the first event, which has the old form (section 10.2.1), and gives the algorithms it lists.
-fn header(left: &mut &[u8]) -> Option<Vec<Listed>> {
-    let _register_type_and_digest = take(left, 4 + 4 + 20)?;
-    let length = length(left)?;
-    let mut spec = take(left, length)?.strip_prefix(SPEC_ID)?;
-    let _class_and_versions = take(&mut spec, 8)?;
-    let count = self::length(&mut spec)?;
-    let mut algorithms = Vec::new();
-    for _ in 0..count {
-        algorithms.push((u16(&mut spec)?, u16(&mut spec)?.into()));
-    }
-    Some(algorithms)
-}
-
-/// Reads a TCG_PCR_EVENT2 (section 10.2.2), and gives its register.
-fn event(left: &mut &[u8], algorithms: &[Listed]) -> Option<u32> {
-    let register = u32(left)?;
-    let _type = u32(left)?;
-    for _ in 0..length(left)? {
-        let id = u16(left)?;
-        let (_, length) = algorithms.iter().find(|(listed, _)| *listed == id)?;
-        let _digest = take(left, *length)?;
-    }
-    let length = length(left)?;
-    let _data = take(left, length)?;
-    Some(register)
-}
-
-fn take<'l>(left: &mut &'l [u8], length: usize) -> Option<&'l [u8]> {
-    let (taken, rest) = left.split_at_checked(length)?;
-    *left = rest;
-    Some(taken)
-}
-
-/// Numbers are little-endian.
-fn u16(left: &mut &[u8]) -> Option<u16> {
-    take(left, 2)?.try_into().ok().map(u16::from_le_bytes)
-}
-
-fn u32(left: &mut &[u8]) -> Option<u32> {
-    take(left, 4)?.try_into().ok().map(u32::from_le_bytes)
-}
-
-fn length(left: &mut &[u8]) -> Option<usize> {
-    u32(left).and_then(|length| length.try_into().ok())
 }
 
 #[cfg(test)]

@@ -29,7 +29,7 @@ use keys::check_operational;
 
 pub use activation::{ActivationKey, ActivationSecret};
 pub use endorsement::{EkError, MAX_EK_CHAIN};
-pub use event_log::{EventLogError, Replayed, replay};
+pub use event_log::{ReplayError, Replayed, replay};
 pub use keys::{KeyFault, Name, check_ak, check_ek, name, spki_der};
 
 /// Evidence of this kind, as it came.

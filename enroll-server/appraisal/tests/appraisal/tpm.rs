@@ -1,10 +1,11 @@
 //! Event logs, built here byte by byte: what they come to, and what is refused.
 
-use appraisal::tpm::{EventLogError, replay};
+use appraisal::tpm::{ReplayError, replay};
 use aws_lc_rs::digest::{Algorithm, SHA1_FOR_LEGACY_USE_ONLY, SHA256, SHA384, digest};
 use proptest::prelude::*;
 use shared::evidence::DebugStatus;
 use shared::tpm2::Bank;
+use shared::tpm2::event_log::EventLogError;
 
 const NO_ACTION: u32 = 3;
 const SEPARATOR: u32 = 4;
@@ -90,28 +91,32 @@ fn what_is_no_log_is_refused_by_name() {
     let all = [(4, 20), (0x0b, 32), (0x0c, 48)];
     let good = event(0, 8, b"firmware");
     let refused = |log: &[u8]| replay(log, Bank::Sha256).unwrap_err();
-    assert_eq!(refused(&[]), EventLogError::Truncated { event: 0, field: "register" });
-    assert_eq!(refused(&vec![0; 48 * 1024 + 1]), EventLogError::TooLong { found: 48 * 1024 + 1 });
-    assert_eq!(refused(&header(&[])), EventLogError::Header);
-    assert_eq!(refused(&header(&[(0x0b, 20)])), EventLogError::Header, "a digest of the wrong length");
-    assert_eq!(refused(&header(&[(0x0b, 32), (0x0b, 32)])), EventLogError::Header, "one twice");
-    assert_eq!(refused(&header(&[(4, 20)])), EventLogError::NoBank);
+    let unread = |log: &[u8]| match refused(log) {
+        ReplayError::Log(error) => error,
+        other => panic!("{other}"),
+    };
+    assert_eq!(unread(&[]), EventLogError::Truncated { event: 0, field: "register" });
+    assert_eq!(refused(&vec![0; 48 * 1024 + 1]), ReplayError::TooLong { found: 48 * 1024 + 1 });
+    assert_eq!(unread(&header(&[])), EventLogError::Header);
+    assert_eq!(unread(&header(&[(0x0b, 20)])), EventLogError::Header, "a digest of the wrong length");
+    assert_eq!(unread(&header(&[(0x0b, 32), (0x0b, 32)])), EventLogError::Header, "one twice");
+    assert_eq!(refused(&header(&[(4, 20)])), ReplayError::NoBank);
     // The header of the form before, with SHA-1 only.
     let mut old_form = header(&all);
     old_form[32 + 14] = b'2';
-    assert_eq!(refused(&old_form), EventLogError::Header);
+    assert_eq!(unread(&old_form), EventLogError::Header);
     let fewer = [header(&all[..2]), good.clone()].concat();
-    assert_eq!(refused(&fewer), EventLogError::Digests { event: 1 });
+    assert_eq!(unread(&fewer), EventLogError::Digests { event: 1 });
     let mut twice = log(core::slice::from_ref(&good));
     let at = header(&all).len() + 12;
     // The first digest is called SHA-256 as well: another length would follow.
     twice[at] = 0x0b;
-    assert!(matches!(refused(&twice), EventLogError::Digests { .. } | EventLogError::Truncated { .. }));
-    assert_eq!(refused(&log(&[event(24, 8, b"x")])), EventLogError::Register { event: 1, register: 24 });
+    assert!(matches!(unread(&twice), EventLogError::Digests { .. } | EventLogError::Truncated { .. }));
+    assert_eq!(refused(&log(&[event(24, 8, b"x")])), ReplayError::Register { event: 1, register: 24 });
     let mut huge = log(&[good]);
     let length = huge.len() - b"firmware".len() - 4;
     huge[length..length + 4].copy_from_slice(&u32::MAX.to_le_bytes());
-    assert_eq!(refused(&huge), EventLogError::Truncated { event: 1, field: "data" });
+    assert_eq!(unread(&huge), EventLogError::Truncated { event: 1, field: "data" });
 }
 
 proptest! {
