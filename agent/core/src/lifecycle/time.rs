@@ -155,7 +155,8 @@ mod tests {
     #[test]
     fn a_clock_far_ahead_is_dropped_after_some_failures_and_does_not_raise_the_floor() {
         let mut time = Time::new(at(1000));
-        for _ in 0..WALL_PATIENCE {
+        for doubts in 0..WALL_PATIENCE {
+            assert_eq!(time.wall_doubts(), doubts);
             let validity = time.validity(&now(1, Some(9_000_000)));
             assert_eq!(validity, Validity::At(at(9_000_000)));
             time.doubt(validity);

@@ -165,6 +165,20 @@ fn settings_that_lead_nowhere_are_replaced_by_the_next_renewal() {
     assert_eq!(device.machine.state().candidate(), Some(Slot::B));
 }
 
+/// That nobody was there before the candidate came says nothing of its settings.
+#[test]
+fn what_failed_before_a_candidate_came_does_not_count_against_it() {
+    let mut device = Device::due();
+    device.not_let_in(Slot::A, UNREACHABLE);
+    device.until_request();
+    device.issued();
+    for _ in 1..PATIENCE {
+        device.not_let_in(Slot::B, UNREACHABLE);
+    }
+    device.accepted(Slot::A);
+    assert_eq!(device.machine.state().candidate(), Some(Slot::B));
+}
+
 /// Whoever has put the settings right can say so, and need not wait.
 #[test]
 fn an_operator_can_have_a_candidate_replaced_that_was_never_reached() {

@@ -154,6 +154,23 @@ fn a_device_that_cannot_make_evidence_renews_without() {
     assert_eq!(device.asks(), WithIdentity);
 }
 
+/// A server that refuses the enrollment for the time being may have taken the identity again.
+#[test]
+fn an_enrollment_that_is_refused_for_a_day_gives_the_identity_its_turn() {
+    let mut device = Device::fallen_back();
+    let since = device.uptime;
+    while device.asks() != WithIdentity {
+        assert!(device.uptime < since + DAY * 3, "it enrolls and enrolls");
+        if device.asks() == Enrollment {
+            device.refused(Reject::Unavailable);
+        } else {
+            device.nonce_comes();
+        }
+        device.uptime += HOUR;
+    }
+    assert!(device.uptime >= since + DAY);
+}
+
 /// A certificate that came and could not be stored is there for this very request.
 #[test]
 fn a_full_disk_is_no_reason_to_ask_for_another_certificate() {

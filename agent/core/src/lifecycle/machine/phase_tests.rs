@@ -5,7 +5,7 @@ use core::time::Duration;
 use shared::Reject;
 
 use super::kit::{DAY, Device, START};
-use crate::lifecycle::{Action, Event, Phase, Verdict};
+use crate::lifecycle::{Action, Asker, Event, Phase, Verdict};
 use crate::platform::{Slot, TransportError};
 
 #[test]
@@ -60,4 +60,25 @@ fn a_final_refusal_stops_who_has_nothing_that_works() {
     assert_eq!(device.phase(), Phase::Operational, "it does not ask again and again");
     device.disconnected(Slot::A, Err(TransportError::Refused(0x87)));
     assert_eq!(device.phase(), Phase::Stopped, "the broker has refused it too");
+}
+
+/// Who runs for one renewal goes by this.
+#[test]
+fn another_identity_is_wanted_until_it_is_there_and_was_tried() {
+    let wants = |device: &Device| device.machine.wants_another(&device.now());
+    assert!(wants(&Device::blank()));
+    let mut device = Device::in_service();
+    assert!(!wants(&device));
+    // A command takes effect after a while.
+    let now = device.now();
+    device.machine.handle(Event::RenewAsked { by: Asker::Broker }, now, u64::MAX);
+    assert_eq!((device.phase(), wants(&device)), (Phase::Operational, true));
+
+    let mut device = Device::due();
+    assert!(wants(&device));
+    device.until_request();
+    device.issued();
+    assert_eq!((device.phase(), wants(&device)), (Phase::OnTrial, true));
+    device.accepted(Slot::B);
+    assert!(!wants(&device));
 }
