@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use super::kit::{DAY, Device, START, challenged, is_longest};
-use crate::lifecycle::{Asker, Cause, Errand, Event, Pace};
+use crate::lifecycle::{Action, Asker, Cause, Errand, Event, Pace};
 use crate::platform::TransportError;
 use crate::slots::Purpose;
 use crate::x509::PathError;
@@ -109,5 +109,18 @@ fn a_busy_server_is_asked_again_sooner_than_one_that_is_away() {
         };
         let (busy, away) = (left(TransportError::TurnedAway), left(TransportError::Unreachable));
         assert!(is_longest(busy, CALMLY) && is_longest(away, HOUR), "{errand:?}: {busy:?}, {away:?}");
+    }
+}
+
+/// A generator or a storage that fails may recover, and is not worn out meanwhile.
+#[test]
+fn a_key_that_cannot_be_made_is_tried_again_after_a_pause() {
+    let mut device = Device::blank();
+    for _ in 0..10 {
+        device.until(|action| matches!(action, Action::MakeKey { .. }));
+        let now = device.now();
+        device.machine.handle(Event::KeyFailed, now, u64::MAX);
+        let action = device.machine.next_action(&now);
+        assert!(matches!(action, Action::Sleep { .. }), "{action:?}");
     }
 }

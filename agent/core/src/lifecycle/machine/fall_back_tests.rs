@@ -92,6 +92,7 @@ fn a_held_enrollment_is_given_up_where_the_identity_is_taken_again() {
     assert!(after >= DAY && after < DAY + HOUR * 2, "{after:?}");
     device.nonce_comes();
     assert_eq!(device.asked(), None, "the key stands in the request that is held");
+    device.until(|action| matches!(action, Action::Erase));
     device.until(|action| matches!(action, Action::MakeKey { .. }));
     device.until_request();
     assert_eq!(device.asks(), Renewal);
