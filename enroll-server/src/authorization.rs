@@ -11,6 +11,7 @@ use ca::{Bound, Serial, Validity};
 use shared::message::latest::EvidenceKind;
 use shared::{DeviceId, Reject, UnixTime};
 
+use crate::intent_key::IntentKey;
 use crate::store::{Binding, CertificateState, IssuerNumber, NewAppraisal, Sha256, StoredEvidence, Via};
 
 /// A request that was appraised, with all that has to be checked again when it is recorded.
@@ -49,6 +50,8 @@ pub(crate) struct Basis {
     pub(crate) profile: Arc<Bound>,
     /// The CA that signs it.
     pub(crate) issuer: IssuerNumber,
+    /// By which its intent is known again.
+    pub(crate) intents: IntentKey,
     pub(crate) now: UnixTime,
 }
 

@@ -28,6 +28,7 @@ pub mod failpoint;
 pub mod files;
 pub mod hook;
 pub mod in_force;
+pub mod intent_key;
 pub mod inventory;
 pub mod issuance;
 pub mod longest_answer;

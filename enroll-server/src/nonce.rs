@@ -15,6 +15,7 @@ use shared::{DeviceId, UnixTime};
 use subtle::ConstantTimeEq as _;
 
 use crate::files::{self, SecretError};
+use crate::intent_key::IntentKey;
 
 /// Length of the key, in bytes.
 pub const KEY: usize = 32;
@@ -23,6 +24,7 @@ pub const KEY: usize = 32;
 pub struct NonceKey {
     key: hmac::Key,
     activation: ActivationKey,
+    intents: IntentKey,
 }
 
 /// Whether a nonce of ours can still be used.
@@ -58,12 +60,9 @@ impl NonceKey {
     #[must_use]
     pub fn new(key: &[u8; KEY]) -> Self {
         let key = hmac::Key::new(hmac::HMAC_SHA256, key);
-        let derived = hmac::sign(&key, ACTIVATION_LABEL);
-        let mut activation = zeroize::Zeroizing::new([0; KEY]);
-        for (to, from) in activation.iter_mut().zip(derived.as_ref()) {
-            *to = *from;
-        }
-        Self { activation: ActivationKey::new(&activation), key }
+        let activation = ActivationKey::new(&derived(&key, ACTIVATION_LABEL));
+        let intents = IntentKey::new(&derived(&key, INTENT_LABEL));
+        Self { key, activation, intents }
     }
 
     /// Reads the key file.
@@ -110,6 +109,12 @@ impl NonceKey {
         &self.activation
     }
 
+    /// The key by which intents to issue are known again.
+    #[must_use]
+    pub const fn intents(&self) -> &IntentKey {
+        &self.intents
+    }
+
     fn assemble(&self, device: &DeviceId, random: &[u8; RANDOM], expiry: [u8; EXPIRY]) -> Nonce {
         let mut mac = hmac::Context::with_key(&self.key);
         mac.update(LABEL);
@@ -134,12 +139,23 @@ impl fmt::Debug for NonceKey {
     }
 }
 
+/// A key of its own for another use.
+fn derived(key: &hmac::Key, label: &[u8]) -> zeroize::Zeroizing<[u8; KEY]> {
+    let mut derived = zeroize::Zeroizing::new([0; KEY]);
+    for (to, from) in derived.iter_mut().zip(hmac::sign(key, label).as_ref()) {
+        *to = *from;
+    }
+    derived
+}
+
 const RANDOM: usize = 12;
 const EXPIRY: usize = 4;
 /// Keeps these values apart from any other use of the key.
 const LABEL: &[u8] = b"enroll-server nonce v2\0";
 /// As above, for the secrets in credentials.
 const ACTIVATION_LABEL: &[u8] = b"enroll-server tpm activation v1\0";
+/// As above, for the MACs of intents: HKDF-Expand of one block, whose number comes last (RFC 5869, section 2.3).
+const INTENT_LABEL: &[u8] = b"enroll-server intent v1\x01";
 
 #[cfg(test)]
 mod tests {

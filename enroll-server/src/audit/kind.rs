@@ -102,6 +102,8 @@ events! {
     PeerRevoked = "peer-revoked", Notice, "Nothing, if it was revoked on purpose; have the broker or server make a new one.";
     /// An intent to issue was given up.
     Voided = "voided", Notice, "Nothing; if it recurs, see the server's log.";
+    /// An intent to issue that no server recorded as it stood in the database was given up, and nothing signed.
+    IntentNotOurs = "intent-not-ours", Critical, "Unless nonce.key was replaced or the server upgraded just before, someone writes into the database: find out who, and look for more: enroll-server audit verify.";
     /// A request waits for an operator's approval.
     Held = "held", Warning, "Look at the device and decide: enroll-server device approve, or revoke.";
     /// An operator approved a device.

@@ -10,6 +10,7 @@ use ca::{Facts as ProfileFacts, Profile, Serial, Validity};
 use shared::{DeviceId, Reject, UnixTime};
 
 use super::{Authorized, Basis, CredentialFacts, Decision, Facts, SameRequest, decide, in_service};
+use crate::intent_key::IntentKey;
 use crate::kit::Operational;
 use crate::store::CertificateState::{self, Held, Intent, Issued, Revoked, Voided};
 use crate::store::{Binding, IssuerNumber, Via};
@@ -70,6 +71,7 @@ fn renewal(serial: Serial) -> Authorized {
         via: Via::Native,
         profile: Arc::new(Profile::default().bind("default", &facts).unwrap()),
         issuer: IssuerNumber::first(),
+        intents: IntentKey::new(&[7; 32]),
         now: NOW,
     };
     Authorized::new(appraised(), basis)

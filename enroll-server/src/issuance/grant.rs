@@ -132,6 +132,7 @@ impl Issuance {
             validity: Validity::of_ldevid(now, certificate.lifetime, ca).map_err(IssueError::from)?,
             profile: certificate.bound,
             issuer: authorities.active(),
+            intents: self.parts.nonces.intents().clone(),
             now,
         };
         Ok(Authorized::new(appraised, basis))

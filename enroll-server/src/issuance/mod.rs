@@ -47,6 +47,8 @@ mod outage_tests;
 #[cfg(test)]
 mod pinning_tests;
 #[cfg(test)]
+mod planted_tests;
+#[cfg(test)]
 mod quota_tests;
 #[cfg(test)]
 mod record_tests;

@@ -1,6 +1,5 @@
-//! What a crash left open, at the next start.
-
-use ca::RecordedIntent as _;
+//! What a crash left open, at the next start. Nothing is signed by what stands in the database that no server recorded: see
+//! [`intent_key`](crate::intent_key).
 
 use super::{Denied, Issuance, chain};
 #[cfg(any(test, feature = "plants"))]
@@ -34,8 +33,8 @@ impl Issuance {
             other => other?,
         }
         // What was asked for last counts: it takes the place of what the same device asked for before.
-        for recorded in open.into_iter().rev() {
-            let (serial, now) = (recorded.serial(), self.now());
+        for open in open.into_iter().rev() {
+            let (serial, now) = (open.serial(), self.now());
             #[cfg(any(test, feature = "plants"))]
             if self.has(Plant::RecoversOnce) {
                 // The planted bug: an intent that ends the server must not end it at each start, and so it is noted first.
@@ -45,6 +44,15 @@ impl Issuance {
                 }
                 self.parts.store.set_note(TRIED, format!("{tried} {serial}")).await?;
             }
+            let recorded = match open.known_by(self.parts.nonces.intents()) {
+                Ok(recorded) => recorded,
+                Err(why) => {
+                    tracing::error!(%serial, %why, "an intent in the database is none of this server's");
+                    self.parts.store.disown(serial, why, now).await?;
+                    recovered.voided += 1;
+                    continue;
+                }
+            };
             match self.finish(recorded, now).await {
                 Ok(_) => recovered.finished += 1,
                 Err(Denied::Store(error)) => return Err(Denied::Store(error)),

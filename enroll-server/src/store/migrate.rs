@@ -37,6 +37,7 @@ pub(super) const STEPS: &[&str] = &[
     include_str!("migrations/0027_pages.sql"),
     include_str!("migrations/0028_peers.sql"),
     include_str!("migrations/0029_tokens.sql"),
+    include_str!("migrations/0030_intents.sql"),
 ];
 
 /// Runs the steps the database has not seen.
@@ -94,6 +95,7 @@ pub(super) const POSTGRES: &[(i64, &str)] = &[
     (27, include_str!("migrations/postgres/0027_pages.sql")),
     (28, include_str!("migrations/postgres/0028_peers.sql")),
     (29, include_str!("migrations/0029_tokens.sql")),
+    (30, include_str!("migrations/postgres/0030_intents.sql")),
 ];
 
 /// The lock under which one process migrates: another than that of writers, which wait for nothing at a start.

@@ -44,6 +44,7 @@ use shared::{DeviceId, UnixTime};
 
 use crate::audit::Caller;
 use crate::authorization::{Authorized, Decision};
+use crate::intent_key::NotOurs;
 
 pub use action::{Action, Carried, DenialError, Page, Selection};
 pub use appraisal::{
@@ -74,7 +75,7 @@ pub use model::{
 pub use outbox::{
     CursorStep, Failure, Lag, Lease, MAX_PARKED, Outbox, Parked, Parking, Pending, Replay, WebhookState,
 };
-pub use outcome::{Completed, CrlStored, RecordOutcome, Recorded};
+pub use outcome::{Completed, CrlStored, OpenIntent, RecordOutcome, Recorded};
 pub use outlook::{Activity, Day, Hour, Outlook, StoreLoad};
 pub use reference::{
     ImportTerms, KeyAdded, ReferenceSetRow, ReferenceState, ReferenceStore, ReleaseOutcome, SetChange,
@@ -128,11 +129,14 @@ pub trait Store:
     /// was completed or voided in the meantime, says so and changes nothing.
     fn complete(&self, recorded: Recorded, der: Vec<u8>, now: UnixTime) -> Reply<'_, Completed>;
 
-    /// Intents that a crash or a failure left open.
-    fn open_intents(&self) -> Reply<'_, Vec<Recorded>>;
+    /// Intents that a crash or a failure left open, or that somebody put there.
+    fn open_intents(&self) -> Reply<'_, Vec<OpenIntent>>;
 
     /// Gives an open intent up for good.
     fn void(&self, serial: Serial, reason: String, now: UnixTime) -> Reply<'_, ()>;
+
+    /// Gives an open intent up that no server recorded as it stands there, and says so in the audit trail.
+    fn disown(&self, serial: Serial, why: NotOurs, now: UnixTime) -> Reply<'_, ()>;
 
     /// How a certificate stands, and whose it is.
     fn certificate(&self, serial: Serial) -> Reply<'_, Option<Certificate>>;

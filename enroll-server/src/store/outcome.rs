@@ -8,8 +8,9 @@ use shared::DeviceId;
 use super::issuer::IssuerNumber;
 use super::state::DeviceState;
 use crate::authorization::Refused;
+use crate::intent_key::{IntentKey, NotOurs};
 
-/// An intent to issue that is durable. Made by the store only, after the commit.
+/// An intent to issue that is durable. Made by the store only, after the commit; what it reads back is an [`OpenIntent`] first.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recorded {
     serial: Serial,
@@ -87,6 +88,36 @@ impl RecordedIntent for Recorded {
 
     fn profile(&self) -> Option<&Bound> {
         self.profile.as_deref()
+    }
+}
+
+/// An open intent as it stands in the database, where others may have put it: nothing is signed by it before it is
+/// [known again](Self::known_by).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenIntent {
+    recorded: Recorded,
+    mac: Option<Vec<u8>>,
+}
+
+impl OpenIntent {
+    /// To be called by a store, with what it has read.
+    pub(in crate::store) const fn found(recorded: Recorded, mac: Option<Vec<u8>>) -> Self {
+        Self { recorded, mac }
+    }
+
+    /// Its serial number, as it stands there.
+    #[must_use]
+    pub const fn serial(&self) -> Serial {
+        self.recorded.serial
+    }
+
+    /// The intent, where a server with this key recorded it as it stands there.
+    ///
+    /// # Errors
+    /// Where none did.
+    pub(crate) fn known_by(self, key: &IntentKey) -> Result<Recorded, NotOurs> {
+        key.check(&self.recorded, self.mac.as_deref())?;
+        Ok(self.recorded)
     }
 }
 

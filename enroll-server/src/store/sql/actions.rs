@@ -177,7 +177,8 @@ impl Hand<'_> {
 
     /// What is held, or being signed at this moment, is given up: it will never leave the server.
     fn void(&self) -> Result<(), StoreError> {
-        let sql = "UPDATE certificates SET state = 'voided' WHERE device = ? AND state IN ('held', 'intent')";
+        let sql = "UPDATE certificates SET state = 'voided', intent_mac = NULL \
+                   WHERE device = ? AND state IN ('held', 'intent')";
         self.c.prepare_cached(sql)?.execute(params![self.device.as_str()])?;
         Ok(())
     }

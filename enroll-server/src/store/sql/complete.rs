@@ -7,6 +7,7 @@ use shared::{DeviceId, UnixTime};
 use super::convert::{certificate_state, device as device_column, named_device_state, time};
 use super::{actions, events, log, read, renewals, revoke};
 use crate::audit::{Actor, EventKind};
+use crate::intent_key::NotOurs;
 use crate::store::database::{Connection, params};
 use crate::store::{
     CertificateState, Completed, DeviceState, Move, NewEvent, Recorded, Sha256, Standing, StoreError, Via,
@@ -39,7 +40,7 @@ pub(super) fn complete(
         log::discarded(c, serial, intent.issuer(), der, now)?;
         return Ok(Completed::Voided(from));
     };
-    let sql = "UPDATE certificates SET state = 'issued', der = ? WHERE serial = ?";
+    let sql = "UPDATE certificates SET state = 'issued', der = ?, intent_mac = NULL WHERE serial = ?";
     c.prepare_cached(sql)?.execute(params![der, serial.as_bytes()])?;
     log::issued(c, serial, intent.issuer(), der, now)?;
     if found.others {
@@ -128,8 +129,8 @@ fn note_grace(c: &Connection, device: &DeviceId, serial: Serial, now: UnixTime) 
     Ok(())
 }
 
-pub(super) const OTHERS: &str = "UPDATE certificates SET state = 'voided' WHERE device = ?1 AND state = 'intent' \
-    AND serial <> ?2 RETURNING serial";
+pub(super) const OTHERS: &str = "UPDATE certificates SET state = 'voided', intent_mac = NULL \
+    WHERE device = ?1 AND state = 'intent' AND serial <> ?2 RETURNING serial";
 
 /// What was recorded for a device whose client then went away, or when the CA's key did not answer, is of no use any more: to
 /// finish it at the next start would revoke the certificate that the device has, and could give one to whoever held its key
@@ -149,14 +150,26 @@ fn give_up_others(
 }
 
 pub(super) fn void(c: &Connection, serial: Serial, reason: &str, now: UnixTime) -> Result<(), StoreError> {
-    let sql =
-        "UPDATE certificates SET state = 'voided' WHERE serial = ? AND state = 'intent' RETURNING device";
+    let sql = "UPDATE certificates SET state = 'voided', intent_mac = NULL \
+               WHERE serial = ? AND state = 'intent' RETURNING device";
     let mut query = c.prepare_cached(sql)?;
     let row = query.find(params![serial.as_bytes()], |row| device_column(row, "device"));
     match row? {
         Some(device) => note_void(c, serial, &device, reason, now),
         None => Ok(()),
     }
+}
+
+/// Gives an intent up that no server recorded as it stands there.
+pub(super) fn disown(c: &Connection, serial: Serial, why: NotOurs, now: UnixTime) -> Result<(), StoreError> {
+    let mut query = c.prepare_cached("SELECT device FROM certificates WHERE serial = ?")?;
+    let event = NewEvent::new(now, EventKind::IntentNotOurs, format!("serial {serial}: {why}"));
+    let event = match query.find(params![serial.as_bytes()], |row| device_column(row, "device"))? {
+        Some(device) => event.about(&device),
+        None => event,
+    };
+    events::add(c, &event)?;
+    void(c, serial, "no server recorded it as it stands there", now)
 }
 
 /// Says in the trail that a request came to no end.

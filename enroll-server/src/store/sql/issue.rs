@@ -9,15 +9,17 @@ use shared::{DeviceId, UnixTime};
 
 use super::convert::{device as device_column, secs, serial, validity};
 use super::facts::{bound, facts};
-use super::{actions, appraisals, credentials, crl, events, issuers, profiles, quota, rollovers, tokens};
+use super::{
+    actions, appraisals, complete, credentials, crl, events, issuers, profiles, quota, rollovers, tokens,
+};
 use crate::audit::changes::LastClaims;
 use crate::audit::{Actor, EventKind};
 use crate::authorization::{Authorized, Decision, decide};
 use crate::store::database::{Connection, Row, params};
 use crate::store::held;
 use crate::store::{
-    CertificateState, Move, NewEvent, Observed, Partitioning, RecordLimits, RecordOutcome, Recorded, Ruled,
-    Sha256, StoreError,
+    CertificateState, Move, NewEvent, Observed, OpenIntent, Partitioning, RecordLimits, RecordOutcome,
+    Recorded, Ruled, Sha256, StoreError,
 };
 
 pub(super) fn record(
@@ -36,14 +38,14 @@ pub(super) fn record(
         Decision::Record => {
             let wanted = quota::wanted(c, request)?;
             note_device(c, request, CertificateState::Intent)?;
-            let partition = insert(c, request, CertificateState::Intent, partitioning)?;
+            let recorded = insert(c, request, CertificateState::Intent, partitioning)?;
             settle(c, request.device(), Move::Issue, request.basis().now)?;
             if let Some(observed) = observed(request) {
                 events::accepted(c, &observed)?;
             }
             note_appraisal(c, request, Ruled::Accepted, limits)?;
             note_quota(c, request, wanted)?;
-            Ok(RecordOutcome::Open(as_inserted(request, partition)))
+            Ok(RecordOutcome::Open(recorded))
         }
         Decision::Hold => {
             note_device(c, request, CertificateState::Held)?;
@@ -59,20 +61,27 @@ pub(super) fn record(
         }
         Decision::Release(serial) => {
             let wanted = quota::wanted(c, request)?;
-            release(c, request, serial, partitioning)?;
+            let recorded = release(c, request, serial, partitioning)?;
             if let Some(observed) = observed(request) {
                 events::accepted(c, &observed)?;
             }
             note_appraisal(c, request, Ruled::Accepted, limits)?;
             note_quota(c, request, wanted)?;
-            recorded(c, serial, request).map(RecordOutcome::Open)
+            Ok(RecordOutcome::Open(recorded))
         }
         Decision::Known(serial, CertificateState::Issued) => {
             note_trust(c, request)?;
             issued(c, serial)
         }
         Decision::Known(serial, CertificateState::Intent) => {
-            recorded(c, serial, request).map(RecordOutcome::Open)
+            match found(c, serial, request)?.known_by(&request.basis().intents) {
+                Ok(recorded) => Ok(RecordOutcome::Open(recorded.with_trust(request.basis().trust))),
+                Err(why) => {
+                    complete::disown(c, serial, why, request.basis().now)?;
+                    // As for every request that was given up: a new one may come.
+                    record(c, request, limits, partitioning)
+                }
+            }
         }
         Decision::Known(..) => Ok(RecordOutcome::Held),
         Decision::Changed => Ok(RecordOutcome::Changed),
@@ -166,13 +175,13 @@ fn settle(c: &Connection, device: &DeviceId, step: Move, now: UnixTime) -> Resul
 pub(super) const REPLACED: &str =
     "UPDATE certificates SET state = 'voided' WHERE device = ? AND state = 'held'";
 
-/// Adds the record of a request. Gives the list that the certificate will name.
+/// Adds the record of a request. Gives what was recorded.
 fn insert(
     c: &Connection,
     request: &Authorized,
     state: CertificateState,
     partitioning: Option<&Partitioning>,
-) -> Result<u32, StoreError> {
+) -> Result<Recorded, StoreError> {
     let (basis, csr) = (request.basis(), request.appraised().csr());
     // One held request a device: a new one takes the place of the last. A renewal has nothing to do with it.
     if !request.appraised().is_renewal() {
@@ -189,8 +198,9 @@ fn insert(
         _ => crl::place(c, basis.issuer, basis.validity.not_after, partitioning)?,
     };
     let sql = "INSERT INTO certificates (serial, device, state, point, key_sha256, nonce, parent, not_before, \
-               not_after, recorded, evidence_kind, evidence, shown, issuer, crl_partition, via, profile) \
-               VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+               not_after, recorded, evidence_kind, evidence, shown, issuer, crl_partition, via, profile, intent_mac) \
+               VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+    let recorded = to_be_recorded(request, basis.serial, partition);
     let evidence = basis.evidence.as_ref();
     let kind = evidence.map(|evidence| i64::try_from(evidence.kind.code()).unwrap_or(i64::MAX));
     c.prepare_cached(sql)?.execute(params![
@@ -211,31 +221,34 @@ fn insert(
         partition,
         basis.via.name(),
         profiles::number(c, &basis.profile)?,
+        // What waits is judged again before it becomes an intent.
+        (state == CertificateState::Intent).then(|| basis.intents.mac(&recorded)),
     ])?;
-    Ok(partition)
+    Ok(recorded)
 }
 
-/// What [`insert`] has put into the database.
-fn as_inserted(request: &Authorized, partition: u32) -> Recorded {
+/// What goes into the database for the request, and is signed once it is there.
+fn to_be_recorded(request: &Authorized, serial: Serial, partition: u32) -> Recorded {
     let (basis, point) = (request.basis(), *request.appraised().csr().point());
     let profile = Some(Arc::clone(&basis.profile));
     let device = request.device().clone();
-    Recorded::committed(basis.serial, device, point, basis.validity, (basis.issuer, partition), profile)
+    Recorded::committed(serial, device, point, basis.validity, (basis.issuer, partition), profile)
         .with_trust(basis.trust)
 }
 
 /// A held request that was approved: its life begins now, not when it was first sent, and the CA that is active now
-/// signs it.
+/// signs it. Of the key counts what the request proves to possess, and not what stands in the row.
 fn release(
     c: &Connection,
     request: &Authorized,
     serial: Serial,
     partitioning: Option<&Partitioning>,
-) -> Result<(), StoreError> {
+) -> Result<Recorded, StoreError> {
     let basis = request.basis();
     let partition = crl::place(c, basis.issuer, basis.validity.not_after, partitioning)?;
     let sql = "UPDATE certificates SET state = 'intent', not_before = ?, not_after = ?, recorded = ?, issuer = ?, \
-               crl_partition = ?, profile = ? WHERE serial = ? AND state = 'held'";
+               crl_partition = ?, profile = ?, intent_mac = ? WHERE serial = ? AND state = 'held'";
+    let recorded = to_be_recorded(request, serial, partition);
     c.prepare_cached(sql)?.execute(params![
         secs(basis.validity.not_before),
         secs(basis.validity.not_after),
@@ -243,10 +256,12 @@ fn release(
         basis.issuer.get(),
         partition,
         profiles::number(c, &basis.profile)?,
+        basis.intents.mac(&recorded),
         serial.as_bytes()
     ])?;
     note_device(c, request, CertificateState::Intent)?;
-    settle(c, request.device(), Move::Issue, basis.now)
+    settle(c, request.device(), Move::Issue, basis.now)?;
+    Ok(recorded)
 }
 
 fn issued(c: &Connection, serial: Serial) -> Result<RecordOutcome, StoreError> {
@@ -261,8 +276,8 @@ fn issued(c: &Connection, serial: Serial) -> Result<RecordOutcome, StoreError> {
     row?.ok_or(StoreError::Damaged { field: "state" })
 }
 
-/// What was recorded before, as `request` asks for it again.
-fn recorded(c: &Connection, serial: Serial, request: &Authorized) -> Result<Recorded, StoreError> {
+/// What stands there, as `request` asks for it again.
+fn found(c: &Connection, serial: Serial, request: &Authorized) -> Result<OpenIntent, StoreError> {
     let sql = format!(
         "SELECT certificates.*, {} FROM certificates {} WHERE serial = ? AND state = 'intent'",
         profiles::COLUMNS,
@@ -270,24 +285,24 @@ fn recorded(c: &Connection, serial: Serial, request: &Authorized) -> Result<Reco
     );
     let mut query = c.prepare_cached(&sql)?;
     let likely = Some(&request.basis().profile);
-    let row = query.find(params![serial.as_bytes()], |row| recorded_row(row, likely))?;
-    let recorded = row.ok_or(StoreError::Damaged { field: "state" })?;
-    Ok(recorded.with_trust(request.basis().trust))
+    let row = query.find(params![serial.as_bytes()], |row| open_row(row, likely))?;
+    row.ok_or(StoreError::Damaged { field: "state" })
 }
 
-fn recorded_row(row: &Row<'_>, likely: Option<&Arc<Profile>>) -> Result<Recorded, StoreError> {
+fn open_row(row: &Row<'_>, likely: Option<&Arc<Profile>>) -> Result<OpenIntent, StoreError> {
     let point: Vec<u8> = row.get("point")?;
     let point = point.try_into().map_err(|_| StoreError::Damaged { field: "point" })?;
     let issuer = issuers::number(row, "issuer")?;
     let partition = row.get("crl_partition")?;
     let profile = profiles::of(row, likely)?;
     let (serial, device) = (serial(row)?, device_column(row, "device")?);
-    Ok(Recorded::committed(serial, device, point, validity(row)?, (issuer, partition), profile))
+    let recorded = Recorded::committed(serial, device, point, validity(row)?, (issuer, partition), profile);
+    Ok(OpenIntent::found(recorded, row.get("intent_mac")?))
 }
 
 /// Those that are open, in the order in which they were asked for. Not by the time that was recorded: a clock that was set back
 /// would have an old request take the place of the one that the device waits for.
-pub(super) fn open_intents(c: &Connection) -> Result<Vec<Recorded>, StoreError> {
+pub(super) fn open_intents(c: &Connection) -> Result<Vec<OpenIntent>, StoreError> {
     // With the words of the index of those few, without which a start goes through all certificates.
     let sql = format!(
         "SELECT certificates.*, {} FROM certificates {} \
@@ -296,7 +311,7 @@ pub(super) fn open_intents(c: &Connection) -> Result<Vec<Recorded>, StoreError> 
         profiles::JOIN
     );
     let mut query = c.prepare_cached(&sql)?;
-    query.query_map(params![], |row| recorded_row(row, None))
+    query.query_map(params![], |row| open_row(row, None))
 }
 
 fn event(request: &Authorized, kind: EventKind, detail: String) -> NewEvent {

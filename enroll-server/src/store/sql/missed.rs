@@ -149,7 +149,7 @@ impl Replay<'_> {
         // In the place of the nonce, which the log does not have: none of ours is ever the same.
         let nonce = sha256(&[b"from the log\0".as_slice(), serial.as_bytes()].concat());
         let state = if is_issued { "issued" } else { "voided" };
-        let sql = "UPDATE certificates SET state = ?1, der = ?2 \
+        let sql = "UPDATE certificates SET state = ?1, der = ?2, intent_mac = NULL \
                    WHERE serial = ?3 AND state IN ('intent', 'held', 'voided')";
         let content = is_issued.then_some(der);
         self.c.prepare_cached(sql)?.execute(params![state, content, serial.as_bytes()])?;

@@ -94,14 +94,15 @@ use super::{
     Action, Appraisal, AppraisalFilter, Carried, Certificate, Completed, Counts, Credential, Device,
     DeviceFilter, DevicePage, Difference, Event, EventQuery, FoundCredential, FoundToken, Generations,
     HeldPage, ImportChunk, ImportReport, ImportState, InventoryEntry, Label, Labelled, Maker, NewAppraisal,
-    NewCredential, NewEvent, Observed, Page, RecordLimits, RecordOutcome, Recorded, Reply, RevokedList,
-    RowOutcome, Selection, Sha256, Snapshot, Store, StoreError, Token, TokenPage, TokenPlace,
+    NewCredential, NewEvent, Observed, OpenIntent, Page, RecordLimits, RecordOutcome, Recorded, Reply,
+    RevokedList, RowOutcome, Selection, Sha256, Snapshot, Store, StoreError, Token, TokenPage, TokenPlace,
 };
 use super::{AttestationKey, KeysAdded, NewAttestationKey};
 use super::{CertificateStatus, Partitioning, RevocationState, RevocationsSince, RevokedPeer};
 use super::{CrlStored, IssuerNumber, KnownIssuer, StoredCrl};
 use crate::audit::Caller;
 use crate::authorization::{Authorized, Decision};
+use crate::intent_key::NotOurs;
 use crate::telemetry::traces::spans;
 #[cfg(test)]
 pub(crate) use log::PLANT;
@@ -254,12 +255,16 @@ impl Store for SqlStore {
         self.write(move |c| complete::complete(c, &recorded, &der, now))
     }
 
-    fn open_intents(&self) -> Reply<'_, Vec<Recorded>> {
+    fn open_intents(&self) -> Reply<'_, Vec<OpenIntent>> {
         self.read(issue::open_intents)
     }
 
     fn void(&self, serial: Serial, reason: String, now: UnixTime) -> Reply<'_, ()> {
         self.write(move |c| complete::void(c, serial, &reason, now))
+    }
+
+    fn disown(&self, serial: Serial, why: NotOurs, now: UnixTime) -> Reply<'_, ()> {
+        self.write(move |c| complete::disown(c, serial, why, now))
     }
 
     fn certificate(&self, serial: Serial) -> Reply<'_, Option<Certificate>> {
