@@ -143,6 +143,7 @@ impl Denied {
             Self::Contended
             | Self::Store(
                 StoreError::Busy
+                | StoreError::Migrating { .. }
                 | StoreError::Unreachable(_)
                 | StoreError::Full
                 | StoreError::Failed(_)

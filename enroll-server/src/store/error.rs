@@ -1,11 +1,22 @@
 //! Why the store did not do it.
 
+use core::time::Duration;
+
 /// Why the store did not do it. Nothing was changed, unless it says so.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
     /// Another process holds the database, or too much is queued: the same call may succeed later.
     #[error("the database is busy")]
     Busy,
+    /// Another process brings the database up to date, and did not end.
+    #[error(
+        "another program has been bringing the database up to date for more than {} minutes: look whether it still runs (a \
+         command or a server of this version that started before), and start again when it has ended", limit.as_secs() / 60
+    )]
+    Migrating {
+        /// How long it was waited for.
+        limit: Duration,
+    },
     /// The database does not answer: it is down, starting, or cut off. Nothing was changed.
     #[error("the database cannot be reached: {0}")]
     Unreachable(String),

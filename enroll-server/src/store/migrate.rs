@@ -1,8 +1,10 @@
 //! Brings the tables up to date, step by step, each step whole or not at all.
 
-use rusqlite::{Connection, TransactionBehavior};
+use core::time::Duration;
 
-use super::database::{Row, Session, WRITERS};
+use rusqlite::{Connection, Transaction, TransactionBehavior};
+
+use super::database::{PostgresOptions, Row, Session, SqliteOptions, WRITERS};
 use super::transfer::MOVED;
 use crate::store::StoreError;
 
@@ -40,11 +42,11 @@ pub(super) const STEPS: &[&str] = &[
     include_str!("migrations/0030_intents.sql"),
 ];
 
-/// Runs the steps the database has not seen.
-pub(super) fn sqlite(connection: &mut Connection) -> Result<(), StoreError> {
+/// Runs the steps the database has not seen. Programs that start at once do it once.
+pub(super) fn sqlite(connection: &Connection, options: &SqliteOptions) -> Result<(), StoreError> {
     // A step may make a table anew that others refer to; inside a transaction this switch does nothing.
     connection.pragma_update(None, "foreign_keys", false)?;
-    let migrated = run(connection);
+    let migrated = run(connection, options);
     connection.pragma_update(None, "foreign_keys", true)?;
     migrated?;
     let sql = "SELECT text FROM notes WHERE name = ?";
@@ -55,11 +57,10 @@ pub(super) fn sqlite(connection: &mut Connection) -> Result<(), StoreError> {
     }
 }
 
-fn run(connection: &mut Connection) -> Result<(), StoreError> {
+fn run(connection: &Connection, options: &SqliteOptions) -> Result<(), StoreError> {
     let known = i64::try_from(STEPS.len()).unwrap_or(i64::MAX);
-    // Exclusive from the start, so that two processes that start at once do not both migrate.
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let found: i64 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    let transaction = begin(connection, options, known)?;
+    let found = version(&transaction)?;
     if found > known {
         return Err(StoreError::TooNew { found, known });
     }
@@ -77,6 +78,41 @@ fn run(connection: &mut Connection) -> Result<(), StoreError> {
     transaction.pragma_update(None, "user_version", known)?;
     transaction.commit()?;
     Ok(())
+}
+
+/// Begins a transaction that is exclusive from the start, so that what it finds is still so when it changes it. Where the
+/// database is old, whoever holds it brings it up to date, which takes its time.
+fn begin<'c>(
+    connection: &'c Connection,
+    options: &SqliteOptions,
+    known: i64,
+) -> Result<Transaction<'c>, StoreError> {
+    let begin =
+        || Transaction::new_unchecked(connection, TransactionBehavior::Immediate).map_err(StoreError::from);
+    match begin() {
+        Err(StoreError::Busy) if version(connection)? < known => {}
+        begun => return begun,
+    }
+    tracing::info!("{WAITS}");
+    connection.busy_timeout(options.migration_timeout)?;
+    let begun = begin();
+    connection.busy_timeout(options.busy_timeout)?;
+    begun.map_err(|error| waited(error, options.migration_timeout))
+}
+
+fn version(connection: &Connection) -> Result<i64, StoreError> {
+    Ok(connection.pragma_query_value(None, "user_version", |row| row.get(0))?)
+}
+
+/// What is told while another program migrates.
+const WAITS: &str = "waiting for another program that brings the database up to date";
+
+/// What has been waited for in vain for so long.
+fn waited(error: StoreError, limit: Duration) -> StoreError {
+    match error {
+        StoreError::Busy => StoreError::Migrating { limit },
+        other => other,
+    }
 }
 
 /// Every step for PostgreSQL, each with the version that it leads to, which is that of the same step for SQLite. The
@@ -103,17 +139,33 @@ pub(super) const MIGRATION: i64 = WRITERS + 1;
 
 /// Runs the steps that the database on PostgreSQL has not seen, all in one transaction. Replicas that start at once do
 /// it once.
-pub(super) fn postgres(session: &Session) -> Result<(), StoreError> {
+pub(super) fn postgres(session: &Session, options: &PostgresOptions) -> Result<(), StoreError> {
     session.begin_plain()?;
     // A step over a large table takes its time, and another server waits for it.
-    let done = session.unhurried(|| run_postgres(session));
+    let done = session.unhurried(|| {
+        alone(session, options.migration_timeout)?;
+        run_postgres(session)
+    });
     session.control(if done.is_ok() { "COMMIT" } else { "ROLLBACK" })?;
     let ended = session.settle();
     done.and(ended)
 }
 
+/// Takes the lock of migrations, until the transaction ends.
+fn alone(session: &Session, limit: Duration) -> Result<(), StoreError> {
+    let rows = session.query("SELECT pg_try_advisory_xact_lock(?)::int::bigint", &[&MIGRATION])?;
+    if rows.first().is_some_and(|row| Row::Postgres(row).get(0) == Ok(true)) {
+        return Ok(());
+    }
+    tracing::info!("{WAITS}");
+    session.batch(&format!("SET LOCAL lock_timeout = {}", limit.as_millis()))?;
+    let locked = session.query("SELECT pg_advisory_xact_lock(?)::text", &[&MIGRATION]);
+    locked.map_err(|error| waited(error, limit))?;
+    // The steps themselves wait for what requests hold.
+    session.batch("SET LOCAL lock_timeout = 0")
+}
+
 fn run_postgres(session: &Session) -> Result<(), StoreError> {
-    session.query("SELECT pg_advisory_xact_lock(?)::text", &[&MIGRATION])?;
     // Looked for first: even where the table is there, CREATE wants the right to make one, which a role has to have for a
     // new version only.
     if session.query("SELECT 1 WHERE to_regclass('schema_version') IS NOT NULL", &[])?.is_empty() {

@@ -88,3 +88,23 @@ async fn a_revocation_at_one_holds_at_the_other() {
     let numbers = pair.sql("SELECT value FROM counters WHERE name = 'crl'").parse::<u64>().unwrap();
     assert!(numbers >= 4, "{numbers}");
 }
+
+/// A database that is empty, and one of an older version: both come up at once, and what the first start does is done once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn servers_that_start_at_once_both_start() {
+    let old = concat!(
+        "CREATE TABLE schema_version (version BIGINT NOT NULL); INSERT INTO schema_version VALUES (19); ",
+        include_str!("../../src/store/migrations/postgres/0019_initial.sql")
+    );
+    for sql in ["SELECT 1", old] {
+        for _ in 0..3 {
+            let pair = Pair::at_once(sql);
+            for server in [0, 1] {
+                until("a server to be well", async || http(pair.http(server), "/readyz").await.status == 200)
+                    .await;
+            }
+            assert_eq!(pair.sql("SELECT count(*) FROM schema_version"), "1");
+            assert_eq!(pair.sql("SELECT count(*) FROM issuers"), "1");
+        }
+    }
+}

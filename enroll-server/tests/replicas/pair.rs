@@ -25,6 +25,28 @@ pub(crate) struct Replica {
     pub(crate) http: SocketAddr,
 }
 
+impl Replica {
+    /// Waits until a server is ready.
+    fn ready(mut process: Child) -> Self {
+        let mut lines = BufReader::new(process.stderr.take().unwrap()).lines();
+        let mut seen = Vec::new();
+        let ready = lines.by_ref().map(Result::unwrap).find(|line| {
+            seen.push(line.clone());
+            line.contains("the server is ready")
+        });
+        let ready = ready.unwrap_or_else(|| panic!("the server did not start: {}", seen.join("\n")));
+        // What it says later is not of interest, and must not fill the pipe.
+        std::thread::spawn(move || lines.count());
+        let address = |name: &str| {
+            let at = ready.find(name).unwrap() + name.len();
+            let rest = ready[at..].trim_start_matches("Some(");
+            let end = rest.find(|c: char| c != '.' && c != ':' && !c.is_ascii_digit()).unwrap_or(rest.len());
+            rest[..end].parse::<SocketAddr>().unwrap()
+        };
+        Self { process, https: address("https="), http: address(" http=") }
+    }
+}
+
 impl Drop for Replica {
     fn drop(&mut self) {
         let _ended = self.process.kill().and_then(|()| self.process.wait());
@@ -48,6 +70,25 @@ impl Pair {
 
     /// As [`start`](Self::start), on a PostgreSQL server that the test may end.
     pub(crate) fn on(database: Arc<PostgresServer>) -> Self {
+        let mut pair = Self::at_rest(database);
+        let file = pair.write("maker.pem", &pair.maker.pem);
+        pair.command(0, &["maker", "add", file.to_str().unwrap()]);
+        pair.begin(0);
+        pair.begin(1);
+        pair
+    }
+
+    /// Two servers that start at once, on a database in which only `sql` was carried out.
+    pub(crate) fn at_once(sql: &str) -> Self {
+        let mut pair = Self::at_rest(Arc::clone(&SERVER));
+        pair.sql(&format!("SET ROLE enroll; {sql}"));
+        let begun = [0, 1].map(|replica| pair.spawn(replica));
+        pair.replicas = begun.map(|process| Some(Replica::ready(process)));
+        pair
+    }
+
+    /// Two servers that never ran, on an empty database.
+    fn at_rest(database: Arc<PostgresServer>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let (settings, config) = new_server(&folder);
         let url = database.database().unwrap();
@@ -72,12 +113,7 @@ impl Pair {
         let root = ca::pem::read_certificates(&pem).unwrap().remove(0);
         let name = rest.rsplit('=').next().unwrap().to_owned();
         let maker = Maker::new("Example Maker");
-        let mut pair = Self { folder, database, name, maker, root, replicas: [None, None] };
-        let file = pair.write("maker.pem", &pair.maker.pem);
-        pair.command(0, &["maker", "add", file.to_str().unwrap()]);
-        pair.begin(0);
-        pair.begin(1);
-        pair
+        Self { folder, database, name, maker, root, replicas: [None, None] }
     }
 
     fn write(&self, name: &str, text: &str) -> PathBuf {
@@ -102,23 +138,11 @@ impl Pair {
 
     /// Starts a server and waits until it is ready.
     pub(crate) fn begin(&mut self, replica: usize) {
-        let mut process = self.program(replica).arg("serve").stderr(Stdio::piped()).spawn().unwrap();
-        let mut lines = BufReader::new(process.stderr.take().unwrap()).lines();
-        let mut seen = Vec::new();
-        let ready = lines.by_ref().map(Result::unwrap).find(|line| {
-            seen.push(line.clone());
-            line.contains("the server is ready")
-        });
-        let ready = ready.unwrap_or_else(|| panic!("the server did not start: {}", seen.join("\n")));
-        // What it says later is not of interest, and must not fill the pipe.
-        std::thread::spawn(move || lines.count());
-        let address = |name: &str| {
-            let at = ready.find(name).unwrap() + name.len();
-            let rest = ready[at..].trim_start_matches("Some(");
-            let end = rest.find(|c: char| c != '.' && c != ':' && !c.is_ascii_digit()).unwrap_or(rest.len());
-            rest[..end].parse::<SocketAddr>().unwrap()
-        };
-        self.replicas[replica] = Some(Replica { process, https: address("https="), http: address(" http=") });
+        self.replicas[replica] = Some(Replica::ready(self.spawn(replica)));
+    }
+
+    fn spawn(&self, replica: usize) -> Child {
+        self.program(replica).arg("serve").stderr(Stdio::piped()).spawn().unwrap()
     }
 
     /// Kills a server as a crash would: no destructor runs.

@@ -37,10 +37,10 @@ impl fmt::Debug for Connection {
 impl Connection {
     /// Opens a SQLite file, whose tables have to be there already when it is for reading.
     pub(in crate::store) fn sqlite(options: &SqliteOptions, intent: Intent) -> Result<Self, StoreError> {
-        let mut connection = sqlite::connect(options)?;
+        let connection = sqlite::connect(options)?;
         match intent {
             Intent::Write => {
-                crate::store::migrate::sqlite(&mut connection)?;
+                crate::store::migrate::sqlite(&connection, options)?;
                 sqlite::for_writing(&connection, options.cache_kib)?;
             }
             // Opens the file of the log too: whatever cannot be opened shows now, and no descriptor comes later.
@@ -54,9 +54,9 @@ impl Connection {
         options: Arc<PostgresOptions>,
         intent: Intent,
     ) -> Result<Self, StoreError> {
-        let session = postgres::Session::open(options)?;
+        let session = postgres::Session::open(Arc::clone(&options))?;
         if intent == Intent::Write {
-            crate::store::migrate::postgres(&session)?;
+            crate::store::migrate::postgres(&session, &options)?;
         }
         Ok(Self::Postgres(session))
     }

@@ -16,6 +16,8 @@ const IMPORT_CACHE_KIB: u32 = 64 * 1024;
 /// Where requests are served: what one of them touches is less, and SQLite goes through the whole cache at a commit that
 /// balanced a tree (3.51 does it under the page number of the lock byte).
 pub(crate) const SERVING_CACHE_KIB: u32 = 4 * 1024;
+/// Longer than any step over a large table; whoever still holds the database then hangs.
+const MIGRATION_TIMEOUT: Duration = Duration::from_secs(3_600);
 
 /// How a SQLite database is opened.
 #[derive(Clone, Debug)]
@@ -28,6 +30,8 @@ pub struct SqliteOptions {
     pub cache_kib: u32,
     /// How long to wait for another process that writes.
     pub busy_timeout: Duration,
+    /// How long to wait for another process that brings an old database up to date.
+    pub migration_timeout: Duration,
     /// What is kept of appraisals.
     pub records: RecordLimits,
     /// How new certificates are put on revocation lists of their own; `None` where all name the complete one.
@@ -46,6 +50,7 @@ impl SqliteOptions {
             max_mib: None,
             cache_kib: IMPORT_CACHE_KIB,
             busy_timeout: Duration::from_secs(2),
+            migration_timeout: MIGRATION_TIMEOUT,
             records: RecordLimits::default(),
             partitioning: None,
             #[cfg(any(test, feature = "plants"))]
@@ -82,6 +87,8 @@ pub struct PostgresOptions {
     pub statement_timeout: Duration,
     /// How long another replica may hold what a change waits for.
     pub lock_timeout: Duration,
+    /// How long to wait for another replica that brings the tables up to date.
+    pub migration_timeout: Duration,
     /// Connections that read; one more writes.
     pub readers: u16,
     /// A planted bug: changes do not keep out of each other's way.
@@ -127,6 +134,7 @@ impl PostgresOptions {
             connect_timeout: Duration::from_secs(5),
             statement_timeout: Duration::from_secs(30),
             lock_timeout: Duration::from_secs(5),
+            migration_timeout: MIGRATION_TIMEOUT,
             readers: 4,
             #[cfg(test)]
             without_lock: false,

@@ -14,6 +14,8 @@ const CHECKPOINT: i64 = 8_192;
 /// Statements that a connection keeps prepared: more than there are on the way of any request, so that none is
 /// prepared twice.
 const STATEMENTS: usize = 256;
+/// How often another one may be found that opens a new file: more than programs open one at once.
+const TRIES: usize = 100;
 
 /// Prepares a connection for much writing.
 pub(super) fn for_writing(connection: &Connection, cache_kib: u32) -> Result<(), StoreError> {
@@ -28,7 +30,7 @@ pub(super) fn connect(options: &SqliteOptions) -> Result<Connection, StoreError>
         OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(&options.path, flags)?;
     connection.busy_timeout(options.busy_timeout)?;
-    connection.pragma_update(None, "journal_mode", "wal")?;
+    keep_a_log(&connection)?;
     // NORMAL may lose commits at a power loss: a certificate would be out that the store does not know.
     connection.pragma_update(None, "synchronous", "full")?;
     #[cfg(any(test, feature = "plants"))]
@@ -44,6 +46,18 @@ pub(super) fn connect(options: &SqliteOptions) -> Result<Connection, StoreError>
     }
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
     Ok(connection)
+}
+
+/// Has changes written to a log first. A file in which that is not set is changed for it, and who finds another at that is
+/// told so at once, whatever its patience: it waits here until the other has done it.
+fn keep_a_log(connection: &Connection) -> Result<(), StoreError> {
+    for _ in 0..TRIES {
+        match connection.pragma_update(None, "journal_mode", "wal").map_err(StoreError::from) {
+            Err(StoreError::Busy) => connection.execute_batch("BEGIN IMMEDIATE; COMMIT")?,
+            done => return done,
+        }
+    }
+    Err(StoreError::Busy)
 }
 
 impl ToSql for Value<'_> {

@@ -60,6 +60,8 @@ mod log_tests;
 #[cfg(test)]
 mod maker_crl_tests;
 #[cfg(test)]
+mod migrate_tests;
+#[cfg(test)]
 mod outbox_tests;
 #[cfg(test)]
 pub(crate) mod places;

@@ -132,18 +132,6 @@ async fn a_role_that_may_make_no_tables_serves_what_is_there() {
 }
 
 #[test]
-fn replicas_that_start_at_once_make_the_tables_once() {
-    let place = Place::postgres();
-    let Place::Postgres { url } = &place else { unreachable!() };
-    std::thread::scope(|scope| {
-        for _ in 0..4 {
-            scope.spawn(|| SqlStore::postgres(&Place::options(url)).unwrap().close_blocking());
-        }
-    });
-    assert_eq!(place.sql("SELECT count(*) FROM schema_version"), "1");
-}
-
-#[test]
 fn what_is_not_durable_is_refused() {
     let place = Place::postgres();
     let Place::Postgres { url } = &place else { unreachable!() };
