@@ -31,6 +31,7 @@ pub mod in_force;
 pub mod intent_key;
 pub mod inventory;
 pub mod issuance;
+mod json_object;
 pub mod longest_answer;
 pub mod maker_crls;
 pub mod mqtt;

@@ -17,20 +17,19 @@ use axum::middleware::Next;
 use axum::response::IntoResponse as _;
 use ca::Serial;
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::json;
 use shared::DeviceId;
 use shared::limits::MAX_REQUEST;
-use x509_parser::certificate::X509Certificate;
-use x509_parser::prelude::FromDer as _;
 
 use super::call::{Code, JSON, Refusal, Sent};
 use super::openapi::{Operation, Schemas};
 use super::public::{TEXT, typed};
 use super::{Api, Shared, read_body};
 use crate::issuance::{ClientIdentity, chain};
+use crate::peers::emqx::{Claim, Login, Wish};
 use crate::peers::rabbitmq::Form;
-use crate::peers::{Action, BrokerToken, Client, MAX_SENT, Rights, certificate_of};
+use crate::peers::{BrokerToken, Client, MAX_SENT, Rights, certificate_of};
 use crate::store::{CertificateState, DeviceState, StoreError};
 use crate::written::Text;
 
@@ -52,32 +51,6 @@ pub(super) async fn authenticated(State(api): Shared, request: Request, next: Ne
     }
     api.metrics.served("broker", "unauthorized");
     Refusal::new(Code::Unauthorized, "the token of brokers is missing or wrong").into_response()
-}
-
-/// What EMQX says of a client that wants to log in, all out of its certificate. What it says besides is passed over.
-#[derive(Debug, Deserialize, JsonSchema)]
-pub(super) struct EmqxLogin {
-    /// The user's name.
-    username: Option<String>,
-    /// The client identifier.
-    clientid: Option<String>,
-    /// The common name in its certificate.
-    common_name: Option<String>,
-    /// Its certificate: base64 of the DER. Without it, any certificate of the client's counts that is on no list of EMQX's.
-    certificate: Option<String>,
-}
-
-/// What EMQX says of a client that wants to publish or subscribe. What it says besides is passed over.
-#[derive(Debug, Deserialize, JsonSchema)]
-pub(super) struct EmqxWish {
-    /// The user's name.
-    username: Option<String>,
-    /// The client identifier.
-    clientid: Option<String>,
-    /// `publish` or `subscribe`.
-    action: Option<String>,
-    /// Where to.
-    topic: Option<String>,
 }
 
 /// What EMQX is told.
@@ -111,14 +84,13 @@ impl Verdict {
 /// EMQX: may this client log in?
 pub(super) async fn emqx_authenticate(
     api: Arc<Api>,
-    Sent(question): Sent<EmqxLogin>,
+    Sent(login): Sent<Login>,
 ) -> Result<EmqxVerdict, Refusal> {
-    let EmqxLogin { username, clientid, common_name, certificate } = &question;
-    let name = emqx_name(username, clientid).filter(|name| common_name.as_deref() == Some(name));
-    let allowed = match (name.and_then(Client::of_common_name), certificate) {
-        (None, _) => Ok(false),
-        (Some(client), Some(certificate)) => api.is_shown_in_force(&client, certificate).await,
-        (Some(client), None) => {
+    let allowed = match login.claim() {
+        None => Ok(false),
+        Some(Claim::Device(identity, der)) => api.is_certificate_in_force(&der, &identity).await,
+        Some(Claim::Server(serial)) => api.is_server_in_force(serial).await,
+        Some(Claim::Unshown(client)) => {
             // As earlier configurations ask: fleets go on with them over an upgrade.
             WITHOUT_CERTIFICATE.call_once(|| {
                 tracing::warn!(
@@ -136,24 +108,12 @@ pub(super) async fn emqx_authenticate(
 static WITHOUT_CERTIFICATE: Once = Once::new();
 
 /// EMQX: may this client publish or subscribe?
-pub(super) async fn emqx_authorize(
-    api: Arc<Api>,
-    Sent(question): Sent<EmqxWish>,
-) -> Result<EmqxVerdict, Refusal> {
-    let EmqxWish { username, clientid, action, topic } = &question;
-    let action = match action.as_deref() {
-        Some("publish") => Some(Action::Publish),
-        Some("subscribe") => Some(Action::Subscribe),
-        _ => None,
+pub(super) async fn emqx_authorize(api: Arc<Api>, Sent(wish): Sent<Wish>) -> Result<EmqxVerdict, Refusal> {
+    let allowed = match wish.client() {
+        Some(client) => api.may(&client, |rights| wish.is_right_of(&client, rights)).await,
+        None => Ok(false),
     };
-    let asked = (emqx_name(username, clientid), action, topic);
-    let (Some(name), Some(action), Some(topic)) = asked else { return emqx(&api, Ok(false)) };
-    emqx(&api, api.may(name, |client, rights| rights.allow(client, action, topic)).await)
-}
-
-/// The name, where user and client identifier are it.
-fn emqx_name<'q>(username: &'q Option<String>, clientid: &Option<String>) -> Option<&'q str> {
-    username.as_deref().filter(|name| clientid.as_deref() == Some(name))
+    emqx(&api, allowed)
 }
 
 fn emqx(api: &Api, allowed: Result<bool, StoreError>) -> Result<EmqxVerdict, Refusal> {
@@ -203,7 +163,8 @@ pub(super) async fn rabbitmq_topic(State(api): Shared, request: Request) -> Resp
         Err(refusal) => return refusal.into_response(),
     };
     let Some(wish) = question.topic() else { return rabbitmq(&api, Ok(false)) };
-    rabbitmq(&api, api.may(wish.user, |client, rights| wish.is_right_of(client, rights)).await)
+    let Some(client) = Client::of_common_name(wish.user) else { return rabbitmq(&api, Ok(false)) };
+    rabbitmq(&api, api.may(&client, |rights| wish.is_right_of(&client, rights)).await)
 }
 
 fn rabbitmq(api: &Api, allowed: Result<bool, StoreError>) -> Response<Body> {
@@ -272,24 +233,8 @@ impl Api {
         }
     }
 
-    /// Whether a client is let in by this very certificate, in base64.
-    async fn is_shown_in_force(&self, client: &Client, certificate: &str) -> Result<bool, StoreError> {
-        let Some(der) = certificate_of(certificate.as_bytes()) else { return Ok(false) };
-        match client {
-            Client::Server => self.is_server_in_force(&der).await,
-            Client::Device(device) => match ClientIdentity::from_der(&der) {
-                Ok(identity) if identity.device() == device => {
-                    self.is_certificate_in_force(&der, &identity).await
-                }
-                _ => Ok(false),
-            },
-        }
-    }
-
     /// Whether a certificate under the server's own name is not revoked, as the only thing that is known of it, and no device's.
-    async fn is_server_in_force(&self, der: &[u8]) -> Result<bool, StoreError> {
-        let Ok((_, certificate)) = X509Certificate::from_der(der) else { return Ok(false) };
-        let Some(serial) = Serial::from_der_value(certificate.raw_serial()) else { return Ok(false) };
+    async fn is_server_in_force(&self, serial: Serial) -> Result<bool, StoreError> {
         Ok(self.issuance.store().statuses(vec![serial]).await? == [None])
     }
 
@@ -300,15 +245,10 @@ impl Api {
         }
     }
 
-    async fn may(
-        &self,
-        name: &str,
-        allow: impl FnOnce(&Client, &Rights) -> bool,
-    ) -> Result<bool, StoreError> {
-        let Some(client) = Client::of_common_name(name) else { return Ok(false) };
+    async fn may(&self, client: &Client, allow: impl FnOnce(&Rights) -> bool) -> Result<bool, StoreError> {
         let rights = Rights::in_force(self.brokers.all(), &self.issuance.policies().current());
         // What is not allowed anyway costs no query.
-        Ok(allow(&client, &rights) && self.is_client_in_force(&client).await?)
+        Ok(allow(&rights) && self.is_client_in_force(client).await?)
     }
 
     /// A device that waits for an approval keeps the certificate that it has.

@@ -245,7 +245,8 @@ fn certificates(path: &Path) -> Result<Vec<Vec<u8>>, IdentityError> {
         .map_err(|source| IdentityError::NotPem { path: path.to_owned(), source })
 }
 
-fn common_name(certificate: &X509Certificate<'_>) -> Option<String> {
+/// The one common name in its subject.
+pub(crate) fn common_name(certificate: &X509Certificate<'_>) -> Option<String> {
     let mut names = certificate.subject().iter_common_name();
     match (names.next(), names.next()) {
         (Some(name), None) => name.as_str().ok().filter(|name| !name.is_empty()).map(str::to_owned),

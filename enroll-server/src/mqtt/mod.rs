@@ -14,6 +14,7 @@ mod teller;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use identity::common_name;
 pub use identity::{CLIENT_NAME, IdentityError};
 pub(crate) use identity::{Identity, certified};
 pub(crate) use teller::{Teller, TellerParts};

@@ -5,6 +5,7 @@
 //! reads no template of an operator's.
 
 mod crl_folder;
+pub mod emqx;
 mod facts;
 mod fill;
 mod people;

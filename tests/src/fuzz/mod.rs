@@ -10,6 +10,7 @@ mod attestation_seeds;
 mod boards;
 mod certificates;
 mod dice;
+mod emqx;
 mod flash;
 mod keys;
 mod log;
@@ -112,6 +113,8 @@ pub const TARGETS: &[Target] = &[
     Target { name: "tpm_answers", format: Format::Other, run: tpm_answers::answers },
     Target { name: "operator_key", format: Format::Der, run: keys::operator_key },
     Target { name: "rabbitmq_form", format: Format::Other, run: peers::rabbitmq_form },
+    Target { name: "emqx_login", format: Format::Other, run: emqx::login },
+    Target { name: "emqx_wish", format: Format::Other, run: emqx::wish },
     Target { name: "client_certificate", format: Format::Der, run: peers::client_certificate },
     Target { name: "board_http", format: Format::Other, run: boards::http },
     Target { name: "board_tls_records", format: Format::Other, run: boards::tls_records },

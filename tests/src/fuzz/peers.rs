@@ -59,7 +59,8 @@ fn right(form: &Form) -> Option<Client> {
     Client::of_common_name(wish.user).filter(|client| wish.is_right_of(client, &RIGHTS))
 }
 
-static RIGHTS: LazyLock<Rights> = LazyLock::new(|| {
+/// Those at a broker as it is by default.
+pub(super) static RIGHTS: LazyLock<Rights> = LazyLock::new(|| {
     let config = Config::parse("tenant = \"Acme\"\n", Path::new("enroll-server.toml"), Path::new("/srv"));
     Rights::of([&config.expect("a configuration").broker], [])
 });
@@ -79,7 +80,7 @@ pub(super) fn client_certificate(data: &[u8]) -> bool {
     // Another decoder finds the same name, number and end, where it reads it at all.
     if let Ok(other) = x509_cert::Certificate::from_der(&der) {
         let tbs = &other.tbs_certificate;
-        assert_eq!(names(&tbs.subject), [identity.device().as_str()]);
+        assert_eq!(names(&tbs.subject, SERIAL_NUMBER), [identity.device().as_str()]);
         assert_eq!(tbs.serial_number.as_bytes(), identity.serial().to_der_value());
         let end = tbs.validity.not_after.to_unix_duration().as_secs();
         assert_eq!(end, identity.not_after().as_secs());
@@ -88,12 +89,14 @@ pub(super) fn client_certificate(data: &[u8]) -> bool {
     true
 }
 
-/// The serial numbers in a name.
-fn names(name: &x509_cert::name::Name) -> Vec<String> {
-    const SERIAL_NUMBER: &str = "2.5.4.5";
+/// The attribute that has a device's identifier.
+pub(super) const SERIAL_NUMBER: &str = "2.5.4.5";
+
+/// The values of this attribute in a name.
+pub(super) fn names(name: &x509_cert::name::Name, kind: &str) -> Vec<String> {
     let attributes = name.0.iter().flat_map(|set| set.0.iter());
     attributes
-        .filter(|attribute| attribute.oid.to_string() == SERIAL_NUMBER)
+        .filter(|attribute| attribute.oid.to_string() == kind)
         .map(|attribute| {
             let value = core::str::from_utf8(attribute.value.value());
             value.unwrap_or_else(|_| panic!("a {} that is no text", attribute.value.tag())).to_owned()
@@ -108,19 +111,24 @@ pub(super) fn seeds(target: &str) -> Option<Vec<(String, Vec<u8>)>> {
             FORMS.iter().map(|(name, text)| ((*name).to_owned(), text.as_bytes().to_vec())).collect()
         }
         "client_certificate" => {
-            let answer = exchange::bytes("enroll_answer");
-            let Ok(Answer { outcome: Outcome::Issued(issued), .. }) = Answer::decode(&answer) else {
-                panic!("exchange.json: no identity was issued")
-            };
-            let leaf = issued.chain[0];
+            let leaf = leaf();
             vec![
-                ("recorded-der".into(), leaf.to_vec()),
-                ("recorded-text".into(), enroll_server::est::to_base64(leaf).into_bytes()),
+                ("recorded-der".into(), leaf.clone()),
+                ("recorded-text".into(), enroll_server::est::to_base64(&leaf).into_bytes()),
                 ("recorded-issuing-ca".into(), exchange::bytes("issuing_ca")),
             ]
         }
         _ => return None,
     })
+}
+
+/// The device's certificate of the recorded exchange.
+pub(super) fn leaf() -> Vec<u8> {
+    let answer = exchange::bytes("enroll_answer");
+    let Ok(Answer { outcome: Outcome::Issued(issued), .. }) = Answer::decode(&answer) else {
+        panic!("exchange.json: no identity was issued")
+    };
+    issued.chain[0].to_vec()
 }
 
 const FORMS: [(&str, &str); 6] = [

@@ -20,6 +20,7 @@ pub fn seeds(target: &str) -> Vec<(String, Vec<u8>)> {
         super::tpm_answers::seeds,
         super::keys::seeds,
         super::peers::seeds,
+        super::emqx::seeds,
         super::boards::seeds,
         super::flash::seeds,
         super::records::seeds,

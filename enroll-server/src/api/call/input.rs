@@ -12,6 +12,7 @@ use shared::limits::MAX_REQUEST;
 use super::super::openapi::{Operation, Schemas};
 use super::super::{Api, rank, read_body_of};
 use super::{Code, Input, JSON, Refusal};
+use crate::json_object;
 use crate::written::Text;
 
 /// The device that the path names.
@@ -56,7 +57,7 @@ impl<B: DeserializeOwned + JsonSchema + Send> Input for Sent<B> {
     async fn read(api: &Api, parts: &mut Parts, body: &mut Option<Body>) -> Result<Self, Refusal> {
         let body = body.take().unwrap_or_default();
         let body = read_body_of(api, Some(rank(&parts.extensions)), body, MAX_REQUEST).await?;
-        object(&body).map(Self).map_err(|problem| Refusal::new(Code::BadRequest, problem))
+        json_object::read(&body).map(Self).map_err(|problem| Refusal::new(Code::BadRequest, problem))
     }
 
     fn describe(schemas: &mut Schemas, operation: &mut Operation) {
@@ -65,56 +66,5 @@ impl<B: DeserializeOwned + JsonSchema + Send> Input for Sent<B> {
             operation.takes(JSON, schemas.of_request::<B>(), schemas.wants_fields::<B>());
         }
         operation.refuses(&[Code::BadRequest, Code::TooSlow, Code::TooLarge]);
-    }
-}
-
-fn object<B: DeserializeOwned>(body: &[u8]) -> Result<B, String> {
-    let body = body.trim_ascii();
-    let body = if body.is_empty() { b"{}" } else { body };
-    // A list would be read as the fields in their order.
-    if body.first() != Some(&b'{') {
-        return Err("the body is a JSON object".to_owned());
-    }
-    serde_json::from_slice(body).map_err(|error| format!("the body does not fit: {error}"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::object;
-    use proptest::prelude::*;
-
-    #[derive(Debug, PartialEq, serde::Deserialize)]
-    #[serde(deny_unknown_fields)]
-    struct Body {
-        #[serde(default)]
-        number: u8,
-    }
-
-    #[test]
-    fn a_body_is_an_object_of_known_fields_or_nothing() {
-        for (body, number) in [("", 0), ("  ", 0), ("{}", 0), ("\n{\"number\": 7}\n", 7)] {
-            assert_eq!(object::<Body>(body.as_bytes()), Ok(Body { number }), "{body}");
-        }
-        for bad in [
-            "[]",
-            "[7]",
-            "7",
-            "null",
-            "{",
-            "{\"x\":1}",
-            "{\"number\":1,\"number\":2}",
-            "{}{}",
-            "{\"number\":256}",
-        ] {
-            object::<Body>(bad.as_bytes()).unwrap_err();
-        }
-        object::<Body>("{\"a\":".repeat(10_000).as_bytes()).unwrap_err();
-    }
-
-    proptest! {
-        #[test]
-        fn noise_never_panics(bytes in proptest::collection::vec(any::<u8>(), 0..100)) {
-            drop(object::<Body>(&bytes));
-        }
     }
 }
