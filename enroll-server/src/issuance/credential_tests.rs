@@ -1,5 +1,6 @@
 //! Enrollments by what an operator handed out: symmetric keys and tokens of groups.
 
+mod audited;
 mod held;
 
 use core::time::Duration;

@@ -12,6 +12,7 @@ mod database;
 mod error;
 mod event;
 mod filter;
+mod grant;
 mod held;
 mod import;
 mod issuer;
@@ -60,6 +61,7 @@ pub use database::{PostgresOptions, PostgresUrlError, SqliteOptions};
 pub use error::StoreError;
 pub use event::{Event, EventQuery, NewEvent, Observed, Order};
 pub use filter::{DeviceFilter, DevicePage, Find, FindError, MAX_FIND};
+pub use grant::{Grant, GrantRow, GrantRows};
 pub use held::{HeldPage, HeldRequest};
 pub use import::{ImportChunk, ImportCounts, ImportState, RowOutcome};
 pub use issuer::{IssuerNumber, KnownIssuer};
@@ -110,7 +112,15 @@ pub type Reply<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Sen
 ///
 /// To implement: a call that changes something is durable when it returns `Ok`. Each call is atomic.
 pub trait Store:
-    LogStore + Outbox + Outlook + ReferenceStore + Renewals + RolloverStore + Sessions + core::fmt::Debug
+    GrantRows
+    + LogStore
+    + Outbox
+    + Outlook
+    + ReferenceStore
+    + Renewals
+    + RolloverStore
+    + Sessions
+    + core::fmt::Debug
 {
     /// Reads what an appraisal needs.
     fn snapshot<'a>(&'a self, device: &'a DeviceId, now: UnixTime) -> Reply<'a, Snapshot>;

@@ -206,6 +206,15 @@ async fn every_change_of_a_row_is_found_and_named() {
             &other_maker,
         ),
         (
+            "token let in",
+            format!(
+                "INSERT INTO tokens (sha256, id, created, expires) VALUES (x'{}', '7f7f7f7f7f7f', 1, 4000000000)",
+                "7f".repeat(32)
+            ),
+            "grant-not-logged",
+            "7f7f7f7f7f7f",
+        ),
+        (
             "leaves swapped",
             "UPDATE log_leaves SET serial = x'00' WHERE kind = 'issued'".to_owned(),
             "order-differs",

@@ -4,7 +4,7 @@ use ca::crl::Reason;
 use shared::{DeviceId, UnixTime};
 
 use super::convert::{device_state, secs};
-use super::{events, renewals, revoke, rollovers, search};
+use super::{events, renewals, revoke, rollovers, search, tokens};
 use crate::audit::EventKind;
 use crate::store::database::{Connection, params};
 use crate::store::{
@@ -201,9 +201,7 @@ impl Hand<'_> {
         self.c.prepare_cached(sql)?.execute(params![name, group])?;
         self.c.prepare_cached("DELETE FROM device_tags WHERE device = ?")?.execute(params![name])?;
         self.c.prepare_cached("DELETE FROM device_claims WHERE device = ?")?.execute(params![name])?;
-        // A token of the last owner must not let the device, or another under its name, in again.
-        let sql = "UPDATE tokens SET revoked = 1 WHERE device = ? AND used_by IS NULL AND revoked = 0";
-        self.c.prepare_cached(sql)?.execute(params![name])?;
+        tokens::revoke_of(self.c, self.device, self.now)?;
         Ok(revoked)
     }
 

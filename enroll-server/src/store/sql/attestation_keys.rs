@@ -3,7 +3,7 @@
 use shared::{DeviceId, UnixTime};
 
 use super::convert::{device as device_column, secs, sha256, time};
-use super::events;
+use super::{events, grants};
 use crate::audit::EventKind;
 use crate::store::database::{Connection, Row, params};
 use crate::store::{AttestationKey, KeysAdded, NewAttestationKey, NewEvent, Sha256, StoreError};
@@ -28,43 +28,56 @@ pub(super) fn add(
     now: UnixTime,
 ) -> Result<KeysAdded, StoreError> {
     let mut report = KeysAdded::default();
-    let mut added = None;
+    let (mut added, mut rows) = (None, Vec::new());
     for key in keys {
         match add_one(c, key, now)? {
-            Added::New => {
+            Added::New(row) => {
                 report.added += 1;
                 added = Some(&key.device);
+                rows.push(hex::encode(row));
             }
             Added::Unchanged => report.unchanged += 1,
             Added::Conflict => report.conflicting.push(key.device.to_string()),
         }
     }
-    let detail = format!(
-        "{} added, {} unchanged, {} conflicting",
-        report.added,
-        report.unchanged,
-        report.conflicting.len()
-    );
-    let event = NewEvent::new(now, EventKind::AttestationKeysAdded, detail);
     // An event about one device can be found by it.
-    let device = added.filter(|_| report.added == 1).cloned();
-    events::add(c, &NewEvent { device, ..event })?;
+    let device = added.filter(|_| report.added == 1);
+    let (unchanged, conflicting) = (report.unchanged, report.conflicting.len());
+    if rows.is_empty() {
+        say(c, &format!("0 added, {unchanged} unchanged, {conflicting} conflicting"), device, now)?;
+    }
+    for (place, rows) in rows.chunks(ROWS).enumerate() {
+        // What was not added is said once.
+        let (unchanged, conflicting) = if place == 0 { (unchanged, conflicting) } else { (0, 0) };
+        let (added, rows) = (rows.len(), rows.join(" "));
+        let detail = format!("{added} added, {unchanged} unchanged, {conflicting} conflicting; rows {rows}");
+        say(c, &detail, device, now)?;
+    }
     Ok(report)
 }
 
+/// Most rows that one event names, so that it is not too long for a webhook.
+const ROWS: usize = 32;
+
+fn say(c: &Connection, detail: &str, device: Option<&DeviceId>, now: UnixTime) -> Result<(), StoreError> {
+    let event = NewEvent::new(now, EventKind::AttestationKeysAdded, detail);
+    events::add(c, &NewEvent { device: device.cloned(), ..event })
+}
+
 enum Added {
-    New,
+    /// With the hash by which an audit knows the row.
+    New(Sha256),
     Unchanged,
     Conflict,
 }
 
 fn add_one(c: &Connection, key: &NewAttestationKey, now: UnixTime) -> Result<Added, StoreError> {
     let sql = "INSERT INTO attestation_keys (instance, device, spki, maker, model, added) \
-               VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING";
+               VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING RETURNING *";
     let device = key.device.as_str();
     let values = params![key.instance, device, key.spki, key.maker, key.model, secs(now)];
-    if c.prepare_cached(sql)?.execute(values)? == 1 {
-        return Ok(Added::New);
+    if let Some(row) = c.prepare_cached(sql)?.find(values, grants::attestation_key)? {
+        return Ok(Added::New(row.sha256));
     }
     let same = find(c, &key.instance)?.is_some_and(|there| {
         there.device == key.device
@@ -81,12 +94,12 @@ pub(super) fn remove(
     instance: &Sha256,
     now: UnixTime,
 ) -> Result<Option<DeviceId>, StoreError> {
-    let sql = "DELETE FROM attestation_keys WHERE instance = ? RETURNING device";
-    let found: Option<String> = c.prepare_cached(sql)?.find(params![instance], |row| row.get("device"))?;
-    let Some(found) = found else { return Ok(None) };
-    let device = DeviceId::new(&found).map_err(|_| StoreError::Damaged { field: "device" })?;
-    let detail = format!("instance {}", hex::encode(instance));
-    events::add(c, &NewEvent::new(now, EventKind::AttestationKeyRemoved, detail).about(&device))?;
+    let sql = "DELETE FROM attestation_keys WHERE instance = ? RETURNING *";
+    let found = c
+        .prepare_cached(sql)?
+        .find(params![instance], |row| Ok((grants::attestation_key(row)?, device_column(row, "device")?)));
+    let Some((row, device)) = found? else { return Ok(None) };
+    events::add(c, &NewEvent::new(now, EventKind::AttestationKeyRemoved, row.said()).about(&device))?;
     Ok(Some(device))
 }
 

@@ -5,7 +5,7 @@ use appraisal::{GroupName, own_key_identity};
 use shared::{DeviceId, UnixTime};
 
 use super::convert::{optional_device, optional_time, secs, time};
-use super::events;
+use super::{events, grants};
 use crate::audit::EventKind;
 use crate::authorization::CredentialFacts;
 use crate::store::database::{Connection, Row, params};
@@ -16,8 +16,8 @@ use crate::store::{
 pub(super) fn add(c: &Connection, new: &NewCredential) -> Result<(), StoreError> {
     let credential = &new.credential;
     let sql = "INSERT INTO credentials (id, kind, name, device, device_group, secret, certificate, hold, created, \
-               expires, quota) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
-    c.prepare_cached(sql)?.execute(params![
+               expires, quota) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING *";
+    let values = params![
         credential.id,
         credential.kind.name(),
         credential.name,
@@ -29,12 +29,12 @@ pub(super) fn add(c: &Connection, new: &NewCredential) -> Result<(), StoreError>
         secs(credential.created),
         credential.expires.map(secs),
         credential.quota,
-    ])?;
+    ];
+    let row = c.prepare_cached(sql)?.query_row(values, grants::credential)?;
     if let Some(device) = &credential.device {
         take_over_from_group(c, device)?;
     }
-    let detail = format!("{} {} ({})", credential.kind.name(), credential.id, credential.name);
-    let mut event = NewEvent::new(credential.created, EventKind::CredentialCreated, detail);
+    let mut event = NewEvent::new(credential.created, EventKind::CredentialCreated, row.said());
     event.device.clone_from(&credential.device);
     events::add(c, &event)
 }

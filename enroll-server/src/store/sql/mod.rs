@@ -15,6 +15,7 @@ mod credentials;
 mod crl;
 mod events;
 mod facts;
+mod grants;
 mod import;
 mod inventory;
 mod issue;

@@ -4,8 +4,8 @@ use appraisal::GroupName;
 use shared::{DeviceId, UnixTime};
 
 use super::convert::{optional_device, optional_group, secs, time};
-use super::events;
 use super::search::{MAX_PAGE, cut};
+use super::{events, grants};
 use crate::audit::EventKind;
 use crate::store::database::{Connection, Row, params};
 use crate::store::{NewEvent, Page, Sha256, StoreError, Token, TokenPage, TokenPlace};
@@ -48,13 +48,13 @@ pub(super) fn use_up(
 
 pub(super) fn add(c: &Connection, token: &Token, sha256: &Sha256) -> Result<(), StoreError> {
     let sql = "INSERT INTO tokens (sha256, id, device, device_group, created, expires) \
-               VALUES (?, ?, ?, ?, ?, ?)";
+               VALUES (?, ?, ?, ?, ?, ?) RETURNING *";
     let (created, expires) = (secs(token.created), secs(token.expires));
     let device = token.device.as_ref().map(DeviceId::as_str);
     let group = token.group.as_ref().map(GroupName::as_str);
-    c.prepare_cached(sql)?.execute(params![sha256, token.id, device, group, created, expires])?;
-    let detail = format!("token {} until {}", token.id, token.expires);
-    let event = NewEvent::new(token.created, EventKind::TokenCreated, detail);
+    let values = params![sha256, token.id, device, group, created, expires];
+    let row = c.prepare_cached(sql)?.query_row(values, grants::token)?;
+    let event = NewEvent::new(token.created, EventKind::TokenCreated, row.said());
     events::add(c, &NewEvent { device: token.device.clone(), ..event })
 }
 
@@ -91,9 +91,21 @@ pub(super) fn revoke(c: &Connection, id: &str, now: UnixTime) -> Result<bool, St
     let sql = "UPDATE tokens SET revoked = 1 WHERE id = ?";
     let found = c.prepare_cached(sql)?.execute(params![id])? > 0;
     if found {
-        events::add(c, &NewEvent::new(now, EventKind::TokenRevoked, format!("token {id}")))?;
+        events::add(c, &revoked(id, now))?;
     }
     Ok(found)
+}
+
+/// A token of the last owner must not let the device, or another under its name, in again.
+pub(super) fn revoke_of(c: &Connection, device: &DeviceId, now: UnixTime) -> Result<(), StoreError> {
+    let sql =
+        "UPDATE tokens SET revoked = 1 WHERE device = ? AND used_by IS NULL AND revoked = 0 RETURNING id";
+    let ids: Vec<String> = c.prepare_cached(sql)?.query_map(params![device.as_str()], |row| row.get("id"))?;
+    ids.iter().try_for_each(|id| events::add(c, &revoked(id, now).about(device)))
+}
+
+fn revoked(id: &str, now: UnixTime) -> NewEvent {
+    NewEvent::new(now, EventKind::TokenRevoked, format!("token {id}"))
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use transparency::{Checkpoint, VerifierKey};
 use super::columns::differing;
 use super::devices::Words;
 use super::finding::{Finding, FindingKind};
+use super::grants::Grants;
 use super::log::{AuditError, Progress, Walked};
 use super::lost::Lost;
 use super::record::{OfSerial, Record};
@@ -38,6 +39,7 @@ pub async fn compare(
         waiting: Waiting::default(),
         lists: HashSet::new(),
         words: Words::default(),
+        grants: Grants::default(),
         findings: Vec::new(),
     };
     let head = store.log_head().await?;
@@ -60,6 +62,8 @@ pub async fn compare(
     let words = core::mem::take(&mut comparison.words);
     comparison.findings.extend(words.compare(store, &lost).await?);
     comparison.findings.extend(trust.compare(store).await?);
+    let grants = core::mem::take(&mut comparison.grants);
+    comparison.findings.extend(grants.compare(store).await?);
     comparison.findings.sort();
     Ok((comparison.findings, head.leaves.saturating_sub(size)))
 }
@@ -94,6 +98,8 @@ struct Comparison<'r> {
     lists: HashSet<String>,
     /// What was last said of each device.
     words: Words,
+    /// What was said of tokens, credentials and attestation keys.
+    grants: Grants,
     findings: Vec<Finding>,
 }
 
@@ -296,6 +302,7 @@ impl Comparison<'_> {
                 missing.remove(&event.number);
                 self.event(&event, lost);
                 trust.event(&event);
+                self.grants.event(&event);
             }
             progress.at("events", all.saturating_sub(missing.len() as u64), all);
         }

@@ -67,6 +67,14 @@ findings! {
     DeviceStateDiffers = "device-state-differs";
     /// No row of the audit trail says that this maker, or this key for releases, was added.
     TrustNotLogged = "trust-not-logged";
+    /// No row of the audit trail says that this token, credential or attestation key was made.
+    GrantNotLogged = "grant-not-logged";
+    /// A token or a credential is not what the audit trail says was made.
+    GrantDiffers = "grant-differs";
+    /// A token or a credential is in force that the audit trail has as revoked.
+    GrantInForce = "grant-in-force";
+    /// A credential that the audit trail has as made is not in the database.
+    CredentialMissing = "credential-missing";
     /// A row of the audit trail is not in the log.
     EventNotLogged = "event-not-logged";
     /// A row of the audit trail that was logged is not in the database.
@@ -80,7 +88,7 @@ findings! {
 pub struct Finding {
     /// What.
     pub kind: FindingKind,
-    /// Of what: a serial number, the number of an event, the path of a tile, the index of a leaf.
+    /// Of what: a serial number, the number of an event, the name of a token, the path of a tile, the index of a leaf.
     pub subject: String,
     /// More, for a person.
     pub detail: String,

@@ -7,6 +7,7 @@ mod database;
 mod devices;
 mod export;
 mod finding;
+mod grants;
 mod inclusion;
 mod log;
 mod lost;
