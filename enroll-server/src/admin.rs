@@ -27,9 +27,9 @@ use crate::inventory::{self, ImportError, ImportOptions, ImportSummary, Progress
 use crate::issuance::signing;
 use crate::maker_crls::{self, CrlFile, HeldCrl, ImportCrlError};
 use crate::store::{
-    Action, Appraisal, AppraisalFilter, Carried, Certificate, Device, DeviceFilter, DevicePage, DeviceState,
-    Difference, Event, EventQuery, HeldPage, IllegalMove, ImportReport, Label, Labelled, MAX_TAGS, Maker,
-    NewEvent, Page, Selection, Store, StoreError, Token, TokenPage, TokenPlace,
+    Action, Appraisal, AppraisalFilter, Carried, Certificate, CertificatePage, Device, DeviceFilter,
+    DevicePage, DeviceState, Difference, Event, EventQuery, HeldPage, IllegalMove, ImportReport, Label,
+    Labelled, ListPlace, MAX_TAGS, Maker, NewEvent, Page, Selection, Store, StoreError, Token, TokenPage,
 };
 
 pub use reference::{ReferenceError, ReferenceImport, ReferenceReport};
@@ -370,7 +370,7 @@ impl Admin {
     ///
     /// # Errors
     /// Where the store fails.
-    pub async fn tokens(&self, page: Page<TokenPlace>) -> Result<TokenPage, AdminError> {
+    pub async fn tokens(&self, page: Page<ListPlace>) -> Result<TokenPage, AdminError> {
         Ok(self.store.tokens(page).await?)
     }
 
@@ -389,6 +389,18 @@ impl Admin {
     /// Where the store fails.
     pub async fn certificates(&self, device: Option<&DeviceId>) -> Result<Vec<Certificate>, AdminError> {
         Ok(self.store.certificates(device.cloned(), MAX_LIST).await?)
+    }
+
+    /// One page of the certificates of one device or of all, newest first.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn certificate_page(
+        &self,
+        device: Option<DeviceId>,
+        page: Page<ListPlace>,
+    ) -> Result<CertificatePage, AdminError> {
+        Ok(self.store.certificate_page(device, page).await?)
     }
 
     /// One certificate.

@@ -19,7 +19,7 @@ use shared::{DeviceId, UnixTime};
 use crate::admin::AdminError;
 use crate::audit::{EventKind, Severity};
 use crate::store::{
-    DeviceState, Find, MAX_FIND, MAX_PLACE_NAME, MAX_PLACE_TIME, MAX_TAG, Rate, Sha256, Tag, TokenPlace,
+    DeviceState, Find, ListPlace, MAX_FIND, MAX_PLACE_NAME, MAX_PLACE_TIME, MAX_TAG, Rate, Sha256, Tag,
 };
 
 /// A type whose values are texts in JSON.
@@ -189,8 +189,8 @@ impl Written for Tag {
     }
 }
 
-impl Written for TokenPlace {
-    const NAME: &'static str = "TokenPlace";
+impl Written for ListPlace {
+    const NAME: &'static str = "ListPlace";
 
     fn form() -> Schema {
         let time = MAX_PLACE_TIME - 1;
@@ -307,7 +307,7 @@ macro_rules! read_by_from_str {
     };
 }
 
-read_by_from_str! { DeviceId GroupName Tag TokenPlace Find Rate Serial }
+read_by_from_str! { DeviceId GroupName Tag ListPlace Find Rate Serial }
 
 fn among<T>(found: Option<T>, names: &[&str]) -> Result<T, String> {
     found.ok_or_else(|| format!("expected one of {}", names.join(", ")))
@@ -381,7 +381,7 @@ mod tests {
         device_ids DeviceId;
         group_names GroupName;
         tags Tag;
-        token_places TokenPlace;
+        list_places ListPlace;
         finds Find;
         rates Rate;
         serial_numbers Serial;

@@ -328,7 +328,7 @@ fn rejected(reply: &Reply) -> (u16, String) {
 }
 
 fn certificates(world: &World) -> usize {
-    world.server_json(&["cert", "list"]).as_array().unwrap().len()
+    world.server_json(&["cert", "list"])["certificates"].as_array().unwrap().len()
 }
 
 fn with_chain(

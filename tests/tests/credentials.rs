@@ -186,7 +186,7 @@ fn the_linux_agent_enrolls_by_symmetric_key() {
     assert_eq!(by("K-1", &own).0, "symmetric-key");
     assert_eq!(by("K-2", &of_group), ("symmetric-key".to_owned(), "lot-7".to_owned()));
     let listed = world.server_json(&["key", "list"]);
-    let used: Vec<_> = listed.as_array().expect("a list").iter().map(|key| &key["used"]).collect();
+    let used: Vec<_> = listed["keys"].as_array().expect("a list").iter().map(|key| &key["used"]).collect();
     assert_eq!(used, [1, 1], "{listed}");
     // The key of the whole group is of no use on a device.
     let config = world.text("agents/K-2.toml").replace(&of_group, &group_key).replace("K-2", "K-3");

@@ -33,7 +33,9 @@ fn a_device_on_the_bare_metal_path_publishes_receives_and_renews() {
         .args(["device", "--interval", "1", "--dir"])
         .arg(site.world.path(&format!("lot/devices/{device}")));
     let running = Process::start(&mut command);
-    let serial = || site.world.server_json(&["cert", "list", "--device", &device])[0]["serial"].clone();
+    let serial = || {
+        site.world.server_json(&["cert", "list", "--device", &device])["certificates"][0]["serial"].clone()
+    };
     lives_and_renews(&site, &device, &running, serial);
 }
 

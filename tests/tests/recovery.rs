@@ -231,7 +231,7 @@ fn try_enroll(world: &World, request: &[u8]) -> Option<Reply> {
 }
 
 fn certificates(world: &World) -> Vec<serde_json::Value> {
-    world.server_json(&["cert", "list"]).as_array().unwrap().clone()
+    world.server_json(&["cert", "list"])["certificates"].as_array().unwrap().clone()
 }
 
 #[test]

@@ -27,7 +27,12 @@ fn telling(devices: u32, settings: &[(&str, &str, &str)]) -> Site {
 /// All serial numbers of a device's certificates: in one second there can be two, in any order.
 fn serials(site: &Site, device: &str) -> BTreeSet<String> {
     let listed = site.world.server_json(&["cert", "list", "--device", device]);
-    listed.as_array().unwrap().iter().map(|one| one["serial"].as_str().unwrap().to_owned()).collect()
+    listed["certificates"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| one["serial"].as_str().unwrap().to_owned())
+        .collect()
 }
 
 fn wanted(site: &Site) -> Vec<Json> {
@@ -304,7 +309,7 @@ fn a_new_identity_that_the_broker_refuses_leaves_the_old_one_in_use() {
     assert_eq!(site.world.exported_identity(&device).key, key, "other programs have the old one too");
     let issued = site.world.server_json(&["cert", "list", "--device", &device]);
     let states: Vec<_> =
-        issued.as_array().unwrap().iter().map(|one| one["state"].as_str().unwrap()).collect();
+        issued["certificates"].as_array().unwrap().iter().map(|one| one["state"].as_str().unwrap()).collect();
     assert_eq!(states, ["issued", "issued"], "the old one is not revoked before the new one is used");
 
     // The broker reads the lists of both CAs.

@@ -62,7 +62,7 @@ fn a_device_with_a_tpm_enrolls_logs_in_and_renews() {
     let second = until("another certificate", || Some(serial()).filter(|found| *found != first));
     assert!(second.is_string(), "{second}");
     let certificates = site.world.server_json(&["cert", "list", "--device", device]);
-    assert_eq!(certificates.as_array().unwrap().len(), 2, "{certificates}");
+    assert_eq!(certificates["certificates"].as_array().unwrap().len(), 2, "{certificates}");
 }
 
 #[test]

@@ -13,7 +13,7 @@ use super::call::{Bounded, Maybe, PageSize, Query, Refusal, Sent};
 use super::selected::page;
 use crate::admin::AdminError;
 use crate::credential::TokenRequest;
-use crate::store::{TokenPage, TokenPlace};
+use crate::store::{ListPlace, TokenPage};
 use crate::written::Text;
 
 /// Which part of the list.
@@ -21,7 +21,7 @@ use crate::written::Text;
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Part {
     /// Begin behind this place: the `next` of the page before.
-    after: Maybe<Text<TokenPlace>>,
+    after: Maybe<Text<ListPlace>>,
     /// Most tokens of the page; 100 where nothing is said.
     limit: Maybe<PageSize>,
 }

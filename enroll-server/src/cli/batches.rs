@@ -7,7 +7,7 @@ use serde_json::json;
 use super::args::Batch;
 use super::failure::Failure;
 use super::keys::{state, used};
-use super::output::{Output, or_dash};
+use super::output::{Output, more, or_dash};
 use super::read;
 use crate::admin::Admin;
 use crate::clock::{Clock as _, SystemClock};
@@ -31,10 +31,11 @@ pub(super) async fn run(admin: Admin, command: Batch, output: &Output) -> Result
                 format!("Added batch {} for group {}: {bound}.", batch.id, batch.name)
             });
         }
-        Batch::List => {
-            let now = SystemClock.now();
-            output.list(
-                &admin.credentials(KINDS).await?,
+        Batch::List(part) => {
+            let (now, page) = (SystemClock.now(), admin.credentials(KINDS, part.page()).await?);
+            output.table(
+                &json!({ "batches": page.credentials, "next": page.next.as_ref().map(ToString::to_string) }),
+                &page.credentials,
                 "There are no batches.",
                 ["Batch", "Group", "State", "Devices", "Approval", "Created", "Expires"],
                 |batch| {
@@ -48,6 +49,7 @@ pub(super) async fn run(admin: Admin, command: Batch, output: &Output) -> Result
                         or_dash(batch.expires),
                     ]
                 },
+                more(page.next.as_ref()),
             );
         }
         Batch::Revoke { id } => {

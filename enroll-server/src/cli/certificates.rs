@@ -5,27 +5,32 @@ use serde_json::{Value, json};
 use super::args::Cert;
 use super::evidence;
 use super::failure::Failure;
-use super::output::Output;
+use super::output::{Output, more};
 use super::read_bounded;
 use crate::admin::Admin;
 use crate::store::Certificate;
 
 pub(super) async fn run(admin: Admin, command: Cert, output: &Output) -> Result<(), Failure> {
     match command {
-        Cert::List { device } => output.list(
-            &admin.certificates(device.as_ref()).await?,
-            "There are no certificates.",
-            ["Serial number", "Device", "State", "From", "Until"],
-            |certificate| {
-                [
-                    certificate.serial.to_string(),
-                    certificate.device.to_string(),
-                    state(certificate),
-                    certificate.not_before.to_string(),
-                    certificate.not_after.to_string(),
-                ]
-            },
-        ),
+        Cert::List { device, part } => {
+            let page = admin.certificate_page(device, part.page()).await?;
+            output.table(
+                &page,
+                &page.certificates,
+                "There are no certificates.",
+                ["Serial number", "Device", "State", "From", "Until"],
+                |certificate| {
+                    [
+                        certificate.serial.to_string(),
+                        certificate.device.to_string(),
+                        state(certificate),
+                        certificate.not_before.to_string(),
+                        certificate.not_after.to_string(),
+                    ]
+                },
+                more(page.next.as_ref()),
+            );
+        }
         Cert::Show { serial } => show(&admin.certificate(serial).await?, output),
         Cert::Revoke { certificate, reason } => {
             let pem = read_bounded(&certificate, MAX_CHAIN_FILE)?;

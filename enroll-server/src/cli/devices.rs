@@ -5,7 +5,7 @@ use serde_json::json;
 use super::actions::{act, act_for_good, label};
 use super::args::{Device, TagCommand, page};
 use super::failure::Failure;
-use super::output::{Output, or_dash};
+use super::output::{Output, more, or_dash};
 use super::{export, import, renewals};
 use crate::admin::Admin;
 use crate::inventory::{CHUNK, ImportOptions};
@@ -77,7 +77,7 @@ fn list(page: &DevicePage, output: &Output) {
                 device.added.to_string(),
             ]
         },
-        page.next.as_ref().map(|next| format!("There are more: --after {next}")),
+        more(page.next.as_ref()),
     );
 }
 
@@ -109,7 +109,7 @@ fn queue(page: &HeldPage, output: &Output) {
                 request.serial.to_string(),
             ]
         },
-        page.next.as_ref().map(|next| format!("There are more: --after {next}")),
+        more(page.next.as_ref()),
     );
 }
 

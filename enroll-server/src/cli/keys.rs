@@ -11,13 +11,13 @@ use zeroize::Zeroizing;
 
 use super::args::{Global, Key};
 use super::failure::Failure;
-use super::output::{Output, or_dash};
+use super::output::{Output, more, or_dash};
 use super::{with_admin, with_config};
 use crate::admin::Admin;
 use crate::clock::{Clock as _, SystemClock};
 use crate::credential::{KeyFor, KeyRequest, WrappingKey};
 use crate::files;
-use crate::store::{Credential, CredentialKind};
+use crate::store::{Credential, CredentialKind, CredentialPage};
 
 const KINDS: &[CredentialKind] = &[CredentialKind::DeviceKey, CredentialKind::GroupKey];
 
@@ -36,8 +36,8 @@ pub(super) fn run(global: &Global, command: Key, output: &Output) -> Result<(), 
                 create(&admin, request, &wrapping, out.as_deref(), output).await
             })
         }
-        Key::List => with_admin(global, async |admin| {
-            list(&admin.credentials(KINDS).await?, output);
+        Key::List(part) => with_admin(global, async |admin| {
+            list(&admin.credentials(KINDS, part.page()).await?, output);
             Ok(())
         }),
         Key::Revoke { id } => with_admin(global, async |admin| {
@@ -106,10 +106,11 @@ fn show(text: &str, out: Option<&Path>, mut value: serde_json::Value, what: &str
     });
 }
 
-fn list(keys: &[Credential], output: &Output) {
+fn list(page: &CredentialPage, output: &Output) {
     let now = SystemClock.now();
-    output.list(
-        keys,
+    output.table(
+        &json!({ "keys": page.credentials, "next": page.next.as_ref().map(ToString::to_string) }),
+        &page.credentials,
         "There are no keys.",
         ["Key", "For", "Group", "State", "Devices", "Created", "Expires"],
         |key| {
@@ -127,6 +128,7 @@ fn list(keys: &[Credential], output: &Output) {
                 or_dash(key.expires),
             ]
         },
+        more(page.next.as_ref()),
     );
 }
 

@@ -3,6 +3,7 @@
 //! What cannot be written is kept until the end of the command: only what runs commands tells failures.
 
 use core::cell::{Cell, RefCell};
+use core::fmt::Display;
 use std::io::{self, Write};
 
 use comfy_table::{Table, presets};
@@ -118,6 +119,11 @@ impl Output {
 
 fn write(mut out: impl Write, text: &str) -> io::Result<()> {
     writeln!(out, "{text}").and_then(|()| out.flush())
+}
+
+/// The line below a page behind which there is another one.
+pub(super) fn more(next: Option<&impl Display>) -> Option<String> {
+    next.map(|next| format!("There are more: --after {next}"))
 }
 
 /// A dash where there is nothing.

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::args::Renew;
 use super::failure::Failure;
 use super::onlooker::{bar, confirmed};
-use super::output::{Output, or_dash};
+use super::output::{Output, more, or_dash};
 use crate::admin::Admin;
 use crate::store::{Page, Selection, Turns, Wanted, WantedPage};
 
@@ -170,6 +170,6 @@ pub(super) fn list(page: &WantedPage, now: UnixTime, output: &Output) {
                 or_dash(renewal.problem.as_ref()),
             ]
         },
-        page.next.as_ref().map(|next| format!("There are more: --after {next}")),
+        more(page.next.as_ref()),
     );
 }

@@ -9,19 +9,19 @@ use shared::UnixTime;
 
 use super::args::{CreateToken, Token};
 use super::failure::Failure;
-use super::output::{Output, or_dash};
+use super::output::{Output, more, or_dash};
 use super::qr;
 use crate::admin::{Admin, NewToken};
 use crate::clock::{Clock as _, SystemClock};
 use crate::credential::{MAX_TOKENS, TokenRequest};
 use crate::files;
-use crate::store::{Page, Token as Row};
+use crate::store::Token as Row;
 
 pub(super) async fn run(admin: Admin, command: Token, output: &Output) -> Result<(), Failure> {
     match command {
         Token::Create(options) => create(&admin, &options, output).await?,
-        Token::List { after, limit } => {
-            let (now, page) = (SystemClock.now(), admin.tokens(Page { after, limit }).await?);
+        Token::List(part) => {
+            let (now, page) = (SystemClock.now(), admin.tokens(part.page()).await?);
             output.table(
                 &page,
                 &page.tokens,
@@ -37,7 +37,7 @@ pub(super) async fn run(admin: Admin, command: Token, output: &Output) -> Result
                         token.expires.to_string(),
                     ]
                 },
-                page.next.as_ref().map(|next| format!("There are more: --after {next}")),
+                more(page.next.as_ref()),
             );
         }
         Token::Revoke { id } => {

@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 
 use super::WrappingKey;
 use crate::admin::{Admin, AdminError};
-use crate::store::{Credential, CredentialKind, NewCredential};
+use crate::store::{Credential, CredentialKind, CredentialPage, ListPlace, NewCredential, Page};
 
 /// Whom a key is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -148,7 +148,8 @@ impl Admin {
             quota: request.quota,
             used: 0,
         };
-        if self.credentials(&[CredentialKind::Batch]).await?.iter().any(|there| there.id == credential.id) {
+        let there = self.store().credential(credential.id.clone()).await?;
+        if there.is_some_and(|there| there.kind == CredentialKind::Batch) {
             return Err(not_a_batch(format!("it was added before, as {}", credential.id)));
         }
         let certificate = Some(der.clone());
@@ -157,14 +158,16 @@ impl Admin {
         Ok(credential)
     }
 
-    /// The credentials of these kinds, newest first.
+    /// One page of the credentials of these kinds, newest first.
     ///
     /// # Errors
     /// Where the store fails.
-    pub async fn credentials(&self, kinds: &[CredentialKind]) -> Result<Vec<Credential>, AdminError> {
-        let mut all = self.store().credentials().await?;
-        all.retain(|credential| kinds.contains(&credential.kind));
-        Ok(all)
+    pub async fn credentials(
+        &self,
+        kinds: &'static [CredentialKind],
+        page: Page<ListPlace>,
+    ) -> Result<CredentialPage, AdminError> {
+        Ok(self.store().credentials(kinds, page).await?)
     }
 
     /// Revokes a credential of one of these kinds: nobody enrolls by it any more. What was enrolled by it stays.
@@ -173,7 +176,8 @@ impl Admin {
     /// Where there is no such credential.
     pub async fn revoke_credential(&self, id: &str, kinds: &[CredentialKind]) -> Result<(), AdminError> {
         let what = if kinds.contains(&CredentialKind::Batch) { "batch" } else { "key" };
-        let there = self.credentials(kinds).await?.iter().any(|credential| credential.id == id);
+        let there = self.store().credential(id.to_owned()).await?;
+        let there = there.is_some_and(|credential| kinds.contains(&credential.kind));
         if there && self.store().revoke_credential(id.to_owned(), self.now()).await? {
             return Ok(());
         }

@@ -7,7 +7,7 @@ use shared::DeviceId;
 
 use super::{WrappingKey, WrappingKeyError};
 use crate::admin::Admin;
-use crate::store::{Credential, CredentialKind, Store, StoreError};
+use crate::store::{Credential, Store, StoreError};
 
 impl Admin {
     /// The key to wrap another one under: that in the file at `path`, which is made where the database has nothing that was
@@ -17,7 +17,8 @@ impl Admin {
     /// Where there is such a thing and the file is missing, or does not open it; and as [`WrappingKey::load_or_create`].
     pub async fn wrapping_key(&self, path: &Path) -> Result<WrappingKey, WrappingKeyError> {
         let store = self.store().as_ref();
-        let Some(kept) = oldest(store).await? else { return WrappingKey::load_or_create(path) };
+        // What was wrapped under another file's key came later; whoever has lost the file revokes what was wrapped under it.
+        let Some(kept) = store.oldest_key().await? else { return WrappingKey::load_or_create(path) };
         let key = match WrappingKey::load(path) {
             Err(missing) if missing.is_missing() => {
                 return Err(WrappingKeyError::Lost { path: path.to_owned(), id: kept.id });
@@ -42,18 +43,10 @@ pub(crate) async fn look_for_key(store: &dyn Store, path: &Path) -> Result<(), W
     if !WrappingKey::load(path).is_err_and(|error| error.is_missing()) {
         return Ok(());
     }
-    match oldest(store).await? {
+    match store.oldest_key().await? {
         Some(kept) => Err(WrappingKeyError::Lost { path: path.to_owned(), id: kept.id }),
         None => Ok(()),
     }
-}
-
-/// The oldest key that is not revoked. What was wrapped under another file's key came later; whoever has lost the file revokes
-/// what was wrapped under it.
-async fn oldest(store: &dyn Store) -> Result<Option<Credential>, StoreError> {
-    let newest_first = store.credentials().await?;
-    let wrapped = |kept: &Credential| kept.kind != CredentialKind::Batch && kept.revoked.is_none();
-    Ok(newest_first.into_iter().rev().find(wrapped))
 }
 
 async fn secret(store: &dyn Store, kept: &Credential) -> Result<Option<Vec<u8>>, StoreError> {

@@ -1,5 +1,6 @@
 //! Credentials as the store keeps them; no SQL here.
 
+use super::ListPlace;
 use crate::written::{OptionalText, Text};
 use appraisal::GroupName;
 use shared::{DeviceId, UnixTime};
@@ -70,6 +71,15 @@ impl Credential {
         let device = self.device.as_ref().map_or("", DeviceId::as_str);
         format!("{} {} {device}", self.kind.name(), self.id)
     }
+}
+
+/// One page of credentials, the newest first.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CredentialPage {
+    /// The credentials.
+    pub credentials: Vec<Credential>,
+    /// The `after` of the next page, if there is one.
+    pub next: Option<ListPlace>,
 }
 
 /// A credential to be added.

@@ -40,6 +40,7 @@ pub(super) const STEPS: &[&str] = &[
     include_str!("migrations/0028_peers.sql"),
     include_str!("migrations/0029_tokens.sql"),
     include_str!("migrations/0030_intents.sql"),
+    include_str!("migrations/0031_credentials.sql"),
 ];
 
 /// Runs the steps the database has not seen. Programs that start at once do it once.
@@ -132,6 +133,7 @@ pub(super) const POSTGRES: &[(i64, &str)] = &[
     (28, include_str!("migrations/postgres/0028_peers.sql")),
     (29, include_str!("migrations/0029_tokens.sql")),
     (30, include_str!("migrations/postgres/0030_intents.sql")),
+    (31, include_str!("migrations/0031_credentials.sql")),
 ];
 
 /// The lock under which one process migrates: another than that of writers, which wait for nothing at a start.

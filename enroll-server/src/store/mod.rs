@@ -17,6 +17,7 @@ mod held;
 mod import;
 mod issuer;
 mod label;
+mod list_place;
 mod log;
 mod migrate;
 mod missed;
@@ -53,7 +54,7 @@ pub use appraisal::{
 };
 pub use attestation::{AttestationKey, KeysAdded, NewAttestationKey};
 pub use backup::{BackupError, Copied, copy_database};
-pub use credential::{Credential, CredentialKind, FoundCredential, NewCredential};
+pub use credential::{Credential, CredentialKind, CredentialPage, FoundCredential, NewCredential};
 pub(crate) use database::SERVING_CACHE_KIB;
 #[cfg(test)]
 pub(crate) use database::injected::Injected;
@@ -66,13 +67,14 @@ pub use held::{HeldPage, HeldRequest};
 pub use import::{ImportChunk, ImportCounts, ImportState, RowOutcome};
 pub use issuer::{IssuerNumber, KnownIssuer};
 pub use label::{Label, Labelled};
+pub use list_place::{ListPlace, ListPlaceError, MAX_PLACE_NAME, MAX_PLACE_TIME};
 pub use log::{CertificateRow, DeviceRow, LeafRow, LogHead, LogStore};
 use missed::CaughtUp;
 pub(crate) use missed::in_place_of_key;
 pub use missed::{Missed, MissedList, MissedLog};
 pub use model::{
-    Binding, Certificate, CertificateState, Device, ImportReport, InventoryEntry, Maker, Revocation,
-    RevokedEntry, RevokedList, Sha256, StoredCrl, StoredEvidence, Via,
+    Binding, Certificate, CertificatePage, CertificateState, Device, ImportReport, InventoryEntry, Maker,
+    Revocation, RevokedEntry, RevokedList, Sha256, StoredCrl, StoredEvidence, Via,
 };
 pub use outbox::{
     CursorStep, Failure, Lag, Lease, MAX_PARKED, Outbox, Parked, Parking, Pending, Replay, WebhookState,
@@ -102,7 +104,7 @@ pub use sql::SqlStore;
 pub(crate) use sql::places::{Place, entry, on_both};
 pub use state::{DeviceState, IllegalMove, Move, Standing, Step};
 pub use tag::{MAX_TAG, MAX_TAGS, Tag, TagError};
-pub use token::{MAX_PLACE_NAME, MAX_PLACE_TIME, Token, TokenPage, TokenPlace, TokenPlaceError};
+pub use token::{Token, TokenPage};
 pub use transfer::{MoveProgress, Moved, MovedTable, TransferError, transfer};
 
 /// What a call gives back, later.
@@ -153,6 +155,10 @@ pub trait Store:
 
     /// Certificates, newest first: of one device or of all, `limit` at most.
     fn certificates(&self, device: Option<DeviceId>, limit: u32) -> Reply<'_, Vec<Certificate>>;
+
+    /// One page of the certificates of one device or of all, newest first.
+    fn certificate_page(&self, device: Option<DeviceId>, page: Page<ListPlace>)
+    -> Reply<'_, CertificatePage>;
 
     /// The numbers that rise with every change others have to notice.
     fn generations(&self) -> Reply<'_, Generations>;
@@ -235,7 +241,7 @@ pub trait Store:
     fn add_tokens(&self, tokens: Vec<(Token, Sha256)>) -> Reply<'_, ()>;
 
     /// One page of the tokens, newest first.
-    fn tokens(&self, page: Page<TokenPlace>) -> Reply<'_, TokenPage>;
+    fn tokens(&self, page: Page<ListPlace>) -> Reply<'_, TokenPage>;
 
     /// Revokes a token; `false` where there is none of this name.
     fn revoke_token(&self, id: String, now: UnixTime) -> Reply<'_, bool>;
@@ -249,8 +255,18 @@ pub trait Store:
     /// All batches, and how they stand to `device`.
     fn batches<'a>(&'a self, device: &'a DeviceId) -> Reply<'a, Vec<FoundCredential>>;
 
-    /// All credentials, newest first.
-    fn credentials(&self) -> Reply<'_, Vec<Credential>>;
+    /// The credential of this public name.
+    fn credential(&self, id: String) -> Reply<'_, Option<Credential>>;
+
+    /// One page of the credentials of these kinds, newest first.
+    fn credentials(
+        &self,
+        kinds: &'static [CredentialKind],
+        page: Page<ListPlace>,
+    ) -> Reply<'_, CredentialPage>;
+
+    /// The oldest key that is not revoked.
+    fn oldest_key(&self) -> Reply<'_, Option<Credential>>;
 
     /// Revokes a credential; `false` where there is none of this name.
     fn revoke_credential(&self, id: String, now: UnixTime) -> Reply<'_, bool>;

@@ -7,9 +7,10 @@ use shared::message::latest::{EvidenceKind, Nonce};
 use shared::{DeviceId, UnixTime};
 
 use super::issuer::IssuerNumber;
+use super::list_place::ListPlace;
 use super::state::DeviceState;
 use super::tag::Tag;
-use crate::written::{Hex, OptionalHex, Text};
+use crate::written::{Hex, OptionalHex, OptionalText, Text};
 
 /// SHA-256 of something.
 pub type Sha256 = [u8; 32];
@@ -141,6 +142,16 @@ pub struct Certificate {
     pub issuer: IssuerNumber,
     /// Name of the profile that it was recorded with; none where that was before there were profiles.
     pub profile: Option<String>,
+}
+
+/// One page of certificates, the newest first.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct CertificatePage {
+    /// The certificates.
+    pub certificates: Vec<Certificate>,
+    /// The `after` of the next page, if there is one.
+    #[serde(with = "OptionalText::<ListPlace>")]
+    pub next: Option<ListPlace>,
 }
 
 /// A revocation.

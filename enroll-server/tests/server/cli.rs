@@ -147,13 +147,13 @@ fn an_operators_day() {
     let listed = on(folder, &["key", "list", "--json"]);
     let text = String::from_utf8(listed.stdout.clone()).unwrap();
     assert!(!text.contains(secret.trim().rsplit(':').next().unwrap()), "a list shows no secret");
-    assert_eq!(json(&listed)[0]["id"], made["id"]);
+    assert_eq!(json(&listed)["keys"][0]["id"], made["id"]);
     // A file that is there is not overwritten, and no key that nobody holds stands before that of the device's group.
     let again = on(folder, &["key", "create", "--device", "SN-5", "--out", key.to_str().unwrap()]);
     assert_eq!(again.status.code(), Some(1), "{}", error(&again));
     assert_eq!(std::fs::read_to_string(&key).unwrap(), secret);
     let keys = json(&on(folder, &["key", "list", "--json"]));
-    assert_eq!(keys.as_array().unwrap().len(), 1, "{keys}");
+    assert_eq!(keys["keys"].as_array().unwrap().len(), 1, "{keys}");
     assert!(on(folder, &["key", "revoke", made["id"].as_str().unwrap()]).status.success());
 
     assert!(on(folder, &["device", "approve", "SN-1"]).status.success());
@@ -395,7 +395,7 @@ async fn cert_show_tells_what_the_device_said_about_itself() {
     let folder = site.folder.path();
     // Beside the server that runs.
     let list = json(&on(folder, &["cert", "list", "--device", "SN-1", "--json"]));
-    let serial = list[0]["serial"].as_str().unwrap();
+    let serial = list["certificates"][0]["serial"].as_str().unwrap();
     let shown = json(&on(folder, &["cert", "show", serial, "--json"]));
     assert_eq!((&shown["state"], &shown["device"]), (&"issued".into(), &"SN-1".into()));
     assert_eq!(shown["evidence"]["claims"]["hwmodel"], "sensor-a");

@@ -17,6 +17,7 @@ mod hostile;
 mod inventory;
 #[path = "../kit/mod.rs"]
 mod kit;
+mod lists;
 mod log;
 mod log_tampering;
 mod maker_crl;

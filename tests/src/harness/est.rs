@@ -204,7 +204,7 @@ impl EstSite {
     /// Everything that was ever recorded of certificates.
     #[must_use]
     pub fn issued(&self) -> serde_json::Value {
-        self.world.server_json(&["cert", "list"])
+        self.world.server_json(&["cert", "list"])["certificates"].take()
     }
 }
 

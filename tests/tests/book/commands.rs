@@ -23,6 +23,7 @@ const OTHERS: &[&str] = &[
     "cp",
     "curl",
     "cut",
+    "date",
     "dd",
     "diff",
     "done",
@@ -249,6 +250,8 @@ fn without_variables(word: &str) -> String {
             "5f3a9c0d12ab".to_owned()
         } else if part.starts_with("INSTANCE") {
             "01".repeat(32)
+        } else if part.starts_with("TIME") {
+            "2026-11-25T19:00:00Z".to_owned()
         } else if part.starts_with("SERIAL") {
             "01".repeat(16)
         } else {

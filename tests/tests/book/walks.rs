@@ -223,7 +223,6 @@ fn the_commands_of_log_events_and_dashboard_do_what_they_say() {
 
 #[test]
 fn the_runbook_finds_the_device_that_was_not_renewed() {
-    let _there = tests::harness::peer("jq", "jq");
     // Certificates of five days.
     let stage = desk(
         "sed -i 's/^days = \"profile\"/days = 5/' var/lib/enroll-server/server/policy.toml

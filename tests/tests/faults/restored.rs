@@ -125,8 +125,14 @@ fn rejected(reply: &Reply) -> Option<Reject> {
 
 fn certificates(folder: &StateFolder, request: &Request) -> Vec<Json> {
     let list = folder.cli(&["cert", "list", "--json"]).success();
-    let list: Vec<Json> = serde_json::from_str(&list).unwrap();
-    list.into_iter().filter(|row| row["device"] == request.device.as_str()).collect()
+    let list: Json = serde_json::from_str(&list).unwrap();
+    list["certificates"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .cloned()
+        .filter(|row| row["device"] == request.device.as_str())
+        .collect()
 }
 
 fn state(folder: &StateFolder, request: &Request) -> Vec<String> {

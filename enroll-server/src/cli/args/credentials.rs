@@ -6,7 +6,7 @@ use appraisal::GroupName;
 use clap::Subcommand;
 use shared::DeviceId;
 
-use crate::store::TokenPlace;
+use super::values::Part;
 
 #[derive(Debug, Subcommand)]
 pub(in crate::cli) enum Key {
@@ -48,8 +48,8 @@ pub(in crate::cli) enum Key {
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
     },
-    /// List the keys, without their secrets.
-    List,
+    /// List the keys without their secrets, the newest first, page by page.
+    List(Part),
     /// Revoke a key: no device enrolls by it any more. To shut out one device of a group, make a key for that device
     /// and revoke it.
     Revoke {
@@ -83,8 +83,8 @@ pub(in crate::cli) enum Batch {
         #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=36_500))]
         expires_days: Option<u32>,
     },
-    /// List the batches.
-    List,
+    /// List the batches, the newest first, page by page.
+    List(Part),
     /// Revoke a batch: no device enrolls by its certificate any more, and it cannot be added again.
     Revoke {
         /// Its name in the list.
@@ -97,14 +97,7 @@ pub(in crate::cli) enum Token {
     /// Make a token, or many; their texts are shown once and kept nowhere.
     Create(CreateToken),
     /// List the tokens without their texts, the newest first, page by page.
-    List {
-        /// Begin behind this place: what the page before names.
-        #[arg(long, value_name = "PLACE")]
-        after: Option<TokenPlace>,
-        /// Most tokens.
-        #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1000))]
-        limit: u32,
-    },
+    List(Part),
     /// Revoke a token.
     Revoke {
         /// Its name in the list.

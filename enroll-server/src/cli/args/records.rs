@@ -9,16 +9,18 @@ use clap::Subcommand;
 use shared::DeviceId;
 
 use super::device::reason;
-use super::values;
+use super::values::{self, Part};
 use crate::audit::{EventKind, Severity};
 
 #[derive(Debug, Subcommand)]
 pub(in crate::cli) enum Cert {
-    /// List certificates, newest first.
+    /// List certificates, the newest first, page by page.
     List {
         /// Only those of this device.
         #[arg(long)]
         device: Option<DeviceId>,
+        #[command(flatten)]
+        part: Part,
     },
     /// Show one certificate and the evidence it was issued on.
     Show {

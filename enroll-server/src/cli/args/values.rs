@@ -5,6 +5,24 @@ use core::time::Duration;
 use shared::UnixTime;
 
 use crate::config::parse_duration;
+use crate::store::{ListPlace, Page};
+
+/// Which part of a list that has the newest first.
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct Part {
+    /// Begin behind this place: what the page before names.
+    #[arg(long, value_name = "PLACE")]
+    after: Option<ListPlace>,
+    /// How many at most.
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    limit: u32,
+}
+
+impl Part {
+    pub(in crate::cli) fn page(self) -> Page<ListPlace> {
+        Page { after: self.after, limit: self.limit }
+    }
+}
 
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
     parse_duration(text).ok_or_else(|| "expected a duration such as 7d, 12h or 30m".to_owned())

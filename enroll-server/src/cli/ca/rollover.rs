@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::super::args::{CaStatus, Global, Rollover, Signer, Start, TrustBundle, page};
 use super::super::failure::Failure;
-use super::super::output::{Output, or_dash};
+use super::super::output::{Output, more, or_dash};
 use super::super::with_config;
 use crate::clock::{Clock as _, SystemClock};
 use crate::files;
@@ -61,7 +61,7 @@ fn show(status: &Status, output: &Output) {
             standing.living, standing.unconfirmed, standing.unmoved
         );
     }
-    let below = status.unmoved.next.as_ref().map(|next| format!("There are more: --after {next}"));
+    let below = more(status.unmoved.next.as_ref());
     output.table(
         status,
         &status.unmoved.devices,

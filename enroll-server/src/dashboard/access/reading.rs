@@ -11,7 +11,7 @@ use crate::policies::InForce;
 use crate::revocation::Revocations;
 use crate::store::{
     Activity, AppraisalFilter, Certificate, Counts, Day, Device, DeviceFilter, DevicePage, Difference, Event,
-    EventQuery, HeldPage, HeldRequest, Page, Selection, StoreError, TokenPage, TokenPlace,
+    EventQuery, HeldPage, HeldRequest, ListPlace, Page, Selection, StoreError, TokenPage,
 };
 use crate::transparency_log::Status;
 
@@ -117,7 +117,7 @@ impl<'a> Reading<'a> {
         Ok(self.api.admin.held(one, Page::first(1)).await?.requests.pop())
     }
 
-    pub(in crate::dashboard) async fn tokens(self, page: Page<TokenPlace>) -> Result<TokenPage, AdminError> {
+    pub(in crate::dashboard) async fn tokens(self, page: Page<ListPlace>) -> Result<TokenPage, AdminError> {
         self.api.admin.tokens(page).await
     }
 

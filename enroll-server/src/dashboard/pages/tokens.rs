@@ -17,7 +17,7 @@ use crate::dashboard::layout::{self, Place};
 use crate::dashboard::parts::{self, Tone, badge};
 use crate::dashboard::session::SignedIn;
 use crate::dashboard::{Refusal, Role, Shared};
-use crate::store::{Page, Token, TokenPage, TokenPlace};
+use crate::store::{ListPlace, Page, Token, TokenPage};
 
 /// Tokens of one page.
 const PAGE: u32 = 100;
@@ -33,12 +33,12 @@ const SHORT: &str = "short";
 
 pub(in crate::dashboard) async fn show(State(dashboard): Shared, who: SignedIn, address: Uri) -> Answer {
     let fields = query(&address, &[DONE, AFTER])?;
-    let after = fields.parsed::<TokenPlace>(AFTER)?;
+    let after = fields.parsed::<ListPlace>(AFTER)?;
     let first = after.as_ref().map(|_| Place::Tokens.path());
     let reading = dashboard.access.reading(&who);
     let now = reading.now();
     let TokenPage { tokens, next } = reading.tokens(Page { after, limit: PAGE }).await?;
-    let at = |next: TokenPlace| parts::address(Place::Tokens.path(), &[(AFTER, Some(&next.to_string()))]);
+    let at = |next: ListPlace| parts::address(Place::Tokens.path(), &[(AFTER, Some(&next.to_string()))]);
     let next = next.map(at);
     let content = html! {
         h1 { "Tokens" }

@@ -9,7 +9,8 @@ use crate::store::{CertificateState, CredentialKind, Page};
 
 impl Bench {
     async fn brought_in(&self, batch: &str) -> u32 {
-        let all = self.admin.credentials(&[CredentialKind::Batch]).await.unwrap();
+        let all =
+            self.admin.credentials(&[CredentialKind::Batch], Page::first(1_000)).await.unwrap().credentials;
         all.iter().find(|found| found.id == batch).unwrap().used
     }
 }

@@ -5,12 +5,14 @@ use appraisal::{GroupName, own_key_identity};
 use shared::{DeviceId, UnixTime};
 
 use super::convert::{optional_device, optional_time, secs, time};
+use super::search::{MAX_PAGE, cut};
 use super::{events, grants};
 use crate::audit::EventKind;
 use crate::authorization::CredentialFacts;
 use crate::store::database::{Connection, Row, params};
 use crate::store::{
-    Credential, CredentialKind, FoundCredential, NewCredential, NewEvent, Sha256, StoreError,
+    Credential, CredentialKind, CredentialPage, FoundCredential, ListPlace, NewCredential, NewEvent, Page,
+    Sha256, StoreError,
 };
 
 pub(super) fn add(c: &Connection, new: &NewCredential) -> Result<(), StoreError> {
@@ -48,10 +50,54 @@ fn take_over_from_group(c: &Connection, device: &DeviceId) -> Result<(), StoreEr
     Ok(())
 }
 
-pub(super) fn all(c: &Connection) -> Result<Vec<Credential>, StoreError> {
-    let mut query = c.prepare_cached("SELECT * FROM credentials ORDER BY created DESC, id")?;
-    query.query_map(params![], credential)
+/// Those of some kinds, behind a place: of each kind along an index, whatever number of others there is.
+pub(super) fn page_text(kinds: &[CredentialKind]) -> String {
+    const IN_PAGES: &str = "ORDER BY created DESC, id DESC LIMIT ?1";
+    let of_kind = kinds.iter().map(|kind| {
+        let kind = kind.name();
+        format!(
+            "SELECT * FROM (SELECT * FROM credentials WHERE kind = '{kind}' AND (created, id) < (?2, ?3) {IN_PAGES}) AS k"
+        )
+    });
+    let of_kinds: Vec<_> = of_kind.collect();
+    format!("SELECT * FROM ({}) AS credentials {IN_PAGES}", of_kinds.join(" UNION ALL "))
 }
+
+pub(super) fn page(
+    c: &Connection,
+    kinds: &[CredentialKind],
+    page: &Page<ListPlace>,
+) -> Result<CredentialPage, StoreError> {
+    let limit = page.limit.clamp(1, MAX_PAGE);
+    // Behind everything that is later than any credential, where no place is named.
+    let (created, id) = page.after.as_ref().map_or((i64::MAX, ""), |place| (secs(place.created), &*place.id));
+    let mut query = c.prepare_cached(&page_text(kinds))?;
+    let mut credentials = query.query_map(params![limit + 1, created, id], credential)?;
+    let next = cut(&mut credentials, limit, |credential| ListPlace {
+        created: credential.created,
+        id: credential.id.clone(),
+    });
+    Ok(CredentialPage { credentials, next })
+}
+
+pub(super) fn named(c: &Connection, id: &str) -> Result<Option<Credential>, StoreError> {
+    c.prepare_cached("SELECT * FROM credentials WHERE id = ?")?.find(params![id], credential)
+}
+
+/// The oldest key that is not revoked.
+pub(super) fn oldest_key(c: &Connection) -> Result<Option<Credential>, StoreError> {
+    // Of each kind along its index.
+    let of_kind = [CredentialKind::DeviceKey, CredentialKind::GroupKey].map(|kind| {
+        let kind = kind.name();
+        format!(
+            "SELECT * FROM (SELECT * FROM credentials WHERE kind = '{kind}' AND revoked IS NULL {FIRST}) AS k"
+        )
+    });
+    let sql = format!("SELECT * FROM ({}) AS credentials {FIRST}", of_kind.join(" UNION ALL "));
+    c.prepare_cached(&sql)?.find(params![], credential)
+}
+
+const FIRST: &str = "ORDER BY created, id LIMIT 1";
 
 /// The credential of this name, and how it stands to `device`.
 pub(super) fn find(

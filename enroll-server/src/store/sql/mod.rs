@@ -57,6 +57,8 @@ mod crl_tests;
 #[cfg(test)]
 mod history_tests;
 #[cfg(test)]
+mod list_tests;
+#[cfg(test)]
 mod log_tests;
 #[cfg(test)]
 mod maker_crl_tests;
@@ -96,11 +98,12 @@ use super::database::{Connection, Intent, PostgresOptions, SqliteOptions, params
 use super::{
     Action, Appraisal, AppraisalFilter, Carried, Certificate, Completed, Counts, Credential, Device,
     DeviceFilter, DevicePage, Difference, Event, EventQuery, FoundCredential, FoundToken, Generations,
-    HeldPage, ImportChunk, ImportReport, ImportState, InventoryEntry, Label, Labelled, Maker, NewAppraisal,
-    NewCredential, NewEvent, Observed, OpenIntent, Page, RecordLimits, RecordOutcome, Recorded, Reply,
-    RevokedList, RowOutcome, Selection, Sha256, Snapshot, Store, StoreError, Token, TokenPage, TokenPlace,
+    HeldPage, ImportChunk, ImportReport, ImportState, InventoryEntry, Label, Labelled, ListPlace, Maker,
+    NewAppraisal, NewCredential, NewEvent, Observed, OpenIntent, Page, RecordLimits, RecordOutcome, Recorded,
+    Reply, RevokedList, RowOutcome, Selection, Sha256, Snapshot, Store, StoreError, Token, TokenPage,
 };
 use super::{AttestationKey, KeysAdded, NewAttestationKey};
+use super::{CertificatePage, CredentialKind, CredentialPage};
 use super::{CertificateStatus, Partitioning, RevocationState, RevocationsSince, RevokedPeer};
 use super::{CrlStored, IssuerNumber, KnownIssuer, StoredCrl};
 use crate::audit::Caller;
@@ -278,6 +281,14 @@ impl Store for SqlStore {
         self.read(move |c| read::certificates(c, device.as_ref(), limit))
     }
 
+    fn certificate_page(
+        &self,
+        device: Option<DeviceId>,
+        page: Page<ListPlace>,
+    ) -> Reply<'_, CertificatePage> {
+        self.read(move |c| read::certificate_page(c, device.as_ref(), &page))
+    }
+
     fn generations(&self) -> Reply<'_, Generations> {
         self.look(|c| {
             Ok(Generations {
@@ -403,7 +414,7 @@ impl Store for SqlStore {
         self.write(move |c| tokens.iter().try_for_each(|(token, sha256)| tokens::add(c, token, sha256)))
     }
 
-    fn tokens(&self, page: Page<TokenPlace>) -> Reply<'_, TokenPage> {
+    fn tokens(&self, page: Page<ListPlace>) -> Reply<'_, TokenPage> {
         self.read(move |c| tokens::page(c, &page))
     }
 
@@ -425,8 +436,20 @@ impl Store for SqlStore {
         self.look(move |c| credentials::batches(c, &device))
     }
 
-    fn credentials(&self) -> Reply<'_, Vec<Credential>> {
-        self.read(credentials::all)
+    fn credential(&self, id: String) -> Reply<'_, Option<Credential>> {
+        self.look(move |c| credentials::named(c, &id))
+    }
+
+    fn credentials(
+        &self,
+        kinds: &'static [CredentialKind],
+        page: Page<ListPlace>,
+    ) -> Reply<'_, CredentialPage> {
+        self.read(move |c| credentials::page(c, kinds, &page))
+    }
+
+    fn oldest_key(&self) -> Reply<'_, Option<Credential>> {
+        self.look(credentials::oldest_key)
     }
 
     fn revoke_credential(&self, id: String, now: UnixTime) -> Reply<'_, bool> {

@@ -11,10 +11,11 @@ use super::convert::{
     unsigned, validity,
 };
 use super::issuers;
+use super::search::{MAX_PAGE, cut};
 use crate::store::database::{Connection, Row, params};
 use crate::store::{
-    Certificate, CertificateState, Device, DeviceState, IssuerNumber, Revocation, RevokedEntry, RevokedList,
-    StoreError, StoredEvidence, Tag, Via,
+    Certificate, CertificatePage, CertificateState, Device, DeviceState, IssuerNumber, ListPlace, Page,
+    Revocation, RevokedEntry, RevokedList, StoreError, StoredEvidence, Tag, Via,
 };
 
 pub(super) fn counter(c: &Connection, name: &str) -> Result<u64, StoreError> {
@@ -144,12 +145,19 @@ const NEWEST: &str = "ORDER BY recorded DESC, not_after DESC LIMIT ?2";
 
 /// The newest certificates of a device.
 pub(super) fn newest_of_device() -> String {
+    format!("{CERTIFICATES_OF} {} {NEWEST}", of_device("", NEWEST))
+}
+
+/// Certificates of a device, as a table.
+fn of_device(behind: &str, order: &str) -> String {
     // Of each state by itself, which the index has in their order: no more rows are read than are wanted of each.
     let of_state = CertificateState::ALL.map(|state| {
         let state = state.name();
-        format!("SELECT * FROM (SELECT * FROM certificates WHERE device = ?1 AND state = '{state}' {NEWEST}) AS {state}")
+        format!(
+            "SELECT * FROM (SELECT * FROM certificates WHERE device = ?1 AND state = '{state}' {behind} {order}) AS {state}"
+        )
     });
-    format!("{CERTIFICATES_OF} ({}) AS certificates {NEWEST}", of_state.join(" UNION ALL "))
+    format!("({}) AS certificates", of_state.join(" UNION ALL "))
 }
 
 pub(super) fn certificates(
@@ -163,6 +171,40 @@ pub(super) fn certificates(
     };
     let mut query = c.prepare_cached(&sql)?;
     query.query_map(params![device.map(DeviceId::as_str), limit], certificate_row)
+}
+
+const BEHIND: &str = "AND (recorded, serial) < (?3, ?4)";
+const IN_PAGES: &str = "ORDER BY recorded DESC, serial DESC LIMIT ?2";
+
+/// Those of a page, of all certificates: along the index of their times, in which only those of one second have to be sorted.
+pub(super) fn page_of_all() -> String {
+    format!("{CERTIFICATES_OF} certificates WHERE ?1 IS NULL {BEHIND} {IN_PAGES}")
+}
+
+/// Those of a page, of one device.
+pub(super) fn page_of_device() -> String {
+    format!("{CERTIFICATES_OF} {} {IN_PAGES}", of_device(BEHIND, IN_PAGES))
+}
+
+pub(super) fn certificate_page(
+    c: &Connection,
+    device: Option<&DeviceId>,
+    page: &Page<ListPlace>,
+) -> Result<CertificatePage, StoreError> {
+    let limit = page.limit.clamp(1, MAX_PAGE);
+    let (created, serial) = match &page.after {
+        // Behind everything that is later than any certificate.
+        None => (i64::MAX, Vec::new()),
+        Some(place) => (secs(place.created), hex::decode(&place.id).unwrap_or_default()),
+    };
+    let mut query = c.prepare_cached(&if device.is_some() { page_of_device() } else { page_of_all() })?;
+    let values = params![device.map(DeviceId::as_str), limit + 1, created, serial];
+    let mut rows = query.query_map(values, |row| Ok((certificate_row(row)?, time(row, "recorded")?)))?;
+    let next = cut(&mut rows, limit, |(certificate, created)| ListPlace {
+        created: *created,
+        id: certificate.serial.to_string(),
+    });
+    Ok(CertificatePage { certificates: rows.into_iter().map(|(certificate, _)| certificate).collect(), next })
 }
 
 fn certificate_row(row: &Row<'_>) -> Result<Certificate, StoreError> {

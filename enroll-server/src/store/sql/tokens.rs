@@ -8,7 +8,7 @@ use super::search::{MAX_PAGE, cut};
 use super::{events, grants};
 use crate::audit::EventKind;
 use crate::store::database::{Connection, Row, params};
-use crate::store::{NewEvent, Page, Sha256, StoreError, Token, TokenPage, TokenPlace};
+use crate::store::{ListPlace, NewEvent, Page, Sha256, StoreError, Token, TokenPage};
 
 /// A token as the issuance needs it.
 pub(super) struct Found {
@@ -63,15 +63,15 @@ const NEWEST: &str = "SELECT * FROM tokens ORDER BY created DESC, id DESC LIMIT 
 const BEHIND: &str =
     "SELECT * FROM tokens WHERE (created, id) < (?, ?) ORDER BY created DESC, id DESC LIMIT ?";
 
-pub(super) fn page(c: &Connection, page: &Page<TokenPlace>) -> Result<TokenPage, StoreError> {
+pub(super) fn page(c: &Connection, page: &Page<ListPlace>) -> Result<TokenPage, StoreError> {
     let limit = page.limit.clamp(1, MAX_PAGE);
     let mut tokens = match &page.after {
         None => c.prepare_cached(NEWEST)?.query_map(params![limit + 1], token)?,
-        Some(TokenPlace { created, id }) => {
+        Some(ListPlace { created, id }) => {
             c.prepare_cached(BEHIND)?.query_map(params![secs(*created), id, limit + 1], token)?
         }
     };
-    let next = cut(&mut tokens, limit, TokenPlace::behind);
+    let next = cut(&mut tokens, limit, |token| ListPlace { created: token.created, id: token.id.clone() });
     Ok(TokenPage { tokens, next })
 }
 
@@ -115,7 +115,7 @@ mod tests {
     use shared::{DeviceId, UnixTime};
 
     use super::{BEHIND, NEWEST};
-    use crate::store::{EventQuery, Page, Place, Store as _, Token, TokenPlace, on_both};
+    use crate::store::{EventQuery, ListPlace, Page, Place, Store as _, Token, on_both};
 
     const BEGIN: UnixTime = UnixTime::from_secs(1_800_000_000);
 
@@ -180,7 +180,7 @@ mod tests {
             assert_eq!(found, all, "{limit}");
         }
         // A place is one although its token is not there.
-        let between = TokenPlace { created: BEGIN.after(Duration::from_secs(1)), id: "0".into() };
+        let between = ListPlace { created: BEGIN.after(Duration::from_secs(1)), id: "0".into() };
         all.retain(|token| token.created == BEGIN);
         let rest = store.tokens(Page { after: Some(between), limit: 100 }).await.unwrap();
         assert_eq!((rest.tokens, rest.next), (all, None));
