@@ -169,7 +169,7 @@ impl Teller {
         match kept {
             Ok(Ok(Some(made))) => {
                 self.leave();
-                let noted = self.parts.store.add_event(certified(&made, now), Duration::ZERO).await;
+                let noted = self.parts.store.add_peer_event(made.serial, certified(&made, now)).await;
                 if let Err(error) = noted {
                     tracing::warn!(error = chain(&error), "an event could not be written to the audit trail");
                 }

@@ -39,7 +39,7 @@ pub async fn broker_certificate(
     let fresh = tls_files::issue(hosts, (&issuer, above), lifetime, now)?;
     // First the event: nobody gets a certificate of which the trail does not say who asked for it.
     let event = NewEvent::new(now, EventKind::PeerIssued, fresh.made.to_string());
-    store.add_event(event, Duration::ZERO).await?;
+    store.add_peer_event(fresh.made.serial, event).await?;
     tls_files::place(files, &fresh)?;
     Ok(BrokerCertificate { made: fresh.made, authorities: authorities_pem(&lineup) })
 }

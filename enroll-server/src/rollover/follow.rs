@@ -11,6 +11,7 @@ use ca::trust_chain::TrustChain;
 use ca::{CaCertificate, FileKey, Issuer};
 use rustls::ServerConfig;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use shared::UnixTime;
 use tokio::sync::watch;
 
 use super::lineup::Lineup;
@@ -27,7 +28,7 @@ use crate::serve::stopped;
 use crate::startup::{LoadError, certificates};
 use crate::store::{NewEvent, Store, StoreError};
 use crate::tls::server_config;
-use crate::tls_files::{Files, Tended, TlsFileError, recover, tend};
+use crate::tls_files::{Files, Tended, TlsFileError, put_in_trail, recover, tend};
 
 /// How often the store and the files are looked at.
 const LOOK: Duration = Duration::from_millis(300);
@@ -57,6 +58,8 @@ pub(crate) struct Follower {
     failing: Vec<String>,
     /// Whether the CAs for brokers were not written last, or not to their end.
     unwritten: bool,
+    /// Whether the trail may not have a certificate that is in a file.
+    untold: bool,
     pub(super) owed: Arc<Owed>,
     /// How often what the store says now was not taken over.
     attempts: u32,
@@ -107,6 +110,7 @@ impl Follower {
             unshown: 0,
             failing,
             unwritten,
+            untold: false,
             owed,
             attempts: 0,
             standing: watch::Sender::new(None),
@@ -267,12 +271,19 @@ impl Follower {
                 Ok(Tended::Finished) => {
                     self.mended(&name);
                     self.owed.owe(&name);
+                    // Whoever made it ended before it wrote that down.
+                    self.untold = true;
                 }
                 Ok(Tended::Renewed(why, made)) => {
                     self.mended(&name);
                     self.owed.owe(&name);
                     tracing::info!(name, ?why, %made, "a server's certificate was renewed");
-                    self.event(EventKind::TlsCertificateRenewed, format!("{name}: {made}")).await;
+                    let detail = format!("{name}: {made}");
+                    let event = NewEvent::new(now, EventKind::TlsCertificateRenewed, detail);
+                    if let Err(error) = self.store.add_peer_event(made.serial, event).await {
+                        tracing::warn!(%error, "an event could not be written to the audit trail");
+                        self.untold = true;
+                    }
                 }
                 Err(error) => {
                     if !self.failing.contains(&name) {
@@ -283,6 +294,10 @@ impl Follower {
                     failed = Err(error);
                 }
             }
+        }
+        if self.untold {
+            put_certificates_in_trail(&self.config, self.store.as_ref(), &self.in_office.now(), now).await?;
+            self.untold = false;
         }
         let as_shown = *self.shown.borrow() == found;
         let showing = if as_shown { Ok(()) } else { self.show() };
@@ -310,6 +325,23 @@ impl Follower {
         self.failing.retain(|failing| failing != name);
         self.failing.len() < before
     }
+}
+
+/// Puts the certificates that are kept renewed into the audit trail, where they are not there: `init` has no server that writes
+/// it, and whoever renews one may end before that is written.
+pub(crate) async fn put_certificates_in_trail(
+    config: &Config,
+    store: &dyn Store,
+    authorities: &Authorities,
+    now: UnixTime,
+) -> Result<(), StoreError> {
+    let ours: Vec<CaCertificate> =
+        authorities.all().iter().map(|authority| authority.certificate().clone()).collect();
+    put_in_trail(store, (OWN, &own_files(config)), &ours, now).await?;
+    for file in &config.tls_files {
+        put_in_trail(store, (&file.name, &file.files), &ours, now).await?;
+    }
+    Ok(())
 }
 
 /// What this server's own certificate is called in events.

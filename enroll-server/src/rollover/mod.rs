@@ -30,7 +30,7 @@ mod hook_tests;
 mod room_tests;
 
 pub use broker::{BrokerCertificate, broker_certificate};
-pub(crate) use follow::{Follower, tls_settings};
+pub(crate) use follow::{Follower, put_certificates_in_trail, tls_settings};
 pub(crate) use lineup::{Lineup, Root};
 pub use make::{NewCa, StartError, StartOptions, Started, start};
 pub use order::{OrderError, OrderOptions, publish_bundles, take};

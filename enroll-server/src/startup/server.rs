@@ -1,7 +1,6 @@
 //! A running server: its tasks, its addresses, its end.
 
 use core::net::SocketAddr;
-use core::time::Duration;
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
@@ -27,7 +26,7 @@ use crate::mqtt::{Identity, Teller, TellerParts, certified};
 use crate::ocsp::Ocsp;
 use crate::policies;
 use crate::revocation::Revocations;
-use crate::rollover::Follower;
+use crate::rollover::{Follower, put_certificates_in_trail};
 use crate::serve::{Site, Tls, serve};
 use crate::store::Store;
 use crate::telemetry::{Metrics, OnDisk, SpanCounts};
@@ -104,6 +103,7 @@ impl Server {
         let Opened { issuance, trust, tls, lineup, generation } =
             open(&config, &clock, options.hook.clone()).await?;
         let store = Arc::clone(issuance.store());
+        put_certificates_in_trail(&config, store.as_ref(), &issuance.in_office().now(), clock.now()).await?;
         let senders = config.webhooks.iter().cloned().map(Sender::new).collect::<Result<Vec<_>, _>>()?;
         for sender in &senders {
             // Before anything happens, so that nothing is missed.
@@ -113,7 +113,7 @@ impl Server {
             config.mqtt.as_ref().map(|mqtt| (mqtt.clone(), Identity::new(&config, mqtt, &lineup, &clock)));
         if let Some((_, identity)) = &identity {
             if let Some(made) = identity.keep(issuance.authorities().issuer(), clock.now())? {
-                store.add_event(certified(&made, clock.now()), Duration::ZERO).await?;
+                store.add_peer_event(made.serial, certified(&made, clock.now())).await?;
             }
             // Whatever is wrong with the files is told now.
             identity.check()?;

@@ -274,6 +274,9 @@ pub trait Store:
     /// Adds an event. One of the same kind about the same device within `quiet` is not repeated.
     fn add_event(&self, event: NewEvent, quiet: core::time::Duration) -> Reply<'_, ()>;
 
+    /// Adds the event of a certificate that is no device's, once for each serial number.
+    fn add_peer_event(&self, serial: Serial, event: NewEvent) -> Reply<'_, ()>;
+
     /// Events that fit the query, in its order.
     fn events(&self, query: EventQuery) -> Reply<'_, Vec<Event>>;
 

@@ -4,6 +4,7 @@
 
 mod owner;
 mod renew;
+mod trail;
 
 use core::time::Duration;
 
@@ -17,6 +18,7 @@ use x509_parser::prelude::FromDer as _;
 pub use owner::{Owner, OwnerError};
 pub use renew::{Files, TlsFileError};
 pub(crate) use renew::{Tended, issue, place, recover, tend};
+pub(crate) use trail::put_in_trail;
 
 /// What counts of a server's certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,6 +46,12 @@ pub struct Made {
 impl Made {
     pub(crate) fn new(issued: &Issued, names: &[String]) -> Self {
         Self { serial: issued.serial(), not_after: issued.validity().not_after, names: names.to_vec() }
+    }
+
+    /// What is to be had of a certificate that is there; `None` where its serial number is none of this server's.
+    fn of(seen: Seen) -> Option<Self> {
+        let serial = Serial::from_der_value(&seen.serial)?;
+        Some(Self { serial, not_after: seen.not_after, names: seen.hosts })
     }
 }
 

@@ -169,7 +169,7 @@ fn next_key(files: &Files) -> PathBuf {
 }
 
 /// The leaf in a file; `None` where there is no file, or nothing in it that could be one.
-fn leaf(path: &Path) -> Result<Option<Vec<u8>>, TlsFileError> {
+pub(super) fn leaf(path: &Path) -> Result<Option<Vec<u8>>, TlsFileError> {
     match fs::read(path) {
         Ok(pem) => Ok(ca::pem::read_certificates(&pem).ok().and_then(|ders| ders.into_iter().next())),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),

@@ -3,8 +3,9 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ca::crl::Reason;
-use ca::hierarchy::{SERVER_LIFETIME, client_certificate};
+use ca::hierarchy::{SERVER_LIFETIME, client_certificate, server_certificate};
 use ca::{CaCertificate, FileKey, Issuer, Serial};
+use enroll_server::audit::EventKind;
 use enroll_server::clock::Clock as _;
 use enroll_server::peers::BrokerToken;
 use enroll_server::store::EventQuery;
@@ -78,7 +79,9 @@ async fn a_certificate_for_a_broker_stands_in_the_trail_with_who_asked_for_it() 
     let words = ["broker", "certificate", "--json", "--name", "mqtt.example", "--name", "10.0.0.1", "--out"];
     let made = json(&on(folder, &[&words[..], &[out.to_str().unwrap()]].concat()));
     let events = json(&on(folder, &["event", "list", "--json", "--kind", "peer-issued"]));
-    let [event] = events.as_array().unwrap().as_slice() else { panic!("{events}") };
+    // The one before is this server's own.
+    let [event, own] = events.as_array().unwrap().as_slice() else { panic!("{events}") };
+    assert!(own["detail"].as_str().unwrap().starts_with("enroll-server, found in its file: "), "{own}");
     let pem = std::fs::read(out.join("broker.crt")).unwrap();
     let serial = serial(&ca::pem::read_certificates(&pem).unwrap()[0]);
     let serial = Serial::from_der_value(&serial).unwrap().to_string();
@@ -90,6 +93,51 @@ async fn a_certificate_for_a_broker_stands_in_the_trail_with_who_asked_for_it() 
     let file = out.join("broker.crt");
     let told = json(&on(folder, &["cert", "revoke", "--json", "--certificate", file.to_str().unwrap()]));
     assert_eq!((&told["serial"], &told["revoked_now"]), (&serial.into(), &true.into()), "{told}");
+}
+
+/// What `init` signs has no server that would write it down, and who renews a certificate may end before that is written.
+#[tokio::test]
+async fn every_certificate_of_the_server_itself_is_in_the_trail_once() {
+    let mut site = Site::new().await;
+    let files = site.config.files.clone();
+    let own = || {
+        let pem = std::fs::read(&files.server_certificate).unwrap();
+        let serial = serial(&ca::pem::read_certificates(&pem).unwrap()[0]);
+        format!("serial {} until ", Serial::from_der_value(&serial).unwrap())
+    };
+    let trail = async |site: &Site| {
+        let kinds = vec![EventKind::PeerIssued, EventKind::TlsCertificateRenewed];
+        let events = site.admin().find_events(EventQuery { kinds, ..EventQuery::last(9) }).await.unwrap();
+        events.into_iter().map(|event| event.detail).collect::<Vec<_>>()
+    };
+    let first = own();
+    for _ in 0..2 {
+        let told = trail(&site).await;
+        assert!(told.len() == 1 && told[0].contains(&first) && told[0].contains("localhost"), "{told:?}");
+        site.stop().await;
+        site.start().await;
+    }
+    site.later(SERVER_LIFETIME * 5 / 6);
+    until("a renewal", async || trail(&site).await.len() == 2).await;
+    assert!(own() != first && trail(&site).await[0].contains(&own()), "{:?}", trail(&site).await);
+    site.stop().await;
+    site.start().await;
+    assert_eq!(trail(&site).await.len(), 2);
+
+    // Made, and then nothing more: nobody wrote it down.
+    let (issuing, now, key) = (issuing(&site), site.clock.now(), FileKey::generate().unwrap());
+    let made = server_certificate(&["localhost", "127.0.0.1"], &key, &issuing, SERVER_LIFETIME, now).unwrap();
+    site.stop().await;
+    let chain = ca::pem::chain([made.der(), issuing.certificate().der()]);
+    std::fs::write(&files.server_certificate, chain).unwrap();
+    std::fs::remove_file(&files.server_key).unwrap();
+    key.save(&files.server_key).unwrap();
+    site.start().await;
+    let told = trail(&site).await;
+    assert!(told.len() == 3 && told[0].contains(&own()), "{told:?}");
+    site.logged().await;
+    let verified = on(site.folder.path(), &["audit", "verify"]);
+    assert!(verified.status.success(), "{}", error(&verified));
 }
 
 #[tokio::test]

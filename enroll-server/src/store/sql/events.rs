@@ -1,5 +1,6 @@
 //! The audit trail: adding events, finding them, and comparing claims.
 
+use ca::Serial;
 use shared::DeviceId;
 use shared::evidence::DebugStatus;
 
@@ -75,6 +76,16 @@ pub(super) fn add_once(
         return Ok(());
     }
     add(c, event)
+}
+
+/// Adds the event of a certificate that is no device's, unless its serial number is noted, and notes it.
+pub(super) fn add_of_peer(c: &Connection, serial: Serial, event: &NewEvent) -> Result<(), StoreError> {
+    let sql = "INSERT INTO notes (name, text) VALUES (?, ?) ON CONFLICT DO NOTHING";
+    let name = format!("certificate {serial}");
+    match c.prepare_cached(sql)?.execute(params![name, event.kind.name()])? {
+        0 => Ok(()),
+        _ => add(c, event),
+    }
 }
 
 pub(super) fn find(c: &Connection, query: &EventQuery) -> Result<Vec<Event>, StoreError> {

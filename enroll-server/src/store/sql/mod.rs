@@ -460,6 +460,10 @@ impl Store for SqlStore {
         self.write(move |c| events::add_once(c, &event, quiet))
     }
 
+    fn add_peer_event(&self, serial: Serial, event: NewEvent) -> Reply<'_, ()> {
+        self.write(move |c| events::add_of_peer(c, serial, &event))
+    }
+
     fn events(&self, query: EventQuery) -> Reply<'_, Vec<Event>> {
         self.read(move |c| events::find(c, &query))
     }
