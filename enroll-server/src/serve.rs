@@ -5,6 +5,7 @@
 mod unread;
 
 use core::convert::Infallible;
+use core::pin::Pin;
 use core::time::Duration;
 use std::sync::Arc;
 
@@ -15,7 +16,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use rustls::{HandshakeKind, ServerConfig};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -82,6 +83,8 @@ enum Seen {
 
 /// Pause after an accept that failed, for example for want of descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// How long the end of a connection waits for a client that reads nothing.
+const CLOSE: Duration = Duration::from_secs(1);
 /// Longest head of a request.
 const MAX_HEAD: usize = 16 * 1024;
 /// Most header fields of a request.
@@ -225,16 +228,21 @@ async fn exchange<S>(
     // Without the timer the header deadline would do nothing.
     server.timer(TokioTimer::new()).header_read_timeout(site.limits.header);
     server.max_buf_size(MAX_HEAD).max_headers(MAX_HEADERS);
-    let mut connection = core::pin::pin!(server.serve_connection(TokioIo::new(stream), service));
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = stopped(&mut stop) => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
+    let mut connection = server.serve_connection(TokioIo::new(stream), service);
+    let ended = match unless_stopped(&mut stop, &mut connection).await {
+        Some(ended) => ended,
+        None => {
+            Pin::new(&mut connection).graceful_shutdown();
+            (&mut connection).await
         }
     };
     if let Err(error) = ended {
         tracing::debug!(%error, "a connection broke off");
+        // hyper leaves what it cannot read as it is. Over TLS an end without close_notify is that of an attacker who cut the
+        // connection (RFC 8446, section 6.1), and the client could not tell.
+        let mut stream = connection.into_parts().io.into_inner();
+        let closed = tokio::time::timeout(CLOSE, stream.shutdown()).await;
+        tracing::trace!(in_time = closed.is_ok(), "it was closed");
     }
 }
 
