@@ -16,8 +16,9 @@ impl Api {
     async fn look_at_gauges(&self) -> Gauges {
         let (store, now) = (self.issuance.store(), self.issuance.now());
         let on_disk = self.on_disk.clone();
-        let (health, counts, endings, renewals, spread, rollovers, log_head, webhooks, on_disk) = tokio::join!(
+        let (health, latest, counts, endings, renewals, spread, rollovers, log_head, webhooks, on_disk) = tokio::join!(
             self.health(),
+            store.latest(),
             store.counts(),
             store.endings(now),
             store.count_wanted_renewals(),
@@ -36,6 +37,7 @@ impl Api {
         Gauges {
             now,
             checks: core::iter::once(("signing", signing.is_ok())).chain(good).collect(),
+            latest: latest.ok().flatten(),
             counts: counts.ok(),
             endings: endings.ok(),
             renewals: renewals.ok(),

@@ -10,7 +10,7 @@ use crate::audit::{Refusals, Repeated};
 use crate::clock::Clock;
 use crate::issuance::{Journal, chain};
 use crate::serve::stopped;
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 
 /// How often counted refusals are written to the audit trail.
 const AUDIT: Duration = Duration::from_secs(30);
@@ -19,6 +19,24 @@ const AUDIT: Duration = Duration::from_secs(30);
 const RECORD: Duration = Duration::from_millis(500);
 /// How often it is looked for records that are older than they are kept.
 const PRUNE: Duration = Duration::from_secs(600);
+
+/// Further behind the newest events than the clocks of servers may differ, a clock is wrong.
+const TOLERANCE: Duration = Duration::from_secs(300);
+
+/// Says where this server's clock is behind what was written before. It stops nothing: the clock that was ahead then may have
+/// been the wrong one, and would stop all servers.
+pub(super) async fn look_at_clock(store: &dyn Store, now: UnixTime) -> Result<(), StoreError> {
+    if let Some(latest) = store.latest().await?
+        && latest.since(now) > TOLERANCE
+    {
+        tracing::error!(
+            %now, %latest,
+            "the clock is behind the newest events: set it right, or certificates begin and end too early; if it is right, those \
+             were written by a clock that was ahead"
+        );
+    }
+    Ok(())
+}
 
 /// Writes the records of refusals that wait, and drops records that are older than they are kept.
 pub(super) async fn keep_records(

@@ -7,7 +7,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
-use super::chores::{keep_records, write_counted, write_refusals};
+use super::chores::{keep_records, look_at_clock, write_counted, write_refusals};
 use super::error::StartError;
 use super::load::LoadError;
 use super::open::{Opened, keeper, open, publisher};
@@ -103,6 +103,7 @@ impl Server {
         let Opened { issuance, trust, tls, lineup, generation } =
             open(&config, &clock, options.hook.clone()).await?;
         let store = Arc::clone(issuance.store());
+        look_at_clock(store.as_ref(), clock.now()).await?;
         put_certificates_in_trail(&config, store.as_ref(), &issuance.in_office().now(), clock.now()).await?;
         let senders = config.webhooks.iter().cloned().map(Sender::new).collect::<Result<Vec<_>, _>>()?;
         for sender in &senders {

@@ -16,6 +16,9 @@ pub trait Outlook: Send + Sync {
     /// What happened since `since`.
     fn activity(&self, since: UnixTime) -> Reply<'_, Activity>;
 
+    /// The latest time that the newest events say, by the clocks of all servers; `None` before the first one.
+    fn latest(&self) -> Reply<'_, Option<UnixTime>>;
+
     /// How busy the store is; asks no database.
     fn load(&self) -> StoreLoad;
 }

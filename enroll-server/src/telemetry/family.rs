@@ -88,6 +88,8 @@ families! {
     RENEWALS_UNTOLD Gauge "enroll_renewals_untold" []
         "Those of them whose device was not told through its broker.";
 
+    CLOCK_BEHIND Gauge "enroll_clock_behind_seconds" []
+        "How far this server's clock is behind the latest time in the newest 1,000 events.";
     CA_NOT_AFTER Gauge "enroll_ca_not_after_seconds" [] "When the issuing CA ends, in seconds since 1970.";
     ROOT_NOT_AFTER Gauge "enroll_root_ca_not_after_seconds" [] "When the root CA ends, in seconds since 1970.";
     CA_ROLLOVER Gauge "enroll_ca_rollover" ["step"] "1 for the step that the rollover under way has come to.";

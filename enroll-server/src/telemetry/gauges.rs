@@ -23,6 +23,8 @@ pub struct Gauges {
     pub now: UnixTime,
     /// The checks of `/readyz` by name, and whether each is good.
     pub checks: Vec<(&'static str, bool)>,
+    /// The latest time in the newest events; `None` where there are none, or the store does not answer.
+    pub latest: Option<UnixTime>,
     /// Devices and certificates by state; `None` where the store does not answer.
     pub counts: Option<Counts>,
     /// How many certificates end on which day; `None` where the store does not answer.
@@ -124,6 +126,9 @@ impl Gauges {
     }
 
     fn render_authorities(&self, page: &mut Page) {
+        if let Some(latest) = self.latest {
+            page.single(&families::CLOCK_BEHIND, latest.since(self.now).as_secs());
+        }
         page.single(&families::CA_NOT_AFTER, self.ca_not_after.as_secs());
         if let Some(end) = self.root_not_after {
             page.single(&families::ROOT_NOT_AFTER, end.as_secs());
@@ -239,6 +244,7 @@ pub(super) mod tests {
         Gauges {
             now: NOW,
             checks: Vec::new(),
+            latest: None,
             counts: None,
             endings: None,
             renewals: None,

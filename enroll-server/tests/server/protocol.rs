@@ -294,3 +294,22 @@ async fn every_answer_carries_the_servers_time() {
     let reply = site.tls().get("/nothing").await;
     assert_eq!(Answer::decode(&reply.body).unwrap().server_time, time);
 }
+
+/// Nobody is refused: it may be the other clock that is off.
+#[tokio::test]
+async fn a_server_whose_clock_is_behind_says_by_how_much() {
+    let site = Site::new().await;
+    // The life of the CA has to have begun by the other clock too.
+    site.later(DAY);
+    site.enroll(&site.device("SN-1").await).await;
+    let behind = async || {
+        let page = http(site.http(), "/metrics").await.text();
+        let value = page.split("\nenroll_clock_behind_seconds ").nth(1).unwrap().lines().next().unwrap();
+        value.parse::<u64>().unwrap()
+    };
+    assert_eq!(behind().await, 0);
+    site.clock.set(site.clock.now().before(Duration::from_secs(3_600)));
+    assert_eq!(behind().await, 3_600);
+    site.enroll(&site.device("SN-2").await).await;
+    assert_eq!(behind().await, 3_600, "what it wrote itself meanwhile is no proof");
+}

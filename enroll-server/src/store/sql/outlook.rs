@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use shared::UnixTime;
 
 use super::SqlStore;
-use super::convert::{secs, unsigned};
+use super::convert::{optional_time, secs, unsigned};
 use super::writer::QUEUE;
 use crate::audit::{EventKind, Refusals};
 use crate::store::database::{Connection, params};
@@ -18,6 +18,12 @@ const ROWS: u32 = 100_000;
 const ENDINGS: &str = "SELECT ends / 24 AS day, CAST(sum(number) AS BIGINT) AS number FROM counts \
      WHERE kind = 'certificate' AND state = 'issued' AND ends >= ? GROUP BY 1 HAVING sum(number) > 0 ORDER BY 1";
 
+/// Of so many events the latest time is looked for: what a clock wrote down that was ahead is passed by, once it is set
+/// right and so many others came.
+const NEWEST: u32 = 1_000;
+const LATEST: &str =
+    "SELECT max(at) AS latest FROM (SELECT at FROM events ORDER BY number DESC LIMIT ?) AS newest";
+
 impl Outlook for SqlStore {
     fn endings(&self, now: UnixTime) -> Reply<'_, Vec<(Day, u64)>> {
         self.read(move |c| {
@@ -29,6 +35,13 @@ impl Outlook for SqlStore {
 
     fn activity(&self, since: UnixTime) -> Reply<'_, Activity> {
         self.read(move |c| activity(c, since))
+    }
+
+    fn latest(&self) -> Reply<'_, Option<UnixTime>> {
+        self.look(|c| {
+            let mut query = c.prepare_cached(LATEST)?;
+            query.query_row(params![NEWEST], |row| optional_time(row, "latest"))
+        })
     }
 
     fn load(&self) -> StoreLoad {
@@ -82,7 +95,29 @@ mod tests {
         NOW.before(Duration::from_secs(seconds))
     }
 
-    on_both!(what_happened_is_counted_by_hour_and_by_reason, endings_are_counted_by_day);
+    on_both!(
+        what_happened_is_counted_by_hour_and_by_reason,
+        endings_are_counted_by_day,
+        the_latest_time_is_that_of_any_of_the_newest_events
+    );
+
+    async fn the_latest_time_is_that_of_any_of_the_newest_events(place: Place) {
+        let store = place.open();
+        assert_eq!(store.latest().await.unwrap(), None);
+        let add = async |at| {
+            store.add_event(NewEvent::new(at, EventKind::Imported, ""), Duration::ZERO).await.unwrap();
+        };
+        add(NOW).await;
+        // Of a server whose clock is behind.
+        add(before(7_200)).await;
+        assert_eq!(store.latest().await.unwrap(), Some(NOW));
+        for _ in 0..NEWEST - 2 {
+            add(before(60)).await;
+        }
+        assert_eq!(store.latest().await.unwrap(), Some(NOW));
+        add(before(60)).await;
+        assert_eq!(store.latest().await.unwrap(), Some(before(60)), "a clock that was ahead is forgotten");
+    }
 
     async fn what_happened_is_counted_by_hour_and_by_reason(place: Place) {
         let store = place.open();
