@@ -99,12 +99,37 @@ async fn no_certificate_at_all() {
 
 #[tokio::test]
 async fn nothing_but_finished() {
-    refused(SessionError::Verify(VerifyFault::Unproved), async |peer| {
+    refused(DECRYPTION, async |peer| {
         peer.hello().await?;
         let flight = [peer.finished()];
         peer.messages(&flight).await
     })
     .await;
+}
+
+/// RFC 8446, section 4.3.1: directly behind ServerHello. Everything else is right.
+#[tokio::test]
+async fn extensions_that_are_missing_or_late_or_there_twice() {
+    for joined in [false, true] {
+        for places in [&[][..], &[1], &[2], &[3], &[0, 0], &[0, 1], &[0, 2]] {
+            refused(DECRYPTION, async |peer| {
+                peer.hello().await?;
+                let mut flight = Vec::new();
+                for place in 0..4 {
+                    flight.extend(places.iter().filter(|there| **there == place).map(|_| peer.extensions()));
+                    match place {
+                        0 => flight.push(peer.certificate()),
+                        1 => flight.push(peer.verify()),
+                        2 => flight.push(peer.finished()),
+                        _ => {}
+                    }
+                }
+                let flight = if joined { vec![flight.concat()] } else { flight };
+                peer.messages(&flight).await
+            })
+            .await;
+        }
+    }
 }
 
 #[tokio::test]
@@ -431,9 +456,10 @@ async fn records_longer_than_the_buffer() {
 async fn records_without_end() {
     refused(SessionError::Record(RecordFault::TooMany), async |peer| {
         peer.hello().await?;
+        let mut message = peer.extensions();
         loop {
-            let message = peer.extensions();
             peer.sealed(HANDSHAKE, &message).await?;
+            message = peer.said(&messages::certificate_request());
         }
     })
     .await;
@@ -476,7 +502,8 @@ async fn messages_that_have_no_place_in_a_handshake() {
     ] {
         refused(expected, async |peer| {
             peer.hello().await?;
-            peer.sealed(HANDSHAKE, &message).await
+            let flight = [peer.extensions(), message];
+            peer.messages(&flight).await
         })
         .await;
     }

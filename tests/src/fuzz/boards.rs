@@ -1,5 +1,6 @@
 //! What a board reads from the network: HTTP answers, and TLS before, in and after a handshake.
 
+use core::cell::RefCell;
 use core::future::Future;
 use core::pin::pin;
 use core::task::{Context, Poll, Waker};
@@ -8,11 +9,15 @@ use agent_core::keystore::SoftKey;
 use agent_core::platform::{Reply, Server, TransportError};
 use agent_core::x509::Validity;
 use agent_mcu::net::TimeLimits;
+use agent_mcu::tls::bare::When;
 use agent_mcu::tls::guard::GuardState;
-use agent_mcu::tls::{Buffers, Place, READ_BUFFER, WRITE_BUFFER, bare, open};
+use agent_mcu::tls::{
+    AuthenticatedSession, Buffers, NotOpened, Place, READ_BUFFER, RecordFault, WRITE_BUFFER, bare, open,
+};
 use embassy_time::Duration;
 use embedded_io_async::{Error, ErrorKind, ErrorType, Read, Write};
 use firmware_sim::chance::Dice;
+use shared::UnixTime;
 
 use crate::exchange;
 
@@ -108,8 +113,14 @@ pub(super) fn tls_records(data: &[u8]) -> bool {
             Ok(record) => record,
             Err(fault) => break fault,
         };
-        if open {
-            assert_eq!(record[2], 4, "an open session's records are marked");
+        // The first encrypted record and those of an open session are marked.
+        let mark = match (open, record[0]) {
+            (true, _) => Some(4),
+            (false, 23) if !passed.contains(&23) => Some(5),
+            (false, _) => None,
+        };
+        if let Some(mark) = mark {
+            assert_eq!(record[2], mark, "a record is not marked");
             record[2] = 3;
         }
         // Not a byte more, less or other than was sent.
@@ -150,13 +161,14 @@ fn read<R: Read>(stream: &mut R, length: usize, asked: u8) -> Result<Vec<u8>, R:
     Ok(found)
 }
 
-/// What a record holds, decrypted: in an open session where the first byte is odd, in the handshake else.
+/// What a record holds, decrypted. The first byte, divided by three, says when it comes.
 pub(super) fn tls_content(data: &[u8]) -> bool {
-    let Some((open, inner)) = data.split_first() else { return false };
-    let open = open % 2 == 1;
-    if !bare::goes_on(inner, open) {
+    let Some((when, inner)) = data.split_first() else { return false };
+    let when = [When::Handshake, When::Open, When::First][usize::from(*when) % 3];
+    if !bare::goes_on(inner, when) {
         return false;
     }
+    let open = when == When::Open;
     let end = inner.iter().rposition(|byte| *byte != 0).expect("a content type");
     let (content, kind) = (&inner[..end], inner[end]);
     match kind {
@@ -172,7 +184,9 @@ pub(super) fn tls_content(data: &[u8]) -> bool {
             let (_, before) = kinds.split_last().expect("a message");
             // Tickets alone in an open session; nothing behind Finished in the handshake.
             let fits = if open { kinds.iter().all(|kind| *kind == 4) } else { !before.contains(&20) };
-            assert!(fits, "{kinds:?}");
+            let extensions: Vec<_> = kinds.iter().map(|kind| *kind == 8).collect();
+            let due = when == When::First && extensions[0] && !extensions[1..].contains(&true);
+            assert!(fits && (due || !extensions.contains(&true) && when != When::First), "{kinds:?}");
         }
         23 => assert!(open && !content.is_empty(), "data"),
         other => panic!("content of type {other}"),
@@ -180,36 +194,96 @@ pub(super) fn tls_content(data: &[u8]) -> bool {
     true
 }
 
-/// A server's first words to a board whose randomness is known. Nobody who sends them has a certificate's key.
+/// A server's first words to a board. Nobody who sends them has a certificate's key.
 pub(super) fn tls_handshake(data: &[u8]) -> bool {
-    let root = exchange::bytes("root_ca");
-    let anchors = [root.as_slice()];
-    let host = exchange::text("server_host");
-    let server = Server { host, port: 8443, anchors: &anchors, validity: Validity::At(exchange::now()) };
-    let (mut read, mut write, mut parked) = (vec![0; READ_BUFFER], vec![0; WRITE_BUFFER], vec![0; 512]);
-    let buffers = Buffers { read: &mut read, write: &mut write, parked: &mut parked };
-    let (state, stream) = (GuardState::new(), Stream { left: data, step: usize::MAX });
-    let mut place = Place::new();
-    let rng = Dice::new(1, "board", 1);
-    let opened =
-        open::<_, SoftKey>(&mut place, stream, buffers, &state, server, None, rng, TimeLimits::default());
-    match now(opened) {
+    let (root, host) = (exchange::bytes("root_ca"), exchange::text("server_host"));
+    let (state, mut stream) = (GuardState::new(), Stream { left: data, step: usize::MAX });
+    visit(&mut stream, &state, host, &root, exchange::now(), |opened| match opened {
         Ok(_) => panic!("a session with a server that nobody certified"),
         Err(refused) => assert!(!refused.shown, "the server is said to have proved who it is"),
+    });
+    if !matches!(state.fault(), None | Some(RecordFault::Ended)) {
+        return false;
     }
-    // Taken is what the guard has nothing against.
+    // What the guard has nothing against.
+    let (mut read, mut passed) = (&data[..data.len() - stream.left.len()], Vec::new());
+    while let Some(&[kind, _, _, high, low]) = read.first_chunk() {
+        let length = usize::from(u16::from_be_bytes([high, low]));
+        let Some((record, rest)) = read.split_at_checked(5 + length) else { break };
+        check(record, &passed, false, READ_BUFFER);
+        passed.push(kind);
+        read = rest;
+    }
     state.fault().is_none()
 }
 
+/// Lets a board whose randomness is known call whoever is at the other end of `stream`; `then` is given what comes of it.
+pub(super) fn visit<S: Read + Write, T>(
+    stream: S,
+    state: &GuardState,
+    host: &str,
+    anchor: &[u8],
+    at: UnixTime,
+    then: impl FnOnce(Result<AuthenticatedSession<'_, '_, S>, NotOpened>) -> T,
+) -> T {
+    let anchors = [anchor];
+    let server = Server { host, port: 8443, anchors: &anchors, validity: Validity::At(at) };
+    let (mut read, mut write, mut parked) = (vec![0; READ_BUFFER], vec![0; WRITE_BUFFER], vec![0; 512]);
+    let buffers = Buffers { read: &mut read, write: &mut write, parked: &mut parked };
+    let mut place = Place::new();
+    let rng = Dice::new(1, "board", 1);
+    let opening =
+        open::<_, SoftKey>(&mut place, stream, buffers, state, server, None, rng, TimeLimits::default());
+    then(now(opening))
+}
+
+/// The message with which it begins.
+pub(super) fn client_hello(host: &str, anchor: &[u8], at: UnixTime) -> Vec<u8> {
+    let (wrote, state) = (RefCell::new(Vec::new()), GuardState::new());
+    visit(Deaf { wrote: &wrote }, &state, host, anchor, at, |opened| assert!(opened.is_err()));
+    let record = wrote.into_inner();
+    assert_eq!(record[0], HANDSHAKE, "a board begins with ClientHello");
+    record[5..].to_vec()
+}
+
+/// The type of records of the handshake.
+pub(super) const HANDSHAKE: u8 = 22;
+
+/// Nothing comes; what is written is kept.
+struct Deaf<'w> {
+    wrote: &'w RefCell<Vec<u8>>,
+}
+
+impl ErrorType for Deaf<'_> {
+    type Error = Never;
+}
+
+impl Read for Deaf<'_> {
+    async fn read(&mut self, _: &mut [u8]) -> Result<usize, Never> {
+        Ok(0)
+    }
+}
+
+impl Write for Deaf<'_> {
+    async fn write(&mut self, bytes: &[u8]) -> Result<usize, Never> {
+        self.wrote.borrow_mut().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    async fn flush(&mut self) -> Result<(), Never> {
+        Ok(())
+    }
+}
+
 /// Bytes that come in steps; what is written goes nowhere.
-struct Stream<'d> {
-    left: &'d [u8],
-    step: usize,
+pub(super) struct Stream<'d> {
+    pub(super) left: &'d [u8],
+    pub(super) step: usize,
 }
 
 /// Never comes.
 #[derive(Debug)]
-struct Never;
+pub(super) struct Never;
 
 impl core::fmt::Display for Never {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
@@ -288,13 +362,15 @@ pub(super) fn seeds(target: &str) -> Option<Vec<(String, Vec<u8>)>> {
             named("data", b"\x01hello\x17\x00\x00"),
             named("tickets", &[1, 4, 0, 0, 2, 9, 9, 4, 0, 0, 0, 22, 0]),
             named("alert", &[1, 1, 0, 21]),
-            named("flight", &[0, 8, 0, 0, 2, 0, 0, 11, 0, 0, 1, 0, 15, 0, 0, 1, 0, 20, 0, 0, 1, 9, 22]),
+            named("finished", &[0, 15, 0, 0, 1, 0, 20, 0, 0, 1, 9, 22]),
+            named("flight", &[2, 8, 0, 0, 2, 0, 0, 11, 0, 0, 1, 0, 15, 0, 0, 1, 0, 20, 0, 0, 1, 9, 22]),
         ],
         "board_tls_handshake" => {
             let all = [hello_record(), vec![20, 3, 3, 0, 1, 1], record(40)].concat();
             vec![
                 named("hello", &hello_record()),
                 named("hello-and-more", &all),
+                named("two-changes", &[hello_record(), [20, 3, 3, 0, 1, 1].repeat(2)].concat()),
                 named("alert", &[21, 3, 3, 0, 2, 2, 40]),
             ]
         }

@@ -12,6 +12,7 @@ mod certificates;
 mod dice;
 mod emqx;
 mod flash;
+mod hostile;
 mod keys;
 mod log;
 mod messages;
@@ -26,6 +27,8 @@ mod releases;
 mod seeds;
 mod structure;
 mod texts;
+mod tls_pki;
+mod tls_session;
 mod tpm;
 mod tpm_answers;
 
@@ -120,6 +123,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "board_tls_records", format: Format::Other, run: boards::tls_records },
     Target { name: "board_tls_content", format: Format::Other, run: boards::tls_content },
     Target { name: "board_tls_handshake", format: Format::Other, run: boards::tls_handshake },
+    Target { name: "board_tls_session", format: Format::Other, run: tls_session::tls_session },
     Target { name: "board_records", format: Format::Other, run: flash::records },
     Target { name: "board_settings", format: Format::Other, run: flash::settings },
     Target { name: "board_keys", format: Format::Other, run: flash::keys },

@@ -22,6 +22,7 @@ pub fn seeds(target: &str) -> Vec<(String, Vec<u8>)> {
         super::peers::seeds,
         super::emqx::seeds,
         super::boards::seeds,
+        super::tls_session::seeds,
         super::flash::seeds,
         super::records::seeds,
     ];

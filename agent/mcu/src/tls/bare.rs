@@ -28,8 +28,22 @@ pub fn next_read(state: &GuardState) {
     state.next_read();
 }
 
-/// Whether what was decrypted goes on to the library: in an `open` session, or in the handshake.
+/// Where a record that was decrypted came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum When {
+    /// As the first of the handshake.
+    First,
+    /// Later in the handshake.
+    Handshake,
+    /// In the open session.
+    Open,
+}
+
+/// Whether what was decrypted goes on to the library.
 #[must_use]
-pub fn goes_on(inner: &[u8], open: bool) -> bool {
-    if open { suite::fits_session(inner) } else { suite::fits_handshake(inner) }
+pub fn goes_on(inner: &[u8], when: When) -> bool {
+    match when {
+        When::Open => suite::fits_session(inner),
+        When::First | When::Handshake => suite::fits_handshake(inner, when == When::First),
+    }
 }

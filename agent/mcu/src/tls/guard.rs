@@ -105,6 +105,10 @@ pub struct GuardState {
     fault: Cell<Option<RecordFault>>,
     records: Cell<u8>,
     changes: Cell<u8>,
+    /// Whether the first encrypted record has come.
+    encrypted: Cell<bool>,
+    /// What the library is shown in the place of the current record's version.
+    mark: Cell<Option<u8>>,
     streaming: Cell<bool>,
     writing: Cell<bool>,
 }
@@ -118,6 +122,8 @@ impl GuardState {
             fault: Cell::new(None),
             records: Cell::new(0),
             changes: Cell::new(0),
+            encrypted: Cell::new(false),
+            mark: Cell::new(None),
             streaming: Cell::new(false),
             writing: Cell::new(false),
         }
@@ -200,6 +206,8 @@ impl GuardState {
         if self.records.get() > MAX_RECORDS {
             return Err(RecordFault::TooMany);
         }
+        let first = (kind == APPLICATION_DATA && !self.encrypted.replace(true)).then_some(FIRST_MARK);
+        self.mark.set(if phase == Phase::Open { Some(OPEN_MARK) } else { first });
         Ok(length.into())
     }
 }
@@ -231,6 +239,8 @@ pub struct Guard<'g, S> {
 
 /// Version that the library is shown for records of an open session; [`suite`](super::suite) reads it there.
 pub(super) const OPEN_MARK: u8 = 4;
+/// The same for the first encrypted record of the handshake.
+pub(super) const FIRST_MARK: u8 = 5;
 
 const HEADER: usize = 5;
 const TAG: u16 = 16;
@@ -308,8 +318,8 @@ impl<'g, S: Read + Write> Guard<'g, S> {
         }
         let count = if self.delivered < HEADER {
             let mut header = self.header;
-            if self.state.phase.get() == Phase::Open {
-                header[2] = OPEN_MARK;
+            if let Some(mark) = self.state.mark.get() {
+                header[2] = mark;
             }
             copy(header.get(self.delivered..).unwrap_or_default(), out)
         } else if self.received > HEADER {
