@@ -26,6 +26,10 @@ pub enum Plant {
     BelievedSize,
     /// Text: digits are cut out in the middle of a character.
     SplitCharacter,
+    /// TLS: ChangeCipherSpec is passed on however often it comes.
+    RepeatedChange,
+    /// TLS: a server that ends the handshake is taken for one that has proved who it is.
+    UnprovedServer,
 }
 
 std::thread_local! {

@@ -35,7 +35,7 @@ struct Arguments {
     /// The long form: 1,000 million executions for DER, 200 million for others, and no new edge for 30 minutes
     #[arg(long, conflicts_with_all = ["runs", "quiet"])]
     long: bool,
-    /// Plant eight bugs that others had, one after the other; each has to be found within --seconds
+    /// Plant ten bugs that others had, one after the other; each has to be found within --seconds
     #[arg(long, conflicts_with_all = ["runs", "quiet", "long", "target"])]
     plants: bool,
     /// What chance follows from

@@ -92,4 +92,16 @@ pub const PLANTS: &[Planted] = &[
         incident: "bcrypt, RUSTSEC-2026-0199: panic at a character of several bytes where digits are cut out",
         plant: Plant::SplitCharacter,
     },
+    Planted {
+        name: "repeated-change",
+        target: "board_tls_handshake",
+        incident: "wolfSSL, CVE-2020-12457: ChangeCipherSpec over and over keeps the other side busy for ever",
+        plant: Plant::RepeatedChange,
+    },
+    Planted {
+        name: "unproved-server",
+        target: "board_tls_session",
+        incident: "wolfSSL, CVE-2020-24613: a server that leaves its proof out and ends the handshake is believed",
+        plant: Plant::UnprovedServer,
+    },
 ];

@@ -190,6 +190,8 @@ impl GuardState {
                 self.changes.set(1);
                 exactly(1)?;
             }
+            #[cfg(feature = "plants")]
+            (CHANGE_CIPHER_SPEC, _) if shared::plant::has(shared::plant::Plant::RepeatedChange) => {}
             (APPLICATION_DATA, Phase::Handshake | Phase::Open) if length <= TAG => {
                 return Err(RecordFault::Empty { found: length });
             }
