@@ -1,5 +1,9 @@
 //! Every kind of credential, for its own device and for another one, at every route of every table from which the routers and
-//! the description of the API are made: allowed is what a row here says, and a route without a row fails.
+//! the description of the API are made: allowed is what a row here says, and a route without a row fails. The dashboard's are in
+//! [`dashboard`], and what one listener answers to another's paths in [`listeners`].
+
+mod dashboard;
+mod listeners;
 
 use core::net::SocketAddr;
 use core::time::Duration;
@@ -8,6 +12,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use enroll_server::api::routes::{EST, HTTP, HTTPS, Route};
 use enroll_server::config::Est;
+use enroll_server::dashboard::Role;
 use enroll_server::peers::BrokerToken;
 use enroll_server::store::DeviceState;
 use rcgen::{CertificateParams, DistinguishedName, DnType, DnValue, KeyPair};
@@ -16,6 +21,7 @@ use shared::endpoint;
 use shared::message::latest::{EnrollRequest, EvidenceKind, FreshEvidence, Nonce};
 use tokio::net::TcpStream;
 
+use crate::dashboard::{Browser, settings};
 use crate::kit::Site;
 use crate::kit::client::{Identity, Tls, exchange};
 use crate::kit::device::{Device, Maker, Operational, reference_values};
@@ -40,6 +46,8 @@ enum Who {
     Operator,
     /// The token of brokers.
     Broker,
+    /// The cookie of a session of this role at the dashboard.
+    Session(Role),
 }
 
 const ALL: &[Who] = &[
@@ -51,9 +59,22 @@ const ALL: &[Who] = &[
     Who::Revoked,
     Who::Operator,
     Who::Broker,
+    Who::Session(Role::Viewer),
+    Who::Session(Role::Operator),
+    Who::Session(Role::Admin),
 ];
-const NOT_REVOKED: &[Who] =
-    &[Who::Nobody, Who::Token, Who::Basic, Who::Idevid, Who::Ldevid, Who::Operator, Who::Broker];
+const NOT_REVOKED: &[Who] = &[
+    Who::Nobody,
+    Who::Token,
+    Who::Basic,
+    Who::Idevid,
+    Who::Ldevid,
+    Who::Operator,
+    Who::Broker,
+    Who::Session(Role::Viewer),
+    Who::Session(Role::Operator),
+    Who::Session(Role::Admin),
+];
 
 /// Whom a route is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,6 +146,7 @@ struct Matrix {
     operator: String,
     broker: String,
     size: u64,
+    sessions: Vec<(Role, Browser)>,
 }
 
 impl Matrix {
@@ -132,6 +154,7 @@ impl Matrix {
         let kinds = "[evidence]\nkinds = [\"idevid-eat\", \"one-time-token\", \"idevid-tls\"]\n";
         let site = Box::pin(Site::with(|config| {
             config.est = Some(Est { listen: SocketAddr::from(([127, 0, 0, 1], 0)) });
+            config.dashboard = Some(settings(vec![]));
             std::fs::write(&config.files.policy, format!("{kinds}{}", reference_values())).unwrap();
         }))
         .await;
@@ -141,7 +164,31 @@ impl Matrix {
         };
         let _made = BrokerToken::read_or_make(&site.config.files.broker_token).unwrap();
         let (operator, broker, size) = (read("admin.token"), read("broker.token"), site.logged().await);
-        Self { stranger: Maker::new("Nobody"), operator, broker, size, site }
+        let mut sessions = Vec::new();
+        for role in Role::ALL {
+            sessions.push((role, Browser::signed_in(&site, role).await));
+        }
+        Self { stranger: Maker::new("Nobody"), operator, broker, size, sessions, site }
+    }
+
+    fn session(&self, role: Role) -> &Browser {
+        self.sessions.iter().find(|(known, _)| *known == role).map(|(_, browser)| browser).unwrap()
+    }
+
+    /// The headers with which `who` comes, for `target`.
+    fn headers(&self, who: Who, target: &DeviceId, pair: &Pair) -> String {
+        match who {
+            Who::Basic => {
+                let shown = STANDARD.encode(format!("{target}:{}", pair.token));
+                format!("Authorization: Basic {shown}\r\n")
+            }
+            Who::Operator => format!("Authorization: Bearer {}\r\n", self.operator),
+            Who::Broker => format!("Authorization: Bearer {}\r\n", self.broker),
+            Who::Session(role) => {
+                format!("Cookie: {}\r\n", self.session(role).cookie.as_deref().unwrap())
+            }
+            Who::Nobody | Who::Token | Who::Idevid | Who::Ldevid | Who::Revoked => String::new(),
+        }
     }
 
     async fn pair(&self, name: &str) -> Pair {
@@ -163,15 +210,7 @@ impl Matrix {
         target: &Device,
         pair: &Pair,
     ) -> bool {
-        let mut headers = match who {
-            Who::Basic => {
-                let shown = STANDARD.encode(format!("{}:{}", target.id, pair.token));
-                format!("Authorization: Basic {shown}\r\n")
-            }
-            Who::Operator => format!("Authorization: Bearer {}\r\n", self.operator),
-            Who::Broker => format!("Authorization: Bearer {}\r\n", self.broker),
-            _ => String::new(),
-        };
+        let mut headers = self.headers(who, &target.id, pair);
         let is_own = target.id != pair.other.id;
         let body = match (route.method, listener) {
             ("GET", _) | (_, Listener::Http) => Vec::new(),

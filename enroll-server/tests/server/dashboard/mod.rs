@@ -30,7 +30,7 @@ async fn site() -> Site {
     site_with(vec![]).await
 }
 
-fn settings(administrators: Vec<Administrator>) -> Dashboard {
+pub(crate) fn settings(administrators: Vec<Administrator>) -> Dashboard {
     Dashboard {
         listen: SocketAddr::from(([127, 0, 0, 1], 0)),
         url: None,
@@ -71,26 +71,31 @@ async fn waiting(site: &Site, name: &str) {
 }
 
 /// One browser: what it is signed in with, and the token of its forms.
-struct Browser {
+pub(crate) struct Browser {
     tls: Tls,
     host: String,
-    cookie: Option<String>,
-    token: String,
+    pub(crate) cookie: Option<String>,
+    pub(crate) token: String,
 }
 
 impl Browser {
-    fn new(site: &Site) -> Self {
+    pub(crate) fn new(site: &Site) -> Self {
         let address = site.server().bound().dashboard.unwrap();
         let host = format!("localhost:{}", address.port());
         Self { tls: Tls::new(address, &site.root()), host, cookie: None, token: String::new() }
     }
 
-    fn with_identity(self, identity: &Identity) -> Self {
+    pub(crate) fn with_identity(self, identity: &Identity) -> Self {
         Self { tls: self.tls.identity(identity), ..self }
     }
 
+    /// With the cookie of another one, and the token of its forms.
+    pub(crate) fn with_session_of(self, other: &Self) -> Self {
+        Self { cookie: other.cookie.clone(), token: other.token.clone(), ..self }
+    }
+
     /// Signed in by a link of this role.
-    async fn signed_in(site: &Site, role: Role) -> Self {
+    pub(crate) async fn signed_in(site: &Site, role: Role) -> Self {
         let mut browser = Self::new(site);
         let link = link(site, role, Duration::from_secs(900)).await;
         let reply = browser.enter(&format!("link={link}")).await;
@@ -117,11 +122,11 @@ impl Browser {
         self.token = rest.split('"').next().unwrap().to_owned();
     }
 
-    fn same_origin(&self) -> String {
+    pub(crate) fn same_origin(&self) -> String {
         format!("Origin: https://{}\r\nSec-Fetch-Site: same-origin\r\n", self.host)
     }
 
-    async fn get(&self, path: &str) -> Reply {
+    pub(crate) async fn get(&self, path: &str) -> Reply {
         self.send("GET", path, "", "").await
     }
 
@@ -136,7 +141,7 @@ impl Browser {
         self.send("POST", path, &headers, body).await
     }
 
-    async fn send(&self, method: &str, path: &str, headers: &str, body: &str) -> Reply {
+    pub(crate) async fn send(&self, method: &str, path: &str, headers: &str, body: &str) -> Reply {
         let cookie = self.cookie.as_ref().map_or_else(String::new, |pair| format!("Cookie: {pair}\r\n"));
         let length =
             if method == "GET" { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
@@ -151,6 +156,6 @@ impl Browser {
 }
 
 /// Where a reply leads.
-fn leads_to(reply: &Reply) -> Option<&str> {
+pub(crate) fn leads_to(reply: &Reply) -> Option<&str> {
     reply.header("location").filter(|_| reply.status == 303)
 }
