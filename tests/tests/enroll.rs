@@ -145,10 +145,6 @@ fn secrets_are_readable_by_their_owner_only_and_never_logged() {
 
 fn serials(world: &World, device: &str) -> Vec<String> {
     let list = world.server_json(&["cert", "list", "--device", device]);
-    list["certificates"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|cert| cert["serial"].as_str().unwrap().to_owned())
-        .collect()
+    let rows = list.get("certificates").unwrap().as_array().unwrap().iter();
+    rows.map(|cert| cert["serial"].as_str().unwrap().to_owned()).collect()
 }

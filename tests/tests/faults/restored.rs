@@ -126,13 +126,8 @@ fn rejected(reply: &Reply) -> Option<Reject> {
 fn certificates(folder: &StateFolder, request: &Request) -> Vec<Json> {
     let list = folder.cli(&["cert", "list", "--json"]).success();
     let list: Json = serde_json::from_str(&list).unwrap();
-    list["certificates"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .cloned()
-        .filter(|row| row["device"] == request.device.as_str())
-        .collect()
+    let rows = list["certificates"].as_array().unwrap().iter();
+    rows.filter(|row| row["device"] == request.device.as_str()).cloned().collect()
 }
 
 fn state(folder: &StateFolder, request: &Request) -> Vec<String> {
