@@ -3,6 +3,7 @@
 //!
 //! step-ca's CVE-2025-44005 was such an error that was passed over.
 
+mod postgres;
 mod questions;
 
 use core::time::Duration;
@@ -15,9 +16,10 @@ use shared::message::latest::{Answer, Outcome};
 use shared::{DeviceId, Reject, endpoint};
 
 use super::bench::{ApiBench, Call, Reply};
+use crate::config::{Config, Postgres};
 use crate::issuance::ClientIdentity;
 use crate::kit::{Device, Operational};
-use crate::store::{Action, CertificateState, Injected, Label, Page, Selection};
+use crate::store::{Action, CertificateState, Injected, Label, Page, Place, Selection};
 
 const KINDS: &str = "[evidence]\nkinds = [\"idevid-eat\", \"one-time-token\", \"idevid-tls\"]\n\
                      [inventory]\nrequired = false\n[enrollment]\nquota = 100000\n";
@@ -30,6 +32,27 @@ enum Due {
     Certificate,
     /// A refusal, for this or, where two hold, for that.
     No(Reject, Reject),
+}
+
+/// The database of a server, which can fail.
+struct Faults {
+    injected: Injected,
+    place: Place,
+}
+
+/// A server on a database of this kind, after `set_up` of its settings.
+async fn on(place: Place, set_up: impl FnOnce(&mut Config)) -> (ApiBench, Faults) {
+    let postgres = match &place {
+        Place::Postgres { url } => Some(Place::options(url)),
+        Place::Sqlite(_) => None,
+    };
+    let bench = ApiBench::new(KINDS, |config| {
+        config.postgres = postgres.clone().map(Postgres::with);
+        set_up(config);
+    })
+    .await;
+    let injected = postgres.map_or_else(|| Injected::at(bench.database()), |options| Injected::on(&options));
+    (bench, Faults { injected, place })
 }
 
 /// A request, and the device whose certificates are counted by its key.
@@ -53,16 +76,16 @@ impl Asked {
 /// What was wrong.
 async fn each_fails(
     bench: &ApiBench,
-    faults: &Injected,
+    faults: &Faults,
     due: Due,
     make: impl AsyncFn(u64) -> Asked,
 ) -> Result<u64, String> {
     for n in 1.. {
         let asked = make(n).await;
-        forget(bench);
-        faults.arm(n);
+        faults.forget(bench);
+        faults.injected.arm(n);
         let reply = bench.send(&asked.call).await;
-        let failed = faults.disarm();
+        let failed = faults.injected.disarm();
         let wrong = |what: &str, reply: &Reply| Err(format!("{what} with a fault at {n}: {reply:?}"));
         if failed != Some(true) {
             check(bench, &asked, due, &reply).await.map_err(|what| format!("without a fault: {what}"))?;
@@ -120,14 +143,21 @@ fn leaf(reply: &Reply) -> Option<Vec<u8>> {
     message.certificates?.0.get(0)?.to_der().ok()
 }
 
-/// Has the server forget what it read of the database before: makers, their lists, reference values, and that signing is not
-/// stopped.
-fn forget(bench: &ApiBench) {
-    let raw = rusqlite::Connection::open(bench.database()).unwrap();
-    raw.busy_timeout(Duration::from_secs(5)).unwrap();
-    let sql = "UPDATE counters SET value = value + 1 WHERE name IN ('makers', 'reference')";
-    assert_eq!(raw.execute(sql, []).unwrap(), 2);
-    bench.clock.set(crate::clock::Clock::now(&bench.clock).after(Duration::from_secs(1)));
+impl Faults {
+    /// Has the server forget what it read of the database before: makers, their lists, reference values, and that signing is not
+    /// stopped.
+    fn forget(&self, bench: &ApiBench) {
+        let sql = "UPDATE counters SET value = value + 1 WHERE name IN ('makers', 'reference')";
+        if let Place::Postgres { .. } = &self.place {
+            let counted = format!("WITH changed AS ({sql} RETURNING 1) SELECT count(*) FROM changed");
+            assert_eq!(self.place.sql(&counted).trim(), "2");
+        } else {
+            let raw = rusqlite::Connection::open(bench.database()).unwrap();
+            raw.busy_timeout(Duration::from_secs(5)).unwrap();
+            assert_eq!(raw.execute(sql, []).unwrap(), 2);
+        }
+        bench.clock.set(crate::clock::Clock::now(&bench.clock).after(Duration::from_secs(1)));
+    }
 }
 
 impl ApiBench {
@@ -192,8 +222,11 @@ fn id(name: &str) -> DeviceId {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_fails_on_the_way_to_a_certificate_it_means_later_and_then_there_is_one() {
-    let bench = ApiBench::new(KINDS, |_| {}).await;
-    let faults = Injected::at(bench.database());
+    certificates(Place::sqlite()).await;
+}
+
+async fn certificates(place: Place) {
+    let (bench, faults) = on(place, |_| {}).await;
     let device = bench.device("SN-1").await;
     let failed =
         each_fails(&bench, &faults, Due::Certificate, async |_| bench.enrollment(&device).await).await;
@@ -211,8 +244,7 @@ async fn whatever_fails_on_the_way_to_a_certificate_it_means_later_and_then_ther
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_fails_on_the_way_to_a_certificate_over_est_it_means_later_and_then_there_is_one() {
-    let bench = ApiBench::new(KINDS, |_| {}).await;
-    let faults = Injected::at(bench.database());
+    let (bench, faults) = on(Place::sqlite(), |_| {}).await;
     let device = bench.device("SN-1").await;
     let enrolled = async |_| est_enrollment(&device);
     assert!(each_fails(&bench, &faults, Due::Certificate, enrolled).await.unwrap() > 50);
@@ -230,8 +262,11 @@ async fn whatever_fails_on_the_way_to_a_certificate_over_est_it_means_later_and_
 /// Each of these is refused by one of the checks: that the check cannot be carried out lets nobody through.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_fails_nobody_who_is_to_be_refused_gets_a_certificate() {
-    let bench = ApiBench::new(KINDS, |_| {}).await;
-    let faults = Injected::at(bench.database());
+    refusals(Place::sqlite()).await;
+}
+
+async fn refusals(place: Place) {
+    let (bench, faults) = on(place, |_| {}).await;
     let no = |reject| Due::No(reject, reject);
 
     // A token that was used, and one that was revoked.
@@ -304,8 +339,7 @@ async fn whatever_fails_nobody_who_is_to_be_refused_gets_a_certificate() {
 /// What a maker revoked is read anew when there is a newer list.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_fails_a_device_that_its_maker_revoked_gets_no_certificate() {
-    let bench = ApiBench::new(KINDS, |_| {}).await;
-    let faults = Injected::at(bench.database());
+    let (bench, faults) = on(Place::sqlite(), |_| {}).await;
     let device = bench.device("SN-1").await;
     let list = bench.maker.revokes(&device);
     bench.admin.import_maker_crl("Example Maker", &list, &[]).await.unwrap();
@@ -317,8 +351,8 @@ async fn whatever_fails_a_device_that_its_maker_revoked_gets_no_certificate() {
 }
 
 /// A group with room for one device, which is taken.
-async fn full_group() -> (ApiBench, Device) {
-    let bench = ApiBench::new(KINDS, |config| {
+async fn full_group(place: Place) -> (ApiBench, Faults, Device) {
+    let (bench, faults) = on(place, |config| {
         let policy = config.files.policy_groups.join("lot-7.toml");
         std::fs::write(policy, "[enrollment]\nquota = 1\n").unwrap();
     })
@@ -330,15 +364,18 @@ async fn full_group() -> (ApiBench, Device) {
         bench.admin.label(one, Label::Group(group.clone()), Page::first(1)).await.unwrap();
     }
     let _first = bench.enrolled(&first).await;
-    (bench, second)
+    (bench, faults, second)
 }
 
 const FULL: Due = Due::No(Reject::QuotaReached, Reject::QuotaReached);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_fails_a_full_group_takes_no_more_devices() {
-    let (bench, device) = full_group().await;
-    let faults = Injected::at(bench.database());
+    places(Place::sqlite()).await;
+}
+
+async fn places(place: Place) {
+    let (bench, faults, device) = full_group(place).await;
     each_fails(&bench, &faults, FULL, async |_| bench.enrollment(&device).await).await.unwrap();
     each_fails(&bench, &faults, FULL, async |_| est_enrollment(&device)).await.unwrap();
 }
@@ -346,9 +383,12 @@ async fn whatever_fails_a_full_group_takes_no_more_devices() {
 /// The planted bug: that the places of the group cannot be counted is taken for room.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_error_of_a_check_that_is_passed_over_is_found() {
-    let (bench, device) = full_group().await;
-    let faults = Injected::at(bench.database());
-    faults.forgive();
+    passed_over(Place::sqlite()).await;
+}
+
+async fn passed_over(place: Place) {
+    let (bench, faults, device) = full_group(place).await;
+    faults.injected.forgive();
     let found = each_fails(&bench, &faults, FULL, async |_| bench.enrollment(&device).await).await;
     assert!(found.unwrap_err().starts_with("given with a fault at "));
     // A device that there is room for is given its certificate too early by the same bug.

@@ -22,6 +22,12 @@ pub struct Postgres {
 }
 
 impl Postgres {
+    /// One that is opened with these.
+    #[cfg(test)]
+    pub(crate) const fn with(options: PostgresOptions) -> Self {
+        Self { options, password_file: None }
+    }
+
     /// How it is opened, with its password: from the address, else from the file that the settings name, else from
     /// [`STORE_PASSWORD`]; without any, the server has to know this process otherwise.
     ///

@@ -84,7 +84,11 @@ impl Connection {
         match (self, intent) {
             (Self::Sqlite(_), Intent::Read) => self.control("BEGIN"),
             (Self::Sqlite(_), Intent::Write) => self.control("BEGIN IMMEDIATE"),
-            (Self::Postgres(session), intent) => session.begin(intent),
+            (Self::Postgres(session), intent) => {
+                #[cfg(test)]
+                super::injected::control(self, "BEGIN")?;
+                session.begin(intent)
+            }
         }
     }
 

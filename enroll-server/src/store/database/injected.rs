@@ -1,4 +1,4 @@
-//! Faults of a SQLite database, for tests: of all that is asked of it, the n-th fails.
+//! Faults of a database, for tests: of all that is asked of it, the n-th fails.
 //!
 //! Below the trait of the store, so that what fails in the middle of one of its calls is seen too: an error that a query
 //! of a transaction passes over is no error of the call.
@@ -10,7 +10,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::{Connection, Statement};
-use crate::store::StoreError;
+use crate::store::{PostgresOptions, StoreError};
 
 /// What is asked of the database of one test.
 #[derive(Debug, Default)]
@@ -30,18 +30,26 @@ static WATCHED: Mutex<BTreeMap<String, Arc<Watched>>> = Mutex::new(BTreeMap::new
 /// A database that can fail, as long as this is kept.
 #[derive(Debug)]
 pub(crate) struct Injected {
-    path: String,
+    name: String,
     watched: Arc<Watched>,
 }
 
 impl Injected {
     /// The SQLite file at `path`, which is there.
     pub(crate) fn at(path: &Path) -> Self {
-        let path = path.canonicalize().unwrap().to_str().unwrap().to_owned();
+        Self::named(path.canonicalize().unwrap().to_str().unwrap().to_owned())
+    }
+
+    /// The database on PostgreSQL that these open.
+    pub(crate) fn on(options: &PostgresOptions) -> Self {
+        Self::named(options.place())
+    }
+
+    fn named(name: String) -> Self {
         let number = NUMBERS.fetch_add(1, Ordering::SeqCst);
         let watched = Arc::new(Watched { number, ..Watched::default() });
-        all().insert(path.clone(), Arc::clone(&watched));
-        Self { path, watched }
+        all().insert(name.clone(), Arc::clone(&watched));
+        Self { name, watched }
     }
 
     /// Lets the n-th thing fail that is asked of it from now on: a statement that is prepared, or carried out, or the
@@ -67,7 +75,7 @@ impl Injected {
 
 impl Drop for Injected {
     fn drop(&mut self) {
-        all().remove(&self.path);
+        all().remove(&self.name);
     }
 }
 
@@ -83,14 +91,21 @@ pub(super) fn in_place_of<'s>(connection: &Connection, sql: &'s str) -> Result<C
     if watched.passes().is_none() {
         return Ok(sql.into());
     }
-    // It can be prepared, and not be carried out.
-    Ok(format!("SELECT abs(-9223372036854775807 - 1) AS {FAILS}{}", watched.number).into())
+    // It can be prepared, and not be carried out. After it, PostgreSQL carries out nothing more of the transaction.
+    let fails = match connection {
+        Connection::Sqlite(_) => "abs(-9223372036854775807 - 1)",
+        Connection::Postgres(_) => "1 / 0",
+    };
+    Ok(format!("SELECT {fails} AS {FAILS}{}", watched.number).into())
 }
 
 /// A statement is carried out: perhaps the one that fails.
 pub(super) fn carries_out(statement: &Statement<'_>) {
-    let Statement::Sqlite(statement) = statement else { return };
-    let number = statement.column_name(0).ok().and_then(|name| name.strip_prefix(FAILS)?.parse().ok());
+    let column = match statement {
+        Statement::Sqlite(statement) => statement.column_name(0).ok(),
+        Statement::Postgres { sql, .. } => sql.rsplit(' ').next(),
+    };
+    let number = column.and_then(|name| name.strip_prefix(FAILS)?.parse().ok());
     if let Some(watched) = number.and_then(|number: u64| all().values().find(|w| w.number == number).cloned())
     {
         watched.failed.store(true, Ordering::SeqCst);
@@ -111,8 +126,10 @@ pub(super) fn carried_out(connection: &Connection, sql: &str) -> Result<(), Stor
 }
 
 fn watched(connection: &Connection) -> Option<Arc<Watched>> {
-    let Connection::Sqlite(sqlite) = connection else { return None };
-    all().get(sqlite.path()?).cloned()
+    match connection {
+        Connection::Sqlite(sqlite) => all().get(sqlite.path()?).cloned(),
+        Connection::Postgres(session) => all().get(&session.place()).cloned(),
+    }
 }
 
 fn all() -> std::sync::MutexGuard<'static, BTreeMap<String, Arc<Watched>>> {
