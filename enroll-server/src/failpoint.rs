@@ -7,6 +7,8 @@ use std::sync::Arc;
 
 use ca::Serial;
 
+use crate::random::{self, NoRandom};
+
 /// A place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Failpoint {
@@ -53,6 +55,8 @@ pub struct Hook {
     call: Option<Arc<dyn Fn(Failpoint) + Send + Sync>>,
     #[cfg(any(test, feature = "plants"))]
     plant: Option<Plant>,
+    #[cfg(test)]
+    failing: Option<Arc<random::Failing>>,
 }
 
 impl Hook {
@@ -63,7 +67,24 @@ impl Hook {
             call: Some(Arc::new(hook)),
             #[cfg(any(test, feature = "plants"))]
             plant: None,
+            #[cfg(test)]
+            failing: None,
         }
+    }
+
+    /// Lets this say when the random generator fails.
+    #[cfg(test)]
+    pub(crate) fn with_failing(self, failing: Arc<random::Failing>) -> Self {
+        Self { failing: Some(failing), ..self }
+    }
+
+    /// Fills `bytes` with such as nobody can foresee.
+    pub(crate) fn draw(&self, bytes: &mut [u8]) -> Result<(), NoRandom> {
+        #[cfg(test)]
+        if let Some(failing) = &self.failing {
+            failing.draw()?;
+        }
+        random::fill(bytes)
     }
 
     /// Plants a defect.

@@ -9,11 +9,11 @@ use std::path::{Path, PathBuf};
 
 use appraisal::tpm::ActivationKey;
 use aws_lc_rs::hmac;
-use aws_lc_rs::rand::{SecureRandom as _, SystemRandom};
 use shared::message::latest::Nonce;
 use shared::{DeviceId, UnixTime};
 use subtle::ConstantTimeEq as _;
 
+use crate::failpoint::Hook;
 use crate::files::{self, SecretError};
 use crate::intent_key::IntentKey;
 
@@ -81,8 +81,19 @@ impl NonceKey {
     /// fails.
     #[must_use]
     pub fn make(&self, device: &DeviceId, now: UnixTime, lifetime: Duration) -> Option<(Nonce, UnixTime)> {
+        self.draw(&Hook::default(), device, now, lifetime)
+    }
+
+    /// The same out of what `hook` draws.
+    pub(crate) fn draw(
+        &self,
+        hook: &Hook,
+        device: &DeviceId,
+        now: UnixTime,
+        lifetime: Duration,
+    ) -> Option<(Nonce, UnixTime)> {
         let mut random = [0; RANDOM];
-        SystemRandom::new().fill(&mut random).ok()?;
+        hook.draw(&mut random).ok()?;
         let until = now.after(lifetime);
         let expiry = u32::try_from(until.as_secs()).ok()?;
         Some((self.assemble(device, &random, expiry.to_be_bytes()), until))

@@ -5,10 +5,19 @@ use core::time::Duration;
 use aws_lc_rs::rand::{SecureRandom as _, SystemRandom};
 use zeroize::Zeroizing;
 
+/// The random generator gave no bytes. There is nothing to take in their place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct NoRandom;
+
+/// Fills `bytes` with such as nobody can foresee.
+pub(crate) fn fill(bytes: &mut [u8]) -> Result<(), NoRandom> {
+    SystemRandom::new().fill(bytes).map_err(|_| NoRandom)
+}
+
 /// A secret of so many random bytes, in hexadecimal; `None` where the generator fails.
 pub(crate) fn secret(length: usize) -> Option<Zeroizing<String>> {
     let mut bytes = Zeroizing::new(vec![0; length]);
-    SystemRandom::new().fill(&mut bytes).ok()?;
+    fill(&mut bytes).ok()?;
     // The whole capacity at once: growing would leave copies of the secret behind.
     let mut text = Zeroizing::new(String::with_capacity(2 * length));
     for byte in bytes.iter() {
@@ -22,7 +31,7 @@ pub(crate) fn secret(length: usize) -> Option<Zeroizing<String>> {
 /// A random number. Where the generator fails, the largest: the longest pause.
 pub(crate) fn number() -> u64 {
     let mut bytes = [0; 8];
-    SystemRandom::new().fill(&mut bytes).map_or(u64::MAX, |()| u64::from_le_bytes(bytes))
+    fill(&mut bytes).map_or(u64::MAX, |()| u64::from_le_bytes(bytes))
 }
 
 /// The part of `whole` that `random` stands for, spread evenly from nothing to all but a millisecond.
@@ -37,8 +46,32 @@ pub(crate) fn part(whole: Duration, random: u64) -> Duration {
 /// apart has to bear being done twice.
 pub(crate) fn name() -> String {
     let mut bytes = [0; 16];
-    if SystemRandom::new().fill(&mut bytes).is_err() {
+    if fill(&mut bytes).is_err() {
         tracing::debug!("the random generator failed; a lease is asked for under a common name");
     }
     hex::encode(bytes)
+}
+
+/// A generator that fails when a test says so.
+#[cfg(test)]
+#[derive(Debug, Default)]
+pub(crate) struct Failing {
+    drawn: core::sync::atomic::AtomicU64,
+    /// Which of the draws fails; 0: none.
+    failing: core::sync::atomic::AtomicU64,
+}
+
+#[cfg(test)]
+impl Failing {
+    /// Lets the n-th draw fail from now on; 0: none. Gives how many there were since the last time.
+    pub(crate) fn arm(&self, n: u64) -> u64 {
+        self.failing.store(n, core::sync::atomic::Ordering::SeqCst);
+        self.drawn.swap(0, core::sync::atomic::Ordering::SeqCst)
+    }
+
+    pub(crate) fn draw(&self) -> Result<(), NoRandom> {
+        let number = self.drawn.fetch_add(1, core::sync::atomic::Ordering::SeqCst) + 1;
+        let fails = number == self.failing.load(core::sync::atomic::Ordering::SeqCst);
+        if fails { Err(NoRandom) } else { Ok(()) }
+    }
 }

@@ -43,7 +43,19 @@ impl Serial {
     /// # Errors
     /// Where the generator fails; there is no fallback.
     pub fn random_at(now: UnixTime) -> Result<Self, SerialError> {
-        let drawn = Self::random()?;
+        let system = SystemRandom::new();
+        Self::draw_at(now, |bytes| system.fill(bytes).map_err(|_| SerialError::Random))
+    }
+
+    /// As [`random_at`](Self::random_at), from `fill`.
+    ///
+    /// # Errors
+    /// As [`draw`](Self::draw).
+    pub fn draw_at(
+        now: UnixTime,
+        fill: impl FnMut(&mut [u8; 16]) -> Result<(), SerialError>,
+    ) -> Result<Self, SerialError> {
+        let drawn = Self::draw(fill)?;
         let Ok(seconds) = u32::try_from(now.as_secs()) else { return Ok(drawn) };
         let mut bytes = drawn.0;
         if let Some(time) = bytes.first_chunk_mut() {

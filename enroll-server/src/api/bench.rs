@@ -120,12 +120,17 @@ impl Reply {
 impl ApiBench {
     /// A server with this policy, after `set_up` of its settings.
     pub(super) async fn new(policy: &str, set_up: impl FnOnce(&mut Config)) -> Self {
+        Self::with_hook(policy, set_up, Hook::default()).await
+    }
+
+    /// The same with a hook.
+    pub(super) async fn with_hook(policy: &str, set_up: impl FnOnce(&mut Config), hook: Hook) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut config = new_server(folder.path(), policy);
         set_up(&mut config);
         let clock = SettableClock::new(SystemClock.now());
         let shared: Arc<dyn Clock> = Arc::new(clock.clone());
-        let opened = startup::open(&config, &shared, Hook::default()).await.unwrap();
+        let opened = startup::open(&config, &shared, hook).await.unwrap();
         let issuance = opened.issuance;
         let store = Arc::clone(issuance.store());
         let in_office = Arc::clone(issuance.in_office());
@@ -177,14 +182,19 @@ impl ApiBench {
     }
 
     pub(super) async fn nonce(&self, device: &DeviceId) -> Nonce {
+        let reply = self.challenge(device).await;
+        assert!(reply.is_given(), "{reply:?}");
+        Challenge::decode(&reply.body).unwrap().nonce
+    }
+
+    /// Asks for a challenge.
+    pub(super) async fn challenge(&self, device: &DeviceId) -> Reply {
         let kinds = EvidenceKind::NATIVE.iter().copied().collect();
         let mut body = vec![0; 256];
         let request = ChallengeRequest { device: device.clone(), kinds, introduction: None };
         let length = request.encode(&mut body).unwrap();
         body.truncate(length);
-        let reply = self.send(&Call::native(endpoint::CHALLENGE, None, body)).await;
-        assert!(reply.is_given(), "{reply:?}");
-        Challenge::decode(&reply.body).unwrap().nonce
+        self.send(&Call::native(endpoint::CHALLENGE, None, body)).await
     }
 
     /// Sends a request with POST, or with GET where it has no body.

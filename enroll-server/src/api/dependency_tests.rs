@@ -5,6 +5,7 @@
 
 mod postgres;
 mod questions;
+mod random;
 
 use core::time::Duration;
 

@@ -44,8 +44,7 @@ impl Issuance {
         let mut draft = self.draft(Asked::Challenge, &request.device, None, now);
         let kind = self.kind_for(request, &mut draft, now).await;
         let (kind, renewal_wanted) = self.closed(draft, kind)?;
-        let made = self.parts.nonces.make(&request.device, now, self.parts.nonce_lifetime);
-        let (nonce, valid_until) = made.ok_or(Denied::Random)?;
+        let (nonce, valid_until) = self.nonce_for(&request.device, now)?;
         let credential = match kind {
             EvidenceKind::Tpm2 => Some(self.tpm_credential(request.introduction, &nonce)?),
             _ => None,

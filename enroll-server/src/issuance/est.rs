@@ -11,7 +11,7 @@ use shared::{DeviceId, Reject, UnixTime};
 
 use super::application::Application;
 use super::evidence::Evidence;
-use super::{ClientIdentity, Denied, Issuance, Outcome};
+use super::{ClientIdentity, Denied, Issuance, Outcome, Parts};
 use crate::authorization::{Refused, in_service};
 use crate::nonce::UnknownNonce;
 use crate::store::{Asked, Via};
@@ -205,8 +205,10 @@ impl Issuance {
         Ok(())
     }
 
-    fn nonce_for(&self, device: &DeviceId, now: UnixTime) -> Result<(Nonce, UnixTime), Denied> {
-        self.parts.nonces.make(device, now, self.parts.nonce_lifetime).ok_or(Denied::Random)
+    /// A nonce for a device, with the time it ends.
+    pub(super) fn nonce_for(&self, device: &DeviceId, now: UnixTime) -> Result<(Nonce, UnixTime), Denied> {
+        let Parts { nonces, hook, nonce_lifetime, .. } = &self.parts;
+        nonces.draw(hook, device, now, *nonce_lifetime).ok_or(Denied::Random)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use appraisal::{Appraised, GroupName};
-use ca::{IssueError, RecordedIntent as _, Serial, Validity};
+use ca::{IssueError, RecordedIntent as _, Serial, SerialError, Validity};
 use shared::{Reject, UnixTime};
 use tracing::Instrument as _;
 
@@ -128,7 +128,7 @@ impl Issuance {
             trust,
             group,
             record: Some(record),
-            serial: Serial::random_at(now).map_err(|_| Denied::Random)?,
+            serial: self.serial(now)?,
             validity: Validity::of_ldevid(now, certificate.lifetime, ca).map_err(IssueError::from)?,
             profile: certificate.bound,
             issuer: authorities.active(),
@@ -136,6 +136,12 @@ impl Issuance {
             now,
         };
         Ok(Authorized::new(appraised, basis))
+    }
+
+    /// A number that nobody can tell before.
+    fn serial(&self, now: UnixTime) -> Result<Serial, Denied> {
+        let fill = |bytes: &mut [u8; 16]| self.parts.hook.draw(bytes).map_err(|_| SerialError::Random);
+        Serial::draw_at(now, fill).map_err(|_| Denied::Random)
     }
 
     /// Lints, signs and stores a recorded intent.

@@ -53,7 +53,7 @@ impl Injected {
     }
 
     /// Lets the n-th thing fail that is asked of it from now on: a statement that is prepared, or carried out, or the
-    /// beginning or the end of a transaction.
+    /// beginning or the end of a transaction, or a draw from the random generator.
     pub(crate) fn arm(&self, n: u64) {
         self.watched.asked.store(0, Ordering::SeqCst);
         self.watched.failed.store(false, Ordering::SeqCst);
@@ -110,6 +110,11 @@ pub(super) fn carries_out(statement: &Statement<'_>) {
     {
         watched.failed.store(true, Ordering::SeqCst);
     }
+}
+
+/// Something random is drawn for what is to be stored: that fails as anything else does.
+pub(in crate::store) fn draws(connection: &Connection) -> Result<(), StoreError> {
+    watched(connection).map_or(Ok(()), |watched| watched.fails())
 }
 
 /// A transaction begins or ends; a rollback never fails.

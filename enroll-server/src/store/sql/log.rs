@@ -1,12 +1,12 @@
 //! The leaves of the log: each is added in the change that it tells of, so that there is neither without the other.
 
-use aws_lc_rs::rand::{SecureRandom as _, SystemRandom};
 use ca::Serial;
 use ca::crl::Reason;
 use shared::UnixTime;
 use transparency::Leaf;
 
 use super::convert::unsigned;
+use crate::random;
 use crate::store::database::{Connection, Row, params};
 use crate::store::{CertificateRow, DeviceRow, Event, IssuerNumber, LeafRow, LogHead, Sha256, StoreError};
 
@@ -64,8 +64,7 @@ pub(super) fn revoked(
 /// The salt of one row of the audit trail. Without it, whoever reads the log could try out what a row says.
 pub(super) fn salt() -> Result<[u8; 16], StoreError> {
     let mut salt = [0; 16];
-    let filled = SystemRandom::new().fill(&mut salt);
-    filled.map_err(|_| StoreError::Failed("the random generator failed".to_owned()))?;
+    random::fill(&mut salt).map_err(|_| StoreError::Failed("the random generator failed".to_owned()))?;
     Ok(salt)
 }
 
