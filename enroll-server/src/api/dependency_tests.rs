@@ -263,7 +263,7 @@ async fn whatever_fails_on_the_way_to_a_certificate_over_est_it_means_later_and_
 /// Each of these is refused by one of the checks: that the check cannot be carried out lets nobody through.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_fails_nobody_who_is_to_be_refused_gets_a_certificate() {
-    refusals(Place::sqlite()).await;
+    Box::pin(refusals(Place::sqlite())).await;
 }
 
 async fn refusals(place: Place) {
@@ -372,7 +372,7 @@ const FULL: Due = Due::No(Reject::QuotaReached, Reject::QuotaReached);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_fails_a_full_group_takes_no_more_devices() {
-    places(Place::sqlite()).await;
+    Box::pin(places(Place::sqlite())).await;
 }
 
 async fn places(place: Place) {
@@ -384,7 +384,7 @@ async fn places(place: Place) {
 /// The planted bug: that the places of the group cannot be counted is taken for room.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_error_of_a_check_that_is_passed_over_is_found() {
-    passed_over(Place::sqlite()).await;
+    Box::pin(passed_over(Place::sqlite())).await;
 }
 
 async fn passed_over(place: Place) {

@@ -11,15 +11,15 @@ async fn whatever_fails_on_postgresql_it_means_later_and_then_there_is_a_certifi
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_fails_on_postgresql_nobody_who_is_to_be_refused_gets_a_certificate() {
-    refusals(Place::postgres()).await;
+    Box::pin(refusals(Place::postgres())).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_fails_on_postgresql_a_full_group_takes_no_more_devices() {
-    places(Place::postgres()).await;
+    Box::pin(places(Place::postgres())).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_error_of_a_check_that_is_passed_over_on_postgresql_is_found() {
-    passed_over(Place::postgres()).await;
+    Box::pin(passed_over(Place::postgres())).await;
 }
