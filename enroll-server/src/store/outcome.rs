@@ -92,7 +92,7 @@ impl RecordedIntent for Recorded {
 }
 
 /// An open intent as it stands in the database, where others may have put it: nothing is signed by it before it is
-/// [known again](Self::known_by).
+/// known again (`known_by`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OpenIntent {
     recorded: Recorded,
