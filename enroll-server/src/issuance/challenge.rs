@@ -1,10 +1,10 @@
 //! The answer to a challenge request, credentials for TPMs included.
 
-use shared::UnixTime;
 use shared::message::latest::{Challenge, ChallengeRequest, EvidenceKind, Nonce};
+use shared::{DeviceId, UnixTime};
 
 use super::draft::Draft;
-use super::{Denied, Issuance};
+use super::{Denied, Issuance, Parts};
 use crate::store::Asked;
 use crate::tpm_credential::{CredentialError, Introduced};
 
@@ -50,6 +50,12 @@ impl Issuance {
             _ => None,
         };
         Ok(Challenged { server_time: now, nonce, valid_until, kind, credential, renewal_wanted })
+    }
+
+    /// A nonce for a device, with the time it ends.
+    pub(super) fn nonce_for(&self, device: &DeviceId, now: UnixTime) -> Result<(Nonce, UnixTime), Denied> {
+        let Parts { nonces, hook, nonce_lifetime, .. } = &self.parts;
+        nonces.draw(hook, device, now, *nonce_lifetime).ok_or(Denied::Random)
     }
 
     /// The kind of evidence to ask for.

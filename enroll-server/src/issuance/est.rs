@@ -11,7 +11,7 @@ use shared::{DeviceId, Reject, UnixTime};
 
 use super::application::Application;
 use super::evidence::Evidence;
-use super::{ClientIdentity, Denied, Issuance, Outcome, Parts};
+use super::{ClientIdentity, Denied, Issuance, Outcome};
 use crate::authorization::{Refused, in_service};
 use crate::nonce::UnknownNonce;
 use crate::store::{Asked, Via};
@@ -203,12 +203,6 @@ impl Issuance {
             return Err(Denied::Refused(Refused { reject: Reject::CertificateRevoked, reason }));
         }
         Ok(())
-    }
-
-    /// A nonce for a device, with the time it ends.
-    pub(super) fn nonce_for(&self, device: &DeviceId, now: UnixTime) -> Result<(Nonce, UnixTime), Denied> {
-        let Parts { nonces, hook, nonce_lifetime, .. } = &self.parts;
-        nonces.draw(hook, device, now, *nonce_lifetime).ok_or(Denied::Random)
     }
 }
 

@@ -51,19 +51,7 @@ enum Who {
 }
 
 const ALL: &[Who] = &[
-    Who::Nobody,
-    Who::Token,
-    Who::Basic,
-    Who::Idevid,
-    Who::Ldevid,
     Who::Revoked,
-    Who::Operator,
-    Who::Broker,
-    Who::Session(Role::Viewer),
-    Who::Session(Role::Operator),
-    Who::Session(Role::Admin),
-];
-const NOT_REVOKED: &[Who] = &[
     Who::Nobody,
     Who::Token,
     Who::Basic,
@@ -75,6 +63,8 @@ const NOT_REVOKED: &[Who] = &[
     Who::Session(Role::Operator),
     Who::Session(Role::Admin),
 ];
+/// All but the first.
+const NOT_REVOKED: &[Who] = ALL.split_at(1).1;
 
 /// Whom a route is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
